@@ -1,0 +1,37 @@
+"""Server-Sent Events for ASGI applications: ``app.add_middleware(SSEMiddleware)``."""
+
+from sse_middleware.endpoint import event_stream
+from sse_middleware.errors import (
+    ConfigurationError,
+    EncodingError,
+    EventTooLargeError,
+    FieldError,
+    SSEError,
+)
+from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent, format_sse_event
+from sse_middleware.middleware import SSEMiddleware
+from sse_middleware.response import EventSourceResponse
+from sse_middleware.settings import StreamOptions, StreamSettings
+from sse_middleware.wire import Comment, EventStreamDecoder, MessageEvent, ReconnectionTime
+
+__all__ = [
+    "KEEPALIVE_COMMENT",
+    "Comment",
+    "ConfigurationError",
+    "EncodingError",
+    "EventSourceResponse",
+    "EventStreamDecoder",
+    "EventTooLargeError",
+    "FieldError",
+    "MessageEvent",
+    "ReconnectionTime",
+    "SSEError",
+    "SSEMiddleware",
+    "ServerSentEvent",
+    "StreamOptions",
+    "StreamSettings",
+    "event_stream",
+    "format_sse_event",
+]
+
+__version__ = "0.1.0"

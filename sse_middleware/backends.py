@@ -1,0 +1,238 @@
+"""What asyncio and trio do differently, and where anyio's common ground is too slow or too strict.
+
+Each with one class or function per event loop:
+- `Signal`: one task sleeps until another wakes it or a deadline passes. anyio's `Event` under a
+  `move_on_after` costs several times more than a future and a timer that is moved instead of set
+  anew, and this is paid for every event that comes alone.
+- `CancelOnce`: cancels the block that it guards, from another task, in a way that lets an ``await``
+  in a ``finally`` complete.
+- `clock` and `next_pass`: without the search for the backend that anyio does at every call.
+- `threadsafe_caller`: how a worker thread calls into the loop without waiting for it.
+
+The loop is asyncio's where the running task is; anything else is treated by anyio's rules.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from functools import partial
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+
+def running_asyncio_task() -> asyncio.Task[Any] | None:
+    """Return the current task, or ``None`` where another event loop runs."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def clock() -> Callable[[], float]:
+    """Return the running event loop's clock, in seconds."""
+    task = running_asyncio_task()
+    return anyio.current_time if task is None else task.get_loop().time
+
+
+def next_pass() -> Callable[[], Awaitable[None]]:
+    """Return what suspends the running task until the event loop has run every other one."""
+    return checkpoint if running_asyncio_task() is None else partial(asyncio.sleep, 0)
+
+
+class Signal(Protocol):
+    """Wakes the one task that waits. It has no memory: look before you wait."""
+
+    def set(self) -> None:
+        """Wake the waiting task, if there is one."""
+
+    def wait(self, deadline: float = math.inf) -> Awaitable[bool]:
+        """Sleep until `set` (true) or until the loop's clock shows `deadline` (false)."""
+
+    def close(self) -> None:
+        """Give up the timer. Only `set` may be called after that."""
+
+
+class _AsyncioSignal:
+    """A future to wake up by, and one timer that looks at the latest deadline when it fires.
+
+    Deadlines mostly move forward, so most waits don't touch the timer.
+    """
+
+    __slots__ = ("_deadline", "_future", "_loop", "_timer", "_timer_at")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future: asyncio.Future[bool] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = self._timer_at = math.inf
+
+    def set(self) -> None:
+        future = self._future
+        if future is not None and not future.done():
+            future.set_result(True)
+
+    def wait(self, deadline: float = math.inf) -> Awaitable[bool]:
+        self._deadline = deadline
+        if deadline < self._timer_at:
+            self._start_timer()
+        self._future = future = self._loop.create_future()
+        return future
+
+    def close(self) -> None:
+        self._deadline = math.inf
+        self._start_timer()
+
+    def _start_timer(self) -> None:
+        """Let the one timer fire at the deadline, or never."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._deadline
+        endless = self._deadline == math.inf
+        self._timer = None if endless else self._loop.call_at(self._deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        if self._loop.time() < self._deadline:
+            self._start_timer()
+            return
+        self._timer_at = math.inf
+        if self._future is not None and not self._future.done():
+            self._future.set_result(False)
+
+
+class _AnyioSignal:
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event: anyio.Event | None = None
+
+    def set(self) -> None:
+        if self._event is not None:
+            self._event.set()
+
+    async def wait(self, deadline: float = math.inf) -> bool:
+        self._event = anyio.Event()
+        try:
+            with anyio.CancelScope(deadline=deadline):
+                await self._event.wait()
+                return True
+            return False
+        finally:
+            self._event = None
+
+    def close(self) -> None:
+        """Nothing to give up: anyio's scopes end with their block."""
+
+
+def signal() -> Signal:
+    """Make the signal of the running event loop."""
+    task = running_asyncio_task()
+    return _AnyioSignal() if task is None else _AsyncioSignal(task.get_loop())
+
+
+class CancelOnce(Protocol):
+    """Guards a block of one task so that another task can cancel it.
+
+    Cancelling the block ends it, silently. A cancellation from outside passes through.
+    """
+
+    def cancel(self) -> None:
+        """Cancel the guarded block; calls after the first change nothing."""
+
+    def __enter__(self) -> Self:
+        """Begin the block in the running task."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """End it; swallow the cancellation that `cancel` caused."""
+
+
+class _AsyncioCancelOnce:
+    """One `Task.cancel`, taken back with `Task.uncancel` as `asyncio.timeout` does it.
+
+    A cancelled anyio scope strikes every later ``await`` of its block again, and so an ``await`` in
+    a ``finally`` never completes. So the block is shielded from the scopes outside; whoever notices
+    their cancellation calls `cancel`. What is still running `cleanup_timeout` seconds later is
+    cancelled by anyio's rules after all.
+    """
+
+    def __init__(self, task: asyncio.Task[Any], cleanup_timeout: float) -> None:
+        self._task = task
+        self._cleanup_timeout = cleanup_timeout
+        self._shield = anyio.CancelScope(shield=True)
+        self._before = 0
+        self._active = self._cancelled = False
+
+    def cancel(self) -> None:
+        if not self._active or self._cancelled:
+            return
+        self._cancelled = True
+        self._task.cancel()
+        self._shield.deadline = anyio.current_time() + self._cleanup_timeout
+
+    def __enter__(self) -> Self:
+        self._before = self._task.cancelling()
+        self._shield.__enter__()
+        self._active = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        self._active = False
+        swallowed = bool(self._shield.__exit__(kind, error, trace))
+        if not self._cancelled:
+            return swallowed
+        others = self._task.uncancel() > self._before
+        return swallowed or (isinstance(error, asyncio.CancelledError) and not others)
+
+
+class _AnyioCancelOnce:
+    """A plain scope: every ``await`` of a cancelled block is cancelled, as trio rules."""
+
+    def __init__(self) -> None:
+        self._scope = anyio.CancelScope()
+
+    def cancel(self) -> None:
+        self._scope.cancel()
+
+    def __enter__(self) -> Self:
+        self._scope.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        return bool(self._scope.__exit__(kind, error, trace))
+
+
+def cancel_once(cleanup_timeout: float) -> CancelOnce:
+    """Make the guard of the running event loop.
+
+    Args:
+        cleanup_timeout: seconds that the block has to end once it is cancelled, on asyncio.
+    """
+    task = running_asyncio_task()
+    return _AnyioCancelOnce() if task is None else _AsyncioCancelOnce(task, cleanup_timeout)
+
+
+def threadsafe_caller() -> Callable[[Callable[[], object]], object]:
+    """Return what a worker thread calls to have a function called in the running event loop."""
+    task = running_asyncio_task()
+    if task is not None:
+        return task.get_loop().call_soon_threadsafe
+    from trio.lowlevel import current_trio_token  # noqa: PLC0415 - no dependency, but it is running
+
+    return current_trio_token().run_sync_soon

@@ -1,0 +1,113 @@
+"""The connection of one request, as the application may see it: a latch on its end.
+
+Rules of this file:
+- Servers differ in how often they report a disconnect, and two of them say it once
+  (`receive` then blocks for ever). Here it is said to everyone who asks, as often as they ask.
+- From the opening of a stream on, `watch` is the only reader of the server's `receive`. What it
+  reads of the request's body it keeps for the application, up to a bound; then it reads on when
+  the application does.
+- A response that is complete has no client any more, whoever completed it: a middleware that
+  answered in the application's place ends the stream too.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import anyio
+from starlette.types import Message, Receive, Send
+
+UNREAD_BODY_BOUND = 64 * 1024
+"""Bytes of a request's body that are kept for an application that has not read them yet: what
+servers keep themselves. Beyond it a disconnect is only noticed when the application reads on."""
+
+
+def _nothing() -> None:
+    """Do nothing: nobody wants to know."""
+
+
+class Connection:
+    """One request's `receive`, for the application and for a stream.
+
+    Args:
+        receive: the server's.
+        shared: whether the application reads through this object too. If not, a message that the
+            watcher takes is lost to it.
+    """
+
+    def __init__(self, receive: Receive, *, shared: bool = True) -> None:
+        self.shared = shared
+        self.complete = False
+        self._receive = receive
+        self._end: Message | None = None
+        self._on_end: Callable[[], object] = _nothing
+        self._watched = False
+
+    async def receive(self) -> Message:
+        """As the server's `receive`, but with an end that lasts."""
+        if self._watched:
+            return await self._next_unread()
+        if self._end is not None:
+            return self._end
+        return self._note(await self._receive())
+
+    def sending(self, send: Send) -> Send:
+        """Return a `send` that sees when the response is complete."""
+
+        async def finish(message: Message) -> None:
+            await send(message)
+            self.complete = True
+            self._ended({"type": "http.disconnect"})
+
+        # No coroutine of our own around every message but the last.
+        def observed(message: Message) -> Awaitable[None]:
+            last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            return finish(message) if last else send(message)
+
+        return observed
+
+    async def watch(self, on_end: Callable[[], object]) -> None:
+        """Read until the end of the connection, and call `on_end` once it has come."""
+        self._on_end = on_end
+        self._unread: deque[Message] = deque()
+        self._size = 0
+        self._changed = anyio.Event()
+        self._watched = True
+        if self._end is not None:
+            on_end()
+        while self._end is None:
+            if self._size >= UNREAD_BODY_BOUND:
+                await self._changed.wait()
+            else:
+                self._keep(self._note(await self._receive()))
+
+    def _note(self, message: Message) -> Message:
+        if message["type"] in ("http.disconnect", "websocket.disconnect"):
+            self._ended(message)
+        return message
+
+    def _ended(self, message: Message) -> None:
+        if self._end is None:
+            self._end = message
+            self._on_end()
+            self._wake()
+
+    def _keep(self, message: Message) -> None:
+        if message is not self._end:
+            self._unread.append(message)
+            self._size += len(message.get("body", b""))
+            self._wake()
+
+    async def _next_unread(self) -> Message:
+        while not self._unread:
+            if self._end is not None:
+                return self._end
+            await self._changed.wait()
+        message = self._unread.popleft()
+        self._size -= len(message.get("body", b""))
+        self._wake()
+        return message
+
+    def _wake(self) -> None:
+        if self._watched:
+            self._changed.set()
+            self._changed = anyio.Event()

@@ -1,0 +1,46 @@
+"""Every error of the package, as one tree.
+
+    SSEError
+    ├── yours: the application gave something that can't be streamed
+    │   ├── ConfigurationError   a setting that is unknown or out of its range
+    │   ├── FieldError           a field that the text/event-stream grammar can't carry
+    │   └── EncodingError        an item that can't be turned into an event
+    └── theirs: a peer sent something that can't be read
+        └── EventTooLargeError   an event over the decoder's bound
+
+What the user's own code raises is never wrapped: it reaches the server as it was raised.
+"""
+
+from collections.abc import Sequence
+
+
+class SSEError(Exception):
+    """Base of every error that this package raises."""
+
+
+class ConfigurationError(SSEError, ValueError):
+    """A setting is unknown, of a wrong type or out of range. Says which, and what is allowed."""
+
+
+class FieldError(SSEError, ValueError):
+    """A field's value would break the event it is written into, or the next one."""
+
+
+class EncodingError(SSEError, ValueError):
+    """An item can't become an event. Names the item's type and the endpoint; the cause is chained.
+
+    It is thrown into the generator at the ``yield`` that produced the item, so the traceback ends
+    there, and the generator may catch it and go on.
+    """
+
+
+class EventTooLargeError(SSEError, ValueError):
+    """A peer's event has grown over the decoder's ``max_event_size``.
+
+    ``decoded`` holds what the same chunk had completed before it.
+    """
+
+    def __init__(self, max_event_size: int, decoded: Sequence[object] = ()) -> None:
+        super().__init__(f"an event takes more than max_event_size={max_event_size} bytes")
+        self.max_event_size = max_event_size
+        self.decoded = decoded

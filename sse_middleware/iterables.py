@@ -1,0 +1,207 @@
+"""Where events come from: the iterables that endpoints return, pulled into a stream's outbox.
+
+Rules of this file:
+- A source pulls, encodes and puts, and waits for room when it is told to. It is fed once and always
+  closed, also when it was never fed.
+- An asynchronous iterable runs in the endpoint's own task.
+- A synchronous one runs in a worker thread of its own, which it gives back whenever the outbox is
+  full. It never takes one of the threads that the application's other endpoints share.
+- An item that can't be encoded is thrown back at the ``yield`` that it came from.
+"""
+
+import logging
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from contextvars import Context, copy_context
+from inspect import GEN_CREATED, getgeneratorstate, isasyncgen, isgenerator
+from typing import Any, Protocol
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+
+from sse_middleware.backends import signal, threadsafe_caller
+from sse_middleware.errors import EncodingError
+from sse_middleware.payload import Encode
+
+logger = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """Where a source puts its frames."""
+
+    def put(self, frame: bytes) -> bool:
+        """Take a frame. Returns true if the source must wait for `room` before the next one."""
+
+    async def room(self) -> bool:
+        """Wait for room. Returns false if nothing more is wanted."""
+
+
+class Source(Protocol):
+    """A stream's events, as frames."""
+
+    async def feed(self, sink: Sink) -> None:
+        """Put every frame. Raises what the user's code raises."""
+
+    async def close(self) -> None:
+        """Release what the source holds; harmless when it is already exhausted."""
+
+
+def source_of(content: AsyncIterable[Any] | Iterable[Any], encode: Encode) -> Source:
+    """Make the source of an iterable's items."""
+    if isinstance(content, AsyncIterable):
+        return AsyncSource(_unwrapped(content), encode)
+    return ThreadSource(content, encode)
+
+
+def _unwrapped(content: AsyncIterable[Any]) -> AsyncIterable[Any]:
+    """Take the endpoint's own generator out of FastAPI's.
+
+    FastAPI wraps it into a generator that adds a checkpoint after every item. Closing the outer
+    one would leave the inner one to the garbage collector, which runs its ``finally`` blocks later
+    and in another task; and the checkpoints cost most of the speed. A wrapper that looks different
+    stays.
+    """
+    if not isasyncgen(content) or content.ag_code.co_name != "_async_stream_raw":
+        return content
+    inner = content.ag_frame.f_locals.get("async_gen") if content.ag_frame else None
+    return inner if isasyncgen(inner) else content
+
+
+class AsyncSource:
+    """Items of an asynchronous iterable, pulled in the running task."""
+
+    def __init__(self, content: AsyncIterable[Any], encode: Encode) -> None:
+        self._items: AsyncIterator[Any] = aiter(content)
+        self._encode = encode
+
+    async def feed(self, sink: Sink) -> None:
+        """Pull until the end, or until the sink wants no more."""
+        encode, put = self._encode, sink.put
+        async for item in self._items:
+            try:
+                frame = encode(item)
+            except EncodingError as error:
+                frame = await self._refuse(error)
+            if put(frame) and not await sink.room():
+                return
+
+    async def close(self) -> None:
+        """Close the iterator, if it can be closed."""
+        aclose = getattr(self._items, "aclose", None)
+        if aclose is not None:
+            await aclose()
+
+    async def _refuse(self, error: EncodingError) -> bytes:
+        """Throw `error` at the ``yield``; a generator that catches it yields its next item."""
+        athrow = getattr(self._items, "athrow", None)
+        if athrow is None:
+            raise error
+        try:
+            item = await athrow(error)
+        except StopAsyncIteration:
+            return b""
+        return self._encode(item)
+
+
+class ThreadSource:
+    """Items of a synchronous iterable, pulled in a worker thread.
+
+    The thread hands frames over as they come, so that an item is on its way while the next one is
+    waited for, and stops when so much is on its way that the event loop has to catch up first. All
+    its runs share one context, so the generator finds its contextvars as it left them.
+    """
+
+    BATCH_SIZE = 32 * 1024
+    """Bytes handed over before the thread stops: worth a switch of threads, little to hold."""
+
+    def __init__(self, content: Iterable[Any], encode: Encode) -> None:
+        self._items: Iterator[Any] = iter(content)
+        self._encode = encode
+        self._context: Context | None = None
+        self._limiter = CapacityLimiter(1)
+        self._handed: deque[bytes] = deque()
+        self._notified = self._full = False
+        self._running = self._stopped = self._ended = False
+
+    async def feed(self, sink: Sink) -> None:
+        """Pull until the end, or until the sink wants no more."""
+        self._sink = sink
+        self._idle = signal()
+        self._call_loop = threadsafe_caller()
+        while not self._ended:
+            self._running = True
+            try:
+                await run_sync(self._run, abandon_on_cancel=True, limiter=self._limiter)
+            finally:
+                self._deliver()
+            if self._full and not await sink.room():
+                return
+            self._full = False
+
+    async def close(self) -> None:
+        """Close the generator in a worker thread, after the running ``next()``."""
+        self._stopped = True
+        while self._running:
+            await self._idle.wait()
+        if not self._ended and isgenerator(self._items):
+            if getgeneratorstate(self._items) == GEN_CREATED:
+                self._items.close()
+            else:
+                await run_sync(self._run, limiter=self._limiter)
+
+    def _deliver(self) -> None:
+        """Put what was handed over; called in the event loop."""
+        self._notified = False
+        while self._handed:
+            self._full = self._sink.put(self._handed.popleft())
+
+    def _run(self) -> None:
+        """Pull a batch; called in a worker thread, as everything below."""
+        self._context = self._context or copy_context()
+        try:
+            self._context.run(self._pull)
+        except BaseException:
+            self._ended = True
+            raise
+        finally:
+            self._running = False
+            self._notify(self._idle.set)
+
+    def _pull(self) -> None:
+        size = 0
+        while size < self.BATCH_SIZE and not self._full:
+            if self._stopped:
+                return self._close()
+            try:
+                frame = self._next()
+            except StopIteration:
+                self._ended = True
+                return None
+            size += len(frame)
+            self._handed.append(frame)
+            if not self._notified:
+                self._notified = True
+                self._notify(self._deliver)
+        return None
+
+    def _next(self) -> bytes:
+        item = next(self._items)
+        try:
+            return self._encode(item)
+        except EncodingError as error:
+            throw = getattr(self._items, "throw", None)
+            if throw is None:
+                raise
+            return self._encode(throw(error))
+
+    def _close(self) -> None:
+        self._ended = True
+        if isgenerator(self._items):
+            self._items.close()
+
+    def _notify(self, callback: Callable[[], object]) -> None:
+        try:
+            self._call_loop(callback)
+        except RuntimeError:
+            # The loop has ended before the running next() returned: nobody is left to tell.
+            logger.warning("%r was still running when its event loop ended", self._items)

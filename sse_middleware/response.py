@@ -1,0 +1,150 @@
+"""`EventSourceResponse`: marks a response as a stream of events, and opens it.
+
+Everything that happens to the items happens in `payload`, `iterables` and `stream`; here they are
+put together.
+"""
+
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import Any, Literal, Unpack
+
+from pydantic import BaseModel
+from starlette.background import BackgroundTask
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from sse_middleware.connection import Connection
+from sse_middleware.handover import Handover, ItemTypes
+from sse_middleware.iterables import source_of
+from sse_middleware.payload import ItemType, encoder, farewell_encoder, ping_encoder
+from sse_middleware.settings import DEFAULT, Default, StreamOptions, StreamSettings
+from sse_middleware.stream import Stream
+
+_WITHOUT_BODY = ("GET", "HEAD", None)  # None: a WebSocket handshake
+_DEFAULT_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+class EventSourceResponse(StreamingResponse):
+    """A response whose body is the events that an iterable yields.
+
+    As ``response_class`` it tags a FastAPI endpoint that yields; it may be returned from any
+    endpoint, or called as an ASGI application. Under `SSEMiddleware` the middleware's settings
+    hold, without it the defaults.
+
+    Args:
+        content: an iterable or asynchronous iterable of items: `ServerSentEvent`, ``None`` for a
+            keep-alive, or data. A synchronous one is pulled in a worker thread.
+        status_code: of the response. A browser's ``EventSource`` accepts nothing but 200.
+        headers: added to ``Content-Type``, ``Cache-Control: no-cache`` and
+            ``X-Accel-Buffering: no``; one of these names replaces the default.
+        media_type: in place of ``text/event-stream``.
+        background: run after the stream, also after a disconnect; not after an error.
+        item_type: validate and filter data as this type. By default what the return annotation of
+            the endpoint that yields names; ``Any`` for neither.
+        settings: the fields of `StreamSettings`, over those of the middleware.
+
+    Raises:
+        TypeError: `content` can't be iterated, or is a string, bytes, a mapping or a model, whose
+            iteration would give characters or keys.
+        ConfigurationError: an unknown setting, or a value that can't work.
+    """
+
+    media_type = "text/event-stream"
+
+    # FastAPI reads the default of status_code from this very signature.
+    def __init__(
+        self,
+        content: AsyncIterable[Any] | Iterable[Any],
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        media_type: str | None = None,
+        background: BackgroundTask | None = None,
+        *,
+        item_type: Any = DEFAULT,
+        **settings: Unpack[StreamOptions],
+    ) -> None:
+        self.body_iterator = _checked(content)
+        self.status_code = status_code
+        self.media_type = media_type or self.media_type
+        self.background = background
+        self.init_headers(headers)
+        StreamSettings.of(settings)  # refuse here what can't work, whatever it will be laid over
+        self._options = settings
+        self._item_type: ItemType | Literal[Default.DEFAULT] | None = (
+            item_type
+            if item_type is DEFAULT or isinstance(item_type, ItemType)
+            else ItemType.declared(item_type)
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream, then run the background task. ``HEAD`` is answered without starting it."""
+        handover = Handover.find(scope)
+        if handover is None:
+            shared = scope.get("method") in _WITHOUT_BODY
+            handover = Handover(Connection(receive, shared=shared), StreamSettings(), ItemTypes())
+        handover.claimed = True
+        if scope["type"] == "websocket":
+            send = _as_denial(send)
+        if scope.get("method") == "HEAD":
+            await self._send_head(send)
+        else:
+            await self._stream(scope, send, handover)
+        if self.background is not None:
+            await self.background()
+
+    async def _stream(self, scope: Scope, send: Send, handover: Handover) -> None:
+        settings = handover.settings.overridden(self._options)
+        item_type = self._item_type
+        if item_type is DEFAULT:
+            item_type = handover.item_types.of(scope.get("endpoint"))
+        ping = ping_encoder(settings)
+        encode = encoder(settings, ping, item_type, _origin(scope, self.body_iterator))
+        stream = Stream(
+            self._start(),
+            send,
+            handover.connection,
+            settings,
+            ping=ping,
+            farewell=farewell_encoder(settings, encode),
+        )
+        await stream.run(source_of(self.body_iterator, encode))
+
+    async def _send_head(self, send: Send) -> None:
+        await send(self._start())
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await source_of(self.body_iterator, bytes).close()
+
+    def _start(self) -> Message:
+        own = {name for name, _ in self.raw_headers}
+        defaults = [header for header in _DEFAULT_HEADERS if header[0] not in own]
+        return {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": [*self.raw_headers, *defaults],
+        }
+
+
+def _checked(content: Any) -> Any:
+    if isinstance(content, str | bytes | bytearray | memoryview | Mapping | BaseModel):
+        raise TypeError(
+            f"content must yield items, but a {type(content).__name__} would yield its parts; "
+            "to send it as one event, put it into a list"
+        )
+    if not isinstance(content, AsyncIterable | Iterable):
+        raise TypeError(f"content must be an iterable or an asynchronous iterable, got {content!r}")
+    return content
+
+
+def _origin(scope: Scope, content: Any) -> str:
+    origin = scope.get("endpoint") or content
+    if not hasattr(origin, "__qualname__"):
+        origin = type(origin)
+    return ".".join(filter(None, (getattr(origin, "__module__", None), origin.__qualname__)))
+
+
+def _as_denial(send: Send) -> Send:
+    """Answer a WebSocket handshake by a response (ASGI, "Websocket Denial Response")."""
+
+    async def send_denial(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return send_denial
