@@ -169,20 +169,20 @@ class ThreadSource:
 
     def _pull(self) -> None:
         size = 0
-        while size < self.BATCH_SIZE and not self._full:
-            if self._stopped:
-                return self._close()
+        while not self._stopped:
+            if size >= self.BATCH_SIZE or self._full:
+                return
             try:
                 frame = self._next()
             except StopIteration:
                 self._ended = True
-                return None
+                return
             size += len(frame)
             self._handed.append(frame)
             if not self._notified:
                 self._notified = True
                 self._notify(self._deliver)
-        return None
+        self._close()
 
     def _next(self) -> bytes:
         item = next(self._items)
