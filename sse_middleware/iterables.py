@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from inspect import GEN_CREATED, getgeneratorstate, isasyncgen, isgenerator
+from threading import Lock
 from typing import Any, Protocol
 
 from anyio import CapacityLimiter
@@ -119,6 +120,7 @@ class ThreadSource:
         self._encode = encode
         self._context: Context | None = None
         self._limiter = CapacityLimiter(1)
+        self._ticket = Lock()
         self._handed: deque[bytes] = deque()
         self._notified = self._full = False
         self._running = self._stopped = self._ended = False
@@ -130,8 +132,9 @@ class ThreadSource:
         self._call_loop = threadsafe_caller()
         while not self._ended:
             self._running = True
+            self._ticket = Lock()
             try:
-                await run_sync(self._run, abandon_on_cancel=True, limiter=self._limiter)
+                await self._in_thread(self._ticket)
             finally:
                 self._deliver()
             if self._full and not await sink.room():
@@ -141,13 +144,18 @@ class ThreadSource:
     async def close(self) -> None:
         """Close the generator in a worker thread, after the running ``next()``."""
         self._stopped = True
+        if self._ticket.acquire(blocking=False):
+            self._running = False  # no thread has begun, and none will
         while self._running:
             await self._idle.wait()
         if not self._ended and isgenerator(self._items):
             if getgeneratorstate(self._items) == GEN_CREATED:
                 self._items.close()
             else:
-                await run_sync(self._run, limiter=self._limiter)
+                await self._in_thread(Lock())
+
+    async def _in_thread(self, ticket: Lock) -> None:
+        await run_sync(self._run, ticket, abandon_on_cancel=True, limiter=self._limiter)
 
     def _deliver(self) -> None:
         """Put what was handed over; called in the event loop."""
@@ -155,8 +163,14 @@ class ThreadSource:
         while self._handed:
             self._full = self._sink.put(self._handed.popleft())
 
-    def _run(self) -> None:
-        """Pull a batch; called in a worker thread, as everything below."""
+    def _run(self, ticket: Lock) -> None:
+        """Pull a batch; called in a worker thread, as everything below.
+
+        Args:
+            ticket: who holds it first decides whether this run takes place.
+        """
+        if not ticket.acquire(blocking=False):
+            return
         self._context = self._context or copy_context()
         try:
             self._context.run(self._pull)
