@@ -41,8 +41,8 @@ class Exchange:
         while True:
             message = await self.next()
             assert message["type"].endswith("http.response.body"), message
-            if message["body"] or not message["more_body"]:
-                body: bytes = message["body"]
+            body: bytes = message["body"]
+            if body or not message.get("more_body", False):
                 return body
 
     async def body(self) -> bytes:
@@ -51,7 +51,7 @@ class Exchange:
         while True:
             message = await self.next()
             whole += message["body"]
-            if not message["more_body"]:
+            if not message.get("more_body", False):
                 return whole
 
     async def rest(self) -> list[Message]:

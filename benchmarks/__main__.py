@@ -1,0 +1,95 @@
+"""``python -m benchmarks``: runs everything and prints the tables.
+
+Rules of this file:
+- This process is the client; every server is a process of its own. Nothing else runs beside them.
+- The contenders take turns: in each round each of them runs once, those of one scenario one right
+  after the other, so that all of them see the same moods of the machine.
+- Nothing here fails for being slow. An event that did not arrive, or a server that did not start,
+  is an error.
+- Tables go to standard output, progress to standard error.
+"""
+
+import argparse
+import signal
+import sys
+import time
+from contextlib import ExitStack
+
+from benchmarks import report
+from benchmarks.client import events_per_second
+from benchmarks.inprocess import request_overhead
+from benchmarks.memory import kib_per_stream
+from benchmarks.plan import FULL, IDLE, LOADS, QUICK, Load, Size
+from benchmarks.servers import BETTER_SSE, missing_better_sse, serving
+
+
+def main() -> None:
+    # The default action of SIGTERM would leave the servers behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    size = QUICK if parse_arguments().quick else FULL
+    missing = missing_better_sse()
+    loads = [load for load in LOADS if not (missing and load.server == BETTER_SSE)]
+    say("a request that is no stream")
+    microseconds = request_overhead(size.request_rounds)
+    memory = measure_memory(size)
+    rates = measure_rates(loads, size)
+    print_report(rates, microseconds, memory, missing)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=report.__doc__)
+    parser.add_argument("--quick", action="store_true", help="a smoke run: its figures say little")
+    return parser.parse_args()
+
+
+def measure_memory(size: Size) -> dict[str, float | None]:
+    sizes = {}
+    for contender, server in IDLE:
+        say(f"memory of {size.idle_streams} idle streams: {contender}")
+        sizes[contender] = kib_per_stream(server, size.idle_streams)
+    return sizes
+
+
+def measure_rates(loads: list[Load], size: Size) -> report.Rates:
+    rates: report.Rates = {(load.scenario, load.contender): [] for load in loads}
+    with ExitStack() as servers:
+        names = dict.fromkeys(load.server for load in loads)
+        ports = {name: servers.enter_context(serving(name)).port for name in names}
+        say("warming up")
+        for load in loads:
+            events_per_second(ports[load.server], load.path, load.events // size.divisor // 10)
+        start = time.monotonic()
+        for number in range(size.rounds):
+            if number and time.monotonic() - start > size.budget:
+                break
+            say(f"round {number + 1} of {size.rounds}")
+            for load in loads:
+                rate = events_per_second(ports[load.server], load.path, load.events // size.divisor)
+                rates[load.scenario, load.contender].append(rate)
+    return rates
+
+
+def print_report(
+    rates: report.Rates,
+    microseconds: float,
+    memory: dict[str, float | None],
+    missing: str | None,
+) -> None:
+    parts = [
+        report.versions(),
+        report.ratios_table(rates),
+        report.rates_table(rates),
+        report.request_line(microseconds),
+        report.memory_table(memory),
+    ]
+    if missing:
+        parts.append(f"better-sse was left out: {missing}.")
+    print("\n\n".join(parts))
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The client: sockets and bytes, nothing that could be slower than a server.
+
+Rules of this file:
+- Events are counted in the buffer that the socket filled, without a copy and without parsing.
+- A stream counts only if it is complete: the response is a 200, every event arrived, and the body
+  ended as HTTP says that it ends.
+"""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+EVENT = b'{"id"'
+"""Stands once in every event of every contender, whatever else they write around the data."""
+
+LAST_CHUNK = b"0\r\n\r\n"
+"""The end of a chunked body (RFC 9112, 7.1)."""
+
+OK = b"HTTP/1.1 200"
+"""The status line of a stream."""
+
+BUFFER_SIZE = 1 << 20
+TIMEOUT = 60.0
+"""Seconds of silence after which a server is given up."""
+
+
+class IncompleteError(Exception):
+    """A stream that did not arrive as a whole."""
+
+
+def events_per_second(port: int, path: str, count: int) -> float:
+    """Ask for `count` events and return how many arrived in each second until the end."""
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as connection:
+        start = time.perf_counter()
+        request(connection, f"{path}?n={count}")
+        arrived = count_events(connection)
+        seconds = time.perf_counter() - start
+    if arrived != count:
+        raise IncompleteError(f"{arrived} of {count} events of {path} arrived")
+    return count / seconds
+
+
+@contextmanager
+def idle_streams(port: int, count: int) -> Iterator[None]:
+    """Hold `count` streams open that send nothing after their first event."""
+    with ExitStack() as connections:
+        for _ in range(count):
+            connection = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+            connections.enter_context(connection)
+            request(connection, "/idle")
+            wait_for_event(connection)
+        yield
+
+
+def request(connection: socket.socket, target: str) -> None:
+    """Ask for a stream and wait for its status line, which stays to be read."""
+    connection.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    status = connection.recv(len(OK), socket.MSG_PEEK)
+    if status != OK:
+        raise IncompleteError(f"{target} was answered by {status!r}")
+
+
+def count_events(connection: socket.socket) -> int:
+    """Read a response to its end and return how many events there were in it."""
+    buffer = bytearray(BUFFER_SIZE)
+    view = memoryview(buffer)
+    events = kept = 0
+    while size := connection.recv_into(view[kept:]):
+        end = kept + size
+        events += buffer.count(EVENT, 0, end)
+        if buffer.endswith(LAST_CHUNK, 0, end):
+            return events
+        # An event may lie across two reads: keep what can't be a whole EVENT yet.
+        kept = min(len(EVENT) - 1, end)
+        view[:kept] = buffer[end - kept : end]
+    raise IncompleteError(f"the connection was closed after {events} events")
+
+
+def wait_for_event(connection: socket.socket) -> None:
+    received = b""
+    while EVENT not in received:
+        piece = connection.recv(BUFFER_SIZE)
+        if not piece:
+            raise IncompleteError(f"the connection was closed after {received!r}")
+        received += piece

@@ -1,0 +1,43 @@
+"""FastAPI's own Server-Sent Events."""
+
+import asyncio
+from collections.abc import AsyncIterable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.sse import EventSourceResponse
+
+from benchmarks.contenders.items import ITEM, Widget
+
+app = FastAPI()
+
+
+@app.get("/burst", response_class=EventSourceResponse)
+async def burst(n: int) -> Any:
+    for _ in range(n):
+        yield ITEM
+
+
+@app.get("/declared", response_class=EventSourceResponse)
+async def declared(n: int) -> AsyncIterable[Widget]:
+    for _ in range(n):
+        yield ITEM  # type: ignore[misc] # the library makes a Widget of it
+
+
+@app.get("/paced", response_class=EventSourceResponse)
+async def paced(n: int) -> Any:
+    for _ in range(n):
+        await asyncio.sleep(0)
+        yield ITEM
+
+
+@app.get("/sync", response_class=EventSourceResponse)
+def sync(n: int) -> Any:
+    for _ in range(n):
+        yield ITEM
+
+
+@app.get("/idle", response_class=EventSourceResponse)
+async def idle() -> Any:
+    yield ITEM
+    await asyncio.Event().wait()

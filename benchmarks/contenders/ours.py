@@ -1,0 +1,55 @@
+"""`sse_middleware` under FastAPI, tagged in both ways."""
+
+import asyncio
+from collections.abc import AsyncIterable
+from typing import Any
+
+from fastapi import FastAPI
+
+from benchmarks.contenders.items import ITEM, Widget
+from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
+
+app = FastAPI()
+app.add_middleware(SSEMiddleware)
+
+
+@app.get("/burst")
+@event_stream
+async def burst(n: int) -> Any:
+    for _ in range(n):
+        yield ITEM
+
+
+@app.get("/burst-response-class", response_class=EventSourceResponse)
+async def burst_response_class(n: int) -> Any:
+    for _ in range(n):
+        yield ITEM
+
+
+@app.get("/declared")
+@event_stream
+async def declared(n: int) -> AsyncIterable[Widget]:
+    for _ in range(n):
+        yield ITEM  # type: ignore[misc] # the library makes a Widget of it
+
+
+@app.get("/paced")
+@event_stream
+async def paced(n: int) -> Any:
+    for _ in range(n):
+        await asyncio.sleep(0)
+        yield ITEM
+
+
+@app.get("/sync")
+@event_stream
+def sync(n: int) -> Any:
+    for _ in range(n):
+        yield ITEM
+
+
+@app.get("/idle")
+@event_stream
+async def idle() -> Any:
+    yield ITEM
+    await asyncio.Event().wait()

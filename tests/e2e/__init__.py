@@ -1,0 +1,1 @@
+"""Real servers over real sockets, each in a process of its own."""

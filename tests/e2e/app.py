@@ -1,0 +1,301 @@
+"""The application that every server runs.
+
+A test can't look into the server's process, so what happens there is written into a journal, under
+a name that the client gives in the query string, and `/journal/{name}` answers once there is as
+much in it as the client asks for. So no test has to guess how long something takes.
+
+It runs on asyncio and on trio.
+"""
+
+import asyncio
+import threading
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
+
+PATIENCE = 8.0
+"""Seconds that `/journal` and `/stalled` wait: less than the client's sockets do."""
+
+STILL = 0.1
+"""Seconds without an item after which a generator that never pauses counts as stalled."""
+
+PAYLOAD = "x" * 1024
+
+
+class Journal:
+    """What happened under each name."""
+
+    def __init__(self) -> None:
+        self._entries: defaultdict[str, list[str]] = defaultdict(list)
+        self._readers: list[anyio.Event] = []
+
+    def add(self, name: str, entry: str) -> None:
+        self._entries[name].append(entry)
+        readers, self._readers = self._readers, []
+        for reader in readers:
+            reader.set()
+
+    async def read(self, name: str, count: int) -> list[str]:
+        """Return the entries once there are `count` of them, or what there is after a while."""
+        with anyio.move_on_after(PATIENCE):
+            while len(self._entries[name]) < count:
+                changed = anyio.Event()
+                self._readers.append(changed)
+                await changed.wait()
+        return self._entries[name]
+
+
+journal = Journal()
+progress: Counter[str] = Counter()
+released: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+
+
+@asynccontextmanager
+async def recorded(name: str) -> AsyncIterator[None]:
+    """Record that a generator has started, and that its cleanup has run to its end."""
+    journal.add(name, "started")
+    try:
+        yield
+    finally:
+        if anyio.get_cancelled_exc_class() is asyncio.CancelledError:
+            await anyio.sleep(0.01)  # on trio, no await of a cancelled block completes
+        journal.add(name, "closed")
+
+
+@contextmanager
+def recorded_in_thread(name: str) -> Iterator[None]:
+    """As `recorded`, for a generator that runs in a worker thread."""
+    anyio.from_thread.run_sync(journal.add, name, "started")
+    try:
+        yield
+    finally:
+        anyio.from_thread.run_sync(journal.add, name, "closed")
+
+
+# --- what the tests ask about -----------------------------------------------------------------
+
+
+async def read_journal(request: Request) -> JSONResponse:
+    name, count = request.path_params["name"], int(request.query_params["count"])
+    return JSONResponse(await journal.read(name, count))
+
+
+async def wait_until_stalled(request: Request) -> JSONResponse:
+    """Answer true once a generator that never pauses has stood still, for lack of room."""
+    name = request.path_params["name"]
+    with anyio.move_on_after(PATIENCE):
+        while True:
+            before = progress[name]
+            await anyio.sleep(STILL)
+            if before == progress[name] > 0:
+                return JSONResponse(content=True)
+    return JSONResponse(content=False)
+
+
+async def release(request: Request) -> JSONResponse:
+    """Let the `next()` of a blocked generator return."""
+    released[request.path_params["name"]].set()
+    return JSONResponse(content=True)
+
+
+async def plain(_: Request) -> PlainTextResponse:
+    return PlainTextResponse("plain")
+
+
+# --- streams that end -------------------------------------------------------------------------
+
+
+async def count(request: Request) -> AsyncIterator[dict[str, int]]:
+    async with recorded(request.query_params["name"]):
+        for number in range(int(request.query_params["events"])):
+            yield {"number": number}
+
+
+async def count_with_pauses(request: Request) -> AsyncIterator[dict[str, int]]:
+    async with recorded(request.query_params["name"]):
+        for number in range(int(request.query_params["events"])):
+            yield {"number": number}
+            await anyio.lowlevel.checkpoint()
+
+
+def count_in_thread(request: Request) -> Iterator[dict[str, int]]:
+    with recorded_in_thread(request.query_params["name"]):
+        for number in range(int(request.query_params["events"])):
+            yield {"number": number}
+
+
+async def echo(request: Request) -> AsyncIterator[Any]:
+    """Read the body inside the generator, when the stream has long been opened."""
+    async with recorded(request.query_params["name"]):
+        for item in await request.json():
+            yield item
+
+
+async def echo_later(request: Request) -> AsyncIterator[Any]:
+    """As `echo`, with the status line sent before the body is read."""
+    async with recorded(request.query_params["name"]):
+        yield "ready"
+        for item in await request.json():
+            yield item
+
+
+# --- streams that fail ------------------------------------------------------------------------
+
+
+async def refuse(request: Request) -> AsyncIterator[int]:
+    async with recorded(request.query_params["name"]):
+        raise HTTPException(404, "nothing by that name")
+        yield 0
+
+
+async def fail(request: Request) -> AsyncIterator[int]:
+    async with recorded(request.query_params["name"]):
+        raise RuntimeError("before the first event")
+        yield 0
+
+
+def fail_in_thread(request: Request) -> Iterator[int]:
+    with recorded_in_thread(request.query_params["name"]):
+        raise RuntimeError("before the first event")
+        yield 0
+
+
+async def break_off(request: Request) -> AsyncIterator[dict[str, int]]:
+    async with recorded(request.query_params["name"]):
+        async for item in _some(int(request.query_params["events"])):
+            yield item
+        raise RuntimeError("after the last event")
+
+
+async def _some(events: int) -> AsyncIterator[dict[str, int]]:
+    for number in range(events):
+        yield {"number": number}
+
+
+async def break_off_later(request: Request) -> AsyncIterator[dict[str, int]]:
+    """Fail when what was yielded has long been sent."""
+    name = request.query_params["name"]
+    async with recorded(name):
+        for number in range(int(request.query_params["events"])):
+            yield {"number": number}
+        while not released[name].is_set():
+            await anyio.sleep(0.001)
+        raise RuntimeError("after the last event")
+
+
+def break_off_in_thread(request: Request) -> Iterator[dict[str, int]]:
+    with recorded_in_thread(request.query_params["name"]):
+        for number in range(int(request.query_params["events"])):
+            yield {"number": number}
+        raise RuntimeError("after the last event")
+
+
+# --- streams that fall silent -----------------------------------------------------------------
+
+
+async def idle(request: Request) -> AsyncIterator[str]:
+    async with recorded(request.query_params["name"]):
+        yield "first"
+        await anyio.sleep_forever()
+
+
+async def never(request: Request) -> AsyncIterator[str]:
+    async with recorded(request.query_params["name"]):
+        await anyio.sleep_forever()
+        yield "never"
+
+
+def blocked(request: Request) -> Iterator[str]:
+    """Hold the thread until it is released, then yield for ever."""
+    name = request.query_params["name"]
+    with recorded_in_thread(name):
+        yield "first"
+        released[name].wait(PATIENCE)
+        while True:
+            yield "released"
+
+
+# --- streams that never fall silent -----------------------------------------------------------
+
+
+async def flow_with_pauses(request: Request) -> AsyncIterator[str]:
+    name = request.query_params["name"]
+    async with recorded(name):
+        while True:
+            yield PAYLOAD
+            progress[name] += 1
+            await anyio.lowlevel.checkpoint()
+
+
+async def flow(request: Request) -> AsyncIterator[str]:
+    name = request.query_params["name"]
+    async with recorded(name):
+        while True:
+            yield PAYLOAD
+            progress[name] += 1
+
+
+def flow_in_thread(request: Request) -> Iterator[str]:
+    name = request.query_params["name"]
+    with recorded_in_thread(name):
+        while True:
+            yield PAYLOAD
+            progress[name] += 1
+
+
+# --- the application --------------------------------------------------------------------------
+
+
+async def deny(websocket: WebSocket) -> None:
+    """Answer a handshake by a stream."""
+    items = ["denied", websocket.query_params["name"]]
+    await websocket.send_denial_response(EventSourceResponse(items))
+
+
+QUICK = 0.2
+"""The short `ping_interval`, in seconds."""
+
+app = Starlette(
+    routes=[
+        Route("/journal/{name}", read_journal),
+        Route("/stalled/{name}", wait_until_stalled),
+        Route("/release/{name}", release),
+        Route("/plain", plain),
+        Route("/count", event_stream(count)),
+        Route("/count-with-pauses", event_stream(count_with_pauses)),
+        Route("/count-in-thread", event_stream(count_in_thread)),
+        Route("/echo", event_stream(echo), methods=["POST", "PUT"]),
+        Route("/echo-later", event_stream(echo_later), methods=["POST"]),
+        Route("/refuse", event_stream(refuse)),
+        Route("/fail", event_stream(fail)),
+        Route("/fail-in-thread", event_stream(fail_in_thread)),
+        Route("/break-off", event_stream(break_off)),
+        Route("/break-off-later", event_stream(break_off_later)),
+        Route("/break-off-in-thread", event_stream(break_off_in_thread)),
+        Route("/idle", event_stream(idle)),
+        Route("/blocked", event_stream(blocked)),
+        Route("/silent", event_stream(ping_interval=QUICK)(idle)),
+        Route("/silent-in-thread", event_stream(ping_interval=QUICK)(blocked)),
+        Route("/opens-early", event_stream(commit_after=0.05)(never)),
+        Route("/opens-never", event_stream(commit_after=3600)(never)),
+        Route("/flow", event_stream(flow)),
+        Route("/flow-with-pauses", event_stream(flow_with_pauses)),
+        Route("/flow-in-thread", event_stream(flow_in_thread)),
+        WebSocketRoute("/denied", deny),
+    ],
+    middleware=[Middleware(SSEMiddleware)],
+)

@@ -1,0 +1,53 @@
+"""One process per server and session, and what it printed beside each failure."""
+
+from collections.abc import Generator, Iterator
+from itertools import count
+
+import pytest
+
+from .client import Client
+from .servers import KINDS, Kind, Server, running
+
+OUTPUT_SHOWN = 8000
+"""The last characters of a server's output, shown with a test that failed."""
+
+_numbers = count()
+
+
+@pytest.fixture(scope="session", params=KINDS, ids=lambda kind: kind.name)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    kind: Kind = request.param
+    if missing := kind.missing():
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    output = tmp_path_factory.mktemp(kind.name) / "output"
+    with running(kind, output) as server:
+        yield server
+    printed = output.read_text()
+    for mishap in ("ExceptionGroup", "never retrieved", "never awaited", "Segmentation fault"):
+        assert mishap not in printed, printed[-OUTPUT_SHOWN:]
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Client]:
+    with server.connect() as client:
+        yield client
+
+
+@pytest.fixture
+def name() -> str:
+    """Return a name of the test's own for the server's journal."""
+    return f"n{next(_numbers)}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    server = getattr(item, "funcargs", {}).get("server")
+    if report.failed and isinstance(server, Server):
+        printed = server.output.read_text()[-OUTPUT_SHOWN:]
+        report.sections.append((f"output of {server.kind.name}", printed))
+    return report

@@ -1,0 +1,171 @@
+"""The servers under test: how to start each of them, and what it can't do."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from .client import HOST, Client, Http1Client, Http2Client
+
+STARTING = 30.0
+"""Seconds that a server has until it accepts connections."""
+
+STOPPING = 10.0
+"""Seconds that a server has to end once it was told to: no test leaves a stream open."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to run one server."""
+
+    name: str
+    command: tuple[str, ...]
+    """A module and its arguments; ``{port}`` stands for the port."""
+    needs: tuple[str, ...] = ()
+    """Modules, besides that of the command."""
+    http2: bool = False
+    """Whether the client speaks HTTP/2 from the first byte on."""
+    denial: bool = True
+    """Whether it offers the extension ``websocket.http.response``."""
+    backpressure: bool = True
+    """Whether `send` ever waits for a client that doesn't read."""
+
+    def missing(self) -> list[str]:
+        modules = (self.command[0], *self.needs)
+        return [module for module in modules if find_spec(module) is None]
+
+
+def _uvicorn(http: str, loop: str) -> Kind:
+    return Kind(
+        f"uvicorn-{http}-{loop}",
+        (
+            *("uvicorn", "app:app", "--host", HOST, "--port", "{port}", "--log-level", "warning"),
+            *("--http", http, "--loop", loop, "--ws", "wsproto"),
+        ),
+        needs=(http, loop, "wsproto"),
+    )
+
+
+def _hypercorn(worker: str, *, http2: bool) -> Kind:
+    # No workers: the server runs in the process that was started, as the others do.
+    return Kind(
+        f"hypercorn-{worker}-{'h2' if http2 else 'h1'}",
+        ("hypercorn", "app:app", "-b", HOST + ":{port}", "-w", "0", "-k", worker),
+        needs=(worker, "h2"),
+        http2=http2,
+    )
+
+
+_GRANIAN = Kind(
+    "granian",
+    (
+        *("granian", "app:app", "--host", HOST, "--port", "{port}"),
+        *("--interface", "asgi", "--workers", "1", "--log-level", "warning"),
+    ),
+    denial=False,
+)
+
+_DAPHNE = Kind(
+    "daphne",
+    ("daphne", "-b", HOST, "-p", "{port}", "-v", "0", "app:app"),
+    denial=False,
+    backpressure=False,  # it buffers whatever the application sends
+)
+
+KINDS = [
+    *[_uvicorn(http, loop) for http in ("h11", "httptools") for loop in ("asyncio", "uvloop")],
+    *[_hypercorn(worker, http2=http2) for worker in ("asyncio", "trio") for http2 in (False, True)],
+    _GRANIAN,
+    _DAPHNE,
+]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    kind: Kind
+    port: int
+    output: Path
+    """The file that takes what it prints."""
+
+    def connect(self) -> Client:
+        return Http2Client(self.port) if self.kind.http2 else Http1Client(self.port)
+
+    def journal(self, name: str, count: int) -> list[str]:
+        """Return what happened under a name, once there are so many entries."""
+        entries: list[str] = self._ask(f"/journal/{name}?count={count}")
+        return entries
+
+    def is_stalled(self, name: str) -> bool:
+        """Wait until the generator of that name stands still."""
+        return self._ask(f"/stalled/{name}") is True
+
+    def release(self, name: str) -> None:
+        """Let the generator of that name go on."""
+        self._ask(f"/release/{name}")
+
+    def _ask(self, target: str) -> Any:
+        with Http1Client(self.port) as client:
+            client.get(target)
+            return client.json()
+
+
+@contextmanager
+def running(kind: Kind, output: Path) -> Iterator[Server]:
+    """Run a server as long as the block lasts."""
+    port = _free_port()
+    with output.open("wb") as file, _started(kind, port, file.fileno()) as process:
+        try:
+            _wait_until_it_accepts(process, port, output)
+            yield Server(kind, port, output)
+        finally:
+            _stop(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _started(kind: Kind, port: int, output: int) -> subprocess.Popen[bytes]:
+    here = str(Path(__file__).parent)
+    paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.Popen(
+        [sys.executable, "-m", *(part.format(port=port) for part in kind.command)],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,  # so that its workers can be killed with it
+    )
+
+
+def _wait_until_it_accepts(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
+    deadline = time.monotonic() + STARTING
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.02)  # until the next attempt; nothing tells when a foreign process listens
+    raise RuntimeError(f"the server did not start:\n{output.read_text()}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOPPING)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise

@@ -1,0 +1,102 @@
+"""What is yielded arrives: all of it, in order, with the right headers, and once asked for."""
+
+import json
+
+import pytest
+
+from sse_middleware import MessageEvent
+
+from .client import Client, Http1Client
+from .servers import Server
+
+pytestmark = pytest.mark.e2e
+
+EVENTS = 10_000
+GENERATORS = ["count", "count-with-pauses", "count-in-thread"]
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_ten_thousand_events_arrive_complete_and_in_order(
+    server: Server, client: Client, name: str, generator: str
+) -> None:
+    assert client.get(f"/{generator}?name={name}&events={EVENTS}").status == 200
+
+    expected = [MessageEvent(json.dumps({"number": n}, separators=(",", ":"))) for n in range(EVENTS)]
+    assert list(client.events()) == expected
+    assert server.journal(name, 2) == ["started", "closed"]
+
+
+def test_the_headers_are_those_of_an_event_stream(client: Client, name: str) -> None:
+    plain = client.get("/plain")
+    client.body()
+    head = client.get(f"/count?name={name}&events=1")
+    client.body()
+
+    assert head.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert head.headers["cache-control"] == "no-cache"
+    assert head.headers["x-accel-buffering"] == "no"
+    # What there may be is the server's own, as with any response.
+    assert head.headers.get("connection") == plain.headers.get("connection")
+
+
+def test_the_connection_serves_the_next_request(client: Client, name: str) -> None:
+    for events in (3, 0, 3):
+        client.get(f"/count?name={name}&events={events}")
+        assert len(list(client.events())) == events
+
+
+def test_head_answers_with_the_headers_and_never_starts_the_generator(
+    server: Server, client: Client, name: str
+) -> None:
+    target = f"/count?name={name}&events=1"
+    head = client.request("HEAD", target)
+    body_of_head = client.body()
+    got = client.get(target)
+    client.body()
+
+    assert head.status == 200
+    assert body_of_head == b""
+    names = ("content-type", "cache-control", "x-accel-buffering")
+    assert [head.headers[name] for name in names] == [got.headers[name] for name in names]
+    assert server.journal(name, 2) == ["started", "closed"]  # by the GET, and only once
+
+
+@pytest.mark.parametrize("target", ["/never", "/never-in-thread"])
+def test_head_answers_for_a_stream_that_never_begins(
+    client: Client, server: Server, name: str, target: str
+) -> None:
+    ...
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("size", [3, 50_000], ids=["small", "large"])
+def test_the_body_can_be_read_inside_the_generator(
+    client: Client, name: str, method: str, size: int
+) -> None:
+    numbers = list(range(size))
+    head = client.request(method, f"/echo?name={name}", json.dumps(numbers).encode())
+
+    assert head.status == 200
+    assert list(client.events()) == [MessageEvent(str(number)) for number in numbers]
+
+
+@pytest.mark.parametrize("size", [3, 50_000], ids=["small", "large"])
+def test_the_body_can_be_read_after_the_first_event(
+    client: Client, name: str, size: int
+) -> None:
+    numbers = list(range(size))
+    client.request("POST", f"/echo-later?name={name}", json.dumps(numbers).encode())
+
+    expected = [MessageEvent('"ready"'), *[MessageEvent(str(number)) for number in numbers]]
+    assert list(client.events()) == expected
+
+
+def test_a_websocket_handshake_can_be_denied_by_a_stream(server: Server, name: str) -> None:
+    if not server.kind.denial:
+        pytest.skip(f"{server.kind.name} doesn't offer the extension websocket.http.response")
+    with Http1Client(server.port) as client:
+        head = client.shake_hands(f"/denied?name={name}")
+
+        assert head.status == 200
+        assert head.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert list(client.events()) == [MessageEvent('"denied"'), MessageEvent(f'"{name}"')]

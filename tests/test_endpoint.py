@@ -1,0 +1,389 @@
+"""`event_stream` in Starlette and FastAPI, and `response_class` in FastAPI."""
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any
+
+import anyio
+import fastapi
+import pytest
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Header, HTTPException
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sse_middleware import (
+    ConfigurationError,
+    EncodingError,
+    EventSourceResponse,
+    ServerSentEvent,
+    SSEMiddleware,
+    event_stream,
+)
+from tests.driver import exchange
+from tests.virtual_time import with_threads
+
+pytestmark = pytest.mark.anyio
+
+FASTAPI_STREAMS = tuple(map(int, fastapi.__version__.split(".")[:2])) >= (0, 135)
+tagged_by_class = pytest.mark.skipif(
+    not FASTAPI_STREAMS, reason="this FastAPI doesn't call endpoints that yield"
+)
+
+
+class Item(BaseModel):
+    name: str
+    price: float = 1.0
+
+
+async def body_of(app: Any, path: str = "/", **options: Any) -> bytes:
+    async with exchange(app, path, **options) as request:
+        start = await request.start()
+        assert start[":status"] == "200", await request.rest()
+        return await request.body()
+
+
+class TestStarlette:
+    async def test_an_async_generator_function_is_an_endpoint(self) -> None:
+        async def events(request: Request) -> AsyncIterator[str]:
+            yield request.url.path
+
+        app = Starlette(routes=[Route("/events", event_stream(events))])
+        app.add_middleware(SSEMiddleware)
+        assert await body_of(app, "/events") == b'data: "/events"\n\n'
+
+    @with_threads
+    async def test_a_generator_function_is_an_endpoint(self) -> None:
+        def events(request: Request) -> Iterator[str]:
+            yield request.url.path
+
+        app = Starlette(routes=[Route("/events", event_stream(events))])
+        assert await body_of(app, "/events") == b'data: "/events"\n\n'
+
+    async def test_a_method_of_an_http_endpoint(self) -> None:
+        class Events(HTTPEndpoint):
+            @event_stream
+            async def get(self, request: Request) -> AsyncIterator[str]:
+                yield request.method
+
+            @event_stream(ping_interval=5)
+            async def post(self, request: Request) -> AsyncIterator[str]:
+                yield request.method
+
+        app = Starlette(routes=[Route("/", Events)])
+        assert await body_of(app) == b'data: "GET"\n\n'
+        assert await body_of(app, method="POST") == b'data: "POST"\n\n'
+        async with exchange(app, method="HEAD") as request:
+            await request.start()
+            assert await request.body() == b""
+
+    @with_threads
+    async def test_a_function_may_return_what_yields(self) -> None:
+        async def items() -> AsyncIterator[int]:
+            yield 1
+
+        async def awaited(_request: Request) -> AsyncIterator[int]:
+            return items()
+
+        def called(_request: Request) -> list[int]:
+            return [1]
+
+        for endpoint in (awaited, called, lambda _request: items(), functools.partial(awaited)):
+            app = Starlette(routes=[Route("/", event_stream(endpoint))])
+            assert await body_of(app) == b"data: 1\n\n"
+
+    async def test_a_response_that_is_returned_is_sent(self) -> None:
+        async def refuse(_request: Request) -> Response:
+            return JSONResponse({"no": "entry"}, status_code=401)
+
+        async with exchange(Starlette(routes=[Route("/", event_stream(refuse))])) as request:
+            assert (await request.start())[":status"] == "401"
+
+    async def test_a_callable_object_and_a_partial(self) -> None:
+        class Events:
+            async def __call__(self, _request: Request) -> AsyncIterator[int]:
+                yield 1
+
+        async def numbers(number: int, _request: Request) -> AsyncIterator[int]:
+            yield number
+
+        for endpoint in (Events(), functools.partial(numbers, 1)):
+            app = Starlette(routes=[Route("/", event_stream(endpoint))])
+            assert await body_of(app) == b"data: 1\n\n"
+
+    async def test_errors_before_the_first_item_get_their_status(self) -> None:
+        async def missing(_request: Request) -> AsyncIterator[int]:
+            raise HTTPException(404)
+            yield 1
+
+        app = Starlette(routes=[Route("/", event_stream(missing))])
+        app.add_middleware(SSEMiddleware)
+        async with exchange(app) as request:
+            assert (await request.start())[":status"] == "404"
+
+    async def test_the_declared_type_filters(self) -> None:
+        class Secret(Item):
+            password: str = "x"
+
+        async def events(_request: Request) -> AsyncIterator[Item]:
+            yield Secret(name="a")
+
+        app = Starlette(routes=[Route("/", event_stream(events))])
+        assert await body_of(app) == b'data: {"name":"a","price":1.0}\n\n'
+
+        everything = event_stream(item_type=Any)(events)
+        app = Starlette(routes=[Route("/", everything)])
+        assert b"password" in await body_of(app)
+
+    async def test_the_declared_type_validates(self) -> None:
+        async def events(_request: Request) -> AsyncIterator[Item]:
+            yield Item(name="a")
+            yield {"name": 5}  # type: ignore[misc]
+
+        app = Starlette(routes=[Route("/", event_stream(events))])
+        async with exchange(app) as request:
+            await request.rest()
+        assert isinstance(request.error, EncodingError)
+        assert "events" in str(request.error)
+        assert "dict" in str(request.error)
+
+    async def test_an_item_type_given_to_the_response(self) -> None:
+        async def events(_request: Request) -> EventSourceResponse:
+            async def items() -> AsyncIterator[Any]:
+                yield {"name": "a", "more": 1}
+
+            return EventSourceResponse(items(), item_type=Item)
+
+        app = Starlette(routes=[Route("/", events)])
+        assert await body_of(app) == b'data: {"name":"a","price":1.0}\n\n'
+
+
+class TestDecorator:
+    def test_looks_like_a_coroutine_function_with_the_original_signature(self) -> None:
+        async def events(a: int, *, b: str = "x") -> AsyncIterator[Item]:
+            """What it does."""
+            yield Item(name=b)
+
+        endpoint = event_stream(events)
+        assert inspect.iscoroutinefunction(endpoint)
+        assert not hasattr(endpoint, "__wrapped__")
+        assert endpoint.__name__ == "events"
+        assert endpoint.__qualname__ == events.__qualname__
+        assert endpoint.__module__ == __name__
+        assert endpoint.__doc__ == "What it does."
+        signature = inspect.signature(endpoint)
+        assert signature.parameters == inspect.signature(events).parameters
+        assert signature.return_annotation is EventSourceResponse
+
+    def test_refuses_what_can_not_work_at_once(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"ping_interval .* -1"):
+            event_stream(ping_interval=-1)(list)
+        with pytest.raises(TypeError, match="a function that yields"):
+            event_stream([1])  # type: ignore[call-overload]
+
+    async def test_an_annotation_that_can_not_be_evaluated_is_an_error(self) -> None:
+        async def events(_request: Request) -> "AsyncIterator[Unknown]":  # type: ignore[name-defined] # noqa: F821
+            yield 1
+
+        async with exchange(Starlette(routes=[Route("/", event_stream(events))])) as request:
+            await request.rest()
+        assert isinstance(request.error, ConfigurationError)
+        assert "item_type" in str(request.error)
+
+
+class Prompt(BaseModel):
+    text: str
+
+
+class Trace(list[str]):
+    """The order of what happened."""
+
+
+def fastapi_app() -> FastAPI:
+    app = FastAPI()
+    app.add_middleware(SSEMiddleware)
+    return app
+
+
+class TestFastAPI:
+    async def test_decorated_with_body_dependencies_and_path(self) -> None:
+        app = fastapi_app()
+
+        async def user(x_user: Annotated[str, Header()]) -> str:
+            return x_user
+
+        @app.post("/chat/{room}")
+        @event_stream
+        async def chat(
+            room: int, prompt: Prompt, user: Annotated[str, Depends(user)]
+        ) -> AsyncIterator[dict[str, Any]]:
+            yield {"room": room, "text": prompt.text, "user": user}
+
+        headers = {"content-type": "application/json", "x-user": "me"}
+        options: dict[str, Any] = {"method": "POST", "body": b'{"text":"hi"}', "headers": headers}
+        expected = b'data: {"room":7,"text":"hi","user":"me"}\n\n'
+        assert await body_of(app, "/chat/7", **options) == expected
+        async with exchange(app, "/chat/x", **options) as request:
+            assert (await request.start())[":status"] == "422"
+
+    async def test_a_dependency_with_yield_is_open_until_the_stream_has_ended(self) -> None:
+        app = fastapi_app()
+        trace = Trace()
+
+        async def session() -> AsyncIterator[str]:
+            trace.append("open")
+            yield "session"
+            trace.append("close")
+
+        @app.get("/")
+        @event_stream
+        async def events(session: Annotated[str, Depends(session)]) -> AsyncIterator[str]:
+            try:
+                yield session
+                await anyio.sleep_forever()
+            finally:
+                trace.append("finally")
+
+        async with exchange(app) as request:
+            await request.start()
+            assert await request.chunk() == b'data: "session"\n\n'
+            await request.disconnect()
+        assert trace == ["open", "finally", "close"]
+
+    async def test_background_tasks_run_after_the_stream(self) -> None:
+        app = fastapi_app()
+        trace = Trace()
+
+        async def later() -> None:
+            trace.append("background")
+
+        @app.get("/")
+        @event_stream
+        async def events(tasks: BackgroundTasks) -> AsyncIterator[int]:
+            tasks.add_task(later)
+            yield 1
+            trace.append("end")
+
+        await body_of(app)
+        assert trace == ["end", "background"]
+
+    def test_the_openapi_document_can_be_made(self) -> None:
+        app = fastapi_app()
+
+        @app.get("/")
+        @event_stream
+        async def events(limit: int = 3) -> AsyncIterator[Item]:
+            yield Item(name=str(limit))
+
+        operation = app.openapi()["paths"]["/"]["get"]
+        assert [parameter["name"] for parameter in operation["parameters"]] == ["limit"]
+
+    @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+    async def test_any_method(self, method: str) -> None:
+        app = fastapi_app()
+
+        @app.api_route("/", methods=[method])
+        @event_stream
+        async def events() -> AsyncIterator[int]:
+            yield 1
+
+        assert await body_of(app, method=method) == b"data: 1\n\n"
+
+
+@tagged_by_class
+class TestFastAPIResponseClass:
+    async def test_every_kind_of_item(self) -> None:
+        app = fastapi_app()
+
+        @app.get("/", response_class=EventSourceResponse)
+        async def events() -> AsyncIterator[Any]:
+            yield Item(name="a")
+            yield {"value": 1}
+            yield ServerSentEvent(event="m", data={"v": 2}, id="17", retry=3000, comment="hi")
+            yield ServerSentEvent(raw_data="[DONE]")
+            yield None
+
+        assert await body_of(app) == (
+            b'data: {"name":"a","price":1.0}\n\n'
+            b'data: {"value":1}\n\n'
+            b': hi\nevent: m\ndata: {"v":2}\nid: 17\nretry: 3000\n\n'
+            b"data: [DONE]\n\n"
+            b": ping\n\n"
+        )
+
+    async def test_the_declared_type_filters(self) -> None:
+        app = fastapi_app()
+
+        @app.get("/", response_class=EventSourceResponse)
+        async def events() -> AsyncIterator[Item]:
+            yield {"name": "a", "secret": 1}  # type: ignore[misc]
+
+        assert await body_of(app) == b'data: {"name":"a","price":1.0}\n\n'
+
+    @with_threads
+    async def test_a_synchronous_generator(self) -> None:
+        app = fastapi_app()
+
+        @app.get("/", response_class=EventSourceResponse)
+        def events() -> Iterator[Item]:
+            yield Item(name="a")
+
+        assert await body_of(app) == b'data: {"name":"a","price":1.0}\n\n'
+
+    async def test_as_the_default_of_a_router_with_a_status(self) -> None:
+        app = fastapi_app()
+        router = APIRouter(default_response_class=EventSourceResponse)
+
+        @router.post("/", status_code=201)
+        async def events() -> AsyncIterator[int]:
+            yield 1
+
+        app.include_router(router)
+        async with exchange(app, method="POST") as request:
+            assert (await request.start())[":status"] == "201"
+            assert await request.body() == b"data: 1\n\n"
+
+    async def test_a_cancelled_generator_cleans_up_in_its_own_task(self) -> None:
+        app = fastapi_app()
+        tasks = []
+
+        @app.get("/", response_class=EventSourceResponse)
+        async def events() -> AsyncIterator[str]:
+            tasks.append(anyio.get_current_task().id)
+            try:
+                while True:
+                    yield "x" * 100_000  # stands at the yield when the client leaves
+            finally:
+                await anyio.sleep(1)
+                tasks.append(anyio.get_current_task().id)
+
+        async with exchange(app, window=1) as request:
+            await request.start()
+            await anyio.wait_all_tasks_blocked()
+            await request.disconnect()
+            assert len(tasks) == 2
+            assert tasks[0] == tasks[1]
+
+    async def test_an_error_before_the_first_item_gets_its_status(self) -> None:
+        app = fastapi_app()
+
+        @app.get("/", response_class=EventSourceResponse)
+        async def events() -> AsyncIterator[int]:
+            raise HTTPException(404)
+            yield 1
+
+        async with exchange(app) as request:
+            assert (await request.start())[":status"] == "404"
+
+    async def test_without_the_middleware_it_streams_too(self) -> None:
+        app = FastAPI()
+
+        @app.get("/", response_class=EventSourceResponse)
+        async def events() -> AsyncIterator[int]:
+            yield 1
+
+        assert await body_of(app) == b"data: 1\n\n"
