@@ -50,7 +50,7 @@ class Exchange:
         whole = b""
         while True:
             message = await self.next()
-            whole += message["body"]
+            whole += bytes(message["body"])
             if not message.get("more_body", False):
                 return whole
 

@@ -1,0 +1,85 @@
+"""The public API as a user writes it: mypy in strict mode has nothing to say to it."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, assert_type
+
+from fastapi import Depends, FastAPI
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.routing import Route
+
+from sse_middleware import (
+    KEEPALIVE_COMMENT,
+    Comment,
+    EventSourceResponse,
+    EventStreamDecoder,
+    MessageEvent,
+    ReconnectionTime,
+    ServerSentEvent,
+    SSEMiddleware,
+    StreamOptions,
+    StreamSettings,
+    event_stream,
+    format_sse_event,
+)
+
+
+class Item(BaseModel):
+    name: str
+
+
+app = FastAPI()
+app.add_middleware(SSEMiddleware, ping_interval=20, error_event=str)
+
+
+async def user() -> str:
+    return "me"
+
+
+@app.get("/class", response_class=EventSourceResponse)
+async def by_class() -> AsyncIterator[Item | ServerSentEvent | None]:
+    yield Item(name="a")
+    yield ServerSentEvent(event="m", data={"v": 2}, id="17", retry=3000, comment="hi")
+    yield None
+
+
+@app.post("/decorator")
+@event_stream
+async def by_decorator(item: Item, name: Annotated[str, Depends(user)]) -> AsyncIterator[Item]:
+    yield Item(name=item.name + name)
+
+
+@app.get("/settings")
+@event_stream(ping_interval=None, ping=lambda: ServerSentEvent(event="ping"), item_type=Item)
+def with_settings() -> Iterator[dict[str, str]]:
+    yield {"name": "a"}
+
+
+class Events(HTTPEndpoint):
+    @event_stream
+    async def get(self, request: Request) -> AsyncIterator[str]:
+        yield request.method
+
+
+async def returned(_request: Request) -> EventSourceResponse:
+    return EventSourceResponse([1, 2], status_code=200, headers={"x": "y"}, max_buffer=1024)
+
+
+starlette = Starlette(
+    routes=[Route("/", Events), Route("/returned", returned)],
+    middleware=[Middleware(SSEMiddleware, commit_after=1)],
+)
+
+options: StreamOptions = {"ping_interval": 5}
+assert_type(StreamSettings(ping_interval=5).overridden(options), StreamSettings)
+assert_type(format_sse_event(data_str="x") + KEEPALIVE_COMMENT, bytes)
+assert_type(EventStreamDecoder().feed(b""), list[MessageEvent | Comment | ReconnectionTime])
+
+# What is wrong must stay wrong: an ignore that is not needed is an error.
+app.add_middleware(SSEMiddleware, ping_intervall=20)  # type: ignore[call-arg]
+EventSourceResponse([], ping_interval="5")  # type: ignore[arg-type]
+event_stream(pings=5)  # type: ignore[call-overload]
+ServerSentEvent(retry="3000")  # type: ignore[arg-type]
