@@ -74,11 +74,14 @@ class Connection:
         self._watched = True
         if self._end is not None:
             on_end()
-        while self._end is None:
-            if self._size >= UNREAD_BODY_BOUND:
-                await self._changed.wait()
-            else:
-                self._keep(self._note(await self._receive()))
+        try:
+            while self._end is None:
+                if self._size >= UNREAD_BODY_BOUND:
+                    await self._changed.wait()
+                else:
+                    self._keep(self._note(await self._receive()))
+        finally:
+            self._on_end = _nothing
 
     def _note(self, message: Message) -> Message:
         if message["type"] in ("http.disconnect", "websocket.disconnect"):

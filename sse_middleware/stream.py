@@ -86,7 +86,7 @@ class Stream:
         self._producing = cancel_once(settings.cleanup_timeout)
         self._writing = signal()
         self._flowing = anyio.Event()
-        self._started = self._written = self._interrupted = False
+        self._started = self._completing = self._written = self._interrupted = False
         self._failure: BaseException | None = None
 
     async def run(self, source: Feed) -> None:
@@ -104,8 +104,12 @@ class Stream:
             finally:
                 await self._clean_up(source)
                 tasks.cancel_scope.cancel()
-        if self._failure is not None:
-            raise self._failure
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback holds this frame
 
     async def _produce(self, source: Feed) -> None:
         try:
@@ -142,6 +146,8 @@ class Stream:
             logger.warning("%r took more than cleanup_timeout to close", source)
 
     def _interrupt(self) -> None:
+        if self._completing and self._connection.complete:
+            return  # it was our own last message that ended the connection
         self._interrupted = True
         self._outbox.close()
         self._producing.cancel()
@@ -219,6 +225,7 @@ class Stream:
 
     async def _send_last(self, frames: bytes) -> None:
         if self._failure is None:
+            self._completing = True
             await self._send(_body(frames, more=False))
         elif frames:
             await self._send(_body(frames))
