@@ -43,7 +43,7 @@ class ServerSentEvent(BaseModel):
     """One event, with every field that the standard knows (WHATWG HTML, 9.2.5).
 
     Yield it where the data alone doesn't say enough. Anything else that is yielded is the ``data``
-    of an event without other fields.
+    of an event without other fields. An event can't be changed once it is made.
 
     Raises:
         pydantic.ValidationError: when it is made: a newline or NUL in ``event`` or ``id``, a
@@ -51,7 +51,7 @@ class ServerSentEvent(BaseModel):
             field or a wrong type. Names the field and the value.
     """
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: Any = None
     """The payload, always sent as JSON: ``"hello"`` becomes ``data: "hello"``, with its quotes.

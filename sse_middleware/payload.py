@@ -21,19 +21,24 @@ from collections.abc import (
 from functools import partial, reduce
 from operator import or_
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
 from pydantic_core import SchemaSerializer
 from pydantic_core.core_schema import CoreConfig, any_schema
 
 from sse_middleware.errors import ConfigurationError, EncodingError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
 from sse_middleware.settings import Ping, Serializer, StreamSettings
-from sse_middleware.wire import encode_event, split_lines
+from sse_middleware.wire import encode_event, split_lines, to_utf8
 
 Encode = Callable[[Any], bytes]
 """From an item to the bytes of one event. Raises `EncodingError`."""
+
+_UNIONS = (Union, UnionType)
+
+_WAY_OUT = "Import its names at runtime, or give item_type=... (Any for no validation)"
 
 _STREAMS = {AsyncIterable, AsyncIterator, AsyncGenerator, Iterable, Iterator, Generator}
 
@@ -53,7 +58,13 @@ class ItemType:
     """
 
     def __init__(self, annotation: Any) -> None:
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        try:
+            adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+            adapter.validator  # noqa: B018 - an undefined name shows here
+        except PydanticUserError as error:
+            raise ConfigurationError(
+                f"items can't be validated as {annotation!r}: {error.message}. {_WAY_OUT}"
+            ) from error
         self._validate = adapter.validator.validate_python
         self._dump_json = adapter.serializer.to_json
         self._dump = adapter.serializer.to_python
@@ -78,10 +89,12 @@ class ItemType:
             ConfigurationError: the annotation can't be evaluated. Going on without it would send
                 fields that it was to filter out.
         """
-        annotation = _return_annotation(endpoint)
-        if isinstance(annotation, type) or get_origin(annotation) not in _STREAMS:
-            return None
-        return cls.declared(get_args(annotation)[0])
+        function = underlying(endpoint)
+        items = _items_of(_return_annotation(function))
+        try:
+            return cls.declared(reduce(or_, items)) if items else None
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{_name(function)}: {error}") from error
 
     def to_json(self, item: Any, *, by_alias: bool) -> bytes:
         """Validate, filter and encode."""
@@ -160,7 +173,7 @@ def _encode_ping(ping: Ping, field_json: Callable[[Any], bytes]) -> bytes:
 
 def _fields_frame(item: ServerSentEvent, field_json: Callable[[Any], bytes]) -> bytes:
     if item.raw_data is not None:
-        data: bytes | None = item.raw_data.encode()
+        data: bytes | None = to_utf8("raw_data", item.raw_data)
     else:
         data = None if item.data is None else field_json(item.data)
     return encode_event(data, event=item.event, id=item.id, retry=item.retry, comment=item.comment)
@@ -204,7 +217,19 @@ def underlying(endpoint: Any) -> Any:
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    if get_origin(annotation) is Annotated and get_origin(get_args(annotation)[0]) in _UNIONS:
+        annotation = get_args(annotation)[0]
+    return get_args(annotation) if get_origin(annotation) in _UNIONS else (annotation,)
+
+
+def _items_of(annotation: Any) -> list[Any]:
+    """Return the item types of the streams that an annotation names (``Iterator[A] | Response``)."""
+    items = []
+    for one in _alternatives(annotation):
+        stream = get_args(one)[0] if get_origin(one) is Annotated else one
+        if get_origin(stream) in _STREAMS and get_args(stream):
+            items.append(get_args(stream)[0])
+    return items
 
 
 def _is_no_data(annotation: Any) -> bool:
@@ -215,17 +240,20 @@ def _is_no_data(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, NoneType | ServerSentEvent)
 
 
-def _return_annotation(endpoint: Any) -> Any:
-    function = underlying(endpoint)
-    annotation = getattr(function, "__annotations__", {}).get("return")
-    if not isinstance(annotation, str):
-        return annotation
+def _return_annotation(function: Any) -> Any:
+    """Return the annotation with its strings evaluated, where the endpoint was written."""
+
+    def returning() -> None:
+        """Carry the one annotation that matters: the others need not be evaluable."""
+
     try:
-        return eval(annotation, function.__globals__)  # noqa: S307 - the endpoint's own source
+        annotations = getattr(function, "__annotations__", {})
+        returning.__annotations__ = {"return": annotations.get("return", Any)}
+        scope = getattr(function, "__globals__", {})
+        return get_type_hints(returning, globalns=scope, include_extras=True)["return"]
     except Exception as error:
         raise ConfigurationError(
-            f"the return annotation {annotation!r} of {_name(function)} can't be evaluated: "
-            f"{error}. Import its names at runtime, or give item_type=... (Any for no validation)"
+            f"the return annotation of {_name(function)} can't be evaluated: {error}. {_WAY_OUT}"
         ) from error
 
 

@@ -4,7 +4,7 @@ The middleware gives the defaults; a route (`event_stream`) and a response (`Eve
 may override each of them by its name. A limit has a name, a default, and a reason.
 """
 
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
@@ -136,7 +136,7 @@ def _check(name: str, value: object, holds: bool, allowed: str) -> None:  # noqa
 
 def _check_seconds(name: str, value: object, note: str, *, zero: bool = False) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    holds = number and math.isfinite(value) and (value > 0 or (zero and value == 0))  # type: ignore[arg-type, operator]
+    holds = number and 0 <= value <= sys.float_info.max and (zero or value != 0)  # type: ignore[operator]
     _check(name, value, holds, f"a finite number of seconds over 0 ({note})")
 
 

@@ -49,7 +49,7 @@ def format_sse_event(
         FieldError: a newline or NUL in ``event`` or ``id``, a ``retry`` that is not a non-negative
             integer, or text that UTF-8 can't encode (a lone surrogate).
     """
-    data = None if data_str is None else _utf8("data", data_str)
+    data = None if data_str is None else to_utf8("data", data_str)
     return encode_event(data, event=event, id=id, retry=retry, comment=comment)
 
 
@@ -64,13 +64,13 @@ def encode_event(
     """As `format_sse_event`, for data that is already UTF-8."""
     lines: list[bytes] = []
     if comment is not None:
-        lines += [b": " + line for line in split_lines(_utf8("comment", comment))]
+        lines += [b": " + line for line in split_lines(to_utf8("comment", comment))]
     if event is not None:
-        lines.append(b"event: " + _utf8("event", check_single_line("event", event)))
+        lines.append(b"event: " + to_utf8("event", check_single_line("event", event)))
     if data is not None:
         lines += [b"data: " + line for line in split_lines(data)]
     if id is not None:
-        lines.append(b"id: " + _utf8("id", check_single_line("id", id)))
+        lines.append(b"id: " + to_utf8("id", check_single_line("id", id)))
     if retry is not None:
         lines.append(b"retry: %d" % check_retry(retry))
     return b"\n".join(lines) + b"\n\n"
@@ -94,7 +94,8 @@ def check_retry(value: int) -> int:
     return value
 
 
-def _utf8(field: str, value: str) -> bytes:
+def to_utf8(field: str, value: str) -> bytes:
+    """Encode a field's text, or raise `FieldError` for a lone surrogate."""
     try:
         return value.encode()
     except UnicodeEncodeError as error:
@@ -200,7 +201,7 @@ class EventStreamDecoder:
             return [""]
         if self._after_cr and text[0] == "\n":
             text = text[1:]
-        self._after_cr = text[-1:] == "\r" or (not text and self._after_cr)
+        self._after_cr = text.endswith("\r")
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         return text.split("\n")
