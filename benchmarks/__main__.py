@@ -20,7 +20,14 @@ from benchmarks.client import events_per_second
 from benchmarks.inprocess import request_overhead
 from benchmarks.memory import kib_per_stream
 from benchmarks.plan import FULL, IDLE, LOADS, QUICK, Load, Size
-from benchmarks.servers import BETTER_SSE, missing_better_sse, serving
+from benchmarks.servers import BETTER_SSE, better_sse_versions, missing_better_sse, serving
+
+Round = dict[tuple[str, str], float]
+"""Events per second, by scenario and contender."""
+
+WARM_UP = 10
+"""The warm-up is a round with so many times fewer events: what is loaded or compiled with the first
+request, and what the interpreters learn about the code, is no cost of an event."""
 
 
 def main() -> None:
@@ -37,7 +44,9 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=report.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure sse_middleware beside its peers."
+    )
     parser.add_argument("--quick", action="store_true", help="a smoke run: its figures say little")
     return parser.parse_args()
 
@@ -51,22 +60,27 @@ def measure_memory(size: Size) -> dict[str, float | None]:
 
 
 def measure_rates(loads: list[Load], size: Size) -> report.Rates:
-    rates: report.Rates = {(load.scenario, load.contender): [] for load in loads}
     with ExitStack() as servers:
         names = dict.fromkeys(load.server for load in loads)
         ports = {name: servers.enter_context(serving(name)).port for name in names}
         say("warming up")
-        for load in loads:
-            events_per_second(ports[load.server], load.path, load.events // size.divisor // 10)
-        start = time.monotonic()
-        for number in range(size.rounds):
-            if number and time.monotonic() - start > size.budget:
-                break
-            say(f"round {number + 1} of {size.rounds}")
-            for load in loads:
-                rate = events_per_second(ports[load.server], load.path, load.events // size.divisor)
-                rates[load.scenario, load.contender].append(rate)
-    return rates
+        run_round(loads, ports, size.divisor * WARM_UP)
+        end = time.monotonic() + size.budget
+        rounds: list[Round] = []
+        while len(rounds) < size.rounds and (not rounds or time.monotonic() < end):
+            say(f"round {len(rounds) + 1} of {size.rounds}")
+            rounds.append(run_round(loads, ports, size.divisor))
+    return {key: [one[key] for one in rounds] for key in rounds[0]}
+
+
+def run_round(loads: list[Load], ports: dict[str, int], divisor: int) -> Round:
+    """Run every load once, with a fraction of its events."""
+    return {
+        (load.scenario, load.contender): events_per_second(
+            ports[load.server], load.path, load.events // divisor
+        )
+        for load in loads
+    }
 
 
 def print_report(
@@ -75,15 +89,14 @@ def print_report(
     memory: dict[str, float | None],
     missing: str | None,
 ) -> None:
+    better_sse = f"better-sse was left out: {missing}" if missing else better_sse_versions()
     parts = [
-        report.versions(),
+        f"{report.versions()}. {better_sse}.",
         report.ratios_table(rates),
         report.rates_table(rates),
         report.request_line(microseconds),
         report.memory_table(memory),
     ]
-    if missing:
-        parts.append(f"better-sse was left out: {missing}.")
     print("\n\n".join(parts))
 
 

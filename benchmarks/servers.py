@@ -7,6 +7,7 @@ Rules of this file:
   environment variable BETTER_SSE, or `node_modules` beside this file.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -45,10 +46,7 @@ def serving(contender: str) -> Iterator[RunningServer]:
 def command(contender: str) -> list[str]:
     if contender != BETTER_SSE:
         return [sys.executable, "-m", "benchmarks.serve", contender]
-    node, package = shutil.which("node"), better_sse_package()
-    if node is None or package is None:
-        raise RuntimeError("better-sse can't be started: see missing_better_sse")
-    return [node, str(HERE / "contenders" / "better_sse.cjs"), str(package)]
+    return ["node", str(HERE / "contenders" / "better_sse.cjs"), str(better_sse_package())]
 
 
 def read_port(contender: str, process: "subprocess.Popen[bytes]") -> int:
@@ -69,14 +67,21 @@ def end(process: "subprocess.Popen[bytes]") -> None:
         process.stdout.close()
 
 
-def better_sse_package() -> Path | None:
-    """Return the absolute folder of the npm package, if there is one."""
-    folder = Path(os.environ.get("BETTER_SSE") or HERE / "node_modules" / "better-sse").resolve()
-    return folder if (folder / "package.json").is_file() else None
+def better_sse_package() -> Path:
+    """Return the absolute folder in which the npm package is to be."""
+    return Path(os.environ.get("BETTER_SSE") or HERE / "node_modules" / "better-sse").resolve()
 
 
 def missing_better_sse() -> str | None:
     """Say what better-sse lacks to take part, or return ``None``."""
     if shutil.which("node") is None:
         return "`node` was not found"
-    return None if better_sse_package() else "the npm package was not found"
+    found = (better_sse_package() / "package.json").is_file()
+    return None if found else "the npm package was not found"
+
+
+def better_sse_versions() -> str:
+    """Return the versions of Node and of the package, which must be there."""
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+    package = json.loads((better_sse_package() / "package.json").read_text())
+    return f"Node {node.stdout.strip()}, better-sse {package['version']}"

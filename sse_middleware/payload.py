@@ -223,7 +223,7 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 
 
 def _items_of(annotation: Any) -> list[Any]:
-    """Return the item types of the streams that an annotation names (``Iterator[A] | Response``)."""
+    """Return the item types of the streams in an annotation (``Iterator[A] | Response``)."""
     items = []
     for one in _alternatives(annotation):
         stream = get_args(one)[0] if get_origin(one) is Annotated else one
