@@ -3,9 +3,9 @@
 Rules of this file:
 - Servers differ in how often they report a disconnect, and two of them say it once
   (`receive` then blocks for ever). Here it is said to everyone who asks, as often as they ask.
-- From the opening of a stream on, `watch` is the only reader of the server's `receive`. What it
-  reads of the request's body it keeps for the application, up to a bound; then it reads on when
-  the application does.
+- From the opening of a stream on, `watch` is the only reader of the server's `receive`; a call that
+  the application has made before is waited for. What it reads of the request's body it keeps for
+  the application, up to a bound; then it reads on when the application does.
 - A response that is complete has no client any more, whoever completed it: a middleware that
   answered in the application's place ends the stream too.
 """
@@ -41,6 +41,7 @@ class Connection:
         self._end: Message | None = None
         self._on_end: Callable[[], object] = _nothing
         self._watched = False
+        self._readers = 0
 
     async def receive(self) -> Message:
         """As the server's `receive`, but with an end that lasts."""
@@ -48,7 +49,12 @@ class Connection:
             return await self._next_unread()
         if self._end is not None:
             return self._end
-        return self._note(await self._receive())
+        self._readers += 1
+        try:
+            return self._note(await self._receive())
+        finally:
+            self._readers -= 1
+            self._wake()
 
     def sending(self, send: Send) -> Send:
         """Return a `send` that sees when the response is complete."""
@@ -76,7 +82,7 @@ class Connection:
             on_end()
         try:
             while self._end is None:
-                if self._size >= UNREAD_BODY_BOUND:
+                if self._readers or self._size >= UNREAD_BODY_BOUND:
                     await self._changed.wait()
                 else:
                     self._keep(self._note(await self._receive()))

@@ -36,6 +36,9 @@ FLOW = 0.001
 """Seconds between two writes below which events are in full flow and are gathered: far shorter than
 what anyone could notice, far longer than what a write costs."""
 
+LAST_WORDS = 0.1
+"""Seconds for a message that no client will read: it takes none, unless it would take all."""
+
 GATHER_PASSES = 3
 """Passes of the event loop that a write in full flow waits for more events: most of what can be
 gained, and nothing that an event which comes alone would pay."""
@@ -137,13 +140,16 @@ class Stream:
                 await source.close()
             except Exception as error:
                 self._failure = self._failure or error
-            if self._interrupted and not self._started and not self._connection.complete:
-                # The client left before the status line: nobody reads it, but a middleware above
-                # or a log may wait for one.
-                await self._send(self._start)
-                await self._send(_body(b"", more=False))
         if scope.cancelled_caught:
             logger.warning("%r took more than cleanup_timeout to close", source)
+        if self._interrupted and not self._started and not self._connection.complete:
+            await self._answer_nobody()
+
+    async def _answer_nobody(self) -> None:
+        """Send the status line although the client has left: a middleware above may wait for it."""
+        with anyio.move_on_after(LAST_WORDS, shield=True):  # some servers then block for ever
+            await self._send(self._start)
+            await self._send(_body(b"", more=False))
 
     def _interrupt(self) -> None:
         if self._completing and self._connection.complete:
