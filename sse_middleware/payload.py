@@ -18,8 +18,7 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from functools import partial, reduce
-from operator import or_
+from functools import partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -37,6 +36,8 @@ Encode = Callable[[Any], bytes]
 """From an item to the bytes of one event. Raises `EncodingError`."""
 
 _UNIONS = (Union, UnionType)
+
+_NO_DATA = (NoneType, ServerSentEvent)
 
 _WAY_OUT = "Import its names at runtime, or give item_type=... (Any for no validation)"
 
@@ -60,14 +61,13 @@ class ItemType:
     def __init__(self, annotation: Any) -> None:
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-            adapter.validator  # noqa: B018 - an undefined name shows here
+            self._validate = adapter.validator.validate_python  # an undefined name shows here
+            self._dump_json = adapter.serializer.to_json
+            self._dump = adapter.serializer.to_python
         except PydanticUserError as error:
             raise ConfigurationError(
                 f"items can't be validated as {annotation!r}: {error.message}. {_WAY_OUT}"
             ) from error
-        self._validate = adapter.validator.validate_python
-        self._dump_json = adapter.serializer.to_json
-        self._dump = adapter.serializer.to_python
 
     @classmethod
     def declared(cls, annotation: Any) -> "ItemType | None":
@@ -75,11 +75,8 @@ class ItemType:
 
         ``None`` and `ServerSentEvent` are not items: in a union they are left out.
         """
-        alternatives = _alternatives(annotation)
-        types = [one for one in alternatives if not _is_no_data(one)]
-        if not types or Any in types:
-            return None
-        return cls(annotation if len(types) == len(alternatives) else reduce(or_, types))
+        data = _data_part(annotation)
+        return None if data is None or data is Any else cls(data)
 
     @classmethod
     def of_endpoint(cls, endpoint: Any) -> "ItemType | None":
@@ -92,7 +89,7 @@ class ItemType:
         function = underlying(endpoint)
         items = _items_of(_return_annotation(function))
         try:
-            return cls.declared(reduce(or_, items)) if items else None
+            return cls.declared(Union[tuple(items)]) if items else None  # noqa: UP007 - of a list
         except ConfigurationError as error:
             raise ConfigurationError(f"{_name(function)}: {error}") from error
 
@@ -216,28 +213,30 @@ def underlying(endpoint: Any) -> Any:
     return getattr(type(function), "__call__", function)  # noqa: B004 - the function is wanted
 
 
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    if get_origin(annotation) is Annotated and get_origin(get_args(annotation)[0]) in _UNIONS:
-        annotation = get_args(annotation)[0]
-    return get_args(annotation) if get_origin(annotation) in _UNIONS else (annotation,)
+def _data_part(annotation: Any) -> Any:
+    """Return what an annotation says of data, ``None`` if nothing."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        data = _data_part(arguments[0])
+        return None if data is None else Annotated[data, *arguments[1:]]
+    if origin in _UNIONS:
+        parts = [part for part in map(_data_part, arguments) if part is not None]
+        if Any in parts:
+            return Any
+        return Union[tuple(parts)] if parts else None  # noqa: UP007 - of a list
+    if annotation is None or (isinstance(annotation, type) and issubclass(annotation, _NO_DATA)):
+        return None
+    return annotation
 
 
 def _items_of(annotation: Any) -> list[Any]:
     """Return the item types of the streams in an annotation (``Iterator[A] | Response``)."""
-    items = []
-    for one in _alternatives(annotation):
-        stream = get_args(one)[0] if get_origin(one) is Annotated else one
-        if get_origin(stream) in _STREAMS and get_args(stream):
-            items.append(get_args(stream)[0])
-    return items
-
-
-def _is_no_data(annotation: Any) -> bool:
-    if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if annotation is None:
-        return True
-    return isinstance(annotation, type) and issubclass(annotation, NoneType | ServerSentEvent)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _items_of(arguments[0])
+    if origin in _UNIONS:
+        return [item for one in arguments for item in _items_of(one)]
+    return [arguments[0]] if origin in _STREAMS and arguments else []
 
 
 def _return_annotation(function: Any) -> Any:
