@@ -12,6 +12,7 @@ What the user's own code raises is never wrapped: it reaches the server as it wa
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 
 class SSEError(Exception):
@@ -44,3 +45,7 @@ class EventTooLargeError(SSEError, ValueError):
         super().__init__(f"an event takes more than max_event_size={max_event_size} bytes")
         self.max_event_size = max_event_size
         self.decoded = decoded
+
+    def __reduce__(self) -> tuple[type[Self], tuple[int, Sequence[object]]]:
+        """Let a copy be made of the arguments and not of the message."""
+        return type(self), (self.max_event_size, self.decoded)

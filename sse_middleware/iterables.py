@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextvars import Context, copy_context
-from inspect import GEN_CREATED, getgeneratorstate, isasyncgen, isgenerator
+from inspect import getgeneratorstate, isasyncgen, isgenerator
 from threading import Lock
 from typing import Any, Protocol
 
@@ -116,7 +116,8 @@ class ThreadSource:
     """Bytes handed over before the thread stops: worth a switch of threads, little to hold."""
 
     def __init__(self, content: Iterable[Any], encode: Encode) -> None:
-        self._items: Iterator[Any] = iter(content)
+        self._content = content
+        self._items: Iterator[Any] | None = None
         self._encode = encode
         self._context: Context | None = None
         self._limiter = CapacityLimiter(1)
@@ -148,11 +149,13 @@ class ThreadSource:
             self._running = False  # no thread has begun, and none will
         while self._running:
             await self._idle.wait()
-        if not self._ended and isgenerator(self._items):
-            if getgeneratorstate(self._items) == GEN_CREATED:
-                self._items.close()
-            else:
-                await self._in_thread(Lock())
+        generator = self._items or self._content
+        if isgenerator(generator):
+            match getgeneratorstate(generator):
+                case "GEN_CREATED":
+                    generator.close()
+                case "GEN_SUSPENDED":
+                    await self._in_thread(Lock())
 
     async def _in_thread(self, ticket: Lock) -> None:
         await run_sync(self._run, ticket, abandon_on_cancel=True, limiter=self._limiter)
@@ -161,7 +164,7 @@ class ThreadSource:
         """Put what was handed over; called in the event loop."""
         self._notified = False
         while self._handed:
-            self._full = self._sink.put(self._handed.popleft())
+            self._full = self._sink.put(self._handed.popleft()) or self._full
 
     def _run(self, ticket: Lock) -> None:
         """Pull a batch; called in a worker thread, as everything below.
@@ -183,11 +186,13 @@ class ThreadSource:
 
     def _pull(self) -> None:
         size = 0
+        if self._items is None:
+            self._items = iter(self._content)  # may block, as a query does
         while not self._stopped:
             if size >= self.BATCH_SIZE or self._full:
                 return
             try:
-                frame = self._next()
+                frame = self._next(self._items)
             except StopIteration:
                 self._ended = True
                 return
@@ -196,26 +201,23 @@ class ThreadSource:
             if not self._notified:
                 self._notified = True
                 self._notify(self._deliver)
-        self._close()
-
-    def _next(self) -> bytes:
-        item = next(self._items)
-        try:
-            return self._encode(item)
-        except EncodingError as error:
-            throw = getattr(self._items, "throw", None)
-            if throw is None:
-                raise
-            return self._encode(throw(error))
-
-    def _close(self) -> None:
         self._ended = True
         if isgenerator(self._items):
             self._items.close()
+
+    def _next(self, items: Iterator[Any]) -> bytes:
+        item = next(items)
+        try:
+            return self._encode(item)
+        except EncodingError as error:
+            throw = getattr(items, "throw", None)
+            if throw is None:
+                raise
+            return self._encode(throw(error))
 
     def _notify(self, callback: Callable[[], object]) -> None:
         try:
             self._call_loop(callback)
         except RuntimeError:
             # The loop has ended before the running next() returned: nobody is left to tell.
-            logger.warning("%r was still running when its event loop ended", self._items)
+            logger.warning("%r was still running when its event loop ended", self._content)

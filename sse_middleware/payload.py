@@ -23,7 +23,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter
-from pydantic.errors import PydanticUserError
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import SchemaSerializer
 from pydantic_core.core_schema import CoreConfig, any_schema
 
@@ -64,7 +64,7 @@ class ItemType:
             self._validate = adapter.validator.validate_python  # an undefined name shows here
             self._dump_json = adapter.serializer.to_json
             self._dump = adapter.serializer.to_python
-        except PydanticUserError as error:
+        except (PydanticUserError, PydanticUndefinedAnnotation) as error:
             raise ConfigurationError(
                 f"items can't be validated as {annotation!r}: {error.message}. {_WAY_OUT}"
             ) from error
@@ -117,16 +117,16 @@ def encoder(
         endpoint: what errors call the origin of the items.
     """
     to_text = _text_encoder(settings.serializer, item_type)
-    fields_frame = partial(_fields_frame, field_json=_field_json(settings.serializer))
-    special: dict[type, Encode] = {NoneType: lambda _: ping(), ServerSentEvent: fields_frame}
-    plain: set[type] = set()  # the types met so far that are neither
+    to_frame = partial(_fields_frame, field_json=_field_json(settings.serializer))
+    plain: set[type] = set()  # the types met so far that are neither None's nor an event's
 
     def encode(item: Any) -> bytes:
+        if item is None:
+            return ping()
         try:
             if type(item) not in plain:
-                for kind, frame in special.items():
-                    if isinstance(item, kind):
-                        return frame(item)
+                if isinstance(item, ServerSentEvent):
+                    return to_frame(item)
                 plain.add(type(item))
             return b"data: %b\n\n" % to_text(item, by_alias=True)
         except Exception as error:
@@ -147,9 +147,13 @@ def ping_encoder(settings: StreamSettings) -> Callable[[], bytes]:
     return lambda: encoded
 
 
-def farewell_encoder(settings: StreamSettings, encode: Encode) -> Callable[[Exception], bytes]:
-    """Return the function that makes the last frame of a stream that failed."""
+def farewell_encoder(settings: StreamSettings, endpoint: str) -> Callable[[Exception], bytes]:
+    """Return the function that makes the last frame of a stream that failed.
+
+    What it says is no item of the endpoint's, so it is not validated as one.
+    """
     error_event = settings.error_event
+    encode = encoder(settings, ping_encoder(settings), None, endpoint)
 
     def farewell(error: Exception) -> bytes:
         item = error_event(error) if error_event else None

@@ -97,14 +97,15 @@ class EventSourceResponse(StreamingResponse):
         if item_type is DEFAULT:
             item_type = handover.item_types.of(scope.get("endpoint"))
         ping = ping_encoder(settings)
-        encode = encoder(settings, ping, item_type, _origin(scope, self.body_iterator))
+        origin = _origin(scope, self.body_iterator)
+        encode = encoder(settings, ping, item_type, origin)
         stream = Stream(
             self._start(),
             send,
             handover.connection,
             settings,
             ping=ping,
-            farewell=farewell_encoder(settings, encode),
+            farewell=farewell_encoder(settings, origin),
         )
         await stream.run(source_of(self.body_iterator, encode))
 

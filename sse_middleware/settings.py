@@ -95,6 +95,8 @@ class StreamSettings:
         _check_seconds("commit_after", self.commit_after, "0 doesn't wait", zero=True)
         _check_seconds("cleanup_timeout", self.cleanup_timeout, "0 doesn't wait", zero=True)
         _check("ping", self.ping, isinstance(self.ping, Ping) or callable(self.ping), _PING)
+        if isinstance(self.ping, str):
+            _check("ping", self.ping, _is_utf8(self.ping), "text that UTF-8 can encode")
         _check(
             "max_buffer", self.max_buffer, _is_count(self.max_buffer), "a number of bytes over 0"
         )
@@ -138,6 +140,14 @@ def _check_seconds(name: str, value: object, note: str, *, zero: bool = False) -
     number = isinstance(value, int | float) and not isinstance(value, bool)
     holds = number and 0 <= value <= sys.float_info.max and (zero or value != 0)  # type: ignore[operator]
     _check(name, value, holds, f"a finite number of seconds over 0 ({note})")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_count(value: object) -> bool:

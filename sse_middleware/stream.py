@@ -214,11 +214,10 @@ class Stream:
                 return await self._send_last(frames)
             if not waited:
                 frames = frames or self._ping()
-            if frames:
-                await send({"type": "http.response.body", "body": frames, "more_body": True})
-                sent = clock()
-                if not self._flowing.is_set():
-                    self._flowing.set()
+            await send({"type": "http.response.body", "body": frames, "more_body": True})
+            sent = clock()
+            if not self._flowing.is_set():
+                self._flowing.set()
 
     async def _gather(self) -> None:
         """Let a producer in full flow add to what is ready, as long as each pass brings more."""

@@ -47,7 +47,7 @@ def format_sse_event(
 
     Raises:
         FieldError: a newline or NUL in ``event`` or ``id``, a ``retry`` that is not a non-negative
-            integer, or text that UTF-8 can't encode (a lone surrogate).
+            integer, text that UTF-8 can't encode (a lone surrogate), or a wrong type.
     """
     data = None if data_str is None else to_utf8("data", data_str)
     return encode_event(data, event=event, id=id, retry=retry, comment=comment)
@@ -76,12 +76,20 @@ def encode_event(
     return b"\n".join(lines) + b"\n\n"
 
 
+def check_text(field: str, value: str) -> str:
+    """Return `value`, or raise `FieldError` if it is no text."""
+    if not isinstance(value, str):
+        raise FieldError(f"{field} must be a str, got {value!r}")
+    return value
+
+
 def check_single_line(field: str, value: str) -> str:
     """Return `value`, or raise `FieldError` if it holds a newline or NUL.
 
     A newline would end the field and start another one, of the attacker's choice. A NUL makes
     clients ignore an id (9.2.6).
     """
+    check_text(field, value)
     if "\n" in value or "\r" in value or "\0" in value:
         raise FieldError(f"{field} must be a single line without NUL, got {value!r}")
     return value
@@ -95,9 +103,9 @@ def check_retry(value: int) -> int:
 
 
 def to_utf8(field: str, value: str) -> bytes:
-    """Encode a field's text, or raise `FieldError` for a lone surrogate."""
+    """Encode a field's text, or raise `FieldError` for a lone surrogate or for no text at all."""
     try:
-        return value.encode()
+        return check_text(field, value).encode()
     except UnicodeEncodeError as error:
         raise FieldError(f"{field} can't be encoded as UTF-8: {error}") from error
 
@@ -156,7 +164,8 @@ class EventStreamDecoder:
     """An incremental text/event-stream parser: bytes in any cut in, what they mean out.
 
     Args:
-        max_event_size: how many bytes the lines of one undispatched event may take together.
+        max_event_size: how many bytes the lines of one undispatched event may take together, once
+            invalid ones are replaced.
         last_event_id: the id to start from, as a client has it that reconnects.
     """
 

@@ -1,0 +1,147 @@
+"""The two event loops: waking up, and cancelling once."""
+
+import asyncio
+from math import inf
+from typing import Any
+
+import anyio
+import pytest
+
+from sse_middleware.backends import cancel_once, clock, next_pass, signal, threadsafe_caller
+from tests.virtual_time import with_threads
+
+pytestmark = pytest.mark.anyio
+
+
+class TestSignal:
+    async def test_has_no_memory(self) -> None:
+        sleeper = signal()
+        sleeper.set()
+        assert not await sleeper.wait(anyio.current_time() + 1)
+
+    async def test_deadlines_may_move_both_ways(self) -> None:
+        sleeper = signal()
+        now = clock()
+        start = now()
+        for deadline in (10, 5, 20, 19):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self.set_at, sleeper, now() + 0.5)
+                assert await sleeper.wait(start + deadline)
+        for deadline in (7, 30, 31):
+            assert not await sleeper.wait(start + deadline)
+            assert now() - start == pytest.approx(deadline, abs=0.01)
+        sleeper.close()
+
+    async def test_without_a_deadline_waits_for_ever(self) -> None:
+        sleeper = signal()
+        assert not await sleeper.wait(anyio.current_time() + 1)
+        with anyio.move_on_after(1000) as scope:
+            await sleeper.wait(inf)
+        assert scope.cancelled_caught
+
+    async def test_a_cancelled_wait_does_not_hurt_who_sets_it(self) -> None:
+        sleeper = signal()
+        with anyio.move_on_after(1):
+            await sleeper.wait()
+        sleeper.set()
+        with anyio.move_on_after(1):
+            await sleeper.wait(anyio.current_time() + 2)
+        await anyio.sleep(5)
+        assert not await sleeper.wait(anyio.current_time() + 1)
+
+    async def set_at(self, sleeper: Any, deadline: float) -> None:
+        await anyio.sleep_until(deadline)
+        sleeper.set()
+
+
+class TestCancelOnce:
+    async def test_ends_the_block_silently(self) -> None:
+        guard = cancel_once(5)
+        reached = False
+        async with anyio.create_task_group() as tasks:
+            with guard:
+                tasks.start_soon(self.cancel, guard)
+                await anyio.sleep_forever()
+                reached = True
+            await anyio.sleep(1)  # nothing is left of it
+        assert not reached
+
+    async def test_a_block_that_ends_by_itself_is_not_touched(self) -> None:
+        guard = cancel_once(5)
+        with guard:
+            await anyio.sleep(1)
+        guard.cancel()
+        await anyio.sleep(1)
+
+    async def test_errors_pass(self) -> None:
+        with pytest.raises(KeyError), cancel_once(5):
+            raise KeyError
+
+    async def test_ends_a_cleanup_that_hangs(self) -> None:
+        guard = cancel_once(5)
+        begin = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            with guard:
+                tasks.start_soon(self.cancel, guard)
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    await anyio.sleep_forever()
+        assert anyio.current_time() - begin <= 5
+
+    @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+    async def test_a_cancellation_from_outside_passes_also_together_with_its_own(self) -> None:
+        guard = cancel_once(5)
+
+        async def guarded() -> None:
+            nonlocal guard
+            guard = cancel_once(5)
+            with guard:
+                await asyncio.Event().wait()
+
+        for own in (False, True):
+            task = asyncio.create_task(guarded())
+            await asyncio.sleep(0)
+            task.cancel()
+            if own:
+                guard.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+    async def test_is_taken_back_also_where_the_block_swallows_it(self) -> None:
+        guard = cancel_once(5)
+        task = asyncio.current_task()
+        assert task is not None
+        async with anyio.create_task_group() as tasks:
+            with guard:
+                tasks.start_soon(self.cancel, guard)
+                try:
+                    await anyio.sleep_forever()
+                except asyncio.CancelledError:
+                    await asyncio.sleep(1)
+            assert task.cancelling() == 0
+
+    async def cancel(self, guard: Any) -> None:
+        guard.cancel()
+        guard.cancel()
+
+
+async def test_next_pass_lets_every_other_task_run() -> None:
+    ran = []
+
+    async def other() -> None:
+        ran.append(True)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other)
+        await next_pass()()
+        assert ran
+
+
+@with_threads
+async def test_a_thread_may_call_into_the_loop_without_waiting() -> None:
+    called = anyio.Event()
+    call = threadsafe_caller()
+    await anyio.to_thread.run_sync(call, called.set)
+    await called.wait()

@@ -1,0 +1,152 @@
+"""`ServerSentEvent` refuses what the grammar can't carry, and the names are FastAPI's."""
+
+import re
+from inspect import signature
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+import sse_middleware
+from sse_middleware import events
+from sse_middleware.events import ServerSentEvent, format_sse_event
+
+# Which field refuses which value. Every other field is left out.
+REFUSED: list[tuple[str, Any]] = [
+    *[
+        (field, value)
+        for field in ("event", "id")
+        for value in ("a\nb", "a\rb", "a\r\nb", "\n", "a\0b", 5, b"m", True, ["m"])
+    ],
+    *[("retry", value) for value in (-1, -(10**30), 1.5, 1.0, "5", b"5", True, False, [5])],
+    *[(field, value) for field in ("raw_data", "comment") for value in (5, b"x", True, {"a": 1})],
+    ("data_str", "x"),
+    ("name", "x"),
+]
+
+
+def names(error: ValidationError, field: str, value: object) -> bool:
+    [detail] = error.errors()
+    if detail["type"] == "value_error":  # the message is ours
+        assert f"{field} must be" in detail["msg"]
+    return detail["loc"] == (field,) and detail["input"] == value and repr(value) in str(error)
+
+
+@pytest.mark.parametrize(("field", "value"), REFUSED)
+def test_a_bad_field_is_refused_by_name_and_value(field: str, value: Any) -> None:
+    fields = {field: value}
+    with pytest.raises(ValidationError) as caught:
+        ServerSentEvent(**fields)
+    assert names(caught.value, field, value)
+
+
+@pytest.mark.parametrize("data", [1, 0, "", False, [], {"a": 1}])
+@pytest.mark.parametrize("raw_data", ["x", ""])
+def test_data_and_raw_data_exclude_each_other(data: Any, raw_data: str) -> None:
+    message = f"data={re.escape(repr(data))} and raw_data={raw_data!r}"
+    with pytest.raises(ValidationError, match=message):
+        ServerSentEvent(data=data, raw_data=raw_data)
+
+
+@pytest.mark.parametrize("field", ["data", "raw_data", "event", "id", "retry", "comment", "name"])
+@pytest.mark.parametrize("value", [None, "x", "a\nb", -1])
+def test_an_event_is_never_changed_after_that(field: str, value: Any) -> None:
+    event = ServerSentEvent(data=1, event="m", id="1", retry=1, comment="c")
+    before = event.model_copy()
+    with pytest.raises(ValidationError, match="frozen") as caught:
+        setattr(event, field, value)
+    assert names(caught.value, field, value)
+    assert event == before
+    assert event.model_fields_set == before.model_fields_set
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"data": None, "raw_data": "x"},
+        {"data": 1, "raw_data": None},
+        {"event": "", "id": "", "retry": 0, "comment": ""},
+        {"event": " m:\v\f\x85\u2028", "id": " 1:\v\f\x85\u2028"},
+        {"raw_data": "a\r\nb\0", "comment": "a\r\nb\0"},
+        {"retry": 10**30},
+    ],
+)
+def test_everything_else_is_taken_as_it_is(fields: dict[str, Any]) -> None:
+    event = ServerSentEvent(**fields)
+    assert event.model_dump(exclude_unset=True) == fields
+
+
+def test_data_is_not_copied() -> None:
+    data = {"a": [1]}
+    assert ServerSentEvent(data=data).data is data
+
+
+def test_a_subclass_may_fix_fields() -> None:
+    class Done(ServerSentEvent):
+        event: str | None = "done"
+
+    assert Done(data=1).event == "done"
+
+
+def test_the_keep_alive_is_a_comment_every_15_seconds() -> None:
+    assert events.KEEPALIVE_COMMENT == b": ping\n\n" == format_sse_event(comment="ping")
+    assert type(events._PING_INTERVAL) is float
+    assert events._PING_INTERVAL == 15.0
+
+
+def test_the_openapi_fragment() -> None:
+    assert events._SSE_EVENT_SCHEMA == {
+        "type": "object",
+        "properties": {
+            "data": {"type": "string"},
+            "event": {"type": "string"},
+            "id": {"type": "string"},
+            "retry": {"type": "integer", "minimum": 0},
+        },
+    }
+
+
+# Beside FastAPI's own
+
+
+@pytest.fixture
+def fastapi_sse() -> Any:
+    return pytest.importorskip("fastapi.sse", reason="this FastAPI has no SSE of its own")
+
+
+@pytest.mark.parametrize("name", ["KEEPALIVE_COMMENT", "_PING_INTERVAL", "_SSE_EVENT_SCHEMA"])
+def test_the_constants_are_those_of_fastapi(fastapi_sse: Any, name: str) -> None:
+    assert getattr(events, name) == getattr(fastapi_sse, name)
+
+
+def test_the_names_are_those_of_fastapi(fastapi_sse: Any) -> None:
+    for name in ("EventSourceResponse", "ServerSentEvent", "format_sse_event"):
+        assert hasattr(fastapi_sse, name)
+        assert hasattr(sse_middleware, name)
+    ours, theirs = ServerSentEvent.model_fields, fastapi_sse.ServerSentEvent.model_fields
+    assert list(ours) == list(theirs)
+    assert all(ours[name].default == theirs[name].default for name in ours)
+    parameters = signature(fastapi_sse.format_sse_event).parameters.values()
+    assert [(one.name, one.kind, one.default) for one in parameters] == [
+        (one.name, one.kind, one.default) for one in signature(format_sse_event).parameters.values()
+    ]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"data_str": ""},
+        {"data_str": "Hello\n"},
+        {"data_str": "a\r\nb\rc\nd\n\re\x85f\u2028g\v\f"},
+        {"comment": "a\r\nb\rc\n"},
+        {"comment": ""},
+        {"event": "", "id": ""},
+        {"event": "m\x85\u2028", "id": " 1 "},
+        {"retry": 0},
+        {"data_str": "{}", "event": "m", "id": "17", "retry": 3000, "comment": "hi"},
+        {"data_str": "\0\ufeff\u00e9\u2026\U0001f600"},
+    ],
+)
+def test_the_bytes_are_those_of_fastapi(fastapi_sse: Any, fields: dict[str, Any]) -> None:
+    assert format_sse_event(**fields) == fastapi_sse.format_sse_event(**fields)

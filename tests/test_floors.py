@@ -1,0 +1,119 @@
+"""The floors of the house: imports only go down, and nothing happens when a module is imported."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import sse_middleware
+
+FLOORS = {
+    "words": ["errors", "wire", "events", "settings"],
+    "ground": ["backends"],
+    "sources": ["payload", "iterables"],
+    "pipe": ["outbox", "connection", "stream"],
+    "handover": ["handover"],
+    "doors": ["response", "endpoint", "middleware"],
+    "top": ["__init__"],
+}
+FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}
+HEIGHTS = {floor: height for height, floor in enumerate(FLOORS)}
+SIBLINGS = {("pipe", "sources")}  # they meet upstairs
+
+RUNTIME = {"anyio", "asgiref", "pydantic", "starlette"}
+MAY_IMPORT = {
+    "words": {"pydantic"},
+    "ground": {"anyio", "trio"},  # trio inside a function: no dependency, but it is running
+    "sources": {"anyio", "pydantic", "pydantic_core"},
+    "pipe": {"anyio", "starlette"},
+    "handover": {"starlette"},
+    "doors": RUNTIME,
+    "top": set[str](),
+}
+
+CALLED_AT_IMPORT = {
+    "logging.getLogger": "a logger is the interpreter's, looked up by its name",
+    "SchemaSerializer": "compiled once, holds nothing of what it serialises",
+    "any_schema": "an argument of the above",
+    "CoreConfig": "an argument of the above",
+}
+CONSTANTS = {
+    "__all__": "Python wants a list",
+    "_SSE_EVENT_SCHEMA": "FastAPI's name and type: a fragment for its OpenAPI document",
+    "_STREAMS": "only ever looked up in",
+}
+
+FILES = sorted(Path(sse_middleware.__file__).parent.rglob("*.py"))
+TREES = {path.stem: ast.parse(path.read_text("utf-8"), path) for path in FILES}
+each_module = pytest.mark.parametrize("module", TREES)
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Full names, of every import at any depth; relative ones don't occur."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+
+
+def mutable(value: ast.AST) -> Iterator[str]:
+    """What in an expression makes an object that can change, or may do anything: calls."""
+    if isinstance(value, ast.Subscript | ast.Lambda):  # types; not evaluated
+        return
+    if isinstance(value, ast.Call) and ast.unparse(value.func) not in CALLED_AT_IMPORT:
+        yield ast.unparse(value)
+    if isinstance(value, ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp):
+        yield ast.unparse(value)
+    for child in ast.iter_child_nodes(value):
+        yield from mutable(child)
+
+
+def test_every_module_lives_on_a_floor() -> None:
+    assert sorted(TREES) == sorted(FLOOR_OF)
+
+
+@each_module
+def test_imports_only_go_down(module: str) -> None:
+    floor = FLOOR_OF[module]
+    for name in imports(TREES[module]):
+        package, _, rest = name.partition(".")
+        if package == "sse_middleware":
+            below = FLOOR_OF[rest.partition(".")[0]]
+            assert HEIGHTS[below] <= HEIGHTS[floor], name
+            assert (floor, below) not in SIBLINGS, name
+        else:
+            assert package in sys.stdlib_module_names | MAY_IMPORT[floor], name
+
+
+def test_trio_is_only_imported_where_it_is_running() -> None:
+    for tree in TREES.values():
+        at_import = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        assert not [name for node in at_import for name in imports(node) if "trio" in name]
+
+
+@each_module
+def test_importing_a_module_only_defines_things(module: str) -> None:
+    docstrings_and_definitions = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+    for node in TREES[module].body:
+        if isinstance(node, ast.Expr):
+            assert isinstance(node.value, ast.Constant), ast.unparse(node)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if ast.unparse(target) not in CONSTANTS and node.value is not None:
+                assert not list(mutable(node.value)), ast.unparse(node)
+        else:
+            assert isinstance(node, docstrings_and_definitions), ast.unparse(node)
+
+
+@each_module
+def test_no_module_changes_its_own_names_later(module: str) -> None:
+    assert not [node for node in ast.walk(TREES[module]) if isinstance(node, ast.Global)]
+
+
+def test_nothing_is_called_utils() -> None:
+    assert not [path for path in FILES if "util" in path.stem]

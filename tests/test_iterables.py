@@ -1,0 +1,306 @@
+"""Sources: what they put, when they stop, and that they are closed."""
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import anyio
+import pytest
+
+from sse_middleware import EncodingError
+from sse_middleware.iterables import AsyncSource, ThreadSource, source_of
+from tests.virtual_time import with_threads
+
+pytestmark = [pytest.mark.anyio, with_threads]
+
+
+class Frames(list[bytes]):
+    """A sink that is full after so many frames, and may have no room ever again."""
+
+    def __init__(self, full: int = 10**9, *, room: bool = True) -> None:
+        super().__init__()
+        self.full = full
+        self.more = room
+        self.waits = 0
+
+    def put(self, frame: bytes) -> bool:
+        self.append(frame)
+        return len(self) % self.full == 0
+
+    async def room(self) -> bool:
+        self.waits += 1
+        await anyio.lowlevel.checkpoint()
+        return self.more
+
+
+def encode(item: Any) -> bytes:
+    if isinstance(item, str):
+        return item.encode()
+    raise EncodingError("no text")
+
+
+class Countdown:
+    """An iterator, of either kind, that is no generator."""
+
+    def __init__(self, *items: Any) -> None:
+        self.items = list(items)
+
+    def __iter__(self) -> "Countdown":
+        return self
+
+    def __next__(self) -> Any:
+        if not self.items:
+            raise StopIteration
+        return self.items.pop(0)
+
+    def __aiter__(self) -> "Countdown":
+        return self
+
+    async def __anext__(self) -> Any:
+        if not self.items:
+            raise StopAsyncIteration
+        return self.items.pop(0)
+
+
+class Plain(Countdown):
+    """Without `__aiter__`."""
+
+    __aiter__ = None  # type: ignore[assignment]
+
+
+async def items(log: list[str], *values: Any) -> AsyncIterator[Any]:
+    try:
+        for value in values:
+            yield value
+    finally:
+        log.append("finally")
+
+
+def sync_items(log: list[str], *values: Any) -> Iterator[Any]:
+    try:
+        yield from values
+    finally:
+        log.append(threading.current_thread().name)
+
+
+BOTH = pytest.mark.parametrize("make", [items, sync_items], ids=["async", "sync"])
+Make = Callable[..., Any]
+LARGE = [letter * ThreadSource.BATCH_SIZE for letter in "abcde"]  # a run of the thread for each
+
+
+async def rest(content: AsyncIterator[Any] | Iterator[Any]) -> list[Any]:
+    if isinstance(content, AsyncIterator):
+        return [item async for item in content]
+    return list(content)
+
+
+@BOTH
+async def test_puts_everything_and_waits_for_room(make: Make) -> None:
+    log: list[str] = []
+    sink = Frames(full=2)
+    await source_of(make(log, *LARGE), encode).feed(sink)
+    assert sink == [item.encode() for item in LARGE]
+    assert sink.waits == 2
+    assert len(log) == 1
+
+
+@BOTH
+async def test_stops_where_nothing_more_is_wanted(make: Make) -> None:
+    log: list[str] = []
+    sink = Frames(full=2, room=False)
+    source = source_of(make(log, *LARGE), encode)
+    await source.feed(sink)
+    assert sink == [item.encode() for item in LARGE[:2]]
+    assert log == []
+    await source.close()
+    await source.close()
+    assert len(log) == 1
+
+
+@BOTH
+async def test_closes_what_was_never_entered(make: Make) -> None:
+    log: list[str] = []
+    generator = make(log, "a")
+    await source_of(generator, encode).close()
+    assert await rest(generator) == log == []
+
+
+@pytest.mark.parametrize(("kind", "source_kind"), [(Countdown, AsyncSource), (Plain, ThreadSource)])
+async def test_takes_iterators_that_are_no_generators(kind: Any, source_kind: type) -> None:
+    sink = Frames()
+    source = source_of(kind("a", "b"), encode)
+    assert isinstance(source, source_kind)
+    await source.feed(sink)
+    await source.close()
+    assert sink == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("kind", [Countdown, Plain])
+async def test_raises_what_can_not_be_thrown_back(kind: Any) -> None:
+    sink = Frames()
+    with pytest.raises(EncodingError):
+        await source_of(kind("a", 1), encode).feed(sink)
+    assert sink == [b"a"]
+
+
+@BOTH
+async def test_throws_what_can_not_be_encoded_back_and_closes(make: Make) -> None:
+    log: list[str] = []
+    sink = Frames()
+    source = source_of(make(log, "a", 1, "c"), encode)
+    with pytest.raises(EncodingError):
+        await source.feed(sink)
+    await source.close()
+    assert sink == [b"a"]
+    assert len(log) == 1
+
+
+async def test_a_generator_may_answer_a_refused_item_by_another_refused_one() -> None:
+    async def stubborn() -> AsyncIterator[Any]:
+        try:
+            yield 1
+        except EncodingError:
+            yield 2
+
+    def sync_stubborn() -> Iterator[Any]:
+        try:
+            yield 1
+        except EncodingError:
+            yield 2
+
+    for content in (stubborn(), sync_stubborn()):
+        source = source_of(content, encode)
+        with pytest.raises(EncodingError):
+            await source.feed(Frames())
+        await source.close()
+        assert await rest(content) == []
+
+
+async def test_a_generator_may_answer_a_refused_item_by_its_end() -> None:
+    async def modest() -> AsyncIterator[Any]:
+        try:
+            yield 1
+        except EncodingError:
+            return
+
+    def sync_modest() -> Iterator[Any]:
+        try:
+            yield 1
+        except EncodingError:
+            return
+
+    for content in (modest(), sync_modest()):
+        sink = Frames()
+        await source_of(content, encode).feed(sink)
+        assert b"".join(sink) == b""
+
+
+class TestThreads:
+    async def test_an_item_is_on_its_way_while_the_next_one_is_waited_for(self) -> None:
+        release = threading.Event()
+        arrived = anyio.Event()
+
+        def blocking() -> Iterator[str]:
+            yield "a"
+            release.wait()
+            yield "b"
+
+        class Sink(Frames):
+            def put(self, frame: bytes) -> bool:
+                arrived.set()
+                return super().put(frame)
+
+        sink = Sink()
+        source = ThreadSource(blocking(), encode)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(source.feed, sink)
+            await arrived.wait()
+            assert sink == [b"a"]
+            release.set()
+        assert sink == [b"a", b"b"]
+
+    async def test_a_running_next_is_waited_for_and_then_closed_in_its_thread(self) -> None:
+        begun, release = threading.Event(), threading.Event()
+        log: list[str] = []
+
+        def blocking() -> Iterator[str]:
+            try:
+                begun.set()
+                release.wait()
+                yield "a"
+            finally:
+                log.append(threading.current_thread().name)
+
+        source = ThreadSource(blocking(), encode)
+        sink = Frames()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(source.feed, sink)
+            while not begun.is_set():
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        with anyio.move_on_after(1) as scope:
+            await source.close()
+        assert scope.cancelled_caught, "the next() still runs"
+        assert log == []
+        release.set()
+        await source.close()
+        assert len(log) == 1
+        assert log != [threading.main_thread().name]
+
+    async def test_a_running_iterator_that_is_no_generator_just_stops(self) -> None:
+        begun, release = threading.Event(), threading.Event()
+
+        class Blocking:
+            def __iter__(self) -> "Blocking":
+                return self
+
+            def __next__(self) -> str:
+                begun.set()
+                release.wait()
+                return "a"
+
+        source = ThreadSource(Blocking(), encode)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(source.feed, Frames())
+            while not begun.is_set():
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        release.set()
+        await source.close()
+
+    async def test_iterating_begins_in_a_thread_too(self) -> None:
+        threads = []
+
+        class Query:
+            def __iter__(self) -> Iterator[str]:
+                threads.append(threading.current_thread())
+                return iter(["a"])
+
+        await ThreadSource(Query(), encode).feed(Frames())
+        assert threads
+        assert threads[0] is not threading.main_thread()
+
+    async def test_a_loop_that_has_ended_is_no_error_in_the_thread(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        source = ThreadSource(iter(["a"]), encode)
+
+        def ended(_callback: Any) -> None:
+            raise RuntimeError("Event loop is closed")
+
+        await source.feed(Frames())
+        source._call_loop = ended
+        source._notify(lambda: None)
+        assert "still running when its event loop ended" in caplog.text
+
+
+async def test_a_wrapper_with_frameworks_name_but_another_shape_stays() -> None:
+    async def _async_stream_raw(content: Any) -> AsyncIterator[Any]:
+        yield content
+
+    sink = Frames()
+    wrapper = _async_stream_raw("a")
+    await source_of(wrapper, encode).feed(sink)
+    assert sink == [b"a"]
+    await source_of(wrapper, encode).feed(sink)
+    assert sink == [b"a"]
