@@ -38,7 +38,7 @@ def clock() -> Callable[[], float]:
 
 
 def next_pass() -> Callable[[], Awaitable[None]]:
-    """Return what suspends the running task until the event loop has run every other one."""
+    """Return what suspends the running task for one pass of the event loop."""
     return checkpoint if running_asyncio_task() is None else partial(asyncio.sleep, 0)
 
 
