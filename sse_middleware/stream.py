@@ -106,7 +106,7 @@ class Stream:
                     await self._produce(source)
             finally:
                 await self._clean_up(source)
-                tasks.cancel_scope.cancel()
+            tasks.cancel_scope.cancel()  # an exception ends the group by itself
         failure, self._failure = self._failure, None
         if failure is not None:
             try:

@@ -115,6 +115,7 @@ class TestStarlette:
             app = Starlette(routes=[Route("/", event_stream(endpoint))])
             assert await body_of(app) == b"data: 1\n\n"
 
+    @with_threads
     async def test_errors_before_the_first_item_get_their_status(self) -> None:
         async def missing(_request: Request) -> AsyncIterator[int]:
             raise HTTPException(404)
@@ -210,6 +211,7 @@ def fastapi_app() -> FastAPI:
 
 
 class TestFastAPI:
+    @with_threads
     async def test_decorated_with_body_dependencies_and_path(self) -> None:
         app = fastapi_app()
 
@@ -369,6 +371,7 @@ class TestFastAPIResponseClass:
             assert len(tasks) == 2
             assert tasks[0] == tasks[1]
 
+    @with_threads
     async def test_an_error_before_the_first_item_gets_its_status(self) -> None:
         app = fastapi_app()
 
