@@ -87,6 +87,35 @@ async def test_an_application_that_waits_is_woken() -> None:
     assert got == [DISCONNECT, DISCONNECT]
 
 
+async def test_a_call_of_the_application_that_is_under_way_is_waited_for() -> None:
+    arrived = anyio.Event()
+    inside = most = 0
+    messages = [body(b"a"), body(b"b", more=False), DISCONNECT]
+
+    async def receive() -> dict[str, Any]:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await arrived.wait()
+        inside -= 1
+        return messages.pop(0)
+
+    connection = Connection(receive)
+    got = []
+
+    async def application() -> None:
+        got.extend([await connection.receive() for _ in range(3)])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(application)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(connection.watch, lambda: None)
+        await anyio.wait_all_tasks_blocked()
+        arrived.set()
+    assert got == [body(b"a"), body(b"b", more=False), DISCONNECT]
+    assert most == 1
+
+
 async def test_a_body_that_nobody_reads_is_kept_up_to_a_bound() -> None:
     piece = body(b"x" * (UNREAD_BODY_BOUND // 4))
     server = Server(*[piece] * 100, DISCONNECT)

@@ -17,20 +17,24 @@ from typing import Any
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
+import anyio.to_thread
 from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
 
-PATIENCE = 8.0
-"""Seconds that `/journal` and `/stalled` wait: less than the client's sockets do."""
+PATIENCE = 4.0
+"""Seconds that an answer about a stream waits: less than the client's sockets do, and less than
+the default `cleanup_timeout`, so that nothing passes because it was given up."""
 
-STILL = 0.1
+STILL = 0.05
 """Seconds without an item after which a generator that never pauses counts as stalled."""
 
 PAYLOAD = "x" * 1024
@@ -84,6 +88,21 @@ def recorded_in_thread(name: str) -> Iterator[None]:
         yield
     finally:
         anyio.from_thread.run_sync(journal.add, name, "closed")
+
+
+class Witness:
+    """Records that the application is done with a request, the middleware under test included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            name = QueryParams(scope.get("query_string", b"")).get("name")
+            if name is not None:
+                journal.add(name, "ended")
 
 
 # --- what the tests ask about -----------------------------------------------------------------
@@ -192,8 +211,7 @@ async def break_off_later(request: Request) -> AsyncIterator[dict[str, int]]:
     async with recorded(name):
         for number in range(int(request.query_params["events"])):
             yield {"number": number}
-        while not released[name].is_set():
-            await anyio.sleep(0.001)
+        await anyio.to_thread.run_sync(released[name].wait, PATIENCE)
         raise RuntimeError("after the last event")
 
 
@@ -266,7 +284,7 @@ async def deny(websocket: WebSocket) -> None:
     await websocket.send_denial_response(EventSourceResponse(items))
 
 
-QUICK = 0.2
+QUICK = 0.1
 """The short `ping_interval`, in seconds."""
 
 app = Starlette(
@@ -297,5 +315,5 @@ app = Starlette(
         Route("/flow-in-thread", event_stream(flow_in_thread)),
         WebSocketRoute("/denied", deny),
     ],
-    middleware=[Middleware(SSEMiddleware)],
+    middleware=[Middleware(Witness), Middleware(SSEMiddleware)],
 )

@@ -57,12 +57,16 @@ class Client(ABC):
         self._socket.close()
 
     @abstractmethod
-    def request(self, method: str, target: str, body: bytes = b"") -> Head:
-        """Send a whole request and return the head of its response."""
+    def begin(self, method: str, target: str, size: int = 0) -> None:
+        """Send the head of a request with a body of `size` bytes, and don't wait for anything."""
 
     @abstractmethod
-    def send(self, method: str, target: str, body: bytes = b"") -> None:
-        """Send a whole request and don't wait for anything."""
+    def send_body(self, body: bytes) -> None:
+        """Send the body that was announced."""
+
+    @abstractmethod
+    def head(self) -> Head:
+        """Wait for the head of the response."""
 
     @abstractmethod
     def read(self) -> bytes:
@@ -72,12 +76,24 @@ class Client(ABC):
             BrokenBodyError: it will never be.
         """
 
+    def request(self, method: str, target: str, body: bytes = b"") -> Head:
+        """Send a whole request and return the head of its response."""
+        self.begin(method, target, len(body))
+        if body:
+            self.send_body(body)
+        return self.head()
+
     def get(self, target: str) -> Head:
         return self.request("GET", target)
 
     def body(self) -> bytes:
         """Return the rest of the body."""
         return b"".join(iter(self.read, b""))
+
+    def drain(self) -> None:
+        """Read what arrives, without looking at it, until the connection ends."""
+        while self._receive():
+            pass
 
     def json(self) -> Any:
         return json.loads(self.body())
@@ -94,6 +110,10 @@ class Client(ABC):
         Closing the socket would send RST instead if something that arrived was not read.
         """
         self._socket.shutdown(socket.SHUT_WR)
+
+    def give_up_after(self, seconds: float) -> None:
+        """Wait no longer than this for what arrives; it is a `TimeoutError` then."""
+        self._socket.settimeout(seconds)
 
     def rst(self) -> None:
         """Send RST: break the connection off."""
@@ -115,18 +135,25 @@ class Http1Client(Client):
         super().__init__(port)
         self._http = h11.Connection(h11.CLIENT)
 
-    def request(self, method: str, target: str, body: bytes = b"") -> Head:
-        self.send(method, target, body)
-        return self._head()
-
-    def send(self, method: str, target: str, body: bytes = b"") -> None:
+    def begin(self, method: str, target: str, size: int = 0) -> None:
         if self._http.our_state is h11.DONE:
             self._http.start_next_cycle()
-        headers = [("Host", HOST), ("Content-Length", str(len(body)))]
+        headers = [("Host", HOST), ("Content-Length", str(size))]
         self._send(h11.Request(method=method, target=target, headers=headers))
-        if body:
-            self._send(h11.Data(data=body))
+        if size == 0:
+            self._send(h11.EndOfMessage())
+
+    def send_body(self, body: bytes) -> None:
+        self._send(h11.Data(data=body))
         self._send(h11.EndOfMessage())
+
+    def head(self) -> Head:
+        while True:
+            event = self._next_event()
+            if isinstance(event, h11.Response | h11.InformationalResponse) and (
+                event.status_code == 101 or event.status_code >= 200
+            ):
+                return Head(event.status_code, _mapping(event.headers))
 
     def shake_hands(self, target: str) -> Head:
         """Ask for a WebSocket, and return the answer."""
@@ -139,7 +166,7 @@ class Http1Client(Client):
         ]
         self._send(h11.Request(method="GET", target=target, headers=headers))
         self._send(h11.EndOfMessage())
-        return self._head()
+        return self.head()
 
     def read(self) -> bytes:
         while True:
@@ -151,14 +178,6 @@ class Http1Client(Client):
 
     def _send(self, event: h11.Event) -> None:
         self._socket.sendall(self._http.send(event) or b"")
-
-    def _head(self) -> Head:
-        while True:
-            event = self._next_event()
-            if isinstance(event, h11.Response | h11.InformationalResponse) and (
-                event.status_code == 101 or event.status_code >= 200
-            ):
-                return Head(event.status_code, _mapping(event.headers))
 
     def _next_event(self) -> Any:
         while (event := self._parse()) is h11.NEED_DATA:
@@ -189,20 +208,21 @@ class Http2Client(Client):
         self._chunks: deque[bytes] = deque()
         self._broken = ""
 
-    def request(self, method: str, target: str, body: bytes = b"") -> Head:
-        self.send(method, target, body)
-        while self._head is None:
-            self._advance()
-        return self._head
-
-    def send(self, method: str, target: str, body: bytes = b"") -> None:
+    def begin(self, method: str, target: str, size: int = 0) -> None:
         self._stream = self._http.get_next_available_stream_id()
         self._head = None
         pseudo = {":method": method, ":path": target, ":scheme": "http", ":authority": HOST}
-        self._http.send_headers(self._stream, list(pseudo.items()), end_stream=not body)
+        self._http.send_headers(self._stream, list(pseudo.items()), end_stream=size == 0)
         self._flush()
+
+    def send_body(self, body: bytes) -> None:
         while body:
             body = self._send_some(body)
+
+    def head(self) -> Head:
+        while self._head is None:
+            self._advance()
+        return self._head
 
     def read(self) -> bytes:
         while not self._chunks:

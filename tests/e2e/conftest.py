@@ -11,6 +11,9 @@ from .servers import KINDS, Kind, Server, running
 OUTPUT_SHOWN = 8000
 """The last characters of a server's output, shown with a test that failed."""
 
+MISHAPS = ["ExceptionGroup", "never retrieved", "never awaited", "cleanup_timeout"]
+"""What no server may have printed when it has stopped, whatever its clients did."""
+
 _numbers = count()
 
 
@@ -25,7 +28,7 @@ def server(
     with running(kind, output) as server:
         yield server
     printed = output.read_text()
-    for mishap in ("ExceptionGroup", "never retrieved", "never awaited", "Segmentation fault"):
+    for mishap in MISHAPS:
         assert mishap not in printed, printed[-OUTPUT_SHOWN:]
 
 

@@ -21,6 +21,9 @@ STARTING = 30.0
 STOPPING = 10.0
 """Seconds that a server has to end once it was told to: no test leaves a stream open."""
 
+WHOLE_LIFE = ["started", "closed", "ended"]
+"""The journal of a stream whose generator was entered and left, and whose request is over."""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -33,10 +36,16 @@ class Kind:
     """Modules, besides that of the command."""
     http2: bool = False
     """Whether the client speaks HTTP/2 from the first byte on."""
+    waits_for_body: bool = False
+    """Whether it calls the application only when the request's body has arrived."""
     denial: bool = True
     """Whether it offers the extension ``websocket.http.response``."""
     backpressure: bool = True
     """Whether `send` ever waits for a client that doesn't read."""
+    delivers_after_fin: bool = False
+    """Whether a request that is blocked in `send` stays so after FIN, until the client has read."""
+    breaks_off: bool = True
+    """Whether it ends the connection of an application that failed after the status line."""
 
     def missing(self) -> list[str]:
         modules = (self.command[0], *self.needs)
@@ -51,16 +60,23 @@ def _uvicorn(http: str, loop: str) -> Kind:
             *("--http", http, "--loop", loop, "--ws", "wsproto"),
         ),
         needs=(http, loop, "wsproto"),
+        delivers_after_fin=True,  # the loop's transport reports FIN behind what it holds
     )
 
 
 def _hypercorn(worker: str, *, http2: bool) -> Kind:
-    # No workers: the server runs in the process that was started, as the others do.
+    # No workers: the server runs in the process that was started, as the others do. On HTTP/2 it
+    # doesn't reset the stream of an application that failed: the connection has to time out.
     return Kind(
         f"hypercorn-{worker}-{'h2' if http2 else 'h1'}",
-        ("hypercorn", "app:app", "-b", HOST + ":{port}", "-w", "0", "-k", worker),
+        (
+            *("hypercorn", "app:app", "-b", HOST + ":{port}", "-w", "0", "-k", worker),
+            *("--keep-alive", "1", "--log-level", "warning"),
+        ),
         needs=(worker, "h2"),
         http2=http2,
+        backpressure=not http2,  # its buffer lets go of the application when the window is used up
+        delivers_after_fin=worker == "trio" and not http2,  # its `send` can't be cancelled there
     )
 
 
@@ -70,14 +86,15 @@ _GRANIAN = Kind(
         *("granian", "app:app", "--host", HOST, "--port", "{port}"),
         *("--interface", "asgi", "--workers", "1", "--log-level", "warning"),
     ),
-    denial=False,
 )
 
 _DAPHNE = Kind(
     "daphne",
     ("daphne", "-b", HOST, "-p", "{port}", "-v", "0", "app:app"),
+    waits_for_body=True,
     denial=False,
     backpressure=False,  # it buffers whatever the application sends
+    breaks_off=False,  # it tries to answer 500, fails at that, and lets the connection hang
 )
 
 KINDS = [
