@@ -268,6 +268,21 @@ class TestThreads:
         release.set()
         await source.close()
 
+    async def test_a_run_that_never_began_is_not_waited_for(self) -> None:
+        entered = []
+
+        def generator() -> Iterator[str]:
+            entered.append(True)
+            yield "a"
+
+        source = ThreadSource(generator(), encode)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await source.feed(Frames())
+        await source.close()
+        source._run(source._ticket)  # a worker that takes up the run too late
+        assert entered == []
+
     async def test_iterating_begins_in_a_thread_too(self) -> None:
         threads = []
 
