@@ -28,6 +28,8 @@ def _nothing() -> None:
 class Connection:
     """One request's `receive`, for the application and for a stream.
 
+    ``complete`` tells whether the whole response has been sent.
+
     Args:
         receive: the server's.
         shared: whether the application reads through this object too. If not, a message that the

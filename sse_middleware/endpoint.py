@@ -9,7 +9,7 @@ from typing import Any, Unpack, overload
 from anyio.to_thread import run_sync
 from starlette.responses import Response
 
-from sse_middleware.payload import ItemType, underlying
+from sse_middleware.item_type import ItemType, underlying
 from sse_middleware.response import EventSourceResponse
 from sse_middleware.settings import DEFAULT, StreamOptions, StreamSettings
 
@@ -64,10 +64,11 @@ def _endpoint(function: Callable[..., Any], item_type: Any, settings: StreamOpti
         content = await call(*args, **kwargs)
         if isinstance(content, Response):
             return content
-        if resolved is DEFAULT:
+        if resolved is DEFAULT:  # not before: the annotation may name what is defined later
             resolved = ItemType.of_endpoint(function)
         return EventSourceResponse(content, item_type=resolved, **settings)
 
+    # Its code will run with the globals of the user's module: it may name nothing but its closure.
     async def endpoint(*args: Any, **kwargs: Any) -> Response:
         return await respond(args, kwargs)
 

@@ -16,7 +16,11 @@ from typing import Self
 
 
 class SSEError(Exception):
-    """Base of every error that this package raises."""
+    """Base of the package's own errors.
+
+    Besides them there are a ``TypeError`` for an argument that is no iterable or function, and
+    ``pydantic.ValidationError`` for a `ServerSentEvent` that can't be made.
+    """
 
 
 class ConfigurationError(SSEError, ValueError):

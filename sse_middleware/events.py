@@ -45,6 +45,15 @@ class ServerSentEvent(BaseModel):
     Yield it where the data alone doesn't say enough. Anything else that is yielded is the ``data``
     of an event without other fields. An event can't be changed once it is made.
 
+    Attributes:
+        data: the payload, always sent as JSON: ``"hello"`` becomes ``data: "hello"``, with its
+            quotes. ``None`` leaves the field out (``raw_data="null"`` sends a null).
+        raw_data: text that is sent as it is: HTML, CSV, ``[DONE]``. Excludes ``data``.
+        event: the event's type, for ``addEventListener``; without it browsers see a ``message``.
+        id: what the browser sends as ``Last-Event-ID`` when it reconnects. ``""`` resets it.
+        retry: the client's reconnection time, in milliseconds.
+        comment: text that clients ignore, before the other fields.
+
     Raises:
         pydantic.ValidationError: when it is made: a newline or NUL in ``event`` or ``id``, a
             ``retry`` that is no non-negative integer, both ``data`` and ``raw_data``, an unknown
@@ -54,23 +63,11 @@ class ServerSentEvent(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: Any = None
-    """The payload, always sent as JSON: ``"hello"`` becomes ``data: "hello"``, with its quotes.
-    ``None`` leaves the field out (``raw_data="null"`` sends a null)."""
-
     raw_data: StrictStr | None = None
-    """Text that is sent as it is: HTML, CSV, ``[DONE]``. Excludes ``data``."""
-
     event: Annotated[StrictStr | None, _single_line("event")] = None
-    """The event's type, for ``addEventListener``; without it browsers see a ``message``."""
-
     id: Annotated[StrictStr | None, _single_line("id")] = None
-    """What the browser sends as ``Last-Event-ID`` when it reconnects. ``""`` resets it."""
-
     retry: Annotated[StrictInt, Field(ge=0)] | None = None
-    """The client's reconnection time, in milliseconds."""
-
     comment: StrictStr | None = None
-    """Text that clients ignore, before the other fields."""
 
     @model_validator(mode="after")
     def _one_payload(self) -> "ServerSentEvent":

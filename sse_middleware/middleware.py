@@ -6,7 +6,8 @@ from asgiref.compatibility import guarantee_single_callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sse_middleware.connection import Connection
-from sse_middleware.handover import SCOPE_KEY, Handover, ItemTypes
+from sse_middleware.handover import SCOPE_KEY, Handover
+from sse_middleware.item_type import ItemTypes
 from sse_middleware.settings import StreamOptions, StreamSettings
 
 

@@ -7,6 +7,7 @@ the loop: `put` says when it must wait for `room`.
 One producer, one writer, one event loop, so no lock.
 """
 
+from enum import Enum
 from time import monotonic
 
 from sse_middleware.backends import signal
@@ -19,6 +20,14 @@ STRIDE = 512
 """Bytes that may be put between two looks at the clock: a look costs as much as a small frame."""
 
 
+class Ending(Enum):
+    """Why nothing will be put any more."""
+
+    COMPLETE = "that was all"
+    BROKEN = "more should have come"
+    ABANDONED = "nobody wants what waits"
+
+
 class Outbox:
     """Frames between one producer and one writer.
 
@@ -28,10 +37,21 @@ class Outbox:
         bound: how many bytes may wait before the producer has to.
     """
 
-    __slots__ = ("_bound", "_check_at", "_looked", "_size", "_taken", "closed", "frames", "ready")
+    __slots__ = (
+        "_bound",
+        "_check_at",
+        "_looked",
+        "_size",
+        "_taken",
+        "closed",
+        "ending",
+        "frames",
+        "ready",
+    )
 
     def __init__(self, bound: int) -> None:
         self.closed = False
+        self.ending: Ending | None = None
         self.frames: list[bytes] = []
         self.ready = signal()
         self._taken = signal()
@@ -71,9 +91,14 @@ class Outbox:
         self._taken.set()
         return b"".join(frames)
 
-    def close(self) -> None:
-        """Say that nothing will be put any more, and wake both sides. What waits can be taken."""
+    def close(self, ending: Ending) -> None:
+        """Say that nothing will be put any more, and why, and wake both sides.
+
+        Once it is abandoned it stays so.
+        """
         self.closed = True
+        if self.ending is not Ending.ABANDONED:
+            self.ending = ending
         self._bound = self._check_at = 0
         self.ready.set()
         self._taken.set()

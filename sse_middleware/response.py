@@ -13,9 +13,10 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from sse_middleware.connection import Connection
-from sse_middleware.handover import Handover, ItemTypes
+from sse_middleware.handover import Handover
+from sse_middleware.item_type import ItemType, ItemTypes
 from sse_middleware.iterables import source_of
-from sse_middleware.payload import ItemType, encoder, farewell_encoder, ping_encoder
+from sse_middleware.payload import encoder, farewell_encoder, ping_encoder
 from sse_middleware.settings import DEFAULT, Default, StreamOptions, StreamSettings
 from sse_middleware.stream import Stream
 
@@ -67,7 +68,8 @@ class EventSourceResponse(StreamingResponse):
         self.media_type = media_type or self.media_type
         self.background = background
         self.init_headers(headers)
-        StreamSettings.of(settings)  # refuse here what can't work, whatever it will be laid over
+        if settings:
+            StreamSettings.of(settings)  # refuse here what can't work, whatever it is laid over
         self._options = settings
         self._item_type: ItemType | Literal[Default.DEFAULT] | None = (
             item_type
@@ -81,7 +83,6 @@ class EventSourceResponse(StreamingResponse):
         if handover is None:
             shared = scope.get("method") in _WITHOUT_BODY
             handover = Handover(Connection(receive, shared=shared), StreamSettings(), ItemTypes())
-        handover.claimed = True
         if scope["type"] == "websocket":
             send = _as_denial(send)
         if scope.get("method") == "HEAD":
@@ -97,15 +98,14 @@ class EventSourceResponse(StreamingResponse):
         if item_type is DEFAULT:
             item_type = handover.item_types.of(scope.get("endpoint"))
         ping = ping_encoder(settings)
-        origin = _origin(scope, self.body_iterator)
-        encode = encoder(settings, ping, item_type, origin)
+        encode = encoder(settings, ping, item_type, _origin(scope, self.body_iterator))
         stream = Stream(
             self._start(),
             send,
             handover.connection,
             settings,
             ping=ping,
-            farewell=farewell_encoder(settings, origin),
+            farewell=farewell_encoder(settings, ping),
         )
         await stream.run(source_of(self.body_iterator, encode))
 

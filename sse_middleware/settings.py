@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from enum import Enum
+from inspect import iscoroutinefunction
 from typing import Any, Literal, Self, TypedDict
 
 from sse_middleware.errors import ConfigurationError
@@ -52,7 +53,26 @@ class StreamOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSettings:
-    """How streams are sent.
+    """How streams are sent: what `SSEMiddleware`, `event_stream` and `EventSourceResponse` take.
+
+    Attributes:
+        ping_interval: seconds of silence after which a keep-alive is sent; ``None`` sends none. By
+            default ``sse_middleware.events._PING_INTERVAL`` at the moment when the stream starts:
+            15 s, well below the 60 s after which common proxies close an idle connection.
+        ping: the keep-alive: the text of a comment, a `ServerSentEvent`, or a function that returns
+            one of them, called for each. It is also what a yielded ``None`` sends.
+        commit_after: seconds that the status line waits for the first item. An exception within
+            them is still answered by a real 404 or 500; after them a browser's ``EventSource``
+            learns that it is open. Long enough for a look-up, short enough for nobody to notice.
+        cleanup_timeout: seconds that a cancelled generator has for its ``finally`` blocks. Enough
+            to roll back and to close, an end to a cleanup that hangs.
+        max_buffer: bytes that wait for a slow client before its generator waits too. A stream holds
+            no more than this and the item that went over it, and as much again where a synchronous
+            generator's thread is at work. As much as servers put into one write.
+        serializer: turns the data of an event into JSON, in place of ``pydantic_core.to_json``. It
+            is given what was yielded, or, where an item type is declared, what that makes of it.
+        error_event: given the exception of a stream that has started, returns the last item of that
+            stream, or ``None``. The exception then goes on to the server.
 
     Raises:
         ConfigurationError: when it is made: a setting of a wrong type or out of its range. Names
@@ -60,33 +80,12 @@ class StreamSettings:
     """
 
     ping_interval: float | Literal[Default.DEFAULT] | None = DEFAULT
-    """Seconds of silence after which a keep-alive is sent; ``None`` sends none. By default
-    ``sse_middleware.events._PING_INTERVAL`` at the moment when the stream starts: 15 s, below the
-    60 s after which common proxies close an idle connection."""
-
     ping: Ping | Callable[[], Ping] = "ping"
-    """The keep-alive: the text of a comment, a `ServerSentEvent`, or a function that returns one of
-    them, called for each. It is also what a yielded ``None`` sends."""
-
     commit_after: float = 0.5
-    """Seconds that the status line waits for the first item. An exception within them is still
-    answered by a real 404 or 500; after them a browser's ``EventSource`` learns that it is open.
-    Long enough for a look-up, short enough for nobody to notice."""
-
     cleanup_timeout: float = 5.0
-    """Seconds that a cancelled generator has for its ``finally`` blocks. Enough to roll back and to
-    close, an end to a cleanup that hangs."""
-
     max_buffer: int = 64 * 1024
-    """Bytes that wait for a slow client before its generator waits too: what one stream may hold,
-    to which the item that went over it is added. As much as servers put into one write."""
-
     serializer: Serializer | None = None
-    """Turns data into JSON, in place of ``pydantic_core.to_json``."""
-
     error_event: ErrorEvent | None = None
-    """Given the exception of a stream that has started, returns the last item of that stream, or
-    ``None``. The exception then goes on to the server."""
 
     def __post_init__(self) -> None:
         """Refuse what can't work."""
@@ -102,7 +101,8 @@ class StreamSettings:
         )
         for name in ("serializer", "error_event"):
             value = getattr(self, name)
-            _check(name, value, value is None or callable(value), "a function or None")
+            plain = callable(value) and not iscoroutinefunction(value)
+            _check(name, value, value is None or plain, "a function that is not async, or None")
 
     @classmethod
     def of(cls, options: StreamOptions) -> Self:
@@ -114,7 +114,7 @@ class StreamSettings:
         return cls(**_known(options))
 
     def overridden(self, options: StreamOptions) -> Self:
-        """Return these settings with `options` over them."""
+        """Return these settings with `options` over them. Raises as `of`."""
         return replace(self, **_known(options)) if options else self
 
 
@@ -139,7 +139,8 @@ def _check(name: str, value: object, holds: bool, allowed: str) -> None:  # noqa
 def _check_seconds(name: str, value: object, note: str, *, zero: bool = False) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     holds = number and 0 <= value <= sys.float_info.max and (zero or value != 0)  # type: ignore[operator]
-    _check(name, value, holds, f"a finite number of seconds over 0 ({note})")
+    bound = "of at least 0" if zero else "over 0"
+    _check(name, value, holds, f"a finite number of seconds {bound} ({note})")
 
 
 def _is_utf8(text: str) -> bool:

@@ -72,11 +72,11 @@ def encode_event(
     if id is not None:
         lines.append(b"id: " + to_utf8("id", check_single_line("id", id)))
     if retry is not None:
-        lines.append(b"retry: %d" % check_retry(retry))
+        lines.append(b"retry: %d" % _check_retry(retry))
     return b"\n".join(lines) + b"\n\n"
 
 
-def check_text(field: str, value: str) -> str:
+def _check_text(field: str, value: str) -> str:
     """Return `value`, or raise `FieldError` if it is no text."""
     if not isinstance(value, str):
         raise FieldError(f"{field} must be a str, got {value!r}")
@@ -89,13 +89,13 @@ def check_single_line(field: str, value: str) -> str:
     A newline would end the field and start another one, of the attacker's choice. A NUL makes
     clients ignore an id (9.2.6).
     """
-    check_text(field, value)
+    _check_text(field, value)
     if "\n" in value or "\r" in value or "\0" in value:
         raise FieldError(f"{field} must be a single line without NUL, got {value!r}")
     return value
 
 
-def check_retry(value: int) -> int:
+def _check_retry(value: int) -> int:
     """Return `value`, or raise `FieldError` if it is no count of milliseconds."""
     if type(value) is not int or value < 0:
         raise FieldError(f"retry must be an integer of 0 or more milliseconds, got {value!r}")
@@ -105,22 +105,9 @@ def check_retry(value: int) -> int:
 def to_utf8(field: str, value: str) -> bytes:
     """Encode a field's text, or raise `FieldError` for a lone surrogate or for no text at all."""
     try:
-        return check_text(field, value).encode()
+        return _check_text(field, value).encode()
     except UnicodeEncodeError as error:
         raise FieldError(f"{field} can't be encoded as UTF-8: {error}") from error
-
-
-_MOST_DIGITS = 18
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
-
-
-def _milliseconds(digits: str) -> int:
-    # Python refuses to parse thousands of digits, and nobody waits for 300 million years.
-    digits = digits.lstrip("0")
-    return int(digits or "0") if len(digits) <= _MOST_DIGITS else sys.maxsize
 
 
 def split_lines(value: bytes) -> list[bytes]:
@@ -147,6 +134,7 @@ class Comment:
     """A line that starts with a colon; keep-alives are such lines."""
 
     text: str
+    """What stands behind the colon and one space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +142,7 @@ class ReconnectionTime:
     """A valid ``retry`` field: the client shall wait so long before it reconnects."""
 
     milliseconds: int
+    """0 or more; what is beyond 18 digits is ``sys.maxsize``."""
 
 
 Decoded = MessageEvent | Comment | ReconnectionTime
@@ -166,7 +155,8 @@ class EventStreamDecoder:
     Args:
         max_event_size: how many bytes the lines of one undispatched event may take together, once
             invalid ones are replaced.
-        last_event_id: the id to start from, as a client has it that reconnects.
+        last_event_id: the id to start from, as a client has it that reconnects. As an attribute,
+            the one to reconnect with: that of the last event that ended.
     """
 
     def __init__(
@@ -249,3 +239,16 @@ class EventStreamDecoder:
         if not data:
             return None
         return MessageEvent("\n".join(data), type_ or "message", self.last_event_id)
+
+
+_MOST_DIGITS = 18
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _milliseconds(digits: str) -> int:
+    # Python refuses to parse thousands of digits, and nobody waits for 300 million years.
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= _MOST_DIGITS else sys.maxsize

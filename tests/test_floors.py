@@ -12,8 +12,8 @@ import sse_middleware
 FLOORS = {
     "words": ["errors", "wire", "events", "settings"],
     "ground": ["backends"],
-    "sources": ["payload", "iterables"],
-    "pipe": ["outbox", "connection", "stream"],
+    "sources": ["item_type", "payload", "iterables"],
+    "pipe": ["outbox", "connection", "writer", "stream"],
     "handover": ["handover"],
     "doors": ["response", "endpoint", "middleware"],
     "top": ["__init__"],

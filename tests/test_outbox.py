@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from sse_middleware import outbox as module
-from sse_middleware.outbox import Outbox
+from sse_middleware.outbox import Ending, Outbox
 
 pytestmark = pytest.mark.anyio
 
@@ -99,7 +99,7 @@ async def test_closing_wakes_both_sides() -> None:
         tasks.start_soon(producer)
         tasks.start_soon(writer)
         await anyio.wait_all_tasks_blocked()
-        outbox.close()
+        outbox.close(Ending.COMPLETE)
     assert sorted(got) == [False, True]
     assert outbox.take() == b"x"
     assert outbox.put(b"y")

@@ -28,9 +28,9 @@ from typing_extensions import TypedDict  # Pydantic takes no other before Python
 
 from sse_middleware.errors import ConfigurationError, EncodingError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
+from sse_middleware.item_type import ItemType
 from sse_middleware.payload import (
     Encode,
-    ItemType,
     encoder,
     farewell_encoder,
     ping_encoder,
@@ -297,7 +297,7 @@ def test_an_item_that_can_not_be_sent_is_named_with_its_endpoint(item: Any, name
     with pytest.raises(EncodingError) as caught:
         one(item)
     message = str(caught.value)
-    assert message.startswith(f"{ENDPOINT} yielded a {name} that can't be sent: ")
+    assert message.startswith(f"{ENDPOINT} gave an item of type {name} that can't be sent: ")
     assert str(caught.value.__cause__) in message
     assert one(1) == b"data: 1\n\n"  # the generator may go on
 
@@ -358,7 +358,9 @@ def test_an_item_of_another_type_is_refused(
 ) -> None:
     with pytest.raises(EncodingError) as caught:
         encode(item, item_type)
-    assert str(caught.value).startswith(f"{ENDPOINT} yielded a {name} that can't be sent: ")
+    assert str(caught.value).startswith(
+        f"{ENDPOINT} gave an item of type {name} that can't be sent: "
+    )
     assert what in str(caught.value)
     assert isinstance(caught.value.__cause__, ValidationError)
 
@@ -620,7 +622,7 @@ def test_it_is_given_the_very_item() -> None:
 @pytest.mark.parametrize("item", [SECRETIVE, {"name": "n", "secret": "s"}])
 def test_with_an_item_type_it_is_given_what_the_type_lets_through(item: Any) -> None:
     assert encode(item, Item, serializer=repr) == data(b"{'theName': 'n'}")
-    with pytest.raises(EncodingError, match=f"{ENDPOINT} yielded a int "):
+    with pytest.raises(EncodingError, match=f"{ENDPOINT} gave an item of type int "):
         encode(5, Item, serializer=repr)
 
 
@@ -629,18 +631,20 @@ def test_with_an_item_type_it_is_given_what_the_type_lets_through(item: Any) -> 
 def test_anything_else_that_it_returns_is_refused(item: Any, nonsense: Any) -> None:
     with pytest.raises(EncodingError, match="serializer must return bytes or str, got ") as caught:
         encode(item, serializer=lambda _: nonsense)
-    assert str(caught.value).startswith(f"{ENDPOINT} yielded a ")
+    assert str(caught.value).startswith(f"{ENDPOINT} gave an item of type ")
     assert str(caught.value).endswith(f" got {nonsense!r}")
 
 
 def test_what_it_raises_is_the_cause() -> None:
-    with pytest.raises(EncodingError, match=f"{ENDPOINT} yielded a int .*division") as caught:
+    with pytest.raises(
+        EncodingError, match=f"{ENDPOINT} gave an item of type int .*division"
+    ) as caught:
         encode(0, serializer=lambda item: str(1 / item))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
 def test_a_lone_surrogate_that_it_returns_is_refused() -> None:
-    with pytest.raises(EncodingError, match=rf"{ENDPOINT} yielded a int .*\\ud800"):
+    with pytest.raises(EncodingError, match=rf"{ENDPOINT} gave an item of type int .*\\ud800"):
         encode(1, serializer=lambda _: "\ud800")
 
 
@@ -708,7 +712,7 @@ def test_the_data_of_a_ping_goes_through_the_serializer() -> None:
 )
 def test_an_exception_is_mapped_to_a_last_event(error_event: Any, frame: bytes) -> None:
     stream = StreamSettings(error_event=error_event)
-    assert farewell_encoder(stream, ENDPOINT)(LookupError("no")) == frame
+    assert farewell_encoder(stream, ping_encoder(stream))(LookupError("no")) == frame
 
 
 def test_what_a_ping_factory_raises_is_the_users_own_error() -> None:

@@ -16,6 +16,10 @@ from sse_middleware.settings import DEFAULT, Default, StreamOptions, StreamSetti
 SECONDS = ("ping_interval", "commit_after", "cleanup_timeout")
 
 
+async def some_coroutine_function(*_: object) -> str:
+    return ""
+
+
 def some_function(*_: object) -> str:
     return ""
 
@@ -37,7 +41,7 @@ REFUSED: dict[str, list[Any]] = {
     "ping": [None, 5, b"ping", True, ["ping"], "\ud800"],
     "max_buffer": [0, -1, 1.0, 1e9, math.inf, True, None, "64"],
     "serializer": [5, "json", b"", True, {}],
-    "error_event": [5, "error", True, ServerSentEvent(event="error")],
+    "error_event": [5, "error", True, ServerSentEvent(event="error"), some_coroutine_function],
 }
 REFUSED["ping_interval"] += [0, 0.0, -0.0, 10**400]
 REFUSED["commit_after"] += [None, 10**400]

@@ -278,6 +278,28 @@ class TestDisconnect:
             assert (await request.start())[":status"] == "200"
             assert await request.body() == b""
 
+    @pytest.mark.parametrize("answer", ["raises", "blocks"])
+    async def test_before_the_first_item_on_a_server_that_takes_no_status_any_more(
+        self, answer: str
+    ) -> None:
+        async def receive() -> dict[str, Any]:
+            await anyio.sleep(1)
+            return {"type": "http.disconnect"}
+
+        async def send(_message: Any) -> None:
+            if answer == "raises":
+                raise ConnectionResetError
+            await anyio.sleep_forever()
+
+        async def items() -> AsyncIterator[int]:
+            await anyio.sleep_forever()
+            yield 1
+
+        app = EventSourceResponse(items(), commit_after=1000)
+        begin = anyio.current_time()
+        await app({"type": "http", "method": "GET"}, receive, send)
+        assert anyio.current_time() - begin <= 1.2
+
     async def test_that_send_reports_as_an_oserror_ends_the_stream(self) -> None:
         trace = Trace()
 

@@ -1,0 +1,164 @@
+"""The declared type of a stream's items, read from what the endpoint says that it yields.
+
+Rules of this file:
+- A return annotation counts where it names a stream: ``AsyncIterator[Item]``, ``Iterable[Item]``
+  and their like, also inside ``Annotated`` and unions. ``None`` and `ServerSentEvent` are no items.
+- Strings are evaluated where the endpoint was written.
+- What can't be evaluated is an error. Going on without it would send what it was to filter out.
+"""
+
+import inspect
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from functools import partial
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from weakref import WeakKeyDictionary
+
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+
+from sse_middleware.errors import ConfigurationError
+from sse_middleware.events import ServerSentEvent
+
+_STREAMS = {AsyncIterable, AsyncIterator, AsyncGenerator, Iterable, Iterator, Generator}
+
+_UNIONS = (Union, UnionType)
+
+_NO_DATA = (NoneType, ServerSentEvent)
+
+_WAY_OUT = "Import its names at runtime, or give item_type=... (Any for no validation)"
+
+
+class ItemType:
+    """The declared type of a stream's items, compiled once.
+
+    Args:
+        annotation: any type that Pydantic knows.
+
+    Raises:
+        ConfigurationError: Pydantic doesn't know it.
+    """
+
+    def __init__(self, annotation: Any) -> None:
+        try:
+            adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+            self._validate = adapter.validator.validate_python  # an undefined name shows here
+            self._dump_json = adapter.serializer.to_json
+            self._dump = adapter.serializer.to_python
+        except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+            raise ConfigurationError(
+                f"items can't be validated as {annotation!r}: {error.message}. {_WAY_OUT}"
+            ) from error
+
+    @classmethod
+    def declared(cls, annotation: Any) -> "ItemType | None":
+        """Make the item type of an annotation, or ``None`` where it allows everything.
+
+        ``None`` and `ServerSentEvent` are not items: in a union they are left out.
+        """
+        data = _data_part(annotation)
+        return None if data is None or data is Any else cls(data)
+
+    @classmethod
+    def of_endpoint(cls, endpoint: Any) -> "ItemType | None":
+        """Make the item type that an endpoint's return annotation names (``AsyncIterator[Item]``).
+
+        Raises:
+            ConfigurationError: the annotation can't be evaluated, or Pydantic doesn't know it.
+        """
+        function = underlying(endpoint)
+        items = _items_of(_return_annotation(function))
+        try:
+            return cls.declared(Union[tuple(items)]) if items else None  # noqa: UP007 - of a list
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{_qualified(function)}: {error}") from error
+
+    def to_json(self, item: Any, *, by_alias: bool) -> bytes:
+        """Validate, filter and encode. Raises Pydantic's errors."""
+        return self._dump_json(self._validate(item, from_attributes=True), by_alias=by_alias)
+
+    def plain(self, item: Any) -> Any:
+        """Validate and filter, for a serializer of the user's. Raises Pydantic's errors."""
+        return self._dump(self._validate(item, from_attributes=True), by_alias=True)
+
+
+class ItemTypes:
+    """The item types of an application's endpoints, each compiled when its first stream starts."""
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[Any, ItemType | None] = WeakKeyDictionary()
+
+    def of(self, endpoint: Any) -> ItemType | None:
+        """Return what `ItemType.of_endpoint` does, and remember it."""
+        try:
+            return self._known[endpoint]
+        except KeyError:
+            item_type = self._known[endpoint] = ItemType.of_endpoint(endpoint)
+            return item_type
+        except TypeError:  # no weak references to it, or no hash
+            return ItemType.of_endpoint(endpoint)
+
+
+def underlying(endpoint: Any) -> Any:
+    """Return the function behind decorators, partials and callable objects."""
+    function = inspect.unwrap(endpoint)
+    while isinstance(function, partial):
+        function = inspect.unwrap(function.func)
+    if inspect.isroutine(function) or isinstance(function, type):
+        return function
+    return getattr(type(function), "__call__", function)  # noqa: B004 - the function is wanted
+
+
+def _data_part(annotation: Any) -> Any:
+    """Return what an annotation says of data, ``None`` if nothing."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        data = _data_part(arguments[0])
+        return None if data is None else Annotated[data, *arguments[1:]]
+    if origin in _UNIONS:
+        parts = [part for part in map(_data_part, arguments) if part is not None]
+        if Any in parts:
+            return Any
+        return Union[tuple(parts)] if parts else None  # noqa: UP007 - of a list
+    if annotation is None or (isinstance(annotation, type) and issubclass(annotation, _NO_DATA)):
+        return None
+    return annotation
+
+
+def _items_of(annotation: Any) -> list[Any]:
+    """Return the item types of the streams in an annotation (``Iterator[A] | Response``)."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _items_of(arguments[0])
+    if origin in _UNIONS:
+        return [item for one in arguments for item in _items_of(one)]
+    return [arguments[0]] if origin in _STREAMS and arguments else []
+
+
+def _return_annotation(function: Any) -> Any:
+    """Return the annotation with its strings evaluated, where the endpoint was written."""
+
+    def returning() -> None:
+        """Carry the one annotation that matters: the others need not be evaluable."""
+
+    try:
+        annotations = getattr(function, "__annotations__", {})
+        returning.__annotations__ = {"return": annotations.get("return", Any)}
+        scope = getattr(function, "__globals__", {})
+        return get_type_hints(returning, globalns=scope, include_extras=True)["return"]
+    except Exception as error:
+        raise ConfigurationError(
+            f"the return annotation of {_qualified(function)} can't be evaluated: {error}. "
+            f"{_WAY_OUT}"
+        ) from error
+
+
+def _qualified(function: Any) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
