@@ -138,8 +138,17 @@ class CancelOnce(Protocol):
     Cancelling the block ends it, silently. A cancellation from outside passes through.
     """
 
+    gave_up: bool
+    """Whether the block had to be ended because its cleanup took too long."""
+
     def cancel(self) -> None:
         """Cancel the guarded block; calls after the first change nothing."""
+
+    def begin_cleanup(self) -> None:
+        """Shield the rest of the block from outside, and bound it. Called in the block."""
+
+    def is_cancelled(self) -> bool:
+        """Whether anyone has cancelled the block or its task."""
 
     def __enter__(self) -> Self:
         """Begin the block in the running task."""
@@ -153,57 +162,24 @@ class CancelOnce(Protocol):
         """End it; swallow the cancellation that `cancel` caused."""
 
 
-class _AsyncioCancelOnce:
-    """One `Task.cancel`, taken back with `Task.uncancel` as `asyncio.timeout` does it.
-
-    A cancelled anyio scope strikes every later ``await`` of its block again, and so an ``await`` in
-    a ``finally`` never completes. So the block is shielded from the scopes outside; whoever notices
-    their cancellation calls `cancel`. What is still running `cleanup_timeout` seconds later is
-    cancelled by anyio's rules after all.
-    """
-
-    def __init__(self, task: asyncio.Task[Any], cleanup_timeout: float) -> None:
-        self._task = task
-        self._cleanup_timeout = cleanup_timeout
-        self._shield = anyio.CancelScope(shield=True)
-        self._before = 0
-        self._active = self._cancelled = False
-
-    def cancel(self) -> None:
-        if not self._active or self._cancelled:
-            return
-        self._cancelled = True
-        self._task.cancel()
-        self._shield.deadline = anyio.current_time() + self._cleanup_timeout
-
-    def __enter__(self) -> Self:
-        self._before = self._task.cancelling()
-        self._shield.__enter__()
-        self._active = True
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        self._active = False
-        swallowed = bool(self._shield.__exit__(kind, error, trace))
-        if not self._cancelled:
-            return swallowed
-        others = self._task.uncancel() > self._before
-        return swallowed or (isinstance(error, asyncio.CancelledError) and not others)
-
-
 class _AnyioCancelOnce:
     """A plain scope: every ``await`` of a cancelled block is cancelled, as trio rules."""
 
-    def __init__(self) -> None:
+    def __init__(self, cleanup_timeout: float) -> None:
+        self.gave_up = False
+        self._cleanup_timeout = cleanup_timeout
         self._scope = anyio.CancelScope()
 
     def cancel(self) -> None:
         self._scope.cancel()
+
+    def begin_cleanup(self) -> None:
+        self._scope.shield = True
+        if self._scope.deadline == math.inf:
+            self._scope.deadline = anyio.current_time() + self._cleanup_timeout
+
+    def is_cancelled(self) -> bool:
+        return True  # trio knows no other reason
 
     def __enter__(self) -> Self:
         self._scope.__enter__()
@@ -215,17 +191,66 @@ class _AnyioCancelOnce:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        return bool(self._scope.__exit__(kind, error, trace))
+        swallowed = bool(self._scope.__exit__(kind, error, trace))
+        self.gave_up = swallowed and anyio.current_time() >= self._scope.deadline
+        return swallowed
+
+
+class _AsyncioCancelOnce(_AnyioCancelOnce):
+    """One `Task.cancel`, taken back with `Task.uncancel` as `asyncio.timeout` does it.
+
+    A cancelled anyio scope strikes every later ``await`` of its block again, and so an ``await`` in
+    a ``finally`` never completes. So the block is shielded from the scopes outside; whoever notices
+    their cancellation calls `cancel`. What is still running `cleanup_timeout` seconds later is
+    cancelled by anyio's rules after all.
+    """
+
+    def __init__(self, task: asyncio.Task[Any], cleanup_timeout: float) -> None:
+        super().__init__(cleanup_timeout)
+        self._task = task
+        self._before = 0
+        self._active = self._cancelled = False
+
+    def cancel(self) -> None:
+        if not self._active or self._cancelled:
+            return
+        self._cancelled = True
+        self._task.cancel()
+        self.begin_cleanup()
+
+    def is_cancelled(self) -> bool:
+        return self._cancelled or self._task.cancelling() > self._before
+
+    def __enter__(self) -> Self:
+        self._before = self._task.cancelling()
+        self._scope.shield = True
+        self._active = True
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        self._active = False
+        swallowed = super().__exit__(kind, error, trace)
+        if not self._cancelled:
+            return swallowed
+        others = self._task.uncancel() > self._before
+        return swallowed or (isinstance(error, asyncio.CancelledError) and not others)
 
 
 def cancel_once(cleanup_timeout: float) -> CancelOnce:
     """Make the guard of the running event loop.
 
     Args:
-        cleanup_timeout: seconds that the block has to end once it is cancelled, on asyncio.
+        cleanup_timeout: seconds that the block has to end once it cleans up.
     """
     task = running_asyncio_task()
-    return _AnyioCancelOnce() if task is None else _AsyncioCancelOnce(task, cleanup_timeout)
+    if task is None:
+        return _AnyioCancelOnce(cleanup_timeout)
+    return _AsyncioCancelOnce(task, cleanup_timeout)
 
 
 def threadsafe_caller() -> Callable[[Callable[[], object]], object]:

@@ -44,11 +44,16 @@ class Connection:
         self._on_end: Callable[[], object] = _nothing
         self._watched = False
         self._readers = 0
+        self._unread: deque[Message] = deque()
+        self._size = 0
+        self._changed: anyio.Event | None = None
 
     async def receive(self) -> Message:
         """As the server's `receive`, but with an end that lasts."""
-        if self._watched:
-            return await self._next_unread()
+        while self._watched and not self._unread and self._end is None:
+            await self._change()
+        if self._unread:
+            return self._next_unread()
         if self._end is not None:
             return self._end
         self._readers += 1
@@ -76,20 +81,19 @@ class Connection:
     async def watch(self, on_end: Callable[[], object]) -> None:
         """Read until the end of the connection, and call `on_end` once it has come."""
         self._on_end = on_end
-        self._unread: deque[Message] = deque()
-        self._size = 0
-        self._changed = anyio.Event()
         self._watched = True
         if self._end is not None:
             on_end()
         try:
             while self._end is None:
                 if self._readers or self._size >= UNREAD_BODY_BOUND:
-                    await self._changed.wait()
+                    await self._change()
                 else:
                     self._keep(self._note(await self._receive()))
         finally:
             self._on_end = _nothing
+            self._watched = False
+            self._wake()
 
     def _note(self, message: Message) -> Message:
         if message["type"] in ("http.disconnect", "websocket.disconnect"):
@@ -108,17 +112,18 @@ class Connection:
             self._size += len(message.get("body", b""))
             self._wake()
 
-    async def _next_unread(self) -> Message:
-        while not self._unread:
-            if self._end is not None:
-                return self._end
-            await self._changed.wait()
+    def _next_unread(self) -> Message:
         message = self._unread.popleft()
         self._size -= len(message.get("body", b""))
         self._wake()
         return message
 
-    def _wake(self) -> None:
-        if self._watched:
-            self._changed.set()
+    async def _change(self) -> None:
+        if self._changed is None:
             self._changed = anyio.Event()
+        await self._changed.wait()
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None

@@ -35,7 +35,9 @@ def event_stream(
     The endpoint has the signature of the function: FastAPI finds its parameters and dependencies,
     Starlette passes it the request, and it may be a method. The function is an asynchronous or a
     plain generator function, or returns an iterable, awaited or not; a `Response` that it returns
-    is sent as it is.
+    is sent as it is. FastAPI treats the endpoint as one that returns a response: a status and
+    headers that are declared on the route or set on an injected ``Response`` are not applied to it
+    (they are with ``response_class=EventSourceResponse``).
 
     Args:
         function: what yields the items.
@@ -99,7 +101,11 @@ def _dressed(endpoint: Callable[..., Any], function: Callable[..., Any]) -> Endp
     """
     code = underlying(function)
     dressed = FunctionType(
-        endpoint.__code__, code.__globals__, code.__name__, None, endpoint.__closure__
+        endpoint.__code__,
+        getattr(code, "__globals__", {}),
+        code.__name__,
+        None,
+        endpoint.__closure__,
     )
     dressed.__qualname__ = code.__qualname__
     dressed.__module__ = code.__module__

@@ -12,9 +12,13 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Awaitable,
+    Collection,
+    Coroutine,
     Generator,
     Iterable,
     Iterator,
+    Sequence,
 )
 from functools import partial
 from types import NoneType, UnionType
@@ -27,7 +31,11 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
 
-_STREAMS = {AsyncIterable, AsyncIterator, AsyncGenerator, Iterable, Iterator, Generator}
+_STREAMS = (AsyncIterable, AsyncIterator, AsyncGenerator, Iterable, Iterator, Generator)
+
+_COLLECTIONS = (list, set, frozenset, Collection, Sequence)  # returned, not yielded
+
+_AWAITABLES = (Awaitable, Coroutine)
 
 _UNIONS = (Union, UnionType)
 
@@ -96,14 +104,23 @@ class ItemTypes:
         self._known: WeakKeyDictionary[Any, ItemType | None] = WeakKeyDictionary()
 
     def of(self, endpoint: Any) -> ItemType | None:
-        """Return what `ItemType.of_endpoint` does, and remember it."""
+        """Return what `ItemType.of_endpoint` does, and remember it.
+
+        An endpoint that doesn't yield itself says nothing of items by what it returns.
+        """
         try:
             return self._known[endpoint]
         except KeyError:
-            item_type = self._known[endpoint] = ItemType.of_endpoint(endpoint)
+            item_type = self._known[endpoint] = _of_generator(endpoint)
             return item_type
         except TypeError:  # no weak references to it, or no hash
-            return ItemType.of_endpoint(endpoint)
+            return _of_generator(endpoint)
+
+
+def _of_generator(endpoint: Any) -> ItemType | None:
+    function = underlying(endpoint)
+    yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    return ItemType.of_endpoint(endpoint) if yields else None
 
 
 def underlying(endpoint: Any) -> Any:
@@ -118,6 +135,7 @@ def underlying(endpoint: Any) -> Any:
 
 def _data_part(annotation: Any) -> Any:
     """Return what an annotation says of data, ``None`` if nothing."""
+    annotation = _without_alias(annotation)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         data = _data_part(arguments[0])
@@ -134,12 +152,25 @@ def _data_part(annotation: Any) -> Any:
 
 def _items_of(annotation: Any) -> list[Any]:
     """Return the item types of the streams in an annotation (``Iterator[A] | Response``)."""
+    annotation = _without_alias(annotation)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _items_of(arguments[0])
+    if origin in _AWAITABLES and arguments:
+        return _items_of(arguments[-1])
     if origin in _UNIONS:
         return [item for one in arguments for item in _items_of(one)]
-    return [arguments[0]] if origin in _STREAMS and arguments else []
+    return [arguments[0]] if origin in _STREAMS + _COLLECTIONS and arguments else []
+
+
+def _without_alias(annotation: Any) -> Any:
+    """Return what a ``type`` statement stands for."""
+    while True:
+        generic = get_origin(annotation) or annotation
+        if not hasattr(generic, "__value__"):
+            return annotation
+        value = generic.__value__
+        annotation = value if generic is annotation else value[get_args(annotation)]
 
 
 def _return_annotation(function: Any) -> Any:

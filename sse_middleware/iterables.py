@@ -17,7 +17,7 @@ from inspect import getgeneratorstate, isasyncgen, isgenerator
 from threading import Lock
 from typing import Any, Protocol
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, move_on_after
 from anyio.to_thread import run_sync
 
 from sse_middleware.backends import signal, threadsafe_caller
@@ -43,8 +43,8 @@ class Source(Protocol):
     async def feed(self, sink: Sink) -> None:
         """Put every frame. Raises what the user's code raises."""
 
-    async def close(self) -> None:
-        """Release what the source holds; harmless when it is already exhausted."""
+    async def close(self, within: float) -> None:
+        """Release what the source holds, in so many seconds; harmless when it is exhausted."""
 
 
 def source_of(content: AsyncIterable[Any] | Iterable[Any], encode: Encode) -> Source:
@@ -86,22 +86,32 @@ class AsyncSource:
             if put(frame) and not await sink.room():
                 return
 
-    async def close(self) -> None:
-        """Close the iterator, if it can be closed."""
+    async def close(self, within: float) -> None:
+        """Close the iterator, if it can be closed.
+
+        A generator may stand inside of scopes of its own, so there must be none around its closing.
+        """
         aclose = getattr(self._items, "aclose", None)
-        if aclose is not None:
-            await aclose()
+        if isasyncgen(self._items):
+            await self._items.aclose()
+        elif aclose is not None:
+            with move_on_after(within, shield=True):
+                await aclose()
 
     async def _refuse(self, error: EncodingError) -> bytes:
         """Throw `error` at the ``yield``; a generator that catches it yields its next item."""
         athrow = getattr(self._items, "athrow", None)
         if athrow is None:
             raise error
-        try:
-            item = await athrow(error)
-        except StopAsyncIteration:
-            return b""
-        return self._encode(item)
+        while True:
+            try:
+                return self._encode(await athrow(error))
+            except EncodingError as another:
+                if another is error:
+                    raise
+                error = another
+            except StopAsyncIteration:
+                return b""
 
 
 class ThreadSource:
@@ -125,12 +135,13 @@ class ThreadSource:
         self._handed: deque[bytes] = deque()
         self._notified = self._full = False
         self._running = self._stopped = self._ended = False
+        self._error: BaseException | None = None
+        self._idle = signal()
+        self._call_loop = threadsafe_caller()
 
     async def feed(self, sink: Sink) -> None:
         """Pull until the end, or until the sink wants no more."""
         self._sink = sink
-        self._idle = signal()
-        self._call_loop = threadsafe_caller()
         while not self._ended:
             self._running = True
             self._ticket = Lock()
@@ -138,13 +149,24 @@ class ThreadSource:
                 await self._in_thread(self._ticket)
             finally:
                 self._deliver()
+            self._raise_error()
             if self._full and not await sink.room():
                 return
             self._full = False
 
-    async def close(self) -> None:
-        """Close the generator in a worker thread, after the running ``next()``."""
+    async def close(self, within: float) -> None:
+        """Close the generator in a worker thread, after the running ``next()``.
+
+        Raises what the generator raises in the meantime.
+        """
         self._stopped = True
+        with move_on_after(within, shield=True) as scope:
+            await self._stop()
+        if scope.cancelled_caught:
+            logger.warning("%r is still running, and is closed when it yields", self._content)
+        self._raise_error()
+
+    async def _stop(self) -> None:
         if self._ticket.acquire(blocking=False):
             self._running = False  # no thread has begun, and none will
         while self._running:
@@ -159,6 +181,11 @@ class ThreadSource:
 
     async def _in_thread(self, ticket: Lock) -> None:
         await run_sync(self._run, ticket, abandon_on_cancel=True, limiter=self._limiter)
+
+    def _raise_error(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def _deliver(self) -> None:
         """Put what was handed over; called in the event loop."""
@@ -177,9 +204,9 @@ class ThreadSource:
         self._context = self._context or copy_context()
         try:
             self._context.run(self._pull)
-        except BaseException:
+        except BaseException as error:
             self._ended = True
-            raise
+            self._error = error
         finally:
             self._running = False
             self._notify(self._idle.set)
@@ -207,13 +234,14 @@ class ThreadSource:
 
     def _next(self, items: Iterator[Any]) -> bytes:
         item = next(items)
-        try:
-            return self._encode(item)
-        except EncodingError as error:
-            throw = getattr(items, "throw", None)
-            if throw is None:
-                raise
-            return self._encode(throw(error))
+        while True:
+            try:
+                return self._encode(item)
+            except EncodingError as error:
+                throw = getattr(items, "throw", None)
+                if throw is None:
+                    raise
+                item = throw(error)
 
     def _notify(self, callback: Callable[[], object]) -> None:
         try:

@@ -31,7 +31,8 @@ class Ending(Enum):
 class Outbox:
     """Frames between one producer and one writer.
 
-    The writer waits for `ready` when there are no `frames` and the outbox is not `closed`.
+    The writer waits for `ready` when there are no `frames` and the outbox is not `closed`. While
+    the producer waits for room, the outbox is ``awaited``.
 
     Args:
         bound: how many bytes may wait before the producer has to.
@@ -43,6 +44,7 @@ class Outbox:
         "_looked",
         "_size",
         "_taken",
+        "awaited",
         "closed",
         "ending",
         "frames",
@@ -50,6 +52,7 @@ class Outbox:
     )
 
     def __init__(self, bound: int) -> None:
+        self.awaited = False
         self.closed = False
         self.ending: Ending | None = None
         self.frames: list[bytes] = []
@@ -73,13 +76,17 @@ class Outbox:
         if len(self.frames) == 1:
             self._looked = now
             self.ready.set()
-        self._check_at = min(size + STRIDE, self._bound)
+        self._check_at = min(size + min(size, STRIDE), self._bound)
         return slow or size >= self._bound
 
     async def room(self) -> bool:
         """Wait until the writer has taken what was put. Returns false if it never will again."""
-        while self.frames and not self.closed:
-            await self._taken.wait()
+        self.awaited = True
+        try:
+            while self.frames and not self.closed:
+                await self._taken.wait()
+        finally:
+            self.awaited = False
         return not self.closed
 
     def take(self) -> bytes:

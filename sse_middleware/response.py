@@ -34,7 +34,8 @@ class EventSourceResponse(StreamingResponse):
     Args:
         content: an iterable or asynchronous iterable of items: `ServerSentEvent`, ``None`` for a
             keep-alive, or data. A synchronous one is pulled in a worker thread.
-        status_code: of the response. A browser's ``EventSource`` accepts nothing but 200.
+        status_code: of the response. A browser's ``EventSource`` accepts nothing but 200, and takes
+            204 for the polite way to say that it shall not come back.
         headers: added to ``Content-Type``, ``Cache-Control: no-cache`` and
             ``X-Accel-Buffering: no``; one of these names replaces the default.
         media_type: in place of ``text/event-stream``.
@@ -78,14 +79,17 @@ class EventSourceResponse(StreamingResponse):
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream, then run the background task. ``HEAD`` is answered without starting it."""
+        """Stream, then run the background task.
+
+        ``HEAD`` and a status without a body (204) are answered without starting the stream.
+        """
         handover = Handover.find(scope)
         if handover is None:
             shared = scope.get("method") in _WITHOUT_BODY
             handover = Handover(Connection(receive, shared=shared), StreamSettings(), ItemTypes())
         if scope["type"] == "websocket":
             send = _as_denial(send)
-        if scope.get("method") == "HEAD":
+        if scope.get("method") == "HEAD" or not _may_have_body(self.status_code):
             await self._send_head(send)
         else:
             await self._stream(scope, send, handover)
@@ -112,7 +116,7 @@ class EventSourceResponse(StreamingResponse):
     async def _send_head(self, send: Send) -> None:
         await send(self._start())
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-        await source_of(self.body_iterator, bytes).close()
+        await source_of(self.body_iterator, bytes).close(StreamSettings().cleanup_timeout)
 
     def _start(self) -> Message:
         own = {name for name, _ in self.raw_headers}
@@ -122,6 +126,10 @@ class EventSourceResponse(StreamingResponse):
             "status": self.status_code,
             "headers": [*self.raw_headers, *defaults],
         }
+
+
+def _may_have_body(status: int) -> bool:
+    return status >= 200 and status not in (204, 304)  # noqa: PLR2004 - RFC 9110, 6.4.1
 
 
 def _checked(content: Any) -> Any:

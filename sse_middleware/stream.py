@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 from starlette.types import Message, Send
 
 from sse_middleware.backends import cancel_once, signal
@@ -35,8 +36,8 @@ class Feed(Protocol):
     async def feed(self, sink: Outbox) -> None:
         """Put every frame, and wait for room when told to."""
 
-    async def close(self) -> None:
-        """Release what is held, also if nothing was ever fed."""
+    async def close(self, within: float) -> None:
+        """Release what is held, also if nothing was ever fed, in so many seconds."""
 
 
 class Stream:
@@ -66,7 +67,7 @@ class Stream:
         self._outbox = Outbox(settings.max_buffer)
         self._writer = Writer(self._outbox, start, send, ping, settings)
         self._producing = cancel_once(settings.cleanup_timeout)
-        self._written = False
+        self._over = self._written = self._client_left = self._cancelled_outside = False
         self._writer_ended = signal()
         self._failure: BaseException | None = None
 
@@ -77,14 +78,18 @@ class Stream:
         what `send` raised, and a cancellation from outside.
         """
         async with anyio.create_task_group() as tasks:
-            try:
-                with self._producing:
-                    tasks.start_soon(self._write)
-                    tasks.start_soon(self._watch)
+            with self._producing:
+                tasks.start_soon(self._write)
+                tasks.start_soon(self._watch)
+                try:
                     await self._produce(source)
-            finally:
-                await self._clean_up(source)
+                finally:
+                    await self._close(source)
+            await self._finish(source)
+            self._over = True
             tasks.cancel_scope.cancel()  # an exception ends the group by itself
+        if self._cancelled_outside:
+            await checkpoint_if_cancelled()
         failure, self._failure = self._failure, None
         if failure is not None:
             try:
@@ -95,15 +100,16 @@ class Stream:
     async def _produce(self, source: Feed) -> None:
         try:
             await source.feed(self._outbox)
-        except anyio.get_cancelled_exc_class():
-            raise
         except BaseException as error:
+            cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+            if cancelled and self._producing.is_cancelled():
+                raise
             self._failure = error
             self._say_farewell(error)
             self._outbox.close(Ending.BROKEN)
         else:
             self._outbox.close(Ending.COMPLETE)
-        while not self._written:
+        while not (self._written or self._outbox.ending is Ending.ABANDONED):
             await self._writer_ended.wait()
 
     def _say_farewell(self, error: BaseException) -> None:
@@ -114,16 +120,18 @@ class Stream:
         except Exception:
             logger.exception("error_event failed on %r", error)
 
-    async def _clean_up(self, source: Feed) -> None:
-        with anyio.move_on_after(self._cleanup_timeout, shield=True) as scope:
-            try:
-                await source.close()
-            except Exception as error:
-                self._failure = self._failure or error
-        if scope.cancelled_caught:
+    async def _close(self, source: Feed) -> None:
+        # No scope of our own around it: a generator that stands at a `yield` may be inside of some.
+        self._producing.begin_cleanup()
+        try:
+            await source.close(self._cleanup_timeout)
+        except Exception as error:
+            self._failure = self._failure or error
+
+    async def _finish(self, source: Feed) -> None:
+        if self._producing.gave_up:
             logger.warning("%r took more than cleanup_timeout to close", source)
-        abandoned = self._outbox.ending is Ending.ABANDONED and self._failure is None
-        if abandoned and not (self._writer.started or self._connection.complete):
+        if self._client_left and not (self._writer.started or self._connection.complete):
             await self._answer_nobody()
 
     async def _answer_nobody(self) -> None:
@@ -134,12 +142,20 @@ class Stream:
             except Exception as error:
                 logger.debug("nobody was answered: %r", error)
 
-    def _abandon(self) -> None:
-        """Give up: the client has gone, or something else than the producer has failed."""
+    def _leave(self) -> None:
+        """Notice the end of the connection."""
         if self._writer.completing and self._connection.complete:
-            return  # it was our own last message that ended the connection
+            return  # it was our own last message that ended it
+        self._client_left = True
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Give up what waits, and the producer."""
+        busy = not (self._outbox.awaited or self._outbox.closed)
         self._outbox.close(Ending.ABANDONED)
-        self._producing.cancel()
+        self._writer_ended.set()
+        if busy:  # otherwise the producer wakes up by itself, and can be closed at its `yield`
+            self._producing.cancel()
 
     def _fail(self, error: Exception) -> None:
         self._failure = self._failure or error
@@ -149,9 +165,11 @@ class Stream:
         try:
             if not self._connection.shared:
                 await self._writer.has_sent.wait()
-            await self._connection.watch(self._abandon)
+            await self._connection.watch(self._leave)
         except anyio.get_cancelled_exc_class():
-            self._abandon()
+            if not self._over:
+                self._cancelled_outside = True
+                self._abandon()
             raise
         except Exception as error:
             self._fail(error)
@@ -160,7 +178,7 @@ class Stream:
         try:
             await self._writer.run()
         except OSError:
-            self._abandon()  # from ASGI 2.4 on, this says that the client has gone
+            self._leave()  # from ASGI 2.4 on, this says that the client has gone
         except Exception as error:
             self._fail(error)
         finally:

@@ -200,3 +200,77 @@ async def test_a_client_that_leaves_after_posting_is_noticed(middleware: bool) -
         await request.chunk()
         await request.disconnect()
         assert closed
+
+
+async def test_an_application_may_read_on_after_the_watcher_has_ended() -> None:
+    gate = anyio.Event()
+    messages = [body(b"a"), body(b"b", more=False), DISCONNECT]
+
+    async def receive() -> dict[str, Any]:
+        await gate.wait()
+        return messages.pop(0)
+
+    connection = Connection(receive)
+    got = []
+
+    async def application() -> None:
+        got.extend([await connection.receive() for _ in range(3)])
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.move_on_after(1):
+            await connection.watch(lambda: None)
+        tasks.start_soon(application)
+        gate.set()
+    assert got == [body(b"a"), body(b"b", more=False), DISCONNECT]
+
+
+async def test_a_reader_that_waits_while_the_watcher_ends_reads_itself() -> None:
+    gate = anyio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await gate.wait()
+        return DISCONNECT
+
+    connection = Connection(receive)
+    got = []
+
+    async def application() -> None:
+        got.append(await connection.receive())
+
+    async with anyio.create_task_group() as tasks, anyio.create_task_group() as watching:
+        watching.start_soon(connection.watch, lambda: None)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(application)
+        await anyio.wait_all_tasks_blocked()
+        watching.cancel_scope.cancel()
+        gate.set()
+    assert got == [DISCONNECT]
+
+
+async def test_an_exception_handler_may_read_the_body_that_has_not_arrived() -> None:
+    arrived = anyio.Event()
+    seen: list[bytes] = []
+
+    async def receive() -> dict[str, Any]:
+        await arrived.wait()
+        return body(b"late", more=False)
+
+    async def failing() -> AsyncIterator[int]:
+        await anyio.sleep(0.1)
+        raise KeyError
+        yield 1
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await EventSourceResponse(failing())(scope, receive, send)
+        except KeyError:
+            arrived.set()
+            seen.append(await Request(scope, receive).body())
+
+    async def send(_message: Any) -> None:
+        raise AssertionError
+
+    scope = {"type": "http", "method": "POST", "headers": []}
+    with anyio.fail_after(10):
+        await SSEMiddleware(app)(scope, receive, send)
+    assert seen == [b"late"]

@@ -96,6 +96,29 @@ class TestStarlette:
             app = Starlette(routes=[Route("/", event_stream(endpoint))])
             assert await body_of(app) == b"data: 1\n\n"
 
+    @with_threads
+    async def test_a_class_that_can_be_iterated(self) -> None:
+        class Numbers:
+            def __init__(self, _request: Request) -> None:
+                self.numbers = [1]
+
+            def __iter__(self) -> Iterator[int]:
+                return iter(self.numbers)
+
+        app = Starlette(routes=[Route("/", event_stream(Numbers))])
+        assert await body_of(app) == b"data: 1\n\n"
+
+    async def test_an_endpoint_that_returns_a_response_may_be_annotated_as_it_likes(
+        self,
+    ) -> None:
+        async def items() -> AsyncIterator[int]:
+            yield 1
+
+        async def endpoint(_request: Request) -> "Unknown":  # type: ignore[name-defined] # noqa: F821
+            return EventSourceResponse(items())
+
+        assert await body_of(Starlette(routes=[Route("/", endpoint)])) == b"data: 1\n\n"
+
     async def test_a_response_that_is_returned_is_sent(self) -> None:
         async def refuse(_request: Request) -> Response:
             return JSONResponse({"no": "entry"}, status_code=401)

@@ -42,7 +42,6 @@ CALLED_AT_IMPORT = {
 CONSTANTS = {
     "__all__": "Python wants a list",
     "_SSE_EVENT_SCHEMA": "FastAPI's name and type: a fragment for its OpenAPI document",
-    "_STREAMS": "only ever looked up in",
 }
 
 FILES = sorted(Path(sse_middleware.__file__).parent.rglob("*.py"))

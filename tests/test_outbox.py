@@ -1,7 +1,5 @@
 """The outbox between one producer and one writer."""
 
-from time import monotonic
-
 import anyio
 import pytest
 
@@ -33,19 +31,30 @@ async def test_a_frame_over_the_bound_fills_it_alone() -> None:
 
 
 async def test_a_producer_that_takes_long_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = monotonic()
+    now = 100.0
     monkeypatch.setattr(module, "monotonic", lambda: now)
     outbox = Outbox(10**9)
     size = module.STRIDE
     assert not outbox.put(b"x" * size)
     assert not outbox.put(b"x" * size)
-    now += module.TIME_SLICE
+    now += 2 * module.TIME_SLICE
     assert outbox.put(b"x" * size), "the first frame has waited for a time slice"
     outbox.take()
-    now += module.TIME_SLICE
+    now += 2 * module.TIME_SLICE
     assert outbox.put(b"x"), "this frame took a time slice to come"
     outbox.take()
     assert not outbox.put(b"x")
+
+
+async def test_a_slow_second_frame_is_noticed_however_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    outbox = Outbox(10**9)
+    assert not outbox.put(b"x")
+    now += 2 * module.TIME_SLICE
+    assert outbox.put(b"x")
 
 
 async def test_room_comes_when_the_writer_takes() -> None:

@@ -8,7 +8,7 @@ import json
 import math
 import sys
 import typing
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -441,6 +441,37 @@ UNRESOLVABLE = [
     AsyncIterator[list["Missing"]],  # type: ignore[name-defined]  # noqa: F821 - as above
     AsyncIterator[Unknown],
 ]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the type statement is of Python 3.12")
+@pytest.mark.parametrize(
+    "source",
+    [
+        "type Items = AsyncIterator[Item]",
+        "type Items = AsyncIterator[Item] | None",
+        "type One = Item\ntype Items = AsyncIterator[One]",
+        "type Of[T] = AsyncIterator[T]\nItems = Of[Item]",
+    ],
+)
+def test_a_type_alias_stands_for_what_it_names(source: str) -> None:
+    namespace = {"AsyncIterator": AsyncIterator, "Item": Item}
+    exec(source, namespace)
+    assert sent_by(endpoint_returning(namespace["Items"]), SECRETIVE) == FILTERED
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        list[Item],
+        set[Item],
+        Sequence[Item],
+        Awaitable[AsyncIterator[Item]],
+        Coroutine[Any, Any, Iterator[Item]],
+    ],
+    ids=str,
+)
+def test_what_is_returned_and_not_yielded_names_the_item_type_too(annotation: Any) -> None:
+    assert sent_by(endpoint_returning(annotation), SECRETIVE) == FILTERED
 
 
 def endpoint_returning(annotation: Any) -> Callable[..., Any]:

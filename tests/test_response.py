@@ -77,6 +77,20 @@ async def test_head_answers_with_the_headers_and_never_starts_the_generator() ->
     assert entered == ["background"]
 
 
+@pytest.mark.parametrize("status", [204, 304])
+async def test_a_status_without_a_body_never_starts_the_generator(status: int) -> None:
+    entered = []
+
+    async def endpoint() -> AsyncIterator[int]:
+        entered.append(True)
+        yield 1
+
+    async with exchange(EventSourceResponse(endpoint(), status_code=status)) as request:
+        assert (await request.start())[":status"] == str(status)
+        assert await request.body() == b""
+    assert entered == []
+
+
 class Countdown:
     """An iterable that is no generator."""
 

@@ -369,6 +369,54 @@ class TestCleanup:
             await request.disconnect()
         assert log == ["end"]
 
+    @pytest.mark.parametrize("large", [True, False], ids=["at its yield", "at its await"])
+    async def test_of_a_generator_inside_of_scopes_of_its_own(self, large: bool) -> None:
+        log: list[str] = []
+
+        async def items() -> AsyncIterator[str]:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anyio.sleep_forever)
+                try:
+                    with anyio.fail_after(1000):
+                        while True:
+                            yield "x" * (100_000 if large else 1)
+                            await anyio.sleep(1)
+                finally:
+                    log.append("finally")
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            with anyio.move_on_after(10_000):
+                await EventSourceResponse(items())(scope, receive, send)
+                await anyio.sleep(1)
+                log.append("after")
+
+        async with exchange(app, window=1 if large else 100) as request:
+            await request.start()
+            await anyio.wait_all_tasks_blocked()
+            await request.disconnect()
+        assert request.error is None
+        assert log == ["finally", "after"]
+
+    async def test_of_an_iterator_that_is_no_generator(self) -> None:
+        log: list[str] = []
+
+        class Numbers:
+            def __aiter__(self) -> "Numbers":
+                return self
+
+            async def __anext__(self) -> int:
+                await anyio.sleep(1)
+                return 1
+
+            async def aclose(self) -> None:
+                await anyio.sleep(1)
+                log.append("closed")
+
+        async with exchange(EventSourceResponse(Numbers())) as request:
+            await request.start()
+            await request.disconnect()
+        assert log == ["closed"]
+
     async def test_is_bounded(self, caplog: pytest.LogCaptureFixture) -> None:
         async def items() -> AsyncIterator[int]:
             try:
@@ -426,6 +474,28 @@ class TestCleanup:
         asyncio_log = ["begin", "end", "left"]
         assert log == (asyncio_log if anyio_backend_name == "asyncio" else ["begin", "left"])
 
+    async def test_a_cancelled_scope_around_stays_cancelled_and_answers_nothing(self) -> None:
+        async def items() -> AsyncIterator[int]:
+            await anyio.sleep_forever()
+            yield 1
+
+        log: list[Any] = []
+
+        async def background() -> None:
+            log.append("background")
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            response = EventSourceResponse(
+                items(), commit_after=1000, background=BackgroundTask(background)
+            )
+            with anyio.move_on_after(5) as around:
+                await response(scope, receive, send)
+            log.append(around.cancelled_caught)
+
+        async with exchange(app) as request:
+            assert await request.rest() == []
+        assert log == [True]
+
     async def test_closes_what_was_never_entered(self) -> None:
         async def items() -> AsyncIterator[int]:
             yield 1
@@ -454,6 +524,23 @@ class TestCleanup:
             await request.disconnect()
         assert threads
         assert threads[0] is not threading.main_thread()
+
+    @with_threads
+    async def test_error_in_the_finally_of_a_synchronous_generator_reaches_the_server(self) -> None:
+        def items() -> Iterator[int]:
+            try:
+                while True:
+                    yield 1
+            finally:
+                raise OopsError
+
+        async with exchange(EventSourceResponse(items())) as request:
+            await request.start()
+            await request.chunk()
+            with anyio.fail_after(100):
+                request.to_app.send_nowait({"type": "http.disconnect"})
+                await request.ended.wait()
+        assert isinstance(request.error, OopsError)
 
     async def test_error_in_a_finally_reaches_the_server(self) -> None:
         async def items() -> AsyncIterator[int]:
@@ -715,6 +802,27 @@ class TestTaskCancel:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert log == ["end"]
+
+    async def test_of_a_task_that_the_generator_awaits_loses_nothing_that_was_yielded(self) -> None:
+        async def items() -> AsyncIterator[int]:
+            yield 1
+            other = asyncio.create_task(asyncio.sleep(1000))
+            asyncio.get_running_loop().call_soon(other.cancel)
+            await other
+
+        sent = []
+
+        async def receive() -> dict[str, Any]:
+            await anyio.sleep_forever()
+            raise AssertionError
+
+        async def send(message: Any) -> None:
+            sent.append(message.get("body"))
+
+        app = EventSourceResponse(items())
+        with pytest.raises(asyncio.CancelledError):
+            await app({"type": "http", "method": "GET"}, receive, send)
+        assert sent == [None, b"data: 1\n\n"]
 
     async def test_leaves_no_pending_cancellation_behind(self) -> None:
         counts = []
