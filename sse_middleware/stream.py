@@ -67,7 +67,8 @@ class Stream:
         self._outbox = Outbox(settings.max_buffer)
         self._writer = Writer(self._outbox, start, send, ping, settings)
         self._producing = cancel_once(settings.cleanup_timeout)
-        self._over = self._written = self._client_left = self._cancelled_outside = False
+        self._produced = self._written = self._over = False
+        self._client_left = self._cancelled_outside = False
         self._writer_ended = signal()
         self._failure: BaseException | None = None
 
@@ -109,6 +110,7 @@ class Stream:
             self._outbox.close(Ending.BROKEN)
         else:
             self._outbox.close(Ending.COMPLETE)
+        self._produced = True
         while not (self._written or self._outbox.ending is Ending.ABANDONED):
             await self._writer_ended.wait()
 
@@ -131,7 +133,8 @@ class Stream:
     async def _finish(self, source: Feed) -> None:
         if self._producing.gave_up:
             logger.warning("%r took more than cleanup_timeout to close", source)
-        if self._client_left and not (self._writer.started or self._connection.complete):
+        answered = self._writer.started or self._connection.complete
+        if self._client_left and not answered and self._failure is None:
             await self._answer_nobody()
 
     async def _answer_nobody(self) -> None:
@@ -151,7 +154,7 @@ class Stream:
 
     def _abandon(self) -> None:
         """Give up what waits, and the producer."""
-        busy = not (self._outbox.awaited or self._outbox.closed)
+        busy = not (self._outbox.awaited or self._produced)
         self._outbox.close(Ending.ABANDONED)
         self._writer_ended.set()
         if busy:  # otherwise the producer wakes up by itself, and can be closed at its `yield`
@@ -183,5 +186,4 @@ class Stream:
             self._fail(error)
         finally:
             self._written = True
-            self._outbox.close(Ending.ABANDONED)
             self._writer_ended.set()

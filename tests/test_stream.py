@@ -278,6 +278,30 @@ class TestDisconnect:
             assert (await request.start())[":status"] == "200"
             assert await request.body() == b""
 
+    async def test_together_with_an_error_before_the_first_item_completes_nothing(self) -> None:
+        gone = anyio.Event()
+
+        async def items() -> AsyncIterator[int]:
+            gone.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                raise OopsError
+            yield 1
+
+        async def receive() -> dict[str, Any]:
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        sent = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        with pytest.raises(OopsError):
+            await EventSourceResponse(items())({"type": "http", "method": "GET"}, receive, send)
+        assert sent == []
+
     @pytest.mark.parametrize("answer", ["raises", "blocks"])
     async def test_before_the_first_item_on_a_server_that_takes_no_status_any_more(
         self, answer: str
