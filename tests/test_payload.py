@@ -15,7 +15,7 @@ from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any, NamedTuple, Optional, Union
+from typing import Annotated, Any, NamedTuple, Optional, TypeVar, Union
 from uuid import UUID
 
 import pytest
@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError, create_model, field_serializer
 from pydantic_core import to_json
 from starlette.responses import Response
-from typing_extensions import TypedDict  # Pydantic takes no other before Python 3.12
+from typing_extensions import TypeAliasType, TypedDict  # Pydantic takes no other before Python 3.12
 
 from sse_middleware.errors import ConfigurationError, EncodingError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
@@ -457,6 +457,16 @@ def test_a_type_alias_stands_for_what_it_names(source: str) -> None:
     namespace = {"AsyncIterator": AsyncIterator, "Item": Item}
     exec(source, namespace)
     assert sent_by(endpoint_returning(namespace["Items"]), SECRETIVE) == FILTERED
+
+
+AnItem = TypeVar("AnItem")
+Items = TypeAliasType("Items", AsyncIterator[Item])
+ItemsOf = TypeAliasType("ItemsOf", AsyncIterator[AnItem], type_params=(AnItem,))
+
+
+@pytest.mark.parametrize("annotation", [Items, ItemsOf[Item]], ids=["plain", "generic"])
+def test_so_does_one_made_by_hand(annotation: Any) -> None:
+    assert sent_by(endpoint_returning(annotation), SECRETIVE) == FILTERED
 
 
 @pytest.mark.parametrize(
