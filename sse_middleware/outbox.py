@@ -1,16 +1,20 @@
 """The outbox of one connection: frames that wait for the writer.
 
-The producer puts frames in, the writer takes all of them at once. It is bounded twice. By bytes, so
-that a slow client slows its producer. By time, so that a producer that never suspends gives way to
-the loop: `put` says when it must wait for `room`.
-
-One producer, one writer, one event loop, so no lock.
+Rules of this file:
+- The producer puts frames in, the writer takes all of them at once.
+- It is bounded twice. By bytes, so that a slow client slows its producer. By time, so that a
+  producer that never suspends gives way to the loop: `put` says when it must wait for `room`.
+- Most events are data and nothing else. Of these only the texts are kept, and a run of them is
+  framed in one go when it is taken. A source may add to the run by hand: append to ``texts``, add
+  the length and ``FRAMING`` to ``size``, and ask `is_full` if that reached ``look_at``.
+- One producer, one writer, one event loop, so no lock.
 """
 
 from enum import Enum
 from time import monotonic
 
 from sse_middleware.backends import signal
+from sse_middleware.wire import encode_data
 
 TIME_SLICE = 0.005
 """Seconds that frames wait for a producer that never suspends: an order below what a person
@@ -31,8 +35,8 @@ class Ending(Enum):
 class Outbox:
     """Frames between one producer and one writer.
 
-    The writer waits for `ready` when there are no `frames` and the outbox is not `closed`. While
-    the producer waits for room, the outbox is ``awaited``.
+    The writer waits for `ready` when there is nothing (``size`` is 0) and the outbox is not
+    ``closed``. While the producer waits for room, the outbox is ``awaited``.
 
     Args:
         bound: how many bytes may wait before the producer has to.
@@ -40,50 +44,56 @@ class Outbox:
 
     __slots__ = (
         "_bound",
-        "_check_at",
+        "_frames",
         "_looked",
-        "_size",
         "_taken",
         "awaited",
         "closed",
         "ending",
-        "frames",
+        "look_at",
         "ready",
+        "size",
+        "texts",
     )
 
     def __init__(self, bound: int) -> None:
         self.awaited = False
         self.closed = False
         self.ending: Ending | None = None
-        self.frames: list[bytes] = []
         self.ready = signal()
+        self.size = 0
+        """How many bytes wait."""
+        self.look_at = 0
+        """The size from which on `is_full` must be asked."""
+        self.texts: list[bytes] = []
+        """The run of data that waits last, unframed."""
+        self._frames: list[bytes] = []
         self._taken = signal()
         self._bound = bound
-        self._size = 0
-        self._check_at = 0
         self._looked = monotonic()
 
     def put(self, frame: bytes) -> bool:
         """Add a frame. Returns true if the producer must wait for `room` before the next one."""
-        self.frames.append(frame)
-        self._size = size = self._size + len(frame)
-        return size >= self._check_at and self._is_full(size)
+        self._end_run()
+        self._frames.append(frame)
+        self.size += len(frame)
+        return self.size >= self.look_at and self.is_full()
 
-    def _is_full(self, size: int) -> bool:
+    def is_full(self) -> bool:
         """Look at the size, and whether a time slice has passed since the first frame or before."""
-        now = monotonic()
+        now, size = monotonic(), self.size
         slow = now - self._looked >= TIME_SLICE
-        if len(self.frames) == 1:
+        if not self.look_at:
             self._looked = now
             self.ready.set()
-        self._check_at = min(size + min(size, STRIDE), self._bound)
+        self.look_at = min(size + min(size, STRIDE), self._bound)
         return slow or size >= self._bound
 
     async def room(self) -> bool:
         """Wait until the writer has taken what was put. Returns false if it never will again."""
         self.awaited = True
         try:
-            while self.frames and not self.closed:
+            while self.size and not self.closed:
                 await self._taken.wait()
         finally:
             self.awaited = False
@@ -91,12 +101,18 @@ class Outbox:
 
     def take(self) -> bytes:
         """Return all that waits, as one."""
-        frames = self.frames
-        if not frames:
-            return b""
-        self.frames, self._size, self._check_at = [], 0, 0
-        self._taken.set()
-        return b"".join(frames)
+        self._end_run()
+        taken = b"".join(self._frames)
+        if taken:
+            self._frames.clear()
+            self.size = self.look_at = 0
+            self._taken.set()
+        return taken
+
+    def _end_run(self) -> None:
+        if self.texts:
+            self._frames.append(encode_data(self.texts))
+            self.texts.clear()
 
     def close(self, ending: Ending) -> None:
         """Say that nothing will be put any more, and why, and wake both sides.
@@ -106,7 +122,7 @@ class Outbox:
         self.closed = True
         if self.ending is not Ending.ABANDONED:
             self.ending = ending
-        self._bound = self._check_at = 0
+        self._bound = self.look_at = 0
         self.ready.set()
         self._taken.set()
         self.ready.close()

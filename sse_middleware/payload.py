@@ -9,7 +9,6 @@ Rules of this file:
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from pydantic_core import SchemaSerializer
@@ -19,10 +18,7 @@ from sse_middleware.errors import ConfigurationError, EncodingError
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.item_type import ItemType
 from sse_middleware.settings import Ping, Serializer, StreamSettings
-from sse_middleware.wire import encode_event, split_lines, to_utf8
-
-Encode = Callable[[Any], bytes]
-"""From an item to the bytes of one event. Raises `EncodingError`."""
+from sse_middleware.wire import encode_data, encode_event, split_lines, to_utf8
 
 # As pydantic_core.to_json, with its options compiled: that takes half the time.
 _to_json = SchemaSerializer(any_schema(), CoreConfig(ser_json_inf_nan="null")).to_json
@@ -32,13 +28,8 @@ def _json(value: Any) -> bytes:
     return _to_json(value, by_alias=True)
 
 
-def encoder(
-    settings: StreamSettings,
-    ping: Callable[[], bytes],
-    item_type: ItemType | None,
-    endpoint: str,
-) -> Encode:
-    """Return the function that encodes the items of one stream.
+class Encoder:
+    """Encodes the items of one stream.
 
     Args:
         settings: whose ``serializer`` is used.
@@ -46,26 +37,44 @@ def encoder(
         item_type: what plain items are validated against.
         endpoint: what errors call the origin of the items.
     """
-    to_text = _text_encoder(settings.serializer, item_type)
-    to_frame = partial(_fields_frame, field_json=_field_json(settings.serializer))
-    plain: set[type] = set()  # the types met so far that are neither None's nor an event's
 
-    def encode(item: Any) -> bytes:
+    def __init__(
+        self,
+        settings: StreamSettings,
+        ping: Callable[[], bytes],
+        item_type: ItemType | None,
+        endpoint: str,
+    ) -> None:
+        self.plain: set[type] = set()
+        """The types met so far that are data and nothing else: `to_text` is enough for them."""
+        self.to_text = _text_encoder(settings.serializer, item_type)
+        """From an item and ``by_alias=True`` to what `wire.encode_data` takes."""
+        self._field_json = _field_json(settings.serializer)
+        self._ping = ping
+        self._endpoint = endpoint
+
+    def encode(self, item: Any) -> bytes:
+        """Return the bytes of one event. Raises `EncodingError`, or what the ping factory does."""
         if item is None:
-            return ping()
+            return self._ping()
         try:
-            if type(item) not in plain:
-                if isinstance(item, ServerSentEvent):
-                    return to_frame(item)
-                plain.add(type(item))
-            return b"data: %b\n\n" % to_text(item, by_alias=True)
+            if isinstance(item, ServerSentEvent):
+                return _fields_frame(item, self._field_json)
+            self.plain.add(type(item))
+            return encode_data((self.to_text(item, by_alias=True),))
         except Exception as error:
-            name = _name(type(item))
-            raise EncodingError(
-                f"{endpoint} gave an item of type {name} that can't be sent: {error}"
-            ) from error
+            raise self.refusal(item, error) from error
 
-    return encode
+    def refusal(self, item: Any, error: Exception) -> Exception:
+        """Return the error that says why `item` can't be sent: `error`, if it does so already."""
+        if item is None or isinstance(error, EncodingError):
+            return error
+        name = _name(type(item))
+        refusal = EncodingError(
+            f"{self._endpoint} gave an item of type {name} that can't be sent: {error}"
+        )
+        refusal.__cause__ = error
+        return refusal
 
 
 def ping_encoder(settings: StreamSettings) -> Callable[[], bytes]:
@@ -85,7 +94,7 @@ def farewell_encoder(
     What it says is no item of the endpoint's, so it is not validated as one.
     """
     error_event = settings.error_event
-    encode = encoder(settings, ping, None, "error_event")
+    encode = Encoder(settings, ping, None, "error_event").encode
 
     def farewell(error: Exception) -> bytes:
         item = error_event(error) if error_event else None

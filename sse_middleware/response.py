@@ -16,7 +16,7 @@ from sse_middleware.connection import Connection
 from sse_middleware.handover import Handover
 from sse_middleware.item_type import ItemType, ItemTypes
 from sse_middleware.iterables import source_of
-from sse_middleware.payload import encoder, farewell_encoder, ping_encoder
+from sse_middleware.payload import Encoder, farewell_encoder, ping_encoder
 from sse_middleware.settings import DEFAULT, Default, StreamOptions, StreamSettings
 from sse_middleware.stream import Stream
 
@@ -102,7 +102,7 @@ class EventSourceResponse(StreamingResponse):
         if item_type is DEFAULT:
             item_type = handover.item_types.of(scope.get("endpoint"))
         ping = ping_encoder(settings)
-        encode = encoder(settings, ping, item_type, _origin(scope, self.body_iterator))
+        encoder = Encoder(settings, ping, item_type, _origin(scope, self.body_iterator))
         stream = Stream(
             self._start(),
             send,
@@ -111,12 +111,14 @@ class EventSourceResponse(StreamingResponse):
             ping=ping,
             farewell=farewell_encoder(settings, ping),
         )
-        await stream.run(source_of(self.body_iterator, encode))
+        await stream.run(source_of(self.body_iterator, encoder))
 
     async def _send_head(self, send: Send) -> None:
         await send(self._start())
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-        await source_of(self.body_iterator, bytes).close(StreamSettings().cleanup_timeout)
+        settings = StreamSettings()
+        unused = Encoder(settings, bytes, None, "")
+        await source_of(self.body_iterator, unused).close(settings.cleanup_timeout)
 
     def _start(self) -> Message:
         own = {name for name, _ in self.raw_headers}

@@ -115,7 +115,7 @@ class Stream:
             await self._writer_ended.wait()
 
     def _say_farewell(self, error: BaseException) -> None:
-        if not isinstance(error, Exception) or not (self._writer.started or self._outbox.frames):
+        if not isinstance(error, Exception) or not (self._writer.started or self._outbox.size):
             return
         try:
             self._outbox.put(self._farewell(error))

@@ -13,6 +13,7 @@ Rules of this file:
 
 import sys
 from codecs import getincrementaldecoder
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sse_middleware.errors import EventTooLargeError, FieldError
@@ -74,6 +75,19 @@ def encode_event(
     if retry is not None:
         lines.append(b"retry: %d" % _check_retry(retry))
     return b"\n".join(lines) + b"\n\n"
+
+
+FRAMING = 8
+"""Bytes that `encode_data` adds to each text."""
+
+
+def encode_data(texts: Iterable[bytes]) -> bytes:
+    r"""Write events that have data and nothing else, joined.
+
+    Args:
+        texts: UTF-8 without CR; what follows an LF begins with ``data: `` already.
+    """
+    return b"data: %b\n\n" % b"\n\ndata: ".join(texts)
 
 
 def _check_text(field: str, value: str) -> str:

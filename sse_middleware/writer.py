@@ -77,14 +77,14 @@ class Writer:
     async def _commit(self) -> bool:
         """Send the status line once there is a reason to. Returns false if there never was."""
         outbox = self._outbox
-        if not (outbox.frames or outbox.closed):
+        if not (outbox.size or outbox.closed):
             await outbox.ready.wait(self._clock() + self._commit_after)
-        broken = outbox.ending is Ending.BROKEN and not outbox.frames
+        broken = outbox.ending is Ending.BROKEN and not outbox.size
         if broken or outbox.ending is Ending.ABANDONED:
             return False
         self.started = True
         await self._send(self._start)
-        if not (outbox.frames or outbox.closed):
+        if not (outbox.size or outbox.closed):
             await self._send(_body(b""))  # some servers hold the headers back until a body
         return True
 
@@ -92,7 +92,7 @@ class Writer:
         outbox, send, clock, ready = self._outbox, self._send, self._clock, self._outbox.ready
         sent = clock()
         while True:
-            waited = outbox.frames or outbox.closed or await ready.wait(sent + self._ping_interval)
+            waited = outbox.size or outbox.closed or await ready.wait(sent + self._ping_interval)
             if clock() - sent < FLOW:
                 await self._gather()
             if outbox.closed:
@@ -107,11 +107,11 @@ class Writer:
 
     async def _gather(self) -> None:
         """Let a producer in full flow add to what is ready, as long as each pass brings more."""
-        frames = self._outbox.frames
+        outbox = self._outbox
         for _ in range(GATHER_PASSES):
-            before = len(frames)
+            before = outbox.size
             await self._next_pass()
-            if len(frames) == before:
+            if outbox.size == before:
                 return
 
     async def _send_last(self) -> None:

@@ -9,6 +9,9 @@ import pytest
 
 from sse_middleware import EncodingError
 from sse_middleware.iterables import AsyncSource, ThreadSource, source_of
+from sse_middleware.payload import Encoder
+from sse_middleware.settings import StreamSettings
+from sse_middleware.wire import encode_data
 from tests.virtual_time import with_threads
 
 pytestmark = [pytest.mark.anyio, with_threads]
@@ -22,6 +25,11 @@ class Frames(list[bytes]):
         self.full = full
         self.more = room
         self.waits = 0
+        self.texts: list[bytes] = []
+        self.size = self.look_at = 0
+
+    def is_full(self) -> bool:
+        return self.put(encode_data([self.texts.pop()]))
 
     def put(self, frame: bytes) -> bool:
         self.append(frame)
@@ -33,10 +41,17 @@ class Frames(list[bytes]):
         return self.more
 
 
-def encode(item: Any) -> bytes:
+def text_only(item: Any) -> str:
     if isinstance(item, str):
-        return item.encode()
-    raise EncodingError("no text")
+        return item
+    raise TypeError("no text")
+
+
+encoder = Encoder(StreamSettings(serializer=text_only), bytes, None, "endpoint")
+
+
+def frames(*texts: str) -> list[bytes]:
+    return [encode_data([text.encode()]) for text in texts]
 
 
 class Countdown:
@@ -98,8 +113,8 @@ async def rest(content: AsyncIterator[Any] | Iterator[Any]) -> list[Any]:
 async def test_puts_everything_and_waits_for_room(make: Make) -> None:
     log: list[str] = []
     sink = Frames(full=2)
-    await source_of(make(log, *LARGE), encode).feed(sink)
-    assert sink == [item.encode() for item in LARGE]
+    await source_of(make(log, *LARGE), encoder).feed(sink)
+    assert sink == frames(*LARGE)
     assert sink.waits == 2
     assert len(log) == 1
 
@@ -108,9 +123,9 @@ async def test_puts_everything_and_waits_for_room(make: Make) -> None:
 async def test_stops_where_nothing_more_is_wanted(make: Make) -> None:
     log: list[str] = []
     sink = Frames(full=2, room=False)
-    source = source_of(make(log, *LARGE), encode)
+    source = source_of(make(log, *LARGE), encoder)
     await source.feed(sink)
-    assert sink == [item.encode() for item in LARGE[:2]]
+    assert sink == frames(*LARGE[:2])
     assert log == []
     await source.close(5)
     await source.close(5)
@@ -121,37 +136,37 @@ async def test_stops_where_nothing_more_is_wanted(make: Make) -> None:
 async def test_closes_what_was_never_entered(make: Make) -> None:
     log: list[str] = []
     generator = make(log, "a")
-    await source_of(generator, encode).close(5)
+    await source_of(generator, encoder).close(5)
     assert await rest(generator) == log == []
 
 
 @pytest.mark.parametrize(("kind", "source_kind"), [(Countdown, AsyncSource), (Plain, ThreadSource)])
 async def test_takes_iterators_that_are_no_generators(kind: Any, source_kind: type) -> None:
     sink = Frames()
-    source = source_of(kind("a", "b"), encode)
+    source = source_of(kind("a", "b"), encoder)
     assert isinstance(source, source_kind)
     await source.feed(sink)
     await source.close(5)
-    assert sink == [b"a", b"b"]
+    assert sink == frames("a", "b")
 
 
 @pytest.mark.parametrize("kind", [Countdown, Plain])
 async def test_raises_what_can_not_be_thrown_back(kind: Any) -> None:
     sink = Frames()
     with pytest.raises(EncodingError):
-        await source_of(kind("a", 1), encode).feed(sink)
-    assert sink == [b"a"]
+        await source_of(kind("a", 1), encoder).feed(sink)
+    assert sink == frames("a")
 
 
 @BOTH
 async def test_throws_what_can_not_be_encoded_back_and_closes(make: Make) -> None:
     log: list[str] = []
     sink = Frames()
-    source = source_of(make(log, "a", 1, "c"), encode)
+    source = source_of(make(log, "a", 1, "c"), encoder)
     with pytest.raises(EncodingError):
         await source.feed(sink)
     await source.close(5)
-    assert sink == [b"a"]
+    assert sink == frames("a")
     assert len(log) == 1
 
 
@@ -172,8 +187,8 @@ async def test_a_generator_may_go_on_after_several_refused_items(make: Make) -> 
                 continue
 
     sink = Frames()
-    await source_of(patient() if make is items else sync_patient(), encode).feed(sink)
-    assert sink == [b"a", b"b"]
+    await source_of(patient() if make is items else sync_patient(), encoder).feed(sink)
+    assert sink == frames("a", "b")
 
 
 async def test_a_generator_may_answer_a_refused_item_by_another_refused_one() -> None:
@@ -190,7 +205,7 @@ async def test_a_generator_may_answer_a_refused_item_by_another_refused_one() ->
             yield 2
 
     for content in (stubborn(), sync_stubborn()):
-        source = source_of(content, encode)
+        source = source_of(content, encoder)
         with pytest.raises(EncodingError):
             await source.feed(Frames())
         await source.close(5)
@@ -212,7 +227,7 @@ async def test_a_generator_may_answer_a_refused_item_by_its_end() -> None:
 
     for content in (modest(), sync_modest()):
         sink = Frames()
-        await source_of(content, encode).feed(sink)
+        await source_of(content, encoder).feed(sink)
         assert b"".join(sink) == b""
 
 
@@ -232,13 +247,13 @@ class TestThreads:
                 return super().put(frame)
 
         sink = Sink()
-        source = ThreadSource(blocking(), encode)
+        source = ThreadSource(blocking(), encoder)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(source.feed, sink)
             await arrived.wait()
-            assert sink == [b"a"]
+            assert sink == frames("a")
             release.set()
-        assert sink == [b"a", b"b"]
+        assert sink == frames("a", "b")
 
     async def test_a_running_next_is_waited_for_and_then_closed_in_its_thread(
         self, caplog: pytest.LogCaptureFixture
@@ -254,7 +269,7 @@ class TestThreads:
             finally:
                 log.append(threading.current_thread().name)
 
-        source = ThreadSource(blocking(), encode)
+        source = ThreadSource(blocking(), encoder)
         sink = Frames()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(source.feed, sink)
@@ -281,7 +296,7 @@ class TestThreads:
                 release.wait()
                 return "a"
 
-        source = ThreadSource(Blocking(), encode)
+        source = ThreadSource(Blocking(), encoder)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(source.feed, Frames())
             while not begun.is_set():
@@ -297,7 +312,7 @@ class TestThreads:
             entered.append(True)
             yield "a"
 
-        source = ThreadSource(generator(), encode)
+        source = ThreadSource(generator(), encoder)
         with anyio.CancelScope() as scope:
             scope.cancel()
             await source.feed(Frames())
@@ -313,14 +328,14 @@ class TestThreads:
                 threads.append(threading.current_thread())
                 return iter(["a"])
 
-        await ThreadSource(Query(), encode).feed(Frames())
+        await ThreadSource(Query(), encoder).feed(Frames())
         assert threads
         assert threads[0] is not threading.main_thread()
 
     async def test_a_loop_that_has_ended_is_no_error_in_the_thread(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        source = ThreadSource(iter(["a"]), encode)
+        source = ThreadSource(iter(["a"]), encoder)
 
         def ended(_callback: Any) -> None:
             raise RuntimeError("Event loop is closed")
@@ -337,7 +352,7 @@ async def test_a_wrapper_with_frameworks_name_but_another_shape_stays() -> None:
 
     sink = Frames()
     wrapper = _async_stream_raw("a")
-    await source_of(wrapper, encode).feed(sink)
-    assert sink == [b"a"]
-    await source_of(wrapper, encode).feed(sink)
-    assert sink == [b"a"]
+    await source_of(wrapper, encoder).feed(sink)
+    assert sink == frames("a")
+    await source_of(wrapper, encoder).feed(sink)
+    assert sink == frames("a")

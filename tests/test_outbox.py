@@ -5,6 +5,7 @@ import pytest
 
 from sse_middleware import outbox as module
 from sse_middleware.outbox import Ending, Outbox
+from sse_middleware.wire import FRAMING
 
 pytestmark = pytest.mark.anyio
 
@@ -15,6 +16,21 @@ async def test_all_that_waits_is_taken_as_one() -> None:
     outbox.put(b"a")
     outbox.put(b"b")
     assert outbox.take() == b"ab"
+    assert outbox.take() == b""
+
+
+async def test_data_is_framed_when_it_is_taken_and_stays_in_order() -> None:
+    outbox = Outbox(100)
+    for text in (b"1", b"2"):
+        outbox.texts.append(text)
+        outbox.size += len(text) + FRAMING
+    outbox.put(b": c\n\n")
+    outbox.texts.append(b"3")
+    outbox.size += 1 + FRAMING
+    whole = b"data: 1\n\ndata: 2\n\n: c\n\ndata: 3\n\n"
+    assert outbox.size == len(whole)
+    assert outbox.take() == whole
+    assert outbox.size == 0
     assert outbox.take() == b""
 
 

@@ -30,8 +30,7 @@ from sse_middleware.errors import ConfigurationError, EncodingError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
 from sse_middleware.item_type import ItemType
 from sse_middleware.payload import (
-    Encode,
-    encoder,
+    Encoder,
     farewell_encoder,
     ping_encoder,
 )
@@ -41,13 +40,13 @@ from sse_middleware.wire import EventStreamDecoder, MessageEvent
 ENDPOINT = "app.endpoint"
 
 
-def encoder_of(item_type: Any = Any, **options: Any) -> Encode:
+def encoder_of(item_type: Any = Any, **options: Any) -> Encoder:
     stream = StreamSettings(**options)
-    return encoder(stream, ping_encoder(stream), ItemType.declared(item_type), ENDPOINT)
+    return Encoder(stream, ping_encoder(stream), ItemType.declared(item_type), ENDPOINT)
 
 
 def encode(item: Any, item_type: Any = Any, **options: Any) -> bytes:
-    return encoder_of(item_type, **options)(item)
+    return encoder_of(item_type, **options).encode(item)
 
 
 def data(json_text: bytes) -> bytes:
@@ -207,7 +206,7 @@ def test_every_item_is_judged_by_its_own_type() -> None:
     class Special(ServerSentEvent):
         pass
 
-    one = encoder_of()
+    one = encoder_of().encode
     items = [
         1,
         None,
@@ -293,7 +292,7 @@ circular.append(circular)
     ],
 )
 def test_an_item_that_can_not_be_sent_is_named_with_its_endpoint(item: Any, name: str) -> None:
-    one = encoder_of()
+    one = encoder_of().encode
     with pytest.raises(EncodingError) as caught:
         one(item)
     message = str(caught.value)
@@ -494,7 +493,7 @@ def endpoint_returning(annotation: Any) -> Callable[..., Any]:
 def sent_by(endpoint: Any, item: Any) -> bytes:
     stream = StreamSettings()
     item_type = ItemType.of_endpoint(endpoint)
-    return encoder(stream, ping_encoder(stream), item_type, ENDPOINT)(item)
+    return Encoder(stream, ping_encoder(stream), item_type, ENDPOINT).encode(item)
 
 
 @pytest.mark.parametrize("annotation", FILTERING, ids=str)
@@ -654,7 +653,7 @@ def test_it_is_given_the_very_item() -> None:
         return ""
 
     item, inner = object(), object()
-    one = encoder_of(serializer=serialize)
+    one = encoder_of(serializer=serialize).encode
     for yielded in (item, ServerSentEvent(data=inner), ServerSentEvent(raw_data="r"), None):
         one(yielded)
     assert given_to_it == [item, inner]
@@ -762,4 +761,4 @@ def test_what_a_ping_factory_raises_is_the_users_own_error() -> None:
 
     stream = StreamSettings(ping=broken)
     with pytest.raises(LookupError):
-        encoder(stream, ping_encoder(stream), None, ENDPOINT)(None)
+        Encoder(stream, ping_encoder(stream), None, ENDPOINT).encode(None)
