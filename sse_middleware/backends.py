@@ -15,6 +15,7 @@ The loop is asyncio's where the running task is; anything else is treated by any
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -132,7 +133,7 @@ def signal() -> Signal:
     return _AnyioSignal() if task is None else _AsyncioSignal(task.get_loop())
 
 
-class CancelOnce(Protocol):
+class CancelOnce(AbstractContextManager["CancelOnce", bool], Protocol):
     """Guards a block of one task so that another task can cancel it.
 
     Cancelling the block ends it, silently. A cancellation from outside passes through.
@@ -140,6 +141,9 @@ class CancelOnce(Protocol):
 
     gave_up: bool
     """Whether the block had to be ended because its cleanup took too long."""
+
+    def shield(self) -> None:
+        """Leave cancellation to `cancel`: whoever notices one from outside must call it."""
 
     def cancel(self) -> None:
         """Cancel the guarded block; calls after the first change nothing."""
@@ -150,17 +154,6 @@ class CancelOnce(Protocol):
     def is_cancelled(self) -> bool:
         """Whether anyone has cancelled the block or its task."""
 
-    def __enter__(self) -> Self:
-        """Begin the block in the running task."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        """End it; swallow the cancellation that `cancel` caused."""
-
 
 class _AnyioCancelOnce:
     """A plain scope: every ``await`` of a cancelled block is cancelled, as trio rules."""
@@ -169,6 +162,9 @@ class _AnyioCancelOnce:
         self.gave_up = False
         self._cleanup_timeout = cleanup_timeout
         self._scope = anyio.CancelScope()
+
+    def shield(self) -> None:
+        """Change nothing: here cancellation from outside does no harm."""
 
     def cancel(self) -> None:
         self._scope.cancel()
@@ -211,6 +207,9 @@ class _AsyncioCancelOnce(_AnyioCancelOnce):
         self._before = 0
         self._active = self._cancelled = False
 
+    def shield(self) -> None:
+        self._scope.shield = True
+
     def cancel(self) -> None:
         if not self._active or self._cancelled:
             return
@@ -223,7 +222,6 @@ class _AsyncioCancelOnce(_AnyioCancelOnce):
 
     def __enter__(self) -> Self:
         self._before = self._task.cancelling()
-        self._scope.shield = True
         self._active = True
         return super().__enter__()
 

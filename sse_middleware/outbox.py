@@ -89,9 +89,13 @@ class Outbox:
         self.look_at = min(size + min(size, STRIDE), self._bound)
         return slow or size >= self._bound
 
-    async def room(self) -> bool:
-        """Wait until the writer has taken what was put. Returns false if it never will again."""
-        self.awaited = True
+    async def room(self, *, closable: bool = True) -> bool:
+        """Wait until the writer has taken what was put. Returns false if it never will again.
+
+        Args:
+            closable: whether the producer ends by itself then, and needn't be cancelled.
+        """
+        self.awaited = closable
         try:
             while self.size and not self.closed:
                 await self._taken.wait()
@@ -117,10 +121,10 @@ class Outbox:
     def close(self, ending: Ending) -> None:
         """Say that nothing will be put any more, and why, and wake both sides.
 
-        Once it is abandoned it stays so.
+        The first ending counts, but whatever it was, it can still be abandoned.
         """
         self.closed = True
-        if self.ending is not Ending.ABANDONED:
+        if self.ending is None or ending is Ending.ABANDONED:
             self.ending = ending
         self._bound = self.look_at = 0
         self.ready.set()

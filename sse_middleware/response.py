@@ -104,14 +104,13 @@ class EventSourceResponse(StreamingResponse):
         ping = ping_encoder(settings)
         encoder = Encoder(settings, ping, item_type, _origin(scope, self.body_iterator))
         stream = Stream(
-            self._start(),
             send,
             handover.connection,
             settings,
             ping=ping,
             farewell=farewell_encoder(settings, ping),
         )
-        await stream.run(source_of(self.body_iterator, encoder))
+        await stream.run(source_of(self.body_iterator, encoder), self._start())
 
     async def _send_head(self, send: Send) -> None:
         await send(self._start())

@@ -44,7 +44,6 @@ class Stream:
     """One response body of events.
 
     Args:
-        start: the ``http.response.start`` message.
         send: where messages go.
         connection: whose end ends the stream.
         settings: how it is sent.
@@ -54,7 +53,6 @@ class Stream:
 
     def __init__(
         self,
-        start: Message,
         send: Send,
         connection: Connection,
         settings: StreamSettings,
@@ -65,30 +63,34 @@ class Stream:
         self._farewell = farewell
         self._cleanup_timeout = settings.cleanup_timeout
         self._outbox = Outbox(settings.max_buffer)
-        self._writer = Writer(self._outbox, start, send, ping, settings)
+        self._writer = Writer(self._outbox, send, ping, settings)
         self._producing = cancel_once(settings.cleanup_timeout)
         self._produced = self._written = self._over = False
         self._client_left = self._cancelled_outside = False
         self._writer_ended = signal()
         self._failure: BaseException | None = None
 
-    async def run(self, source: Feed) -> None:
+    async def run(self, source: Feed, start: Message | None = None) -> None:
         """Send everything that `source` feeds.
 
         Returns when the body is complete or the client has gone. Raises what the source raised,
         what `send` raised, and a cancellation from outside.
+
+        Args:
+            source: where the events come from.
+            start: the ``http.response.start`` message; without it the source may `open` the stream.
         """
-        async with anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as self._tasks:
             with self._producing:
-                tasks.start_soon(self._write)
-                tasks.start_soon(self._watch)
+                if start is not None:
+                    self.open(start)
                 try:
                     await self._produce(source)
                 finally:
                     await self._close(source)
             await self._finish(source)
             self._over = True
-            tasks.cancel_scope.cancel()  # an exception ends the group by itself
+            self._tasks.cancel_scope.cancel()  # an exception ends the group by itself
         if self._cancelled_outside:
             await checkpoint_if_cancelled()
         failure, self._failure = self._failure, None
@@ -97,6 +99,22 @@ class Stream:
                 raise failure
             finally:
                 del failure  # its traceback holds this frame
+
+    def open(self, start: Message) -> None:
+        """Begin the response. Until then the source is on its own, as if there were no stream.
+
+        Args:
+            start: the ``http.response.start`` message.
+        """
+        self._writer.start = start
+        self._producing.shield()
+        self._tasks.start_soon(self._write)
+        self._tasks.start_soon(self._watch)
+
+    @property
+    def outbox(self) -> Outbox:
+        """Where an open stream's source puts its frames."""
+        return self._outbox
 
     async def _produce(self, source: Feed) -> None:
         try:
@@ -111,11 +129,16 @@ class Stream:
         else:
             self._outbox.close(Ending.COMPLETE)
         self._produced = True
+        if self._writer.start is not None:
+            await self._until_written()
+
+    async def _until_written(self) -> None:
         while not (self._written or self._outbox.ending is Ending.ABANDONED):
             await self._writer_ended.wait()
 
     def _say_farewell(self, error: BaseException) -> None:
-        if not isinstance(error, Exception) or not (self._writer.started or self._outbox.size):
+        begun = self._writer.started or self._outbox.size
+        if not isinstance(error, Exception) or self._outbox.closed or not begun:
             return
         try:
             self._outbox.put(self._farewell(error))
@@ -169,6 +192,7 @@ class Stream:
             if not self._connection.shared:
                 await self._writer.has_sent.wait()
             await self._connection.watch(self._leave)
+            await anyio.sleep_forever()  # what follows the response may still be cancelled
         except anyio.get_cancelled_exc_class():
             if not self._over:
                 self._cancelled_outside = True

@@ -35,7 +35,6 @@ class Writer:
 
     Args:
         outbox: where frames come from.
-        start: the ``http.response.start`` message.
         send: where messages go.
         ping: makes a keep-alive.
         settings: when to send.
@@ -44,11 +43,12 @@ class Writer:
     def __init__(
         self,
         outbox: Outbox,
-        start: Message,
         send: Send,
         ping: Callable[[], bytes],
         settings: StreamSettings,
     ) -> None:
+        self.start: Message | None = None
+        """The ``http.response.start`` message, set before anything is sent."""
         self.started = False
         """Whether the status line has been sent."""
         self.completing = False
@@ -56,7 +56,6 @@ class Writer:
         self.has_sent = anyio.Event()
         """Set once a frame has been sent."""
         self._outbox = outbox
-        self._start = start
         self._send = send
         self._ping = ping
         self._commit_after = settings.commit_after
@@ -71,8 +70,12 @@ class Writer:
 
     async def send_nothing(self) -> None:
         """Send a whole response without a frame."""
-        await self._send(self._start)
+        await self._send_start()
         await self._send(_body(b"", more=False))
+
+    async def _send_start(self) -> None:
+        if self.start is not None:
+            await self._send(self.start)
 
     async def _commit(self) -> bool:
         """Send the status line once there is a reason to. Returns false if there never was."""
@@ -83,7 +86,7 @@ class Writer:
         if broken or outbox.ending is Ending.ABANDONED:
             return False
         self.started = True
-        await self._send(self._start)
+        await self._send_start()
         if not (outbox.size or outbox.closed):
             await self._send(_body(b""))  # some servers hold the headers back until a body
         return True
