@@ -6,6 +6,7 @@
     │   ├── FieldError           a field that the text/event-stream grammar can't carry
     │   └── EncodingError        an item that can't be turned into an event
     └── theirs: a peer sent something that can't be read
+        ├── BodyError            a legacy body that is not what it says, or a line without end
         └── EventTooLargeError   an event over the decoder's bound
 
 What the user's own code raises is never wrapped: it reaches the server as it was raised.
@@ -37,6 +38,10 @@ class EncodingError(SSEError, ValueError):
     It is thrown into the generator at the ``yield`` that produced the item, so the traceback ends
     there, and the generator may catch it and go on.
     """
+
+
+class BodyError(SSEError, ValueError):
+    """A legacy body can't become an event stream. Raised where the application sends it."""
 
 
 class EventTooLargeError(SSEError, ValueError):

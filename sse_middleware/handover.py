@@ -23,6 +23,15 @@ class Handover:
     connection: Connection
     settings: StreamSettings
     item_types: ItemTypes
+    outer: "Handover | None" = None
+    claimed: bool = False
+
+    def claim(self) -> None:
+        """Say that the response is a stream of this package, to the middlewares outside too."""
+        handover: Handover | None = self
+        while handover is not None:
+            handover.claimed = True
+            handover = handover.outer
 
     @classmethod
     def find(cls, scope: Scope) -> "Handover | None":

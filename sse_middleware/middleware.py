@@ -1,13 +1,19 @@
 """`SSEMiddleware`: one policy for every stream of an application."""
 
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Unpack
 
 from asgiref.compatibility import guarantee_single_callable
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sse_middleware.accept import EVENT_STREAM, accept_of
+from sse_middleware.adoption import Adopter, Adoption
+from sse_middleware.bodies import AdapterFactory
 from sse_middleware.connection import Connection
+from sse_middleware.errors import ConfigurationError
 from sse_middleware.handover import SCOPE_KEY, Handover
 from sse_middleware.item_type import ItemTypes
+from sse_middleware.legacy import LegacyRoute
 from sse_middleware.settings import StreamOptions, StreamSettings
 
 
@@ -17,17 +23,31 @@ class SSEMiddleware:
     ``app.add_middleware(SSEMiddleware, ping_interval=20)``. The keyword arguments are the defaults
     of every stream below; see `StreamSettings`. Of two middlewares the inner one decides.
 
+    Responses of other origin that are events, or become events where a client wants them, come
+    under the same policy: see `LegacyRoute`.
+
     Args:
         app: any ASGI application.
+        legacy: what is known of paths whose endpoints know nothing of events.
+        adapters: from further media types to what makes a `BodyAdapter` of them.
         settings: the fields of `StreamSettings`.
 
     Raises:
         ConfigurationError: an unknown setting, or a value that can't work.
     """
 
-    def __init__(self, app: ASGIApp, **settings: Unpack[StreamOptions]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        legacy: Iterable[LegacyRoute] = (),
+        adapters: Mapping[str, AdapterFactory] | None = None,
+        **settings: Unpack[StreamOptions],
+    ) -> None:
         self.app: ASGIApp = guarantee_single_callable(app)  # type: ignore[no-untyped-call]
         self.settings = StreamSettings.of(settings)
+        self._routes = _checked(legacy)
+        self._adopter = Adopter(adapters or {})
         self._item_types = ItemTypes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,9 +55,43 @@ class SSEMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        connection = Connection(receive)
-        scope[SCOPE_KEY] = Handover(connection, self.settings, self._item_types)
+        connection, outer = Connection(receive), Handover.find(scope)
+        handover = Handover(connection, self.settings, self._item_types, outer)
+        scope[SCOPE_KEY] = handover
         if scope["type"] == "http":
-            await self.app(scope, connection.receive, connection.sending(send))
+            await self._respond(scope, handover, connection.sending(send))
         else:
             await self.app(scope, receive, send)
+
+    async def _respond(self, scope: Scope, handover: Handover, send: Send) -> None:
+        accept = accept_of(scope["headers"])
+        route = next((route for route in self._routes if route.matches(scope)), None)
+        if route is not None:
+            handover.settings = handover.settings.overridden(route.settings)
+        elif accept is None or EVENT_STREAM not in accept.lower():
+            await self.app(scope, handover.connection.receive, self._varying(send))
+            return
+        adopter, accept = self._adopter, accept or b"*/*"
+        await Adoption(
+            self.app,
+            scope,
+            handover,
+            send,
+            lambda start: adopter.converted(start, scope, accept, route),
+        ).run()
+
+    def _varying(self, send: Send) -> Send:
+        varied = self._adopter.varied
+
+        def observed(message: Message) -> Awaitable[None]:
+            return send(varied(message) if message["type"] == "http.response.start" else message)
+
+        return observed
+
+
+def _checked(legacy: Iterable[LegacyRoute]) -> tuple[LegacyRoute, ...]:
+    routes = tuple(legacy)
+    for route in routes:
+        if not isinstance(route, LegacyRoute):
+            raise ConfigurationError(f"legacy must be LegacyRoutes, got {route!r}")
+    return routes

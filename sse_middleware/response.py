@@ -87,6 +87,7 @@ class EventSourceResponse(StreamingResponse):
         if handover is None:
             shared = scope.get("method") in _WITHOUT_BODY
             handover = Handover(Connection(receive, shared=shared), StreamSettings(), ItemTypes())
+        handover.claim()
         if scope["type"] == "websocket":
             send = _as_denial(send)
         if scope.get("method") == "HEAD" or not _may_have_body(self.status_code):

@@ -1,0 +1,249 @@
+"""Adopts a response that the application makes itself: events, or what can become events.
+
+Rules of this file:
+- The application runs in its own task, and its `send` is the producer of the stream. Until its
+  response turns out to be one that is adopted, all is as without a middleware.
+- What is not adopted passes untouched, but for a ``Vary`` where another client would get events.
+- An application can't be closed like a generator: when its client leaves it reads
+  ``http.disconnect``, and is cancelled at its ``await``, once.
+- A body that is malformed fails where the application sends it, and goes on failing.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from starlette.types import ASGIApp, Message, Scope, Send
+
+from sse_middleware.accept import EVENT_STREAM, prefers_events
+from sse_middleware.bodies import STREAMING_TYPES, AdapterFactory, BodyFormat, EventStream
+from sse_middleware.conversion import Conversion, EventFields
+from sse_middleware.errors import BodyError
+from sse_middleware.handover import Handover
+from sse_middleware.legacy import LegacyRoute
+from sse_middleware.outbox import Ending, Outbox
+from sse_middleware.payload import farewell_encoder, ping_encoder
+from sse_middleware.stream import Stream
+
+logger = logging.getLogger(__name__)
+
+OK = 200
+
+_HEADERS_OF_EVENTS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+_HEADERS_OF_THE_OLD_BODY = (b"content-length", b"etag", b"accept-ranges", b"content-type")
+
+_BODIES_THAT_PASS_BY = ("http.response.pathsend", "http.response.zerocopysend")
+
+
+class Adopter:
+    """Knows which responses can be adopted. One for each middleware.
+
+    Args:
+        adapters: more media types, and what makes their adapters; they count as streams.
+    """
+
+    def __init__(self, adapters: Mapping[str, AdapterFactory]) -> None:
+        self._types = {**STREAMING_TYPES, **adapters}
+        self._reported: set[bytes] = set()
+
+    def converted(
+        self, message: Message, scope: Scope, accept: bytes, route: LegacyRoute | None
+    ) -> tuple[Message, Conversion | None]:
+        """Return how a response begins, and what converts its body; ``None`` if nothing does.
+
+        Args:
+            message: the ``http.response.start`` that the application sent.
+            scope: of the request.
+            accept: what the client accepts.
+            route: what is configured for the path.
+        """
+        headers = _Headers(message)
+        if message["status"] != OK or scope["method"] == "HEAD":
+            return message, None
+        media_type, charset = headers.content_type()
+        factory = self._factory(media_type, headers, route)
+        if factory is None or self._is_encoded(headers, scope):
+            return message, None
+        always = factory is EventStream or (route is not None and route.always)
+        if not always and not prefers_events(accept, media_type.encode()):
+            return headers.varied(), None
+        body = replace(route.body if route else BodyFormat(), charset=charset)
+        fields = route.fields if route and factory is not EventStream else EventFields()
+        conversion = Conversion(factory, body, fields, f"{scope['method']} {scope['path']}")
+        if factory is EventStream:
+            return headers.of_events(), conversion
+        return headers.of_converted(varying=not always), conversion
+
+    def varied(self, message: Message) -> Message:
+        """Return the beginning of a response whose client wants no events."""
+        if message["status"] != OK:
+            return message
+        headers = _Headers(message)
+        factory = self._factory(headers.content_type()[0], headers, None)
+        return message if factory in (None, EventStream) else headers.varied()
+
+    def _factory(
+        self, media_type: str, headers: "_Headers", route: LegacyRoute | None
+    ) -> AdapterFactory | None:
+        if media_type == EVENT_STREAM.decode():
+            return EventStream
+        if route is not None and route.adapter is not None:
+            return route.adapter
+        factory = self._types.get(media_type)
+        whole = media_type.startswith("text/") and headers.get(b"content-length") is not None
+        return None if whole and route is None else factory
+
+    def _is_encoded(self, headers: "_Headers", scope: Scope) -> bool:
+        encoding = headers.get(b"content-encoding") or b"identity"
+        if encoding.strip().lower() == b"identity":
+            return False
+        if encoding not in self._reported:
+            self._reported.add(encoding)
+            logger.warning(
+                "%s %s has Content-Encoding %s, so it is left as it is: "
+                "compress outside of the middleware",
+                scope["method"],
+                scope["path"],
+                encoding.decode("latin-1"),
+            )
+        return True
+
+
+class Adoption:
+    """One request whose response may be adopted; the source of its stream.
+
+    Args:
+        app: the application.
+        scope: of the request.
+        handover: of the request.
+        send: where the response goes.
+        convert: from the start of the response to how it begins, and what converts its body.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        handover: Handover,
+        send: Send,
+        convert: Callable[[Message], tuple[Message, Conversion | None]],
+    ) -> None:
+        self._app = app
+        self._scope = _without_shortcuts(scope)
+        self._handover = handover
+        self._forward = send
+        self._convert = convert
+        self._conversion: Conversion | None = None
+        self._error: BodyError | None = None
+        ping = ping_encoder(handover.settings)
+        farewell = farewell_encoder(handover.settings, ping)
+        self._stream = Stream(send, handover.connection, handover.settings, ping, farewell)
+        self._outbox = self._stream.outbox
+
+    def __repr__(self) -> str:
+        return f"{self._scope['method']} {self._scope['path']}"
+
+    async def run(self) -> None:
+        """Run the application, and its stream if there is one. Raises what they raise."""
+        await self._stream.run(self)
+
+    async def feed(self, sink: Outbox) -> None:
+        """Run the application."""
+        await self._app(self._scope, self._handover.connection.receive, self._send)
+        if self._conversion is not None:
+            sink.close(Ending.BROKEN)  # unless it was complete
+
+    async def close(self, within: float) -> None:
+        """Release nothing: the application has ended."""
+
+    async def _send(self, message: Message) -> None:
+        if self._conversion is not None:
+            await self._take(self._conversion, message)
+        elif message["type"] == "http.response.start" and not self._handover.claimed:
+            await self._begin(message)
+        else:
+            await self._forward(message)
+
+    async def _begin(self, message: Message) -> None:
+        start, self._conversion = self._convert(message)
+        if self._conversion is None:
+            await self._forward(start)
+        else:
+            self._handover.claim()
+            self._stream.open(start)
+
+    async def _take(self, conversion: Conversion, message: Message) -> None:
+        if message["type"] != "http.response.body" or self._outbox.closed:
+            return
+        more = message.get("more_body", False)
+        frames = self._frames(conversion, message.get("body", b""), more=more)
+        full = frames and self._outbox.put(frames)
+        if not more:
+            self._outbox.close(Ending.COMPLETE)
+        elif full:
+            await self._outbox.room(closable=False)
+
+    def _frames(self, conversion: Conversion, body: bytes, *, more: bool) -> bytes:
+        try:
+            if self._error is not None:
+                raise self._error
+            frames = conversion.feed(body)
+            return frames if more else frames + conversion.end()
+        except BodyError as error:
+            self._error = error
+            raise
+
+
+class _Headers:
+    """The headers of a response that begins; the message that they came in is never changed."""
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self._all = [
+            (bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ())
+        ]
+
+    def get(self, name: bytes) -> bytes | None:
+        return next((value for found, value in self._all if found == name), None)
+
+    def content_type(self) -> tuple[str, str]:
+        """Return the media type, and the charset of its text."""
+        media_type, *parameters = (self.get(b"content-type") or b"").decode("latin-1").split(";")
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name.strip().lower() == "charset":
+                return media_type.strip().lower(), value.strip().strip('"')
+        return media_type.strip().lower(), "utf-8"
+
+    def varied(self) -> Message:
+        """Say that the response depends on ``Accept``."""
+        vary = [value for name, value in self._all if name == b"vary"]
+        names = b",".join(vary).lower().replace(b" ", b"").split(b",")
+        if b"*" in names or b"accept" in names:
+            return self._message
+        rest = [header for header in self._all if header[0] != b"vary"]
+        return {**self._message, "headers": [*rest, (b"vary", b", ".join([*vary, b"Accept"]))]}
+
+    def of_converted(self, *, varying: bool) -> Message:
+        """Say that the body is events now."""
+        content_type = (b"content-type", EVENT_STREAM + b"; charset=utf-8")
+        kept = [one for one in self._all if one[0] not in _HEADERS_OF_THE_OLD_BODY]
+        message = {**self._message, "headers": [content_type, *kept]}
+        return _Headers(_Headers(message).of_events()).varied() if varying else message
+
+    def of_events(self) -> Message:
+        """Let nobody keep or hold back the events, unless the application said otherwise."""
+        kept = [one for one in self._all if one[0] not in (b"content-length", b"etag")]
+        known = {name for name, _ in kept}
+        defaults = [header for header in _HEADERS_OF_EVENTS if header[0] not in known]
+        return {**self._message, "headers": [*kept, *defaults]}
+
+
+def _without_shortcuts(scope: Scope) -> Scope:
+    """Return a scope that offers no way to send a body but by messages."""
+    extensions = scope.get("extensions") or {}
+    if not any(name in extensions for name in _BODIES_THAT_PASS_BY):
+        return scope
+    kept = {name: extensions[name] for name in extensions if name not in _BODIES_THAT_PASS_BY}
+    return {**scope, "extensions": kept}
