@@ -62,6 +62,8 @@ class Adopter:
         if message["status"] != OK or scope["method"] == "HEAD":
             return message, None
         media_type, charset = headers.content_type()
+        if route is not None and route.poll is not None:
+            return headers.varied(), None
         factory = self._factory(media_type, headers, route)
         if factory is None or self._is_encoded(headers, scope):
             return message, None

@@ -1,12 +1,14 @@
 """`LegacyRoute`: which endpoints become event streams, and how, without their knowledge."""
 
 from collections.abc import Callable, Collection, Hashable
+from math import inf
 from typing import Any, Literal, Unpack
 
 from starlette.requests import Request
 from starlette.routing import compile_path
 from starlette.types import Scope
 
+from sse_middleware.accept import EVENT_STREAM
 from sse_middleware.bodies import ADAPTERS, MAX_PIECE, AdapterFactory, BodyFormat
 from sse_middleware.conversion import EventFields, Malformed
 from sse_middleware.errors import ConfigurationError
@@ -65,6 +67,7 @@ class LegacyRoute:
         **settings: Unpack[StreamOptions],
     ) -> None:
         StreamSettings.of(settings)
+        _check_poll(poll, key, body, id)
         self.path = path
         self.always = always
         self.adapter = _adapter(body)
@@ -88,6 +91,23 @@ class LegacyRoute:
         if root and path.startswith(root + "/"):
             path = path[len(root) :]
         return self._pattern.match(path) is not None
+
+    def polls(self, scope: Scope, accept: bytes) -> bool:
+        """Whether the endpoint is to be polled for this request."""
+        wanted = self.always or EVENT_STREAM in accept.lower()
+        return self.poll is not None and scope["method"] == "GET" and wanted
+
+
+def _check_poll(poll: Any, key: Any, body: Any, id: Any) -> None:
+    if poll is not None and not (type(poll) in (int, float) and 0 < poll < inf):
+        raise ConfigurationError(f"poll must be a number of seconds over 0, got {poll!r}")
+    if key is not None and (poll is None or not callable(key)):
+        raise ConfigurationError(f"key must be a function, of a route with poll=, got {key!r}")
+    if poll is not None and (body is not None or id is not None):
+        raise ConfigurationError(
+            "body and id are not for a polled route: its answer is one event, whose id is its tag; "
+            f"got body={body!r}, id={id!r}"
+        )
 
 
 def _compiled(path: Any) -> Any:

@@ -14,6 +14,7 @@ from sse_middleware.errors import ConfigurationError
 from sse_middleware.handover import SCOPE_KEY, Handover
 from sse_middleware.item_type import ItemTypes
 from sse_middleware.legacy import LegacyRoute
+from sse_middleware.polling import Polling
 from sse_middleware.settings import StreamOptions, StreamSettings
 
 
@@ -48,6 +49,7 @@ class SSEMiddleware:
         self.settings = StreamSettings.of(settings)
         self._routes = _checked(legacy)
         self._adopter = Adopter(adapters or {})
+        self._polling = Polling(self.app)
         self._item_types = ItemTypes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,6 +74,10 @@ class SSEMiddleware:
             await self.app(scope, handover.connection.receive, self._varying(send))
             return
         adopter, accept = self._adopter, accept or b"*/*"
+        if route is not None and route.polls(scope, accept):
+            receive = handover.connection.receive
+            if await self._polling.respond(scope, receive, send, route, accept):
+                return
         await Adoption(
             self.app,
             scope,

@@ -15,7 +15,7 @@ FLOORS = {
     "sources": ["item_type", "payload", "iterables", "bodies", "conversion"],
     "pipe": ["outbox", "connection", "writer", "stream"],
     "handover": ["handover"],
-    "doors": ["response", "endpoint", "legacy", "adoption", "middleware"],
+    "doors": ["response", "endpoint", "legacy", "adoption", "polling", "middleware"],
     "top": ["__init__"],
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}
