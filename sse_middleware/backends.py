@@ -15,6 +15,7 @@ The loop is asyncio's where the running task is; anything else is treated by any
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -132,7 +133,7 @@ def signal() -> Signal:
     return _AnyioSignal() if task is None else _AsyncioSignal(task.get_loop())
 
 
-class CancelOnce(Protocol):
+class CancelOnce(AbstractContextManager["CancelOnce", bool], Protocol):
     """Guards a block of one task so that another task can cancel it.
 
     Cancelling the block ends it, silently. A cancellation from outside passes through.
@@ -149,17 +150,6 @@ class CancelOnce(Protocol):
 
     def is_cancelled(self) -> bool:
         """Whether anyone has cancelled the block or its task."""
-
-    def __enter__(self) -> Self:
-        """Begin the block in the running task."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        """End it; swallow the cancellation that `cancel` caused."""
 
 
 class _AnyioCancelOnce:
