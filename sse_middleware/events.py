@@ -11,6 +11,7 @@ from pydantic import (
     StrictStr,
     model_validator,
 )
+from pydantic_core import from_json, to_json
 
 from sse_middleware.wire import check_single_line, format_sse_event
 
@@ -77,3 +78,17 @@ class ServerSentEvent(BaseModel):
                 f"raw_data={self.raw_data!r}: data is sent as JSON, raw_data as it is"
             )
         return self
+
+    def json(self) -> Any:  # type: ignore[override] # Pydantic's own, which is deprecated
+        """Return what the data says to a client that reads it as JSON.
+
+        Raises:
+            ValueError: there is no data, or it is no JSON. Shows it.
+        """
+        text = self.raw_data if self.data is None else to_json(self.data, inf_nan_mode="null")
+        if text is None:
+            raise ValueError(f"there is no data in {self!r}")
+        try:
+            return from_json(text)
+        except ValueError as error:
+            raise ValueError(f"the data is no JSON: {text!r}: {error}") from error

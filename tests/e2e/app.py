@@ -9,8 +9,8 @@ It runs on asyncio and on trio.
 
 import asyncio
 import threading
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -25,17 +25,15 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
+from sse_middleware.outbox import Outbox
 
 PATIENCE = 4.0
 """Seconds that an answer about a stream waits: less than the client's sockets do, and less than
 the default `cleanup_timeout`, so that nothing passes because it was given up."""
-
-STILL = 0.05
-"""Seconds without an item after which a generator that never pauses counts as stalled."""
 
 PAYLOAD = "x" * 1024
 
@@ -64,7 +62,6 @@ class Journal:
 
 
 journal = Journal()
-progress: Counter[str] = Counter()
 released: defaultdict[str, threading.Event] = defaultdict(threading.Event)
 
 
@@ -97,12 +94,53 @@ class Witness:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
+        name = QueryParams(scope.get("query_string", b"")).get("name")
+        if name is None:
             await self.app(scope, receive, send)
+            return
+        observed = Observed(send)
+        observed.call = self.app(scope, receive, observed.send)
+        requests[name] = observed
+        try:
+            await observed.call
         finally:
-            name = QueryParams(scope.get("query_string", b"")).get("name")
-            if name is not None:
-                journal.add(name, "ended")
+            journal.add(name, "ended")
+
+
+class Observed:
+    """One request, seen from outside: which `send` is in flight, and where its task stands."""
+
+    def __init__(self, send: Send) -> None:
+        self.call: object = None
+        """The running call of the application."""
+        self._send = send
+        self._sends = 0
+        self._sending = False
+
+    async def send(self, message: Message) -> None:
+        self._sends += 1
+        self._sending = True
+        try:
+            await self._send(message)
+        finally:
+            self._sending = False
+
+    def held_up_by(self) -> int | None:
+        """Return the number of the `send` that the generator waits for, if it waits for one."""
+        held_up = self._sending and stands_in(self.call, Outbox.room)
+        return self._sends if held_up else None
+
+
+def stands_in(call: object, function: Callable[..., object]) -> bool:
+    """Whether a coroutine, or one that it awaits, is a suspended call of a function."""
+    while call is not None:
+        if getattr(call, "cr_code", None) is function.__code__:
+            return True
+        call = getattr(call, "cr_await", None)
+    return False
+
+
+requests: dict[str, Observed] = {}
 
 
 # --- what the tests ask about -----------------------------------------------------------------
@@ -113,16 +151,9 @@ async def read_journal(request: Request) -> JSONResponse:
     return JSONResponse(await journal.read(name, count))
 
 
-async def wait_until_stalled(request: Request) -> JSONResponse:
-    """Answer true once a generator that never pauses has stood still, for lack of room."""
-    name = request.path_params["name"]
-    with anyio.move_on_after(PATIENCE):
-        while True:
-            before = progress[name]
-            await anyio.sleep(STILL)
-            if before == progress[name] > 0:
-                return JSONResponse(content=True)
-    return JSONResponse(content=False)
+async def held_up(request: Request) -> JSONResponse:
+    """Answer which `send` holds the generator of a name up: its number, or null."""
+    return JSONResponse(requests[request.path_params["name"]].held_up_by())
 
 
 async def release(request: Request) -> JSONResponse:
@@ -251,28 +282,22 @@ def blocked(request: Request) -> Iterator[str]:
 
 
 async def flow_with_pauses(request: Request) -> AsyncIterator[str]:
-    name = request.query_params["name"]
-    async with recorded(name):
+    async with recorded(request.query_params["name"]):
         while True:
             yield PAYLOAD
-            progress[name] += 1
             await anyio.lowlevel.checkpoint()
 
 
 async def flow(request: Request) -> AsyncIterator[str]:
-    name = request.query_params["name"]
-    async with recorded(name):
+    async with recorded(request.query_params["name"]):
         while True:
             yield PAYLOAD
-            progress[name] += 1
 
 
 def flow_in_thread(request: Request) -> Iterator[str]:
-    name = request.query_params["name"]
-    with recorded_in_thread(name):
+    with recorded_in_thread(request.query_params["name"]):
         while True:
             yield PAYLOAD
-            progress[name] += 1
 
 
 # --- the application --------------------------------------------------------------------------
@@ -290,14 +315,14 @@ QUICK = 0.1
 app = Starlette(
     routes=[
         Route("/journal/{name}", read_journal),
-        Route("/stalled/{name}", wait_until_stalled),
+        Route("/held-up/{name}", held_up),
         Route("/release/{name}", release),
         Route("/plain", plain),
         Route("/count", event_stream(count)),
         Route("/count-with-pauses", event_stream(count_with_pauses)),
         Route("/count-in-thread", event_stream(count_in_thread)),
-        Route("/echo", event_stream(echo), methods=["POST", "PUT"]),
-        Route("/echo-later", event_stream(echo_later), methods=["POST"]),
+        Route("/echo", event_stream(echo), methods=["POST", "PUT", "QUERY"]),
+        Route("/echo-later", event_stream(echo_later), methods=["POST", "QUERY"]),
         Route("/refuse", event_stream(refuse)),
         Route("/fail", event_stream(fail)),
         Route("/fail-in-thread", event_stream(fail_in_thread)),

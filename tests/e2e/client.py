@@ -25,6 +25,8 @@ from sse_middleware.wire import Decoded
 HOST = "127.0.0.1"
 TIMEOUT = 10.0
 RECEIVED_AT_ONCE = 64 * 1024
+SMALL = 1024
+"""Bytes of a small receive buffer; the kernel rounds it up to what it can work with."""
 
 
 class BrokenBodyError(Exception):
@@ -40,10 +42,19 @@ class Head:
 
 
 class Client(ABC):
-    """One connection that makes one request at a time."""
+    """One connection that makes one request at a time.
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection((HOST, port), timeout=TIMEOUT)
+    Args:
+        port: where the server listens.
+        small_buffer: whether the kernel takes next to nothing that is not read.
+    """
+
+    def __init__(self, port: int, *, small_buffer: bool = False) -> None:
+        self._socket = socket.socket()
+        self._socket.settimeout(TIMEOUT)
+        if small_buffer:  # before the first window is offered
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+        self._socket.connect((HOST, port))
 
     def __enter__(self) -> Self:
         return self
@@ -92,6 +103,7 @@ class Client(ABC):
 
     def drain(self) -> None:
         """Read what arrives, without looking at it, until the connection ends."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_AT_ONCE)
         while self._receive():
             pass
 
@@ -131,8 +143,8 @@ class Client(ABC):
 class Http1Client(Client):
     """HTTP/1.1."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__(port)
+    def __init__(self, port: int, *, small_buffer: bool = False) -> None:
+        super().__init__(port, small_buffer=small_buffer)
         self._http = h11.Connection(h11.CLIENT)
 
     def begin(self, method: str, target: str, size: int = 0) -> None:
@@ -197,8 +209,8 @@ class Http1Client(Client):
 class Http2Client(Client):
     """HTTP/2 by prior knowledge, one stream at a time."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__(port)
+    def __init__(self, port: int, *, small_buffer: bool = False) -> None:
+        super().__init__(port, small_buffer=small_buffer)
         configuration = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self._http = h2.connection.H2Connection(configuration)
         self._http.initiate_connection()

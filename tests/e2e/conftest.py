@@ -33,8 +33,8 @@ def server(
 
 
 @pytest.fixture
-def client(server: Server) -> Iterator[Client]:
-    with server.connect() as client:
+def client(server: Server, request: pytest.FixtureRequest) -> Iterator[Client]:
+    with server.connect(**getattr(request, "param", {})) as client:
         yield client
 
 

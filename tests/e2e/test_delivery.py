@@ -69,7 +69,7 @@ def test_head_answers_for_a_stream_that_never_begins(client: Client) -> None:
     assert client.body() == b""
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "QUERY"])
 @pytest.mark.parametrize("size", [3, 50_000], ids=["small", "large"])
 def test_the_body_can_be_read_inside_the_generator(
     client: Client, name: str, method: str, size: int
@@ -81,15 +81,16 @@ def test_the_body_can_be_read_inside_the_generator(
     assert list(client.events()) == [MessageEvent(str(number)) for number in numbers]
 
 
+@pytest.mark.parametrize("method", ["POST", "QUERY"])
 @pytest.mark.parametrize("size", [3, 50_000], ids=["small", "large"])
 def test_the_generator_can_wait_for_the_body(
-    server: Server, client: Client, name: str, size: int
+    server: Server, client: Client, name: str, method: str, size: int
 ) -> None:
     if server.kind.waits_for_body:
         pytest.skip(f"{server.kind.name} calls the application when the body has arrived")
     numbers = list(range(size))
     body = json.dumps(numbers).encode()
-    client.begin("POST", f"/echo?name={name}", len(body))
+    client.begin(method, f"/echo?name={name}", len(body))
     assert server.journal(name, 1) == ["started"]
 
     client.send_body(body)
@@ -98,15 +99,16 @@ def test_the_generator_can_wait_for_the_body(
     assert list(client.events()) == [MessageEvent(str(number)) for number in numbers]
 
 
+@pytest.mark.parametrize("method", ["POST", "QUERY"])
 @pytest.mark.parametrize("size", [3, 50_000], ids=["small", "large"])
 def test_the_generator_can_wait_for_the_body_after_its_first_event(
-    server: Server, client: Client, name: str, size: int
+    server: Server, client: Client, name: str, method: str, size: int
 ) -> None:
     if server.kind.waits_for_body:
         pytest.skip(f"{server.kind.name} calls the application when the body has arrived")
     numbers = list(range(size))
     body = json.dumps(numbers).encode()
-    client.begin("POST", f"/echo-later?name={name}", len(body))
+    client.begin(method, f"/echo-later?name={name}", len(body))
     client.head()
     stream = client.events()
     assert next(stream) == MessageEvent('"ready"')

@@ -81,6 +81,7 @@ def test_leaving_a_stream_in_full_flow_closes_its_generator(
     assert server.journal(name, 3) == WHOLE_LIFE
 
 
+@pytest.mark.parametrize("client", [{"small_buffer": True}], ids=["small-buffer"], indirect=True)
 @pytest.mark.parametrize("flow", FLOWS)
 def test_leaving_a_stream_that_waits_for_its_client_closes_the_generator(
     server: Server, client: Client, name: str, leave_unread: Leave, flow: str

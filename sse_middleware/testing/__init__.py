@@ -1,0 +1,42 @@
+"""A test kit for event streams: their keep-alives, disconnects and cleanup, in memory.
+
+    async with EventClient(app) as client:
+        async with client.stream("GET", "/events") as events:
+            assert (await events.next()).json() == {"value": 1}
+
+It works for any ASGI application, with or without this package's middleware. It needs the extra
+``testing``; pytest finds its fixtures by itself.
+"""
+
+from sse_middleware.testing.client import EventClient
+from sse_middleware.testing.clock import VirtualTime
+from sse_middleware.testing.errors import (
+    LeftBehindError,
+    NoAnswerError,
+    NoEventError,
+    ProtocolError,
+    StillRunningError,
+    TestingError,
+    UsageError,
+)
+from sse_middleware.testing.event_stream import EventStream
+from sse_middleware.testing.leftovers import nothing_left_behind
+from sse_middleware.testing.sync import SyncEventClient, SyncEventStream
+from sse_middleware.testing.transport import StreamingTransport
+
+__all__ = [
+    "EventClient",
+    "EventStream",
+    "LeftBehindError",
+    "NoAnswerError",
+    "NoEventError",
+    "ProtocolError",
+    "StillRunningError",
+    "StreamingTransport",
+    "SyncEventClient",
+    "SyncEventStream",
+    "TestingError",
+    "UsageError",
+    "VirtualTime",
+    "nothing_left_behind",
+]

@@ -1,0 +1,126 @@
+"""`EventClient`: opens event streams in a test, of an application or of a server."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+import httpx
+from starlette.types import ASGIApp
+
+from sse_middleware.testing.errors import UsageError
+from sse_middleware.testing.event_stream import EventStream
+from sse_middleware.testing.transport import StreamingTransport
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+TIMEOUT = 5.0
+"""Seconds that an event is waited for, where a test doesn't say otherwise."""
+
+_OF_SENDING = ("auth", "follow_redirects")
+
+
+class EventClient:
+    """A client of event streams: ``async with EventClient(app) as client``.
+
+    Args:
+        target: an ASGI application, whose lifespan is run, or the base URL of a server.
+        timeout: seconds that each wait for an event may take.
+        headers: sent with every request.
+        base_url: of the requests to an application.
+        transport: options of `StreamingTransport`, for an application.
+    """
+
+    __test__ = False  # pytest collects by the name
+
+    def __init__(
+        self,
+        target: ASGIApp | str,
+        *,
+        timeout: float = TIMEOUT,
+        headers: Mapping[str, str] | None = None,
+        base_url: str = "http://testserver",
+        **transport: Any,
+    ) -> None:
+        self._timeout = timeout
+        self._tasks: TaskGroup | None = None
+        if isinstance(target, str):
+            if transport:
+                raise UsageError(f"{', '.join(transport)}: only for an application, not for a URL")
+            options: dict[str, Any] = {"base_url": target}
+        else:
+            served = StreamingTransport(target, **{"run_lifespan": True, **transport})
+            options = {"base_url": base_url, "transport": served}
+        self.http = httpx.AsyncClient(headers=headers, timeout=None, **options)  # noqa: S113 - each wait has its own
+        """The client below, for what is no stream: ``await client.http.post(...)``."""
+
+    async def __aenter__(self) -> Self:
+        """Start the application up."""
+        await self.http.__aenter__()
+        self._tasks = await anyio.create_task_group().__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        """Disconnect what is still open, and shut the application down."""
+        tasks, self._tasks = self._tasks, None
+        if tasks is not None:
+            tasks.cancel_scope.cancel()
+            await tasks.__aexit__(None, None, None)
+        await self.http.__aexit__(kind, error, trace)
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, url: str, *, last_event_id: str = "", **request: Any
+    ) -> AsyncIterator[EventStream]:
+        """Send a request and read its events; the end of the block is a disconnect.
+
+        Args:
+            method: of the request.
+            url: of the request, below the base URL.
+            last_event_id: sent as ``Last-Event-ID``, unless it is empty.
+            request: as for ``httpx.AsyncClient.stream``: headers, params, json, content.
+
+        Raises:
+            NoAnswerError: no status line came.
+            Exception: what the application raised before its status line.
+        """
+        if self._tasks is None:
+            raise UsageError("use the client as `async with EventClient(...) as client`")
+
+        async def send(last_event_id: str) -> httpx.Response:
+            return await self._send(method, url, last_event_id, **request)
+
+        events = EventStream(send, self._tasks, self._timeout, last_event_id)
+        await events.connect()
+        try:
+            yield events
+        except BaseException as error:
+            await _disconnect_after(error, events)
+            raise
+        await events.disconnect()
+
+    async def _send(
+        self, method: str, url: str, last_event_id: str, **request: Any
+    ) -> httpx.Response:
+        options = {name: request.pop(name) for name in _OF_SENDING if name in request}
+        built = self.http.build_request(method, url, **request)
+        if built.headers["accept"] == "*/*":
+            built.headers["accept"] = "text/event-stream"
+        if last_event_id:
+            built.headers["last-event-id"] = last_event_id
+        return await self.http.send(built, stream=True, **options)
+
+
+async def _disconnect_after(error: BaseException, events: EventStream) -> None:
+    """Disconnect after the test has failed with `error`, which counts more than what follows."""
+    try:
+        await events.disconnect()
+    except Exception as another:
+        error.add_note(f"afterwards: {another!r}")

@@ -1,0 +1,257 @@
+"""An ASGI server of one request, in memory: what the application sends can be read as it comes.
+
+Rules of this file:
+- It behaves as servers do. `send` waits while too much is unread, and returns silently once the
+  client has left; `receive` says ``http.disconnect`` as often as it is asked.
+- Messages that ASGI doesn't allow, or not where they come, are refused where they are sent.
+- Every wait for the application is bounded, and says what it waited for.
+- What the application raises is raised where the client notices: instead of the head, behind the
+  last chunk, or at the end.
+"""
+
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import anyio
+from starlette.types import ASGIApp, Message, Scope
+
+from sse_middleware.testing.errors import NoAnswerError, ProtocolError, StillRunningError
+
+WINDOW = 64 * 1024
+"""Unread bytes of a response at which `send` begins to wait: about what servers have by default."""
+
+PATIENCE = 10.0
+"""Seconds that an application has for its status line, and for its end after a disconnect: twice
+what the cleanup of a stream may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The ``http.response.start`` of a response."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+
+
+class Exchange:
+    """One request and its response.
+
+    Args:
+        app: the application.
+        scope: of the request.
+        body: the chunks of the request's body.
+        window: unread bytes of the response at which `send` begins to wait.
+        patience: seconds that the application has for its status line, and for its end.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        body: AsyncGenerator[bytes, None],
+        *,
+        window: int = WINDOW,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.disconnected = False
+        """Whether the client has left."""
+        self.ended = False
+        """Whether the application has."""
+        self._app = app
+        self._scope = scope
+        self._body = body
+        self._window = window
+        self._patience = patience
+        self._upload: deque[Message] = deque()
+        self._head: Head | None = None
+        self._chunks: deque[bytes] = deque()
+        self._unread = 0
+        self._complete = self._receiving = self._sending = False
+        self._error: Exception | None = None
+        self._changed = anyio.Event()
+        self._serving = anyio.CancelScope()
+
+    def __repr__(self) -> str:
+        return f"<{self._request}: {'ended' if self.ended else 'running'}, {self._progress()}>"
+
+    async def serve(self) -> None:
+        """Run the application to its end. What it raises is kept for the client."""
+        try:
+            with self._serving:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._send_body)
+                    await self._run()
+                    tasks.cancel_scope.cancel()
+        finally:
+            self.ended = True
+            self._wake()
+
+    async def head(self) -> Head:
+        """Wait for the status line.
+
+        Raises:
+            NoAnswerError: it did not come in time, or the application ended without it.
+            Exception: what the application raised before it.
+        """
+        with anyio.move_on_after(self._patience):
+            await self._until(lambda: self._head is not None or self.ended)
+        if self._head is not None:
+            return self._head
+        self._raise_error()
+        if self.ended:
+            raise NoAnswerError(f"{self._request} ended without http.response.start")
+        raise NoAnswerError(
+            f"{self._request}: no http.response.start within patience={self._patience:g} s; "
+            f"the application {self._doing()}"
+        )
+
+    async def chunk(self) -> bytes:
+        """Wait for the next piece of the body; ``b""`` is its end.
+
+        Raises:
+            ProtocolError: the application ended without the last message of the body.
+            Exception: what the application raised after the last piece.
+        """
+        await self._until(lambda: bool(self._chunks) or self._complete or self.ended)
+        if self._chunks:
+            chunk = self._chunks.popleft()
+            self._unread -= len(chunk)
+            self._wake()
+            return chunk
+        if not self._complete:
+            self._raise_error()
+            if not self.disconnected:
+                raise ProtocolError(f"{self._request} ended without its last http.response.body")
+        return b""
+
+    def leave(self) -> None:
+        """Let the client be gone."""
+        self.disconnected = True
+        self._wake()
+
+    async def disconnect(self) -> None:
+        """Leave, and wait for the application's end.
+
+        Raises:
+            StillRunningError: it did not end in time.
+            Exception: what it raised, if that has not been raised before.
+        """
+        self.leave()
+        with anyio.move_on_after(self._patience, shield=True):
+            await self._until(lambda: self.ended)
+        if not self.ended:
+            self._serving.cancel()
+            raise StillRunningError(
+                f"{self._request} is still running patience={self._patience:g} s after its client "
+                f"has left: the application {self._doing()}"
+            )
+        self._raise_error()
+
+    @property
+    def _request(self) -> str:
+        return f"{self._scope['method']} {self._scope['path']}"
+
+    async def _run(self) -> None:
+        try:
+            await self._app(self._scope, self._receive, self._send)
+        except Exception as error:
+            self._error = self._error or error
+
+    async def _send_body(self) -> None:
+        """Hand the request's body over chunk by chunk, as the application takes it."""
+        try:
+            async with aclosing(self._body):
+                async for chunk in self._body:
+                    await self._hand_over(chunk, more=True)
+        except Exception as error:
+            self._error = error
+            self._serving.cancel()
+        else:
+            await self._hand_over(b"", more=False)
+
+    async def _hand_over(self, chunk: bytes, *, more: bool) -> None:
+        await self._until(lambda: not self._upload)
+        self._upload.append({"type": "http.request", "body": chunk, "more_body": more})
+        self._wake()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await self._changed.wait()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    def _raise_error(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _doing(self) -> str:
+        if self._sending:
+            return "waits in send()"
+        if self._receiving:
+            return "waits in receive()"
+        return "waits neither in receive() nor in send()"
+
+    def _progress(self) -> str:
+        if self._head is None:
+            return "before http.response.start"
+        return "after its last http.response.body" if self._complete else "within its body"
+
+    async def _receive(self) -> Message:
+        self._receiving = True
+        try:
+            await self._until(lambda: bool(self._upload) or self.disconnected or self._complete)
+        finally:
+            self._receiving = False
+        if not self._upload or self.disconnected:
+            return {"type": "http.disconnect"}
+        message = self._upload.popleft()
+        self._wake()
+        return message
+
+    async def _send(self, message: Message) -> None:
+        match message.get("type"):
+            case "http.response.start" if self._head is None:
+                self._head = self._checked_head(message)
+                self._wake()
+            case "http.response.body" if self._head is not None and not self._complete:
+                await self._take(self._checked_body(message), more=message.get("more_body", False))
+            case kind:
+                self._refuse(f"{kind!r} {self._progress()}")
+
+    async def _take(self, body: bytes, *, more: bool) -> None:
+        self._complete = not more
+        if body and not self.disconnected and self._scope["method"] != "HEAD":
+            self._chunks.append(body)
+            self._unread += len(body)
+        self._wake()
+        self._sending = True
+        try:
+            await self._until(lambda: self._unread < self._window or self.disconnected)
+        finally:
+            self._sending = False
+
+    def _checked_head(self, message: Message) -> Head:
+        status, headers = message.get("status"), list(message.get("headers", ()))
+        if type(status) is not int:
+            self._refuse(f"status={status!r}, which must be an int")
+        for header in headers:
+            if [type(part) for part in header] != [bytes, bytes]:
+                self._refuse(f"the header {header!r}, which must be a pair of bytes")
+        return Head(status, [(name, value) for name, value in headers])
+
+    def _checked_body(self, message: Message) -> bytes:
+        body: Any = message.get("body", b"")
+        if not isinstance(body, bytes | bytearray | memoryview):
+            self._refuse(f"body={body!r}, which must be bytes")
+        return bytes(body)
+
+    def _refuse(self, what: str) -> NoReturn:
+        """Raise where the message was sent; the client learns of it even if that is caught."""
+        self._error = self._error or ProtocolError(f"{self._request} sent {what}")
+        raise self._error

@@ -1,0 +1,77 @@
+"""An application's lifespan, around a test."""
+
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+from starlette.types import ASGIApp, Message
+
+from sse_middleware.testing.errors import NoAnswerError
+
+
+class Lifespan:
+    """Starts an application up and shuts it down; one that knows no lifespan is left alone.
+
+    Args:
+        app: the application.
+        state: filled by the application at its startup.
+        patience: seconds that each of both may take.
+    """
+
+    def __init__(self, app: ASGIApp, state: dict[str, Any], patience: float) -> None:
+        self._app = app
+        self._scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": state}
+        self._patience = patience
+        self._to_app, self._from_test = anyio.create_memory_object_stream[Message](2)
+        self._answers: dict[str, Message] = {}
+        self._error: Exception | None = None
+        self._ended = False
+        self._changed = anyio.Event()
+
+    async def start(self, tasks: TaskGroup) -> None:
+        """Run the application in `tasks` until it has started up.
+
+        Raises:
+            NoAnswerError: it says that it failed, or nothing in time. Chained to what it raised.
+        """
+        tasks.start_soon(self._run)
+        with anyio.move_on_after(self._patience):
+            await self._say("startup")
+        self._check("startup")
+
+    async def stop(self) -> None:
+        """Wait until it has shut down. Raises as `start` does."""
+        with anyio.move_on_after(self._patience, shield=True):
+            await self._say("shutdown")
+        self._check("shutdown")
+
+    async def _run(self) -> None:
+        with self._to_app, self._from_test:
+            try:
+                await self._app(self._scope, self._from_test.receive, self._send)
+            except Exception as error:
+                self._error = error
+            finally:
+                self._ended = True
+                self._changed.set()
+
+    async def _send(self, message: Message) -> None:
+        self._answers[message["type"]] = message
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def _say(self, phase: str) -> None:
+        """Say ``lifespan.<phase>``, and wait until it is answered, or never will be."""
+        if self._ended:
+            return
+        self._to_app.send_nowait({"type": f"lifespan.{phase}"})
+        while not (self._ended or any(phase in answer for answer in self._answers)):
+            await self._changed.wait()
+
+    def _check(self, phase: str) -> None:
+        failed, complete = f"lifespan.{phase}.failed", f"lifespan.{phase}.complete"
+        if failed in self._answers:
+            reason = self._answers[failed].get("message") or "without a message"
+            raise NoAnswerError(f"{failed}: {reason}") from self._error
+        if complete not in self._answers and not self._ended:
+            raise NoAnswerError(f"no {complete} within patience={self._patience:g} s")

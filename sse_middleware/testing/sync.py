@@ -1,0 +1,207 @@
+"""The synchronous twin of `EventClient`, for plain ``def`` tests.
+
+The application runs on an event loop in a thread of its own. In virtual time it stands still while
+the test does not wait for it.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    nullcontext,
+)
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import anyio
+import httpx
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from starlette.types import ASGIApp
+
+from sse_middleware.events import ServerSentEvent
+from sse_middleware.testing.client import EventClient
+from sse_middleware.testing.clock import VirtualTime
+from sse_middleware.testing.errors import UsageError
+from sse_middleware.testing.event_stream import EventStream
+
+T = TypeVar("T")
+
+
+class _Loop:
+    """An event loop in a thread of its own, whose time passes only within `run`."""
+
+    def __init__(self, backend: str, time: VirtualTime | None) -> None:
+        self._backend = time.backend if time else backend
+        self._options = time.backend_options if time else {}
+        self._flowing: Callable[[], AbstractContextManager[Any]]
+        self._flowing = time.flowing if time else nullcontext
+        self._stack = ExitStack()
+        self._portal: BlockingPortal | None = None
+
+    def start(self) -> None:
+        portal = start_blocking_portal(self._backend, self._options)
+        self._portal = self._stack.enter_context(portal)
+
+    def stop(self) -> None:
+        self._portal = None
+        with self._flowing():
+            self._stack.close()
+
+    def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
+        if self._portal is None:
+            raise UsageError("use the client as `with SyncEventClient(...) as client`")
+        with self._flowing():
+            return self._portal.call(function, *args)
+
+    @contextmanager
+    def inside(self, manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
+        """Enter and leave an asynchronous context manager, both in one task of the loop."""
+        if self._portal is None:
+            raise UsageError("use the client as `with SyncEventClient(...) as client`")
+        wrapped = self._portal.wrap_async_context_manager(manager)
+        with self._flowing():
+            value = wrapped.__enter__()
+        try:
+            yield value
+        except BaseException as error:
+            with self._flowing():
+                wrapped.__exit__(type(error), error, error.__traceback__)
+            raise
+        with self._flowing():
+            wrapped.__exit__(None, None, None)
+
+
+class SyncEventClient:
+    """As `EventClient`, for plain ``def`` tests: ``with SyncEventClient(app) as client``.
+
+    Args:
+        target: an ASGI application, whose lifespan is run, or the base URL of a server.
+        backend: the event loop, ``"asyncio"`` or ``"trio"``.
+        time: virtual time, with an event loop of its own.
+        options: as for `EventClient`.
+    """
+
+    __test__ = False  # pytest collects by the name
+
+    def __init__(
+        self,
+        target: ASGIApp | str,
+        *,
+        backend: str = "asyncio",
+        time: VirtualTime | None = None,
+        **options: Any,
+    ) -> None:
+        self._client = EventClient(target, **options)
+        self._loop = _Loop(backend, time)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start the application up."""
+        with ExitStack() as stack:
+            self._loop.start()
+            stack.callback(self._loop.stop)
+            stack.enter_context(self._loop.inside(self._client))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        """Disconnect what is still open, and shut the application down."""
+        self._stack.__exit__(kind, error, trace)
+
+    @contextmanager
+    def stream(self, method: str, url: str, **request: Any) -> Iterator["SyncEventStream"]:
+        """As `EventClient.stream`."""
+        with self._loop.inside(self._client.stream(method, url, **request)) as events:
+            yield SyncEventStream(self._loop, events)
+
+    def request(self, method: str, url: str, **request: Any) -> httpx.Response:
+        """Send a request whose response is no stream, as ``httpx.Client.request`` does."""
+        return self._loop.run(partial(self._client.http.request, method, url, **request))
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass on the application's event loop."""
+        self._loop.run(anyio.sleep, seconds)
+
+
+class SyncEventStream:
+    """As `EventStream`: the same names, without ``await``."""
+
+    def __init__(self, loop: _Loop, events: EventStream) -> None:
+        self._loop = loop
+        self._events = events
+
+    def __repr__(self) -> str:
+        return repr(self._events)
+
+    @property
+    def response(self) -> httpx.Response:
+        """The response: its status and its headers."""
+        return self._events.response
+
+    @property
+    def body(self) -> bytes:
+        """Every byte of the response so far."""
+        return self._events.body
+
+    @property
+    def received(self) -> list[ServerSentEvent]:
+        """Every event so far, those included that no call has returned yet."""
+        return [*self._events.received]
+
+    @property
+    def comments(self) -> list[str]:
+        """Every comment so far; keep-alives are comments."""
+        return [*self._events.comments]
+
+    @property
+    def reconnection_time(self) -> int | None:
+        """The last ``retry``, in milliseconds."""
+        return self._events.reconnection_time
+
+    @property
+    def last_event_id(self) -> str:
+        """The last id of the stream, which a reconnect sends."""
+        return self._events.last_event_id
+
+    def next(self, timeout: float | None = None) -> ServerSentEvent:
+        """As `EventStream.next`."""
+        return self._loop.run(self._events.next, timeout)
+
+    def next_comment(self, timeout: float | None = None) -> str:
+        """As `EventStream.next_comment`."""
+        return self._loop.run(self._events.next_comment, timeout)
+
+    def take(self, count: int) -> list[ServerSentEvent]:
+        """As `EventStream.take`."""
+        return self._loop.run(self._events.take, count)
+
+    def __iter__(self) -> Self:
+        """Iterate over the events to the end of the stream."""
+        return self
+
+    def __next__(self) -> ServerSentEvent:
+        """Wait for the next event."""
+        event = self._loop.run(_next_or_none, self._events)
+        if event is None:
+            raise StopIteration
+        return event
+
+    def disconnect(self) -> None:
+        """As `EventStream.disconnect`."""
+        self._loop.run(self._events.disconnect)
+
+    def reconnect(self) -> None:
+        """As `EventStream.reconnect`."""
+        self._loop.run(self._events.reconnect)
+
+
+async def _next_or_none(events: EventStream) -> ServerSentEvent | None:
+    return await anext(events, None)

@@ -1,0 +1,201 @@
+"""`StreamingTransport`: an application behind httpx's client, with its streams as they come.
+
+Rules of this file:
+- The task group that requests run in is opened and left by the block of the client, so it encloses
+  every request, and a test's own exception leaves it as it is and not within an ``ExceptionGroup``.
+- Whatever of httpx's is needed is taken from the library that made the request: ``httpx2`` has the
+  same classes under another name.
+"""
+
+import sys
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import unquote
+
+import anyio
+import httpx
+from starlette.types import ASGIApp, Scope
+
+from sse_middleware.testing.errors import UsageError
+from sse_middleware.testing.exchange import PATIENCE, WINDOW, Exchange
+from sse_middleware.testing.lifespan import Lifespan
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+
+class StreamingTransport(httpx.AsyncBaseTransport):
+    """Runs an application in this process, for ``httpx.AsyncClient(transport=...)``.
+
+    The head and each chunk are delivered when the application sends them, so an endless stream can
+    be read. Closing the response is the client's disconnect: it waits until the application has
+    ended, and raises what it raised. Use the client as ``async with``: the application runs in a
+    task group that the client's block encloses. Works for ``httpx2`` as well.
+
+    Args:
+        app: an ASGI application.
+        client: the peer's address that the application sees.
+        root_path: where the application is mounted: put in front of each path, as servers do.
+        state: the state that requests find in their scope, beside what the lifespan adds.
+        run_lifespan: start the application up and shut it down.
+        window: unread bytes of a response at which the application's ``send`` waits.
+        patience: seconds that the application has for its status line, for its end after a
+            disconnect, and for each half of its lifespan.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        client: tuple[str, int] = ("127.0.0.1", 50000),
+        root_path: str = "",
+        state: Mapping[str, Any] | None = None,
+        run_lifespan: bool = False,
+        window: int = WINDOW,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._app = app
+        self._client = client
+        self._root_path = root_path
+        self._state = dict(state or {})
+        self._run_lifespan = run_lifespan
+        self._window = window
+        self._patience = patience
+        self._lifespan: Lifespan | None = None
+        self._tasks: TaskGroup | None = None
+        self._exchanges: set[Exchange] = set()
+
+    async def __aenter__(self) -> Self:
+        """Open the task group that requests run in, and start the application up."""
+        self._tasks = await anyio.create_task_group().__aenter__()
+        if self._run_lifespan:
+            self._lifespan = Lifespan(self._app, self._state, self._patience)
+            try:
+                await self._lifespan.start(self._tasks)
+            except BaseException:
+                await self._leave_tasks()
+                raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        """Disconnect what is still open, and shut the application down.
+
+        Raises what the application raised, unless the test has failed already.
+        """
+        try:
+            for exchange in [*self._exchanges]:
+                await exchange.disconnect()
+            if self._lifespan is not None:
+                await self._lifespan.stop()
+        except Exception as another:
+            if error is None:
+                raise
+            error.add_note(f"afterwards: {another!r}")
+        finally:
+            await self._leave_tasks()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request; return when its head has come.
+
+        Raises:
+            UsageError: outside of the client's ``async with``.
+            NoAnswerError: there was no head in time.
+            Exception: what the application raised before its head.
+        """
+        if self._tasks is None:
+            raise UsageError("use the client as `async with AsyncClient(transport=...) as client`")
+        library = sys.modules[type(request).__module__.partition(".")[0]]
+        exchange = self._exchange(request)
+        self._tasks.start_soon(self._serve, exchange)
+        timeout = request.extensions.get("timeout", {}).get("read")
+        try:
+            with _read_timeout(library, timeout):
+                head = await exchange.head()
+        except BaseException:
+            exchange.leave()
+            raise
+        response: httpx.Response = library.Response(
+            head.status, headers=head.headers, stream=_body(library, exchange, timeout)
+        )
+        return response
+
+    async def _serve(self, exchange: Exchange) -> None:
+        self._exchanges.add(exchange)
+        try:
+            await exchange.serve()
+        finally:
+            self._exchanges.discard(exchange)
+
+    async def _leave_tasks(self) -> None:
+        tasks, self._tasks = self._tasks, None
+        if tasks is not None:
+            tasks.cancel_scope.cancel()
+            await tasks.__aexit__(None, None, None)
+
+    def _exchange(self, request: httpx.Request) -> Exchange:
+        return Exchange(
+            self._app,
+            self._scope(request),
+            _chunks(request.stream),
+            window=self._window,
+            patience=self._patience,
+        )
+
+    def _scope(self, request: httpx.Request) -> Scope:
+        url = request.url
+        raw_path = url.raw_path.partition(b"?")[0]
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": url.scheme,
+            "path": self._root_path + unquote(raw_path.decode("ascii")),
+            "raw_path": self._root_path.encode() + raw_path,
+            "query_string": url.query,
+            "root_path": self._root_path,
+            "headers": [(name.lower(), value) for name, value in request.headers.raw],
+            "server": (url.host, url.port),
+            "client": self._client,
+            "extensions": {},
+            "state": self._state.copy(),
+        }
+
+
+async def _chunks(stream: Any) -> AsyncGenerator[bytes, None]:
+    async for chunk in stream:
+        yield chunk
+
+
+def _body(library: ModuleType, exchange: Exchange, timeout: float | None) -> Any:
+    """Return the response's stream, of the class that the library looks for."""
+
+    class Body(library.AsyncByteStream):  # type: ignore[name-defined, misc]
+        async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+            while True:
+                with _read_timeout(library, timeout):
+                    chunk = await exchange.chunk()
+                if not chunk:
+                    return
+                yield chunk
+
+        async def aclose(self) -> None:
+            await exchange.disconnect()
+
+    return Body()
+
+
+@contextmanager
+def _read_timeout(library: ModuleType, seconds: float | None) -> Iterator[None]:
+    """Raise the library's own ``ReadTimeout`` if the block takes longer."""
+    with anyio.move_on_after(seconds) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise library.ReadTimeout(f"nothing was sent for {seconds:g} s")
