@@ -1,7 +1,9 @@
 """Server-Sent Events for ASGI applications: ``app.add_middleware(SSEMiddleware)``."""
 
+from sse_middleware.bodies import BodyAdapter, BodyFormat
 from sse_middleware.endpoint import event_stream
 from sse_middleware.errors import (
+    BodyError,
     ConfigurationError,
     EncodingError,
     EventTooLargeError,
@@ -9,6 +11,7 @@ from sse_middleware.errors import (
     SSEError,
 )
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent, format_sse_event
+from sse_middleware.legacy import LegacyRoute
 from sse_middleware.middleware import SSEMiddleware
 from sse_middleware.response import EventSourceResponse
 from sse_middleware.settings import StreamOptions, StreamSettings
@@ -16,6 +19,9 @@ from sse_middleware.wire import Comment, EventStreamDecoder, MessageEvent, Recon
 
 __all__ = [
     "KEEPALIVE_COMMENT",
+    "BodyAdapter",
+    "BodyError",
+    "BodyFormat",
     "Comment",
     "ConfigurationError",
     "EncodingError",
@@ -23,6 +29,7 @@ __all__ = [
     "EventStreamDecoder",
     "EventTooLargeError",
     "FieldError",
+    "LegacyRoute",
     "MessageEvent",
     "ReconnectionTime",
     "SSEError",
