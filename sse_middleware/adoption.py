@@ -45,6 +45,7 @@ class Adopter:
 
     def __init__(self, adapters: Mapping[str, AdapterFactory]) -> None:
         self._types = {**STREAMING_TYPES, **adapters}
+        self._known = frozenset(name.encode() for name in self._types)
         self._reported: set[bytes] = set()
 
     def converted(
@@ -79,11 +80,17 @@ class Adopter:
 
     def varied(self, message: Message) -> Message:
         """Return the beginning of a response whose client wants no events."""
-        if message["status"] != OK:
-            return message
+        # Every response comes through here, so one look must do for what is no stream.
+        for name, value in message.get("headers", ()):
+            if name == b"content-type":
+                known = value.partition(b";")[0].strip().lower() in self._known
+                return self._varied(message) if known else message
+        return message
+
+    def _varied(self, message: Message) -> Message:
         headers = _Headers(message)
         factory = self._factory(headers.content_type()[0], headers, None)
-        return message if factory in (None, EventStream) else headers.varied()
+        return message if message["status"] != OK or factory is None else headers.varied()
 
     def _factory(
         self, media_type: str, headers: "_Headers", route: LegacyRoute | None

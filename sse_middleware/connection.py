@@ -63,8 +63,13 @@ class Connection:
             self._readers -= 1
             self._wake()
 
-    def sending(self, send: Send) -> Send:
-        """Return a `send` that sees when the response is complete."""
+    def sending(self, send: Send, begin: Callable[[Message], Message] | None = None) -> Send:
+        """Return a `send` that sees when the response is complete.
+
+        Args:
+            send: the server's.
+            begin: what the ``http.response.start`` is replaced by, if it is.
+        """
 
         async def finish(message: Message) -> None:
             await send(message)
@@ -73,8 +78,12 @@ class Connection:
 
         # No coroutine of our own around every message but the last.
         def observed(message: Message) -> Awaitable[None]:
-            last = message["type"] == "http.response.body" and not message.get("more_body", False)
-            return finish(message) if last else send(message)
+            kind = message["type"]
+            if kind == "http.response.body":
+                return send(message) if message.get("more_body", False) else finish(message)
+            if begin is not None and kind == "http.response.start":
+                message = begin(message)
+            return send(message)
 
         return observed
 

@@ -1,10 +1,10 @@
 """`SSEMiddleware`: one policy for every stream of an application."""
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Unpack
 
 from asgiref.compatibility import guarantee_single_callable
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sse_middleware.accept import EVENT_STREAM, accept_of
 from sse_middleware.adoption import Adopter, Adoption
@@ -57,27 +57,41 @@ class SSEMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        connection, outer = Connection(receive), Handover.find(scope)
-        handover = Handover(connection, self.settings, self._item_types, outer)
-        scope[SCOPE_KEY] = handover
-        if scope["type"] == "http":
-            await self._respond(scope, handover, connection.sending(send))
-        else:
+        connection = Connection(receive)
+        outer = scope.get(SCOPE_KEY)
+        scope[SCOPE_KEY] = handover = Handover(connection, self.settings, self._item_types, outer)
+        if scope["type"] == "websocket":
             await self.app(scope, receive, send)
-
-    async def _respond(self, scope: Scope, handover: Handover, send: Send) -> None:
+            return
         accept = accept_of(scope["headers"])
-        route = next((route for route in self._routes if route.matches(scope)), None)
+        route = self._route(scope) if self._routes else None
+        if route is None and (accept is None or EVENT_STREAM not in accept.lower()):
+            await self.app(
+                scope, connection.receive, connection.sending(send, self._adopter.varied)
+            )
+            return
+        await self._respond(scope, handover, connection.sending(send), route, accept or b"*/*")
+
+    def _route(self, scope: Scope) -> LegacyRoute | None:
+        return next((route for route in self._routes if route.matches(scope)), None)
+
+    async def _respond(
+        self,
+        scope: Scope,
+        handover: Handover,
+        send: Send,
+        route: LegacyRoute | None,
+        accept: bytes,
+    ) -> None:
+        """Answer a request whose response may become a stream."""
         if route is not None:
             handover.settings = handover.settings.overridden(route.settings)
-        elif accept is None or EVENT_STREAM not in accept.lower():
-            await self.app(scope, handover.connection.receive, self._varying(send))
-            return
-        adopter, accept = self._adopter, accept or b"*/*"
-        if route is not None and route.polls(scope, accept):
             receive = handover.connection.receive
-            if await self._polling.respond(scope, receive, send, route, accept):
+            if route.polls(scope, accept) and await self._polling.respond(
+                scope, receive, send, route, accept
+            ):
                 return
+        adopter = self._adopter
         await Adoption(
             self.app,
             scope,
@@ -85,14 +99,6 @@ class SSEMiddleware:
             send,
             lambda start: adopter.converted(start, scope, accept, route),
         ).run()
-
-    def _varying(self, send: Send) -> Send:
-        varied = self._adopter.varied
-
-        def observed(message: Message) -> Awaitable[None]:
-            return send(varied(message) if message["type"] == "http.response.start" else message)
-
-        return observed
 
 
 def _checked(legacy: Iterable[LegacyRoute]) -> tuple[LegacyRoute, ...]:
