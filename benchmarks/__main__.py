@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from benchmarks import report
 from benchmarks.client import events_per_second
 from benchmarks.inprocess import request_overhead
+from benchmarks.latency import Latencies, measure_latencies
 from benchmarks.memory import kib_per_stream
 from benchmarks.plan import FULL, IDLE, LOADS, QUICK, Load, Size
 from benchmarks.servers import BETTER_SSE, better_sse_versions, missing_better_sse, serving
@@ -39,8 +40,10 @@ def main() -> None:
     say("a request that is no stream")
     microseconds = request_overhead(size.request_rounds)
     memory = measure_memory(size)
+    say(f"{size.disconnects} disconnects of each stream")
+    latencies = measure_latencies(size.disconnects)
     rates = measure_rates(loads, size)
-    print_report(rates, microseconds, memory, missing)
+    print_report(rates, microseconds, memory, latencies, missing)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -87,6 +90,7 @@ def print_report(
     rates: report.Rates,
     microseconds: float,
     memory: dict[str, float | None],
+    latencies: Latencies,
     missing: str | None,
 ) -> None:
     better_sse = f"better-sse was left out: {missing}" if missing else better_sse_versions()
@@ -96,6 +100,7 @@ def print_report(
         report.rates_table(rates),
         report.request_line(microseconds),
         report.memory_table(memory),
+        report.latency_table(latencies),
     ]
     print("\n\n".join(parts))
 

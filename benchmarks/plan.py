@@ -39,6 +39,17 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """One stream that its client leaves, and how."""
+
+    scenario: str
+    way: str
+    contender: str
+    server: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Size:
     """How much is measured."""
 
@@ -47,12 +58,14 @@ class Size:
     """The events of each load are divided by it."""
     idle_streams: int
     request_rounds: int
+    disconnects: int
+    """How often each stream is left in each way."""
     budget: float = 120.0
     """Seconds after which no further round is begun."""
 
 
-FULL = Size(rounds=9, divisor=1, idle_streams=500, request_rounds=300)
-QUICK = Size(rounds=2, divisor=100, idle_streams=20, request_rounds=10)
+FULL = Size(rounds=9, divisor=1, idle_streams=500, request_rounds=300, disconnects=50)
+QUICK = Size(rounds=2, divisor=100, idle_streams=20, request_rounds=10, disconnects=2)
 
 LOADS = (
     Load("burst", RAW, "raw", "/burst", 100_000),
@@ -97,3 +110,16 @@ IDLE = (
     ("`@event_stream`, FastAPI", "ours"),
 )
 """Whose memory is measured: what it is and its server. FastAPI takes its share of it."""
+
+LEAVES = tuple(
+    Leave(scenario, way, contender, server, f"/leave-{scenario}")
+    for scenario in ("idle", "sending")
+    for way in ("FIN", "RST")
+    for contender, server in (
+        (RAW, "raw"),
+        (OURS, "ours"),
+        (SSE_STARLETTE, "sse_starlette"),
+        (FASTAPI_SSE, "fastapi_sse"),
+    )
+)
+"""Whose reaction to a client that leaves is measured."""

@@ -4,12 +4,14 @@ A ratio is the median over the rounds of the ratio within each round: what slows
 for a while slows down both sides of it. Beside it stand the smallest and the largest of them.
 """
 
+import math
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
 from statistics import median
 
 import sse_middleware
+from benchmarks.latency import PATIENCE, Latencies
 from benchmarks.plan import LOADS, MOST_REQUEST_OVERHEAD, RATIOS, Ratio
 
 Rates = dict[tuple[str, str], list[float]]
@@ -75,6 +77,17 @@ def memory_table(sizes: dict[str, float | None]) -> str:
     rows = [("contender", "KiB per idle stream")]
     for contender, size in sizes.items():
         rows.append((contender, "not measured: no /proc here" if size is None else f"{size:.1f}"))
+    return table(rows)
+
+
+def latency_table(latencies: Latencies) -> str:
+    """Return how long after its client had left a generator was ended."""
+    rows = [("stream", "client sends", "contender", "ms to `finally` (median)", "worst")]
+    for leave, seconds in latencies.items():
+        never = seconds.count(math.inf)
+        worst = f"not within {PATIENCE:g} s: {never} of {len(seconds)}"
+        middle, most = (f"{1000 * value:.2f}" for value in (median(seconds), max(seconds)))
+        rows.append((leave.scenario, leave.way, leave.contender, middle, worst if never else most))
     return table(rows)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 HERE = Path(__file__).parent
 BETTER_SSE = "better_sse"
@@ -29,6 +30,8 @@ class RunningServer:
 
     port: int
     pid: int
+    output: IO[bytes]
+    """What it prints after its port."""
 
 
 @contextmanager
@@ -37,8 +40,10 @@ def serving(contender: str) -> Iterator[RunningServer]:
     process = subprocess.Popen(
         command(contender), cwd=HERE.parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
     )
+    assert process.stdout is not None  # a pipe, as asked for
     try:
-        yield RunningServer(read_port(contender, process), process.pid)
+        port = read_port(contender, process.stdout)
+        yield RunningServer(port, process.pid, process.stdout)
     finally:
         end(process)
 
@@ -49,8 +54,8 @@ def command(contender: str) -> list[str]:
     return ["node", str(HERE / "contenders" / "better_sse.cjs"), str(better_sse_package())]
 
 
-def read_port(contender: str, process: "subprocess.Popen[bytes]") -> int:
-    line = process.stdout.readline() if process.stdout else b""
+def read_port(contender: str, output: IO[bytes]) -> int:
+    line = output.readline()
     if not line.strip().isdigit():
         raise RuntimeError(f"the server of {contender} did not start, it printed {line!r}")
     return int(line)

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.sse import EventSourceResponse
 
 from benchmarks.contenders.items import ITEM, Widget
+from benchmarks.contenders.leaving import PERIOD, report_end
 
 app = FastAPI()
 
@@ -41,3 +42,22 @@ def sync(n: int) -> Any:
 async def idle() -> Any:
     yield ITEM
     await asyncio.Event().wait()
+
+
+@app.get("/leave-idle", response_class=EventSourceResponse)
+async def leave_idle(visit: int) -> Any:
+    try:
+        yield ITEM
+        await asyncio.Event().wait()
+    finally:
+        report_end(visit)
+
+
+@app.get("/leave-sending", response_class=EventSourceResponse)
+async def leave_sending(visit: int) -> Any:
+    try:
+        while True:
+            yield ITEM
+            await asyncio.sleep(PERIOD)
+    finally:
+        report_end(visit)

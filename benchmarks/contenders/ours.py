@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from benchmarks.contenders.items import ITEM, Widget
+from benchmarks.contenders.leaving import PERIOD, report_end
 from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
 
 app = FastAPI()
@@ -53,3 +54,24 @@ def sync(n: int) -> Any:
 async def idle() -> Any:
     yield ITEM
     await asyncio.Event().wait()
+
+
+@app.get("/leave-idle")
+@event_stream
+async def leave_idle(visit: int) -> Any:
+    try:
+        yield ITEM
+        await asyncio.Event().wait()
+    finally:
+        report_end(visit)
+
+
+@app.get("/leave-sending")
+@event_stream
+async def leave_sending(visit: int) -> Any:
+    try:
+        while True:
+            yield ITEM
+            await asyncio.sleep(PERIOD)
+    finally:
+        report_end(visit)

@@ -9,6 +9,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from benchmarks.contenders.items import FRAME
+from benchmarks.contenders.leaving import PERIOD, report_end
 
 
 async def burst(count: int) -> AsyncIterator[bytes]:
@@ -27,6 +28,23 @@ async def idle() -> AsyncIterator[bytes]:
     await asyncio.Event().wait()
 
 
+async def leave_idle(visit: int) -> AsyncIterator[bytes]:
+    try:
+        yield FRAME
+        await asyncio.Event().wait()
+    finally:
+        report_end(visit)
+
+
+async def leave_sending(visit: int) -> AsyncIterator[bytes]:
+    try:
+        while True:
+            yield FRAME
+            await asyncio.sleep(PERIOD)
+    finally:
+        report_end(visit)
+
+
 def response(events: AsyncIterator[bytes]) -> StreamingResponse:
     return StreamingResponse(events, media_type="text/event-stream")
 
@@ -43,6 +61,20 @@ async def get_idle(_request: Request) -> StreamingResponse:
     return response(idle())
 
 
+async def get_leave_idle(request: Request) -> StreamingResponse:
+    return response(leave_idle(int(request.query_params["visit"])))
+
+
+async def get_leave_sending(request: Request) -> StreamingResponse:
+    return response(leave_sending(int(request.query_params["visit"])))
+
+
 app = Starlette(
-    routes=[Route("/burst", get_burst), Route("/paced", get_paced), Route("/idle", get_idle)],
+    routes=[
+        Route("/burst", get_burst),
+        Route("/paced", get_paced),
+        Route("/idle", get_idle),
+        Route("/leave-idle", get_leave_idle),
+        Route("/leave-sending", get_leave_sending),
+    ],
 )

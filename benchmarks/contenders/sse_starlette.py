@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from benchmarks.contenders.items import ITEM
+from benchmarks.contenders.leaving import PERIOD, report_end
 
 Events = AsyncIterator[dict[str, str]]
 
@@ -30,6 +31,23 @@ async def idle() -> Events:
     await asyncio.Event().wait()
 
 
+async def leave_idle(visit: int) -> Events:
+    try:
+        yield {"data": json.dumps(ITEM)}
+        await asyncio.Event().wait()
+    finally:
+        report_end(visit)
+
+
+async def leave_sending(visit: int) -> Events:
+    try:
+        while True:
+            yield {"data": json.dumps(ITEM)}
+            await asyncio.sleep(PERIOD)
+    finally:
+        report_end(visit)
+
+
 async def get_burst(request: Request) -> EventSourceResponse:
     return EventSourceResponse(burst(int(request.query_params["n"])))
 
@@ -42,6 +60,20 @@ async def get_idle(_request: Request) -> EventSourceResponse:
     return EventSourceResponse(idle())
 
 
+async def get_leave_idle(request: Request) -> EventSourceResponse:
+    return EventSourceResponse(leave_idle(int(request.query_params["visit"])))
+
+
+async def get_leave_sending(request: Request) -> EventSourceResponse:
+    return EventSourceResponse(leave_sending(int(request.query_params["visit"])))
+
+
 app = Starlette(
-    routes=[Route("/burst", get_burst), Route("/paced", get_paced), Route("/idle", get_idle)],
+    routes=[
+        Route("/burst", get_burst),
+        Route("/paced", get_paced),
+        Route("/idle", get_idle),
+        Route("/leave-idle", get_leave_idle),
+        Route("/leave-sending", get_leave_sending),
+    ],
 )

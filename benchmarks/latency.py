@@ -1,0 +1,89 @@
+"""How long after a client has left the ``finally`` of its generator runs.
+
+Rules of this file:
+- The client notes the moment before it sends FIN or RST, the server the moment in the ``finally``,
+  and prints it. Both read the monotonic clock, which on Linux all processes of a machine share,
+  so what the answer takes to arrive is not in the figure.
+- The contenders take turns at every single disconnect.
+- The moments at which clients leave are spread evenly over the period of a stream that sends: who
+  only notices at the next event is to show it.
+- A generator that is left to the garbage collector is no error here: it took endlessly long. It may
+  be ended while another is waited for, so what is printed bears the number of the visit.
+"""
+
+import math
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+from typing import IO
+
+from benchmarks.client import TIMEOUT, request, wait_for_event
+from benchmarks.contenders.leaving import PERIOD
+from benchmarks.plan import LEAVES, Leave
+from benchmarks.servers import RunningServer, serving
+
+PATIENCE = 1.0
+"""Seconds until a generator counts as left to the garbage collector."""
+
+Latencies = dict[Leave, list[float]]
+"""Seconds from leaving to the ``finally``; infinity if they were more than `PATIENCE`."""
+
+
+def measure_latencies(disconnects: int) -> Latencies:
+    latencies: Latencies = {leave: [] for leave in LEAVES}
+    visits = count()
+    with ExitStack() as servers:
+        names = dict.fromkeys(leave.server for leave in LEAVES)
+        running = {name: servers.enter_context(serving(name)) for name in names}
+        run_round(running, visits, 0)  # what is loaded with the first request is no cost of leaving
+        for number in range(disconnects):
+            pause = PERIOD * number / disconnects
+            for leave, seconds in run_round(running, visits, pause):
+                latencies[leave].append(seconds)
+    return latencies
+
+
+def run_round(
+    running: dict[str, RunningServer], visits: Iterator[int], pause: float
+) -> list[tuple[Leave, float]]:
+    """Leave every stream once, in every way."""
+    return [(leave, latency(running[leave.server], leave, next(visits), pause)) for leave in LEAVES]
+
+
+def latency(server: RunningServer, leave: Leave, visit: int, pause: float) -> float:
+    """Open a stream, leave it so long after its first event, and return how long its end took."""
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as connection:
+        request(connection, f"{leave.path}?visit={visit}")
+        wait_for_event(connection)
+        time.sleep(pause)
+        left = time.monotonic()
+        WAYS[leave.way](connection)
+        return wait_for_end(server.output, visit) - left
+
+
+def fin(connection: socket.socket) -> None:
+    """Say that nothing more will come. To close would send RST if something was not read."""
+    connection.shutdown(socket.SHUT_WR)
+
+
+def rst(connection: socket.socket) -> None:
+    """Break the connection off."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+WAYS: dict[str, Callable[[socket.socket], None]] = {"FIN": fin, "RST": rst}
+
+
+def wait_for_end(output: IO[bytes], visit: int) -> float:
+    """Return when the ``finally`` of a visit ran, on the monotonic clock, or infinity."""
+    deadline = time.monotonic() + PATIENCE
+    while select.select([output], [], [], max(0, deadline - time.monotonic()))[0]:
+        number, moment = output.readline().split()
+        if int(number) == visit:
+            return float(moment)
+    return math.inf
