@@ -55,7 +55,8 @@ def idle_streams(port: int, count: int) -> Iterator[None]:
 
 def request(connection: socket.socket, target: str) -> None:
     """Ask for a stream and wait for its status line, which stays to be read."""
-    connection.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    accept = "Accept: text/event-stream\r\n"  # as an EventSource does
+    connection.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{accept}\r\n".encode())
     status = connection.recv(len(OK), socket.MSG_PEEK)
     if status != OK:
         raise IncompleteError(f"{target} was answered by {status!r}")

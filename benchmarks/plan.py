@@ -15,6 +15,8 @@ RAW = "raw bytes"
 FASTAPI_SSE = "fastapi.sse"
 SSE_STARLETTE = "sse-starlette"
 BETTER = "better-sse (Node)"
+ADOPTED = "with `SSEMiddleware`"
+ALONE = "without it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,10 @@ LOADS = (
     Load("sync", FASTAPI_SSE, "fastapi_sse", "/sync", 3_000),
     Load("declared", OURS, "ours", "/declared", 300_000),
     Load("declared", FASTAPI_SSE, "fastapi_sse", "/declared", 12_000),
+    Load("adopted events", ALONE, "legacy_alone", "/adopted", 80_000),
+    Load("adopted events", ADOPTED, "legacy_adopted", "/adopted", 250_000),
+    Load("converted lines", ALONE, "legacy_alone", "/lines", 80_000),
+    Load("converted lines", ADOPTED, "legacy_adopted", "/lines", 80_000),
 )
 
 RATIOS = (
@@ -97,6 +103,8 @@ RATIOS = (
     Ratio("paced", OURS, BETTER),
     Ratio("sync", OURS, FASTAPI_SSE, 10),
     Ratio("declared", OURS, FASTAPI_SSE),
+    Ratio("adopted events", ADOPTED, ALONE, 0.75),
+    Ratio("converted lines", ADOPTED, ALONE, 0.5),
 )
 
 MOST_REQUEST_OVERHEAD = 3.0
