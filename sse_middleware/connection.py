@@ -36,17 +36,19 @@ class Connection:
             watcher takes is lost to it.
     """
 
+    # Each request has one, and few become streams: what is as yet unset costs nothing here.
+    complete = False
+    _end: Message | None = None
+    _watched = False
+    _readers = 0
+    _size = 0
+    _changed: anyio.Event | None = None
+
     def __init__(self, receive: Receive, *, shared: bool = True) -> None:
         self.shared = shared
-        self.complete = False
         self._receive = receive
-        self._end: Message | None = None
         self._on_end: Callable[[], object] = _nothing
-        self._watched = False
-        self._readers = 0
         self._unread: deque[Message] = deque()
-        self._size = 0
-        self._changed: anyio.Event | None = None
 
     async def receive(self) -> Message:
         """As the server's `receive`, but with an end that lasts."""
@@ -64,28 +66,29 @@ class Connection:
             self._wake()
 
     def sending(self, send: Send, begin: Callable[[Message], Message] | None = None) -> Send:
-        """Return a `send` that sees when the response is complete.
+        """Return the one `send` that sees when the response is complete.
 
         Args:
             send: the server's.
             begin: what the ``http.response.start`` is replaced by, if it is.
         """
+        self._send, self._begin = send, begin
+        return self._observed
 
-        async def finish(message: Message) -> None:
-            await send(message)
-            self.complete = True
-            self._ended({"type": "http.disconnect"})
-
+    def _observed(self, message: Message) -> Awaitable[None]:
         # No coroutine of our own around every message but the last.
-        def observed(message: Message) -> Awaitable[None]:
-            kind = message["type"]
-            if kind == "http.response.body":
-                return send(message) if message.get("more_body", False) else finish(message)
-            if begin is not None and kind == "http.response.start":
-                message = begin(message)
-            return send(message)
+        kind = message["type"]
+        if kind == "http.response.body":
+            more = message.get("more_body", False)
+            return self._send(message) if more else self._finish(message)
+        if self._begin is not None and kind == "http.response.start":
+            message = self._begin(message)
+        return self._send(message)
 
-        return observed
+    async def _finish(self, message: Message) -> None:
+        await self._send(message)
+        self.complete = True
+        self._ended({"type": "http.disconnect"})
 
     async def watch(self, on_end: Callable[[], object]) -> None:
         """Read until the end of the connection, and call `on_end` once it has come."""
