@@ -43,7 +43,9 @@ def quality(accept: bytes, media_type: bytes) -> float:
 
 
 def prefers_events(accept: bytes, media_type: bytes) -> bool:
-    """Whether an event stream is wanted, and wanted more than `media_type`."""
+    """Whether an event stream is wanted, by its name, and wanted more than `media_type`."""
+    if EVENT_STREAM not in accept.lower():
+        return False
     return quality(accept, EVENT_STREAM) > quality(accept, media_type)
 
 

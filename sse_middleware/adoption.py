@@ -6,21 +6,30 @@ Rules of this file:
 - What is not adopted passes untouched, but for a ``Vary`` where another client would get events.
 - An application can't be closed like a generator: when its client leaves it reads
   ``http.disconnect``, and is cancelled at its ``await``, once.
-- A body that is malformed fails where the application sends it, and goes on failing.
+- A body that is malformed fails where the application sends it, and goes on failing. What came
+  before is sent. An application that catches the error doesn't keep it from its client.
 """
 
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import anyio
+from anyio.lowlevel import checkpoint
 from starlette.types import ASGIApp, Message, Scope, Send
 
 from sse_middleware.accept import EVENT_STREAM, prefers_events
-from sse_middleware.bodies import STREAMING_TYPES, AdapterFactory, BodyFormat, EventStream
+from sse_middleware.bodies import (
+    STREAMING_TYPES,
+    AdapterFactory,
+    BodyFormat,
+    EventStream,
+    content_type,
+)
 from sse_middleware.conversion import Conversion, EventFields
-from sse_middleware.errors import BodyError
+from sse_middleware.errors import ConfigurationError
 from sse_middleware.handover import Handover
-from sse_middleware.legacy import LegacyRoute
+from sse_middleware.legacy import LegacyRoute, adapter_of
 from sse_middleware.outbox import Ending, Outbox
 from sse_middleware.payload import farewell_encoder, ping_encoder
 from sse_middleware.stream import Stream
@@ -41,10 +50,13 @@ class Adopter:
 
     Args:
         adapters: more media types, and what makes their adapters; they count as streams.
+
+    Raises:
+        ConfigurationError: there is no such media type or adapter.
     """
 
-    def __init__(self, adapters: Mapping[str, AdapterFactory]) -> None:
-        self._types = {**STREAMING_TYPES, **adapters}
+    def __init__(self, adapters: Mapping[str, str | AdapterFactory]) -> None:
+        self._types = {**STREAMING_TYPES, **_checked(adapters)}
         self._known = frozenset(name.encode() for name in self._types)
         self._reported: set[bytes] = set()
 
@@ -59,6 +71,7 @@ class Adopter:
             accept: what the client accepts.
             route: what is configured for the path.
         """
+        message = _listed(message)
         headers = _Headers(message)
         if message["status"] != OK or scope["method"] == "HEAD":
             return message, None
@@ -81,6 +94,7 @@ class Adopter:
     def varied(self, message: Message) -> Message:
         """Return the beginning of a response whose client wants no events."""
         # Every response comes through here, so one look must do for what is no stream.
+        message = _listed(message)
         for name, value in message.get("headers", ()):
             if name == b"content-type":
                 known = value.partition(b";")[0].strip().lower() in self._known
@@ -144,7 +158,7 @@ class Adoption:
         self._forward = send
         self._convert = convert
         self._conversion: Conversion | None = None
-        self._error: BodyError | None = None
+        self._waiting = anyio.Lock()
         ping = ping_encoder(handover.settings)
         farewell = farewell_encoder(handover.settings, ping)
         self._stream = Stream(send, handover.connection, handover.settings, ping, farewell)
@@ -160,11 +174,16 @@ class Adoption:
     async def feed(self, sink: Outbox) -> None:
         """Run the application."""
         await self._app(self._scope, self._handover.connection.receive, self._send)
-        if self._conversion is not None:
-            sink.close(Ending.BROKEN)  # unless it was complete
+        if self._conversion is None or sink.closed:
+            return
+        if self._conversion.error is not None:
+            raise self._conversion.error
+        sink.close(Ending.BROKEN)
 
-    async def close(self, within: float) -> None:
-        """Release nothing: the application has ended."""
+    async def close(self, within: float) -> None:  # noqa: ARG002 - a `Feed`
+        """Forget the error, whose traceback holds this object. The application has ended."""
+        if self._conversion is not None:
+            self._conversion.error = None
 
     async def _send(self, message: Message) -> None:
         if self._conversion is not None:
@@ -184,24 +203,21 @@ class Adoption:
 
     async def _take(self, conversion: Conversion, message: Message) -> None:
         if message["type"] != "http.response.body" or self._outbox.closed:
+            await checkpoint()  # it may go on and on
             return
         more = message.get("more_body", False)
-        frames = self._frames(conversion, message.get("body", b""), more=more)
+        frames = conversion.feed(bytes(message.get("body", b"")))
+        frames += b"" if more else conversion.end()
         full = frames and self._outbox.put(frames)
+        if conversion.error is not None:
+            raise conversion.error
         if not more:
             self._outbox.close(Ending.COMPLETE)
         elif full:
-            await self._outbox.room(closable=False)
-
-    def _frames(self, conversion: Conversion, body: bytes, *, more: bool) -> bytes:
-        try:
-            if self._error is not None:
-                raise self._error
-            frames = conversion.feed(body)
-            return frames if more else frames + conversion.end()
-        except BodyError as error:
-            self._error = error
-            raise
+            async with self._waiting:  # one at a time, whatever tasks the application sends from
+                await self._outbox.room(closable=False)
+        elif not frames:
+            await checkpoint()  # nothing else slows it down
 
 
 class _Headers:
@@ -218,12 +234,7 @@ class _Headers:
 
     def content_type(self) -> tuple[str, str]:
         """Return the media type, and the charset of its text."""
-        media_type, *parameters = (self.get(b"content-type") or b"").decode("latin-1").split(";")
-        for parameter in parameters:
-            name, _, value = parameter.partition("=")
-            if name.strip().lower() == "charset":
-                return media_type.strip().lower(), value.strip().strip('"')
-        return media_type.strip().lower(), "utf-8"
+        return content_type(self.get(b"content-type"))
 
     def varied(self) -> Message:
         """Say that the response depends on ``Accept``."""
@@ -246,7 +257,26 @@ class _Headers:
         kept = [one for one in self._all if one[0] not in (b"content-length", b"etag")]
         known = {name for name, _ in kept}
         defaults = [header for header in _HEADERS_OF_EVENTS if header[0] not in known]
-        return {**self._message, "headers": [*kept, *defaults]}
+        # What may follow the body is not passed on, so nobody must wait for it.
+        message = {key: self._message[key] for key in self._message if key != "trailers"}
+        return {**message, "headers": [*kept, *defaults]}
+
+
+def _checked(adapters: Mapping[str, str | AdapterFactory]) -> dict[str, AdapterFactory]:
+    for media_type in adapters:
+        if not isinstance(media_type, str) or media_type.count("/") != 1:
+            raise ConfigurationError(f"adapters must be for media types, got {media_type!r}")
+    return {
+        media_type.lower(): adapter_of(f"the adapter of {media_type}", factory)
+        for media_type, factory in adapters.items()
+    }
+
+
+def _listed(message: Message) -> Message:
+    """Return a message whose headers can be read more than once."""
+    if isinstance(message.get("headers", ()), list | tuple):
+        return message
+    return {**message, "headers": list(message["headers"])}
 
 
 def _without_shortcuts(scope: Scope) -> Scope:

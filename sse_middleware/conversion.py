@@ -8,10 +8,10 @@ Rules of this file:
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from string import Formatter
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic_core import from_json
 
@@ -23,7 +23,13 @@ from sse_middleware.bodies import (
     JSONSequence,
 )
 from sse_middleware.errors import BodyError, ConfigurationError
-from sse_middleware.wire import check_single_line, encode_data, encode_event, split_lines
+from sse_middleware.wire import (
+    check_single_line,
+    encode_data,
+    encode_event,
+    split_lines,
+    to_utf8,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +64,10 @@ class EventFields:
     def __post_init__(self) -> None:
         """Refuse what can't work."""
         if self.event is not None:
-            check_single_line("event", self.event)
+            to_utf8("event", check_single_line("event", self.event))
         if self.id is not None:
-            _check_template(check_single_line("id", self.id))
+            to_utf8("id", check_single_line("id", self.id))
+            _check_template(self.id)
         if self.malformed not in ("raw", "skip", "fail"):
             allowed = "'raw', 'skip' or 'fail'"
             raise ConfigurationError(f"malformed must be {allowed}, got {self.malformed!r}")
@@ -79,6 +86,8 @@ class Conversion:
     def __init__(
         self, factory: AdapterFactory, body: BodyFormat, fields: EventFields, origin: str
     ) -> None:
+        self.error: BodyError | None = None
+        """Why nothing more is converted."""
         self._adapter = factory(body)
         self._fields = fields
         self._origin = origin
@@ -86,34 +95,47 @@ class Conversion:
         template = fields.id or ""
         self._framed = factory is EventStream
         self._is_json = factory in (JSONLines, JSONSequence) or "{json" in template
-        self._only_data = not (self._is_json or fields.event or template)
+        self._only_data = not (self._framed or self._is_json or fields.event or template)
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes of the body; return the events that they complete.
 
-        Raises:
-            BodyError: the body can't be cut, or a malformed piece shall fail the stream.
+        Where the body can't be cut, or a malformed piece shall fail the stream, these are the
+        events before it, and `error` is set.
         """
-        return self._frames(self._adapter.feed(chunk))
+        return self._frames(lambda: self._adapter.feed(chunk))
 
     def end(self) -> bytes:
-        """Return the events that the end of the body completes. Raises as `feed`."""
-        return self._frames(self._adapter.end()) + self._fields.last
+        """Return the events that the end of the body completes. As `feed`."""
+        frames = self._frames(self._adapter.end)
+        return frames if self.error is not None else frames + self._fields.last
 
-    def _frames(self, pieces: Iterable[bytes]) -> bytes:
+    def _frames(self, cut: Callable[[], Iterable[bytes]]) -> bytes:
+        found: list[bytes] = []
+        if self.error is None:
+            try:
+                found.extend(map(self._converted, cut()))  # keeps what comes before an error
+            except BodyError as error:
+                self.error = error
+        if self._only_data and found:
+            return encode_data(found)
+        return b"".join(found)
+
+    def _converted(self, piece: bytes) -> bytes:
         if self._framed:
-            return b"".join(pieces)
-        if self._only_data:
-            texts = [_lines(piece) for piece in pieces]
-            return encode_data(texts) if texts else b""
-        return b"".join([self._event(piece) for piece in pieces])
+            return piece
+        return _lines(piece) if self._only_data else self._event(piece)
 
     def _event(self, piece: bytes) -> bytes:
         self._line += 1
         try:
             value = from_json(piece, allow_inf_nan=False) if self._is_json else None
             template = self._fields.id
-            id_ = None if template is None else template.format(line=self._line, json=value)
+            id_ = (
+                None
+                if template is None
+                else _IDFormatter().format(template, line=self._line, json=value)
+            )
             return encode_event(piece, event=self._fields.event, id=id_)
         except (ValueError, LookupError, TypeError) as error:
             return self._malformed(piece, error)
@@ -127,13 +149,24 @@ class Conversion:
         return b"" if skipped else encode_event(piece, event=self._fields.event)
 
 
+class _IDFormatter(Formatter):
+    """Fills a template with what can be an id: text or a number."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise TypeError(f"an id is text or a number, not {value!r}")
+        return format(value, format_spec)
+
+
 def _check_template(template: str) -> None:
     try:
-        names = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+        fields = [field for field in Formatter().parse(template) if field[1] is not None]
+        for _, name, spec, _ in fields:
+            format(1, spec if name == "line" and spec else "")
     except ValueError as error:
         raise ConfigurationError(f"id is no template ({error}), got {template!r}") from error
-    for name in names:
-        if not _ID_FIELD.fullmatch(name):
+    for _, name, _, _ in fields:
+        if not _ID_FIELD.fullmatch(name or ""):
             allowed = "'{line}' and '{json[name]}'"
             raise ConfigurationError(f"id may name {allowed}, got {template!r}")
 

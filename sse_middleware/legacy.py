@@ -1,11 +1,12 @@
 """`LegacyRoute`: which endpoints become event streams, and how, without their knowledge."""
 
 from collections.abc import Callable, Collection, Hashable
+from inspect import iscoroutinefunction
 from math import inf
 from typing import Any, Literal, Unpack
 
 from starlette.requests import Request
-from starlette.routing import compile_path
+from starlette.routing import PARAM_REGEX, compile_path
 from starlette.types import Scope
 
 from sse_middleware.accept import EVENT_STREAM
@@ -39,6 +40,9 @@ class LegacyRoute:
             ``"raw"``, ``"skip"`` or ``"fail"``.
         invalid_text: whether bytes that are no text are sent as U+FFFD (``"replace"``) or fail the
             stream (``"fail"``).
+        unfinished: what becomes of a line or record that the end of the body cuts off: it is sent
+            (``"deliver"``), or left out and reported (``"drop"``). By default it is sent, but an
+            event of an event stream is left out.
         max_piece: bytes that one line, record or document may take.
         poll: seconds between two calls of an endpoint that is to be polled: an event is sent when
             its answer has changed.
@@ -61,6 +65,7 @@ class LegacyRoute:
         last: ServerSentEvent | None = None,
         malformed: Malformed = "raw",
         invalid_text: Literal["replace", "fail"] = "replace",
+        unfinished: Literal["deliver", "drop"] | None = None,
         max_piece: int = MAX_PIECE,
         poll: float | None = None,
         key: Key | None = None,
@@ -70,9 +75,11 @@ class LegacyRoute:
         _check_poll(poll, key, body, id)
         self.path = path
         self.always = always
-        self.adapter = _adapter(body)
+        self.adapter = None if body is None else adapter_of("body", body)
         self.fields = EventFields(event=event, id=id, malformed=malformed, last=_encoded(last))
-        self.body = BodyFormat(invalid_text=invalid_text, max_piece=max_piece)
+        self.body = BodyFormat(
+            invalid_text=invalid_text, unfinished=unfinished, max_piece=max_piece
+        )
         self.poll = poll
         self.key = key
         self.settings = settings
@@ -101,8 +108,9 @@ class LegacyRoute:
 def _check_poll(poll: Any, key: Any, body: Any, id: Any) -> None:
     if poll is not None and not (type(poll) in (int, float) and 0 < poll < inf):
         raise ConfigurationError(f"poll must be a number of seconds over 0, got {poll!r}")
-    if key is not None and (poll is None or not callable(key)):
-        raise ConfigurationError(f"key must be a function, of a route with poll=, got {key!r}")
+    if key is not None and (poll is None or not callable(key) or iscoroutinefunction(key)):
+        allowed = "a function that is not async, of a route with poll="
+        raise ConfigurationError(f"key must be {allowed}, got {key!r}")
     if poll is not None and (body is not None or id is not None):
         raise ConfigurationError(
             "body and id are not for a polled route: its answer is one event, whose id is its tag; "
@@ -113,18 +121,22 @@ def _check_poll(poll: Any, key: Any, body: Any, id: Any) -> None:
 def _compiled(path: Any) -> Any:
     if not isinstance(path, str) or not path.startswith("/"):
         raise ConfigurationError(f"path must be a pattern that begins with '/', got {path!r}")
+    if not {"{", "}"}.isdisjoint(PARAM_REGEX.sub("", path)):
+        raise ConfigurationError(f"path has braces that are no parameter, got {path!r}")
     try:
         return compile_path(path)[0]
     except (AssertionError, ValueError) as error:
         raise ConfigurationError(f"path is no pattern ({error}), got {path!r}") from error
 
 
-def _adapter(body: Any) -> AdapterFactory | None:
-    if body is None or callable(body):
+def adapter_of(setting: str, body: Any) -> AdapterFactory:
+    """Return what makes the adapters that a setting names, or raise `ConfigurationError`."""
+    if callable(body):
         return body  # type: ignore[no-any-return]
-    if body not in ADAPTERS:
+    if not isinstance(body, str) or body not in ADAPTERS:
         known = ", ".join(map(repr, ADAPTERS))
-        raise ConfigurationError(f"body must be one of {known}, or make an adapter, got {body!r}")
+        allowed = f"one of {known}, or make an adapter"
+        raise ConfigurationError(f"{setting} must be {allowed}, got {body!r}")
     return ADAPTERS[body]
 
 
@@ -139,6 +151,7 @@ def _encoded(last: ServerSentEvent | None) -> bytes:
 def _upper(methods: Any) -> frozenset[str] | None:
     if methods is None:
         return None
-    if isinstance(methods, str) or not all(isinstance(name, str) for name in methods):
+    names = isinstance(methods, Collection) and not isinstance(methods, str)
+    if not (names and all(isinstance(name, str) for name in methods)):
         raise ConfigurationError(f"methods must be a list of names, got {methods!r}")
     return frozenset(name.upper() for name in methods)

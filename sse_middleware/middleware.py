@@ -30,7 +30,7 @@ class SSEMiddleware:
     Args:
         app: any ASGI application.
         legacy: what is known of paths whose endpoints know nothing of events.
-        adapters: from further media types to what makes a `BodyAdapter` of them.
+        adapters: from further media types to what makes a `BodyAdapter` of them, or to its name.
         settings: the fields of `StreamSettings`.
 
     Raises:
@@ -42,7 +42,7 @@ class SSEMiddleware:
         app: ASGIApp,
         *,
         legacy: Iterable[LegacyRoute] = (),
-        adapters: Mapping[str, AdapterFactory] | None = None,
+        adapters: Mapping[str, str | AdapterFactory] | None = None,
         **settings: Unpack[StreamOptions],
     ) -> None:
         self.app: ASGIApp = guarantee_single_callable(app)  # type: ignore[no-untyped-call]

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - The endpoint is called as its subscriber would call it: with the scope of the subscriber's
-  request, but for ``Accept`` and the conditions of a cache.
+  request, but for ``Accept`` and its like, and the conditions of a cache.
 - A first answer that is not 200 goes to the client as it is. A later one that fails is reported,
   and tried again after twice the time, and so on, up to `LONGEST_PAUSE`.
 - Subscribers with the same key share one poll: one of them calls, and the others wait for its
@@ -13,7 +13,7 @@ Rules of this file:
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 import anyio
@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sse_middleware.accept import EVENT_STREAM, prefers_events
-from sse_middleware.bodies import BodyFormat, Chunks
+from sse_middleware.bodies import Chunks, content_type
 from sse_middleware.errors import BodyError
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.legacy import LegacyRoute
@@ -35,7 +35,14 @@ long enough to leave it alone, short enough for nobody to come back by hand."""
 
 _OK, _NOT_MODIFIED = 200, 304
 
-_OF_ANOTHER_ANSWER = (b"accept", b"if-none-match", b"if-modified-since", b"range", b"last-event-id")
+_OF_ANOTHER_ANSWER = (
+    b"accept",
+    b"accept-encoding",
+    b"if-none-match",
+    b"if-modified-since",
+    b"range",
+    b"last-event-id",
+)
 
 
 @dataclass(slots=True)
@@ -45,30 +52,41 @@ class Answer:
     status: int = 0
     headers: dict[bytes, bytes] = field(default_factory=dict)
     body: bytes = b""
+    text: str = ""
+    """The body, if it can be pushed."""
     messages: list[Message] = field(default_factory=list)
+
+    @property
+    def etag(self) -> str:
+        """What the endpoint says that changes with its answer; empty if it says nothing."""
+        return self.headers.get(b"etag", b"").decode("latin-1")
 
     @property
     def tag(self) -> str:
         """What changes when the answer does."""
-        etag = self.headers.get(b"etag")
-        return etag.decode("latin-1") if etag else sha256(self.body).hexdigest()[:32]
+        return self.etag or sha256(self.body).hexdigest()[:32]
 
     @property
-    def media_type(self) -> bytes:
-        """Without parameters, in lower case."""
-        return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    def content_type(self) -> tuple[str, str]:
+        """The media type, and the charset of its text."""
+        return content_type(self.headers.get(b"content-type"))
+
+    @property
+    def encoded(self) -> bool:
+        """Whether the body is compressed, or the like."""
+        return self.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity"
 
 
 class NotOK(Exception):  # noqa: N818 - no error, but an answer that the client shall have
     """The endpoint answered, but not with what can be pushed."""
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__(f"status {answer.status}")
+        super().__init__(f"status {answer.status}{', encoded' if answer.encoded else ''}")
         self.answer = answer
 
 
 Call = Callable[[str], Awaitable[Answer]]
-"""Calls the endpoint, given the tag that is known already."""
+"""Calls the endpoint, given the ``ETag`` that is known already."""
 
 
 class Poll:
@@ -108,7 +126,7 @@ class Poll:
 
     async def _try(self, call: Call) -> None:
         try:
-            self._keep(await call(self.latest.tag if self.latest else ""))
+            self._keep(await call(self.latest.etag if self.latest else ""))
         except Exception as error:
             if self.latest is None:
                 raise
@@ -120,7 +138,7 @@ class Poll:
     def _keep(self, answer: Answer) -> None:
         if self.latest is not None and answer.status == _NOT_MODIFIED:
             return
-        if answer.status != _OK:
+        if answer.status != _OK or answer.encoded:
             raise NotOK(answer)
         if self.latest is None or answer.tag != self.latest.tag:
             self.latest = answer
@@ -145,12 +163,12 @@ class Polling:
         key = route.key(Request(scope)) if route.key else None
         poll = self._joined(scope, route, key)
 
-        async def call(tag: str) -> Answer:
-            return await self._call(scope, route, tag)
+        async def call(etag: str) -> Answer:
+            return await _Called(route).by(self._app, scope, etag)
 
         try:
             answer = await poll.after(0, call)
-            if not (route.always or prefers_events(accept, answer.media_type)):
+            if not (route.always or prefers_events(accept, answer.content_type[0].encode())):
                 return False
             events = _events(poll, call, route, _last_event_id(scope))
             headers = None if route.always else {"vary": "Accept"}
@@ -176,23 +194,65 @@ class Polling:
         if not poll.subscribers:
             self._polls.pop((route, key), None)
 
-    async def _call(self, scope: Scope, route: LegacyRoute, tag: str) -> Answer:
-        answer = Answer()
 
-        async def take(message: Message) -> None:
-            answer.messages.append(message)
-            if message["type"] == "http.response.start":
-                answer.status = message["status"]
-                answer.headers = dict(message.get("headers", ()))
-                if answer.media_type == EVENT_STREAM:
-                    raise BodyError("an endpoint that is polled must not be a stream itself")
-            elif message["type"] == "http.response.body":
-                answer.body += message.get("body", b"")
-                if len(answer.body) > route.body.max_piece:
-                    raise BodyError(f"the answer takes more than {route.body.max_piece} bytes")
+class _Called:
+    """One call of the endpoint."""
 
-        await self._app(_asking(scope, tag), _nothing_more(), take)
-        return answer
+    def __init__(self, route: LegacyRoute) -> None:
+        self._form = route.body
+        self._answer = Answer()
+        self._error: BodyError | None = None
+        self._complete = anyio.Event()
+        self._asked = False
+
+    async def by(self, app: ASGIApp, scope: Scope, etag: str) -> Answer:
+        """Return the answer of `app`.
+
+        Raises:
+            BodyError: it is none that can be pushed.
+            Exception: what `app` raised.
+        """
+        await app(_asking(scope, etag), self._receive, self._send)
+        if not self._complete.is_set():
+            self._error = self._error or BodyError("the answer ended without its last message")
+        if self._error is not None:
+            raise self._error
+        if self._answer.status == _OK and not self._answer.encoded:
+            self._answer.text = self._text()
+        return self._answer
+
+    def _text(self) -> str:
+        charset = self._answer.content_type[1]
+        adapter = Chunks(replace(self._form, charset=charset))
+        return b"".join([*adapter.feed(self._answer.body), *adapter.end()]).decode()
+
+    async def _receive(self) -> Message:
+        """Receive nothing: a request without a body, whose client stays until it has its answer."""
+        if self._asked:
+            await self._complete.wait()
+            return {"type": "http.disconnect"}
+        self._asked = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def _send(self, message: Message) -> None:
+        answer = self._answer
+        answer.messages.append(message)
+        if message["type"] == "http.response.start":
+            answer.status = message["status"]
+            answer.headers = {bytes(k).lower(): bytes(v) for k, v in message.get("headers", ())}
+            if answer.content_type[0] == EVENT_STREAM.decode():
+                self._fail("an endpoint that is polled must not be a stream itself")
+        elif message["type"] == "http.response.body":
+            answer.body += message.get("body", b"")
+            if len(answer.body) > self._form.max_piece:
+                self._fail(f"the answer takes more than {self._form.max_piece} bytes")
+            if not message.get("more_body", False):
+                self._complete.set()
+
+    def _fail(self, what: str) -> None:
+        """Fail here, and in the end if the endpoint catches it."""
+        self._error = BodyError(what)
+        raise self._error
 
 
 async def _events(
@@ -205,37 +265,18 @@ async def _events(
         version = poll.version
         if answer.tag != seen:
             seen = answer.tag
-            data = _text(answer.body, route.body)
-            yield ServerSentEvent(raw_data=data, event=route.fields.event, id=seen)
+            yield ServerSentEvent(raw_data=answer.text, event=route.fields.event, id=seen)
 
 
-def _text(body: bytes, form: BodyFormat) -> str:
-    adapter = Chunks(form)
-    return b"".join(adapter.feed(body) + adapter.end()).decode()
-
-
-def _asking(scope: Scope, tag: str) -> Scope:
+def _asking(scope: Scope, etag: str) -> Scope:
     """Return the scope of one call."""
     headers = [header for header in scope["headers"] if header[0] not in _OF_ANOTHER_ANSWER]
     headers.append((b"accept", b"*/*"))
-    if tag:
-        headers.append((b"if-none-match", tag.encode("latin-1")))
+    if etag:
+        headers.append((b"if-none-match", etag.encode("latin-1")))
     return {**scope, "headers": headers, "extensions": {}}
 
 
-def _nothing_more() -> Receive:
-    """Return the `receive` of a request without a body, whose client stays."""
-    asked = False
-
-    async def receive() -> Message:
-        nonlocal asked
-        if asked:
-            await anyio.sleep_forever()
-        asked = True
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    return receive
-
-
 def _last_event_id(scope: Scope) -> str:
-    return dict(scope["headers"]).get(b"last-event-id", b"").decode("latin-1")  # type: ignore[no-any-return]
+    header: bytes = dict(scope["headers"]).get(b"last-event-id", b"")
+    return header.decode(errors="replace")

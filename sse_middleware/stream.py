@@ -173,11 +173,12 @@ class Stream:
         if self._writer.completing and self._connection.complete:
             return  # it was our own last message that ended it
         self._client_left = True
-        self._abandon()
+        # What a source does behind its last frame is not for this client.
+        self._abandon(spare=self._outbox.closed)
 
-    def _abandon(self) -> None:
-        """Give up what waits, and the producer."""
-        busy = not (self._outbox.awaited or self._produced)
+    def _abandon(self, *, spare: bool = False) -> None:
+        """Give up what waits, and the producer, unless it is to be spared."""
+        busy = not (self._outbox.awaited or self._produced or spare)
         self._outbox.close(Ending.ABANDONED)
         self._writer_ended.set()
         if busy:  # otherwise the producer wakes up by itself, and can be closed at its `yield`
