@@ -31,10 +31,14 @@ def event_client() -> "type[EventClient]":
 
 
 @pytest.fixture
-def sync_event_client() -> "Iterator[Callable[..., SyncEventClient]]":
+def sync_event_client(
+    request: pytest.FixtureRequest,
+) -> "Iterator[Callable[..., SyncEventClient]]":
     """Make a synchronous client of an application, open until the end of the test."""
     from sse_middleware.testing import SyncEventClient  # noqa: PLC0415
 
+    if "nothing_left_behind" in request.fixturenames:
+        request.getfixturevalue("nothing_left_behind")  # so that it looks after the client's end
     with ExitStack() as stack:
         yield lambda *args, **options: stack.enter_context(SyncEventClient(*args, **options))
 

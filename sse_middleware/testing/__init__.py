@@ -9,7 +9,12 @@ It works for any ASGI application, with or without this package's middleware. It
 """
 
 from sse_middleware.testing.client import EventClient
-from sse_middleware.testing.clock import VirtualTime
+from sse_middleware.testing.clock import (
+    DeadlockError,
+    RealIOError,
+    VirtualTime,
+    VirtualTimeError,
+)
 from sse_middleware.testing.errors import (
     LeftBehindError,
     NoAnswerError,
@@ -25,12 +30,14 @@ from sse_middleware.testing.sync import SyncEventClient, SyncEventStream
 from sse_middleware.testing.transport import StreamingTransport
 
 __all__ = [
+    "DeadlockError",
     "EventClient",
     "EventStream",
     "LeftBehindError",
     "NoAnswerError",
     "NoEventError",
     "ProtocolError",
+    "RealIOError",
     "StillRunningError",
     "StreamingTransport",
     "SyncEventClient",
@@ -38,5 +45,6 @@ __all__ = [
     "TestingError",
     "UsageError",
     "VirtualTime",
+    "VirtualTimeError",
     "nothing_left_behind",
 ]

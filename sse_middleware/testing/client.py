@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from sse_middleware.testing.errors import UsageError
 from sse_middleware.testing.event_stream import EventStream
-from sse_middleware.testing.transport import StreamingTransport
+from sse_middleware.testing.transport import StreamingTransport, first_of
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -70,10 +70,12 @@ class EventClient:
     ) -> None:
         """Disconnect what is still open, and shut the application down."""
         tasks, self._tasks = self._tasks, None
-        if tasks is not None:
-            tasks.cancel_scope.cancel()
-            await tasks.__aexit__(None, None, None)
-        await self.http.__aexit__(kind, error, trace)
+        try:
+            if tasks is not None:
+                tasks.cancel_scope.cancel()
+                await tasks.__aexit__(None, None, None)
+        finally:
+            await self.http.__aexit__(kind, error, trace)
 
     @asynccontextmanager
     async def stream(
@@ -102,7 +104,7 @@ class EventClient:
         try:
             yield events
         except BaseException as error:
-            await _disconnect_after(error, events)
+            await first_of(error, events.disconnect)
             raise
         await events.disconnect()
 
@@ -111,16 +113,8 @@ class EventClient:
     ) -> httpx.Response:
         options = {name: request.pop(name) for name in _OF_SENDING if name in request}
         built = self.http.build_request(method, url, **request)
-        if built.headers["accept"] == "*/*":
+        if built.headers.get("accept", "*/*") == "*/*":
             built.headers["accept"] = "text/event-stream"
         if last_event_id:
             built.headers["last-event-id"] = last_event_id
         return await self.http.send(built, stream=True, **options)
-
-
-async def _disconnect_after(error: BaseException, events: EventStream) -> None:
-    """Disconnect after the test has failed with `error`, which counts more than what follows."""
-    try:
-        await events.disconnect()
-    except Exception as another:
-        error.add_note(f"afterwards: {another!r}")

@@ -241,6 +241,18 @@ class _Loop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._course.now
 
+    @property
+    def _clock_resolution(self) -> float:
+        """How much a timer may be ahead of the time and still be due: nothing.
+
+        asyncio's own nanosecond is lost in a clock that shows half a year, and nothing is ever due.
+        """
+        return math.ulp(self._course.now)
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, _seconds: float) -> None:
+        """Keep what asyncio sets at the beginning from changing it."""
+
     def call_at(  # type: ignore[override]  # typeshed ties the arguments to the callback
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
@@ -403,9 +415,9 @@ class _TrioTime:
     def _break(self, error: VirtualTimeError) -> None:
         """Cancel the main task, or break trio if that was of no use.
 
-        A broken trio runs no ``finally``, and anyio's pytest plugin would wait for its end. It takes
-        the cancellation for the test's error; where fixtures of a wider scope keep that trio for
-        further tests, those need their own `flowing`.
+        A broken trio runs no ``finally``, and anyio's pytest plugin would wait for its end. The
+        plugin takes the cancellation for the test's error; a test that shares its trio with
+        fixtures of a wider scope needs a `flowing` of its own, or the next test hangs.
         """
         if self._cancelled:
             self._error = error
@@ -480,13 +492,12 @@ class VirtualTime:
             DeadlockError: everything waits for what will never happen. The cause shows where.
             RealIOError: something waits for a file, and the code that began it wasn't told.
         """
-        return anyio.run(
-            self._flow,
-            async_function,
-            args,
-            backend=self._backend,
-            backend_options=self.backend_options,
-        )
+        options = self.backend_options
+        if self._backend == "trio":  # anyio before 4.14 would forget the options
+            import trio  # noqa: PLC0415 - no dependency
+
+            return trio.run(self._flow, async_function, args, **options)
+        return anyio.run(self._flow, async_function, args, backend_options=options)
 
     @contextmanager
     def flowing(self) -> Iterator[Flow]:
@@ -505,7 +516,14 @@ class VirtualTime:
         Raises:
             DeadlockError: as `run`.
             RealIOError: as `run`.
+            VirtualTimeError: the event loop runs in real time.
         """
+        if anyio.current_time() != self._course.now:
+            raise VirtualTimeError(
+                "this event loop does not run in this time: start it with "
+                f"backend={self._backend!r} and the `backend_options`, which anyio hands to trio "
+                "since 4.14"
+            )
         flow = Flow()
         flows = self._course.flows
         flows.append(flow)

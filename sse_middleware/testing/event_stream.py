@@ -3,13 +3,16 @@
 Rules of this file:
 - A task of the client's reads ahead, as a browser does, so that what an hour brings is there after
   an hour. It stops at `READ_AHEAD` bytes that the test has not asked for: an endless burst costs no
-  memory, and the application's ``send`` waits in the end.
+  memory, and the application's ``send`` waits in the end. It goes on when a call finds nothing.
+- It is never cancelled between two reads: httpx's generators would stay open at their ``yield``.
 - Every wait is bounded, and its failure shows what came so far.
 - What the application raises is raised by the next call that waits, or else by the disconnect.
 """
 
+import sys
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 import anyio
@@ -22,6 +25,12 @@ from sse_middleware.wire import Comment, Decoded, EventStreamDecoder, MessageEve
 
 READ_AHEAD = 64 * 1024
 """Bytes that are read before the test asks for them: three months of keep-alives, or one burst."""
+
+READ_AT_MOST = 4 * 1024 * 1024
+"""Bytes that are read for one call: an event may be as large."""
+
+SHOWN = 500
+"""Characters of an event, or bytes of what is no stream, that a failure shows."""
 
 Request = Callable[[str], Awaitable[httpx.Response]]
 """Sends the request with this ``Last-Event-ID``, none if it is empty; returns the open response."""
@@ -50,14 +59,14 @@ class EventStream:
         self._request = request
         self._tasks = tasks
         self._timeout = timeout
-        self._decoder = EventStreamDecoder(last_event_id=last_event_id)
+        self._decoder = _decoder(last_event_id)
         self._response: httpx.Response | None = None
         self._body = bytearray()
         self._waiting: deque[ServerSentEvent] = deque()
         self._comments_asked = 0
         self._retry: int | None = None
         self._unasked = 0
-        self._asking = False
+        self._asking = self._pausing = False
         self._disconnected = True
         self._ended = anyio.Event()
         self._error: Exception | None = None
@@ -131,7 +140,7 @@ class EventStream:
     async def connect(self) -> None:
         """Send the request; called by the client."""
         self._response = await self._request(self.last_event_id)
-        self._disconnected = False
+        self._disconnected, self._unasked = False, 0
         self._ended, self._reading = anyio.Event(), anyio.CancelScope()
         self._tasks.start_soon(self._read)
 
@@ -143,7 +152,9 @@ class EventStream:
         if self._disconnected:
             return
         self._disconnected = True
-        self._reading.cancel()
+        if not self._pausing:
+            self._reading.cancel()
+        self._wake()
         with anyio.CancelScope(shield=True):
             await self._ended.wait()
         await self.response.aclose()
@@ -157,7 +168,7 @@ class EventStream:
         """
         await self.disconnect()
         await anyio.sleep((self.reconnection_time or 0) / 1000)
-        self._decoder = EventStreamDecoder(last_event_id=self.last_event_id)
+        self._decoder = _decoder(self.last_event_id)
         await self.connect()
 
     async def _until(
@@ -168,20 +179,31 @@ class EventStream:
     ) -> None:
         """Wait until `found` or the end of the stream."""
         self._check_use()
+        if found():
+            return
         seconds = self._timeout if timeout is None else timeout
-        self._asking, self._unasked = True, 0
-        self._wake()
-        try:
-            with anyio.move_on_after(seconds):
-                while not (found() or self._ended.is_set()):
-                    await self._changed.wait()
-        finally:
-            self._asking = False
+        with anyio.move_on_after(seconds), self._read_on():
+            while not (found() or self._ended.is_set() or self._has_enough()):
+                await self._changed.wait()
         if found():
             return
         self._raise_error()
         if not self._ended.is_set():
-            raise NoEventError(f"no {what} within {seconds:g} s; {self._so_far()}")
+            enough = self._unasked >= READ_AT_MOST
+            bound = f"{READ_AT_MOST} bytes" if enough else f"{seconds:g} s"
+            raise NoEventError(f"no {what} within {bound}; {self._so_far()}")
+
+    @contextmanager
+    def _read_on(self) -> Iterator[None]:
+        self._asking, self._unasked = True, 0
+        self._wake()
+        try:
+            yield
+        finally:
+            self._asking = False
+
+    def _has_enough(self) -> bool:
+        return self._unasked >= (READ_AT_MOST if self._asking else READ_AHEAD)
 
     def _check_use(self) -> None:
         if self._disconnected:
@@ -196,13 +218,20 @@ class EventStream:
             with self._reading:
                 async for chunk in self.response.aiter_bytes():
                     self._take(chunk)
-                    while self._unasked >= READ_AHEAD:
-                        await self._changed.wait()
+                    await self._pause()
         except Exception as error:
             self._error = error
         finally:
             ended.set()
             self._wake()
+
+    async def _pause(self) -> None:
+        self._pausing = True
+        while self._has_enough() and not self._disconnected:
+            await self._changed.wait()
+        self._pausing = False
+        if self._disconnected:
+            self._reading.cancel()
 
     def _take(self, chunk: bytes) -> None:
         self._body += chunk
@@ -218,7 +247,7 @@ class EventStream:
                 self.comments.append(text)
             case ReconnectionTime(milliseconds):
                 self.reconnection_time = self._retry = milliseconds
-            case MessageEvent(data, kind, last_id):
+            case MessageEvent(data, kind, last_id):  # pragma: no branch - nothing else is decoded
                 event = ServerSentEvent.model_construct(  # as it came, valid or not
                     raw_data=data,
                     event=None if kind == "message" else kind,
@@ -248,7 +277,16 @@ class EventStream:
         status = f"so far: status {self._response.status_code}, {len(self._body)} bytes"
         if not self._is_event_stream():
             kind = self._response.headers.get("content-type", "of no content-type")
-            return f"{status}, {kind}, which is no event stream: {self.body[:500]!r}"
-        last = [f"\n  {event.model_dump(exclude_none=True)}" for event in self.received[-5:]]
+            return f"{status}, {kind}, which is no event stream: {self.body[:SHOWN]!r}"
+        last = [f"\n  {_shown(event)}" for event in self.received[-5:]]
         counts = f"{len(self.comments)} comments, {len(self.received)} events"
         return f"{status}, {counts}{', the last of them:' if last else ''}{''.join(last)}"
+
+
+def _shown(event: ServerSentEvent) -> str:
+    text = str(event.model_dump(exclude_none=True))
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _decoder(last_event_id: str) -> EventStreamDecoder:
+    return EventStreamDecoder(max_event_size=sys.maxsize, last_event_id=last_event_id)

@@ -2,20 +2,23 @@
 
 Rules of this file:
 - It behaves as servers do. `send` waits while too much is unread, and returns silently once the
-  client has left; `receive` says ``http.disconnect`` as often as it is asked.
+  client has left; `receive` says ``http.disconnect`` as often as it is asked. Where an
+  application sends more than is read, other tasks have their turn, and time passes in the end.
 - Messages that ASGI doesn't allow, or not where they come, are refused where they are sent.
 - Every wait for the application is bounded, and says what it waited for.
+- A test that is cancelled disconnects, as any other: the application is shielded from it.
 - What the application raises is raised where the client notices: instead of the head, behind the
   last chunk, or at the end.
 """
 
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import anyio
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from starlette.types import ASGIApp, Message, Scope
 
 from sse_middleware.testing.errors import NoAnswerError, ProtocolError, StillRunningError
@@ -26,6 +29,9 @@ WINDOW = 64 * 1024
 PATIENCE = 10.0
 """Seconds that an application has for its status line, and for its end after a disconnect: twice
 what the cleanup of a stream may take."""
+
+TO_NOBODY = 0.001
+"""Seconds that each `send` takes when the client has left, so that `PATIENCE` runs out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +74,11 @@ class Exchange:
         self._upload: deque[Message] = deque()
         self._head: Head | None = None
         self._chunks: deque[bytes] = deque()
-        self._unread = 0
+        self._unread = self._ahead = 0
         self._complete = self._receiving = self._sending = False
         self._error: Exception | None = None
         self._changed = anyio.Event()
-        self._serving = anyio.CancelScope()
+        self._serving = anyio.CancelScope(shield=True)
 
     def __repr__(self) -> str:
         return f"<{self._request}: {'ended' if self.ended else 'running'}, {self._progress()}>"
@@ -115,10 +121,12 @@ class Exchange:
             ProtocolError: the application ended without the last message of the body.
             Exception: what the application raised after the last piece.
         """
+        await checkpoint_if_cancelled()
         await self._until(lambda: bool(self._chunks) or self._complete or self.ended)
         if self._chunks:
             chunk = self._chunks.popleft()
             self._unread -= len(chunk)
+            self._ahead = 0
             self._wake()
             return chunk
         if not self._complete:
@@ -132,8 +140,11 @@ class Exchange:
         self.disconnected = True
         self._wake()
 
-    async def disconnect(self) -> None:
+    async def disconnect(self, *, silent: bool = False) -> None:
         """Leave, and wait for the application's end.
+
+        Args:
+            silent: leave what there is to raise to the next call.
 
         Raises:
             StillRunningError: it did not end in time.
@@ -144,11 +155,17 @@ class Exchange:
             await self._until(lambda: self.ended)
         if not self.ended:
             self._serving.cancel()
-            raise StillRunningError(
+            self._error = self._error or StillRunningError(
                 f"{self._request} is still running patience={self._patience:g} s after its client "
                 f"has left: the application {self._doing()}"
             )
-        self._raise_error()
+        if not silent:
+            self._raise_error()
+
+    @property
+    def failed(self) -> bool:
+        """Whether something went wrong that has not been raised yet."""
+        return self._error is not None
 
     @property
     def _request(self) -> str:
@@ -226,24 +243,37 @@ class Exchange:
 
     async def _take(self, body: bytes, *, more: bool) -> None:
         self._complete = not more
+        self._ahead += 1
         if body and not self.disconnected and self._scope["method"] != "HEAD":
             self._chunks.append(body)
             self._unread += len(body)
         self._wake()
         self._sending = True
         try:
+            await self._give_way()
             await self._until(lambda: self._unread < self._window or self.disconnected)
         finally:
             self._sending = False
 
+    async def _give_way(self) -> None:
+        if self.disconnected:
+            await anyio.sleep(TO_NOBODY)
+        elif self._ahead > 1:
+            await checkpoint()
+
     def _checked_head(self, message: Message) -> Head:
-        status, headers = message.get("status"), list(message.get("headers", ()))
-        if type(status) is not int:
+        status, headers = message.get("status"), message.get("headers", ())
+        if not isinstance(status, int) or isinstance(status, bool):
             self._refuse(f"status={status!r}, which must be an int")
-        for header in headers:
-            if [type(part) for part in header] != [bytes, bytes]:
-                self._refuse(f"the header {header!r}, which must be a pair of bytes")
-        return Head(status, [(name, value) for name, value in headers])
+        if not isinstance(headers, Iterable):
+            self._refuse(f"headers={headers!r}, which must be pairs of bytes")
+        return Head(int(status), [self._checked_header(header) for header in headers])
+
+    def _checked_header(self, header: Any) -> tuple[bytes, bytes]:
+        if not isinstance(header, list | tuple) or [*map(type, header)] != [bytes, bytes]:
+            self._refuse(f"the header {header!r}, which must be a pair of bytes")
+        name, value = header
+        return name, value
 
     def _checked_body(self, message: Message) -> bytes:
         body: Any = message.get("body", b"")

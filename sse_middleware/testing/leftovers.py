@@ -4,7 +4,9 @@ Rules of this file:
 - The garbage collector knows every object, whatever the event loop, so it is asked, before and
   after.
 - Of generators only those count that have begun and not ended, and whose code is not installed:
-  those of the tests and of the application under test. Frameworks keep some of their own.
+  those of the tests and of the application under test. Frameworks keep some of their own, and
+  pytest those of a ``conftest.py`` that wrap its hooks.
+- It keeps nothing alive: what it saw before may end in the block.
 - Tasks count, but for those in which test runners and trio run the test itself.
 """
 
@@ -17,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import AsyncGeneratorType, CodeType, FrameType, GeneratorType
 from typing import Any
+from weakref import ref
 
 from sse_middleware.testing.errors import LeftBehindError
 from sse_middleware.testing.event_stream import EventStream
@@ -34,16 +37,23 @@ def nothing_left_behind() -> Iterator[None]:
         LeftBehindError: names each task that has not ended, each generator of the test's or the
             application's own code that stands at a ``yield``, and each open stream.
     """
-    before = _living()
+    before = [ref(thing) for thing in _living()]
     yield
-    known = {id(thing) for thing in before}
+    known = {id(reference()) for reference in before}
     left = [_described(thing) for thing in _living() if id(thing) not in known]
     if left:
         raise LeftBehindError("\n  ".join(["left behind:", *sorted(left)]))
 
 
 def _living() -> list[Any]:
-    return [thing for thing in gc.get_objects() if _lives(thing)]
+    things = gc.get_objects()
+    kinds = {kind for kind in set(map(type, things)) if _may_live(kind)}
+    return [thing for thing in things if type(thing) in kinds and _lives(thing)]
+
+
+def _may_live(kind: type) -> bool:
+    own = (GeneratorType, AsyncGeneratorType, Exchange, EventStream)
+    return kind in own or issubclass(kind, asyncio.Task) or kind is _trio_task()
 
 
 def _lives(thing: Any) -> bool:
@@ -56,7 +66,7 @@ def _lives(thing: Any) -> bool:
         return not thing.ended
     if kind is EventStream:
         return bool(thing.connected)
-    return _is_task(thing, kind)
+    return _is_running_task(thing)
 
 
 def _stands_at_yield(generator: Any) -> bool:
@@ -64,21 +74,23 @@ def _stands_at_yield(generator: Any) -> bool:
     return generator.ag_frame is not None and getattr(generator, "ag_suspended", True)
 
 
-def _is_task(thing: Any, kind: type) -> bool:
-    """Whether it is a task of asyncio's or trio's that has not ended, and not the test itself."""
-    if issubclass(kind, asyncio.Task):
+def _is_running_task(thing: Any) -> bool:
+    """Whether a task of asyncio's or trio's has not ended, and is not the test itself."""
+    if isinstance(thing, asyncio.Task):
         return not thing.done() and not _name(thing.get_coro()).startswith("TestRunner.")
-    trio = sys.modules.get("trio")
-    if trio is None or kind is not trio.lowlevel.Task or "TestRunner." in thing.name:
+    if thing.coro.cr_frame is None or "TestRunner." in thing.name:
         return False
-    own = Path(str(trio.__file__)).parent  # what belongs to the run and not to the test
-    return (
-        thing.coro.cr_frame is not None and own not in Path(thing.coro.cr_code.co_filename).parents
-    )
+    own = Path(sys.modules["trio"].__file__ or "").parent  # of the run and not of the test
+    return own not in Path(thing.coro.cr_code.co_filename).parents
+
+
+def _trio_task() -> Any:
+    trio = sys.modules.get("trio")
+    return trio and trio.lowlevel.Task
 
 
 def _is_installed(code: CodeType) -> bool:
-    if code.co_filename.startswith("<"):
+    if code.co_filename.startswith("<") or code.co_name.startswith("pytest_"):
         return True
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
     return any(code.co_filename.startswith(sysconfig.get_path(kind)) for kind in kinds)

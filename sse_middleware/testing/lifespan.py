@@ -1,4 +1,4 @@
-"""An application's lifespan, around a test."""
+"""An application's lifespan, around a test, whose cancellation it is shielded from."""
 
 from typing import Any
 
@@ -27,26 +27,33 @@ class Lifespan:
         self._error: Exception | None = None
         self._ended = False
         self._changed = anyio.Event()
+        self._running = anyio.CancelScope(shield=True)
 
     async def start(self, tasks: TaskGroup) -> None:
         """Run the application in `tasks` until it has started up.
 
         Raises:
             NoAnswerError: it says that it failed, or nothing in time. Chained to what it raised.
+            Exception: what it raised after it had started up.
         """
         tasks.start_soon(self._run)
-        with anyio.move_on_after(self._patience):
-            await self._say("startup")
-        self._check("startup")
+        try:
+            with anyio.move_on_after(self._patience):
+                await self._say("startup")
+            self._check("startup")
+        except BaseException:
+            self._running.cancel()
+            raise
 
     async def stop(self) -> None:
         """Wait until it has shut down. Raises as `start` does."""
         with anyio.move_on_after(self._patience, shield=True):
             await self._say("shutdown")
+        self._running.cancel()
         self._check("shutdown")
 
     async def _run(self) -> None:
-        with self._to_app, self._from_test:
+        with self._to_app, self._from_test, self._running:
             try:
                 await self._app(self._scope, self._from_test.receive, self._send)
             except Exception as error:
@@ -73,5 +80,7 @@ class Lifespan:
         if failed in self._answers:
             reason = self._answers[failed].get("message") or "without a message"
             raise NoAnswerError(f"{failed}: {reason}") from self._error
+        if self._error is not None and "lifespan.startup.complete" in self._answers:
+            raise self._error
         if complete not in self._answers and not self._ended:
             raise NoAnswerError(f"no {complete} within patience={self._patience:g} s")

@@ -1,14 +1,15 @@
 """The synchronous twin of `EventClient`, for plain ``def`` tests.
 
-The application runs on an event loop in a thread of its own. In virtual time it stands still while
+The application runs on an event loop in a thread of its own. Virtual time stands still there while
 the test does not wait for it.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
     ExitStack,
+    asynccontextmanager,
     contextmanager,
     nullcontext,
 )
@@ -30,48 +31,72 @@ from sse_middleware.testing.event_stream import EventStream
 T = TypeVar("T")
 
 
+class _RealTime:
+    """Stands in for `VirtualTime` and its `Flow` where time passes by itself."""
+
+    def flowing(self) -> AbstractContextManager["_RealTime"]:
+        return nullcontext(self)
+
+    def paused(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
 class _Loop:
-    """An event loop in a thread of its own, whose time passes only within `run`."""
+    """An event loop in a thread of its own; virtual time passes there only while it is called."""
 
     def __init__(self, backend: str, time: VirtualTime | None) -> None:
         self._backend = time.backend if time else backend
         self._options = time.backend_options if time else {}
-        self._flowing: Callable[[], AbstractContextManager[Any]]
-        self._flowing = time.flowing if time else nullcontext
-        self._stack = ExitStack()
+        self._time = time or _RealTime()
         self._portal: BlockingPortal | None = None
 
-    def start(self) -> None:
-        portal = start_blocking_portal(self._backend, self._options)
-        self._portal = self._stack.enter_context(portal)
-
-    def stop(self) -> None:
-        self._portal = None
-        with self._flowing():
-            self._stack.close()
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run the event loop within this block."""
+        with self._held(), start_blocking_portal(self._backend, self._options) as portal:
+            self._portal = portal
+            try:
+                yield
+            finally:
+                self._portal = None
 
     def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
-        if self._portal is None:
-            raise UsageError("use the client as `with SyncEventClient(...) as client`")
-        with self._flowing():
-            return self._portal.call(function, *args)
+        """Call an asynchronous function, and wait for what it returns."""
+        result: T = self._entered().call(self._flow, function, args)
+        return result
 
     @contextmanager
     def inside(self, manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
         """Enter and leave an asynchronous context manager, both in one task of the loop."""
+        with self._entered().wrap_async_context_manager(self._flowing(manager)) as value:
+            yield value
+
+    def _entered(self) -> BlockingPortal:
         if self._portal is None:
             raise UsageError("use the client as `with SyncEventClient(...) as client`")
-        wrapped = self._portal.wrap_async_context_manager(manager)
-        with self._flowing():
-            value = wrapped.__enter__()
+        return self._portal
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        if isinstance(self._time, _RealTime):
+            yield
+            return
+        held, self._time.held = self._time.held, True
         try:
-            yield value
-        except BaseException as error:
-            with self._flowing():
-                wrapped.__exit__(type(error), error, error.__traceback__)
-            raise
-        with self._flowing():
-            wrapped.__exit__(None, None, None)
+            yield
+        finally:
+            self._time.held = held
+
+    async def _flow(self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
+        with self._time.flowing():
+            return await function(*args)
+
+    @asynccontextmanager
+    async def _flowing(self, manager: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+        with self._time.flowing() as flow:
+            async with manager as value:
+                with flow.paused():
+                    yield value
 
 
 class SyncEventClient:
@@ -101,8 +126,7 @@ class SyncEventClient:
     def __enter__(self) -> Self:
         """Start the application up."""
         with ExitStack() as stack:
-            self._loop.start()
-            stack.callback(self._loop.stop)
+            stack.enter_context(self._loop.running())
             stack.enter_context(self._loop.inside(self._client))
             self._stack = stack.pop_all()
         return self

@@ -3,12 +3,13 @@
 Rules of this file:
 - The task group that requests run in is opened and left by the block of the client, so it encloses
   every request, and a test's own exception leaves it as it is and not within an ``ExceptionGroup``.
+- An error of the test counts more than what the application raises after it, which becomes a note.
 - Whatever of httpx's is needed is taken from the library that made the request: ``httpx2`` has the
   same classes under another name.
 """
 
 import sys
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -89,17 +90,17 @@ class StreamingTransport(httpx.AsyncBaseTransport):
 
         Raises what the application raised, unless the test has failed already.
         """
+        first = error
         try:
             for exchange in [*self._exchanges]:
-                await exchange.disconnect()
+                first = await first_of(first, exchange.disconnect)
             if self._lifespan is not None:
-                await self._lifespan.stop()
-        except Exception as another:
-            if error is None:
-                raise
-            error.add_note(f"afterwards: {another!r}")
+                first = await first_of(first, self._lifespan.stop)
         finally:
+            self._exchanges.clear()
             await self._leave_tasks()
+        if first is not None and first is not error:
+            raise first
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; return when its head has come.
@@ -131,7 +132,8 @@ class StreamingTransport(httpx.AsyncBaseTransport):
         try:
             await exchange.serve()
         finally:
-            self._exchanges.discard(exchange)
+            if not exchange.failed:
+                self._exchanges.discard(exchange)
 
     async def _leave_tasks(self) -> None:
         tasks, self._tasks = self._tasks, None
@@ -162,32 +164,55 @@ class StreamingTransport(httpx.AsyncBaseTransport):
             "query_string": url.query,
             "root_path": self._root_path,
             "headers": [(name.lower(), value) for name, value in request.headers.raw],
-            "server": (url.host, url.port),
+            "server": (url.host, url.port or (443 if url.scheme == "https" else 80)),
             "client": self._client,
             "extensions": {},
             "state": self._state.copy(),
         }
 
 
+async def first_of(
+    error: BaseException | None, end: Callable[[], Awaitable[None]]
+) -> BaseException | None:
+    """Call `end`, and return what it raises, or `error`, with that as a note."""
+    try:
+        await end()
+    except Exception as another:
+        if error is None:
+            return another
+        error.add_note(f"afterwards: {another!r}")
+    return error
+
+
 async def _chunks(stream: Any) -> AsyncGenerator[bytes, None]:
-    async for chunk in stream:
-        yield chunk
+    """Yield the request's body, and close what it comes from, which httpx leaves open."""
+    chunks = aiter(stream)
+    try:
+        async for chunk in chunks:
+            yield chunk
+    finally:
+        for source in (chunks, getattr(stream, "_stream", None)):
+            if isinstance(source, AsyncGenerator):
+                await source.aclose()
 
 
 def _body(library: ModuleType, exchange: Exchange, timeout: float | None) -> Any:
     """Return the response's stream, of the class that the library looks for."""
 
     class Body(library.AsyncByteStream):  # type: ignore[name-defined, misc]
-        async def __aiter__(self) -> AsyncGenerator[bytes, None]:
-            while True:
-                with _read_timeout(library, timeout):
-                    chunk = await exchange.chunk()
-                if not chunk:
-                    return
-                yield chunk
+        def __aiter__(self) -> Self:
+            return self
+
+        async def __anext__(self) -> bytes:
+            with _read_timeout(library, timeout):
+                chunk = await exchange.chunk()
+            if not chunk:
+                raise StopAsyncIteration
+            return chunk
 
         async def aclose(self) -> None:
-            await exchange.disconnect()
+            # Closed because of an error: that one goes on, and ours waits for the client's end.
+            await exchange.disconnect(silent=sys.exception() is not None)
 
     return Body()
 
