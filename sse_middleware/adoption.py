@@ -42,6 +42,8 @@ _HEADERS_OF_EVENTS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"
 
 _HEADERS_OF_THE_OLD_BODY = (b"content-length", b"etag", b"accept-ranges", b"content-type")
 
+_CONTENT_TYPE = (b"content-type", b"Content-Type")
+
 _BODIES_THAT_PASS_BY = ("http.response.pathsend", "http.response.zerocopysend")
 
 
@@ -96,7 +98,7 @@ class Adopter:
         # Every response comes through here, so one look must do for what is no stream.
         message = _listed(message)
         for name, value in message.get("headers", ()):
-            if name == b"content-type":
+            if name in _CONTENT_TYPE:
                 known = value.partition(b";")[0].strip().lower() in self._known
                 return self._varied(message) if known else message
         return message
@@ -158,6 +160,7 @@ class Adoption:
         self._forward = send
         self._convert = convert
         self._conversion: Conversion | None = None
+        self._ended = False
         self._waiting = anyio.Lock()
         ping = ping_encoder(handover.settings)
         farewell = farewell_encoder(handover.settings, ping)
@@ -173,7 +176,10 @@ class Adoption:
 
     async def feed(self, sink: Outbox) -> None:
         """Run the application."""
-        await self._app(self._scope, self._handover.connection.receive, self._send)
+        try:
+            await self._app(self._scope, self._handover.connection.receive, self._send)
+        finally:
+            self._ended = True
         if self._conversion is None or sink.closed:
             return
         if self._conversion.error is not None:
@@ -204,6 +210,8 @@ class Adoption:
     async def _take(self, conversion: Conversion, message: Message) -> None:
         if message["type"] != "http.response.body" or self._outbox.closed:
             await checkpoint()  # it may go on and on
+            if self._ended:  # and a thread of it still does, which nothing else can stop
+                raise BrokenPipeError("the request has ended")
             return
         more = message.get("more_body", False)
         frames = conversion.feed(bytes(message.get("body", b"")))

@@ -235,8 +235,11 @@ class _AsyncioCancelOnce(_AnyioCancelOnce):
         swallowed = super().__exit__(kind, error, trace)
         if not self._cancelled:
             return swallowed
+        # anyio leaves a deadline's cancellation to whoever has cancelled the task too: to us.
         others = self._task.uncancel() > self._before
-        return swallowed or (isinstance(error, asyncio.CancelledError) and not others)
+        ended = swallowed or (isinstance(error, asyncio.CancelledError) and not others)
+        self.gave_up = ended and anyio.current_time() >= self._scope.deadline
+        return ended
 
 
 def cancel_once(cleanup_timeout: float) -> CancelOnce:

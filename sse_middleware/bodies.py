@@ -380,28 +380,27 @@ class _Text:
             return
         try:
             text, failure = self._decoder.decode(chunk, final), None
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             text, failure = self._repaired(error, chunk, state, final=final)
         yield from cut(text.encode())
         if failure is not None:
             raise failure
 
     def _repaired(
-        self, error: UnicodeDecodeError, chunk: bytes, state: tuple[bytes, int], *, final: bool
+        self, error: UnicodeError, chunk: bytes, state: tuple[bytes, int], *, final: bool
     ) -> tuple[str, BodyError | None]:
         """Replace what is no text from now on, or return what comes before it and the failure."""
         failure = BodyError(f"the body is no text in {self._charset}: {error}")
-        if not self._replaces:
-            self._decoder.setstate(state)
-            return self._decoder.decode(chunk[: max(error.start - len(state[0]), 0)]), failure
-        logger.warning(
-            "the body is no text in %s, and is sent with U+FFFD: %s", self._charset, error
-        )
-        self._decoder = getincrementaldecoder(self._charset)("replace")
-        self._decoder.setstate(state)
         try:
+            if not self._replaces:
+                start = error.start if isinstance(error, UnicodeDecodeError) else 0
+                self._decoder.setstate(state)
+                return self._decoder.decode(chunk[: max(start - len(state[0]), 0)]), failure
+            logger.warning("%s, so it is sent with U+FFFD", failure)
+            self._decoder = getincrementaldecoder(self._charset)("replace")
+            self._decoder.setstate(state)
             return self._decoder.decode(chunk, final), None
-        except UnicodeDecodeError:  # UTF-16 without a byte order mark
+        except UnicodeError:  # UTF-16 without a byte order mark
             return "", failure
 
 

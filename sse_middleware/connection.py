@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 import anyio
+from asgiref.sync import markcoroutinefunction
 from starlette.types import Message, Receive, Send
 
 UNREAD_BODY_BOUND = 64 * 1024
@@ -75,8 +76,10 @@ class Connection:
         self._send, self._begin = send, begin
         return self._observed
 
+    @markcoroutinefunction
     def _observed(self, message: Message) -> Awaitable[None]:
-        # No coroutine of our own around every message but the last.
+        # No coroutine of our own around every message but the last. Marked as what it stands for,
+        # since asgiref warns of a `send` that is no coroutine function.
         kind = message["type"]
         if kind == "http.response.body":
             more = message.get("more_body", False)

@@ -85,6 +85,7 @@ class LegacyRoute:
         self.settings = settings
         self._methods = _upper(methods)
         self._pattern = _compiled(path)
+        self._prefix = path.partition("{")[0]
 
     def __repr__(self) -> str:
         return f"LegacyRoute({self.path!r})"
@@ -97,7 +98,7 @@ class LegacyRoute:
         root = scope.get("root_path", "")
         if root and path.startswith(root + "/"):
             path = path[len(root) :]
-        return self._pattern.match(path) is not None
+        return path.startswith(self._prefix) and self._pattern.match(path) is not None
 
     def polls(self, scope: Scope, accept: bytes) -> bool:
         """Whether the endpoint is to be polled for this request."""

@@ -24,6 +24,7 @@ from sse_middleware.accept import EVENT_STREAM, prefers_events
 from sse_middleware.bodies import Chunks, content_type
 from sse_middleware.errors import BodyError
 from sse_middleware.events import ServerSentEvent
+from sse_middleware.handover import SCOPE_KEY
 from sse_middleware.legacy import LegacyRoute
 from sse_middleware.response import EventSourceResponse
 
@@ -274,7 +275,9 @@ def _asking(scope: Scope, etag: str) -> Scope:
     headers.append((b"accept", b"*/*"))
     if etag:
         headers.append((b"if-none-match", etag.encode("latin-1")))
-    return {**scope, "headers": headers, "extensions": {}}
+    # Without the hand-over: the connection is that of the stream, and not of an answer to a poll.
+    asking = {key: scope[key] for key in scope if key != SCOPE_KEY}
+    return {**asking, "headers": headers, "extensions": {}}
 
 
 def _last_event_id(scope: Scope) -> str:

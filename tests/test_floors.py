@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "words": {"pydantic", "pydantic_core"},
     "ground": {"anyio", "trio"},  # trio inside a function: no dependency, but it is running
     "sources": {"anyio", "pydantic", "pydantic_core"},
-    "pipe": {"anyio", "starlette"},
+    "pipe": {"anyio", "asgiref", "starlette"},
     "handover": {"starlette"},
     "doors": RUNTIME,
     "top": set[str](),
