@@ -129,7 +129,7 @@ class Stream:
         else:
             self._outbox.close(Ending.COMPLETE)
         self._produced = True
-        if self._writer.start is not None:
+        if self._writer.start:
             await self._until_written()
 
     async def _until_written(self) -> None:

@@ -47,7 +47,7 @@ class Writer:
         ping: Callable[[], bytes],
         settings: StreamSettings,
     ) -> None:
-        self.start: Message | None = None
+        self.start: Message = {}
         """The ``http.response.start`` message, set before anything is sent."""
         self.started = False
         """Whether the status line has been sent."""
@@ -70,12 +70,8 @@ class Writer:
 
     async def send_nothing(self) -> None:
         """Send a whole response without a frame."""
-        await self._send_start()
+        await self._send(self.start)
         await self._send(_body(b"", more=False))
-
-    async def _send_start(self) -> None:
-        if self.start is not None:
-            await self._send(self.start)
 
     async def _commit(self) -> bool:
         """Send the status line once there is a reason to. Returns false if there never was."""
@@ -86,7 +82,7 @@ class Writer:
         if broken or outbox.ending is Ending.ABANDONED:
             return False
         self.started = True
-        await self._send_start()
+        await self._send(self.start)
         if not (outbox.size or outbox.closed):
             await self._send(_body(b""))  # some servers hold the headers back until a body
         return True
