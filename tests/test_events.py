@@ -150,3 +150,26 @@ def test_the_names_are_those_of_fastapi(fastapi_sse: Any) -> None:
 )
 def test_the_bytes_are_those_of_fastapi(fastapi_sse: Any, fields: dict[str, Any]) -> None:
     assert format_sse_event(**fields) == fastapi_sse.format_sse_event(**fields)
+
+
+class TestJson:
+    """What a client reads."""
+
+    @pytest.mark.parametrize(
+        ("event", "expected"),
+        [
+            (ServerSentEvent(raw_data='{"a":[1]}'), {"a": [1]}),
+            (ServerSentEvent(data={"a": (1,)}), {"a": [1]}),
+            (ServerSentEvent(data=float("inf")), None),
+        ],
+    )
+    def test_is_what_was_sent(self, event: ServerSentEvent, expected: Any) -> None:
+        assert event.json() == expected
+
+    def test_of_no_data_is_an_error(self) -> None:
+        with pytest.raises(ValueError, match=r"there is no data in .*comment='hi'"):
+            ServerSentEvent(comment="hi").json()
+
+    def test_of_another_text_shows_it(self) -> None:
+        with pytest.raises(ValueError, match=r"no JSON: '\[DONE\]'"):
+            ServerSentEvent(raw_data="[DONE]").json()
