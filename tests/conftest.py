@@ -1,4 +1,4 @@
-"""Fixtures of every test: both event loops, in real or in virtual time."""
+"""Fixtures of every test: both event loops, in virtual time."""
 
 import gc
 from collections.abc import Iterator
@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.virtual_time import IDS, backends
+from sse_middleware.testing import VirtualTime
 
 
-@pytest.fixture(params=backends(), ids=IDS)
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture
+def anyio_backend(virtual_time: VirtualTime) -> Any:
     """Run each asynchronous test on both event loops, where an hour passes in no time."""
-    return request.param
+    return virtual_time.anyio_backend
 
 
 @pytest.fixture(scope="session", autouse=True)

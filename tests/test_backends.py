@@ -8,7 +8,6 @@ import anyio
 import pytest
 
 from sse_middleware.backends import cancel_once, clock, next_pass, signal, threadsafe_caller
-from tests.virtual_time import with_threads
 
 pytestmark = pytest.mark.anyio
 
@@ -140,7 +139,6 @@ async def test_next_pass_lets_other_tasks_run() -> None:
         assert ran
 
 
-@with_threads
 async def test_a_thread_may_call_into_the_loop_without_waiting() -> None:
     called = anyio.Event()
     call = threadsafe_caller()

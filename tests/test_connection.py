@@ -6,11 +6,13 @@ from typing import Any
 import anyio
 import pytest
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route, Router
 
 from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
 from sse_middleware.connection import UNREAD_BODY_BOUND, Connection
-from tests.driver import exchange
+from sse_middleware.testing import EventClient
+from tests.served import client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -163,9 +165,9 @@ async def test_a_generator_may_read_the_body(endpoint: Any, middleware: bool, me
     app: Any = Router([Route("/", event_stream(endpoint), methods=[method])])
     if middleware:
         app = SSEMiddleware(app)
-    async with exchange(app, method=method, body=b'{"a":1}') as request:
-        await request.start()
-        assert (await request.body()).startswith(b'data: {"a":1}\n\n')
+    async with EventClient(app) as client:
+        response = await client.http.request(method, "/", content=b'{"a":1}')
+    assert response.content.startswith(b'data: {"a":1}\n\n')
 
 
 @pytest.mark.parametrize("middleware", [True, False])
@@ -176,10 +178,9 @@ async def test_a_generator_may_ask_whether_the_client_has_gone(middleware: bool)
             await anyio.sleep(1)
 
     app: Any = Router([Route("/", event_stream(endpoint))])
-    async with exchange(SSEMiddleware(app) if middleware else app) as request:
-        await request.start()
-        for _ in range(3):
-            assert await request.chunk() == b"data: false\n\n"
+    app = SSEMiddleware(app) if middleware else app
+    async with EventClient(app) as client, client.stream("GET", "/") as events:
+        assert [event.json() for event in await events.take(3)] == [False] * 3
 
 
 @pytest.mark.parametrize("middleware", [True, False])
@@ -195,10 +196,9 @@ async def test_a_client_that_leaves_after_posting_is_noticed(middleware: bool) -
 
     app: Any = EventSourceResponse(items())
     app = SSEMiddleware(app) if middleware else app
-    async with exchange(app, method="POST", body=b"unread") as request:
-        await request.start()
-        await request.chunk()
-        await request.disconnect()
+    async with client_of(app) as client, client.stream("POST", "/", content=b"unread") as events:
+        await events.next()
+        await events.disconnect()
         assert closed
 
 
@@ -249,11 +249,10 @@ async def test_a_reader_that_waits_while_the_watcher_ends_reads_itself() -> None
 
 async def test_an_exception_handler_may_read_the_body_that_has_not_arrived() -> None:
     arrived = anyio.Event()
-    seen: list[bytes] = []
 
-    async def receive() -> dict[str, Any]:
+    async def upload() -> AsyncIterator[bytes]:
         await arrived.wait()
-        return body(b"late", more=False)
+        yield b"late"
 
     async def failing() -> AsyncIterator[int]:
         await anyio.sleep(0.1)
@@ -265,12 +264,8 @@ async def test_an_exception_handler_may_read_the_body_that_has_not_arrived() -> 
             await EventSourceResponse(failing())(scope, receive, send)
         except KeyError:
             arrived.set()
-            seen.append(await Request(scope, receive).body())
+            body = await Request(scope, receive).body()
+            await PlainTextResponse(body)(scope, receive, send)
 
-    async def send(_message: Any) -> None:
-        raise AssertionError
-
-    scope = {"type": "http", "method": "POST", "headers": []}
-    with anyio.fail_after(10):
-        await SSEMiddleware(app)(scope, receive, send)
-    assert seen == [b"late"]
+    async with client_of(SSEMiddleware(app)) as client:
+        assert (await client.http.post("/", content=upload())).content == b"late"

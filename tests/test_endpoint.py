@@ -24,8 +24,7 @@ from sse_middleware import (
     SSEMiddleware,
     event_stream,
 )
-from tests.driver import exchange
-from tests.virtual_time import with_threads
+from sse_middleware.testing import EventClient
 
 pytestmark = pytest.mark.anyio
 
@@ -40,11 +39,16 @@ class Item(BaseModel):
     price: float = 1.0
 
 
-async def body_of(app: Any, path: str = "/", **options: Any) -> bytes:
-    async with exchange(app, path, **options) as request:
-        start = await request.start()
-        assert start[":status"] == "200", await request.rest()
-        return await request.body()
+async def response_of(app: Any, path: str = "/", method: str = "GET", **request: Any) -> Any:
+    async with EventClient(app) as client:
+        return await client.http.request(method, path, **request)
+
+
+async def body_of(app: Any, path: str = "/", method: str = "GET", **request: Any) -> bytes:
+    response = await response_of(app, path, method, **request)
+    assert response.status_code == 200, response.content
+    body: bytes = response.content
+    return body
 
 
 class TestStarlette:
@@ -56,7 +60,6 @@ class TestStarlette:
         app.add_middleware(SSEMiddleware)
         assert await body_of(app, "/events") == b'data: "/events"\n\n'
 
-    @with_threads
     async def test_a_generator_function_is_an_endpoint(self) -> None:
         def events(request: Request) -> Iterator[str]:
             yield request.url.path
@@ -77,11 +80,8 @@ class TestStarlette:
         app = Starlette(routes=[Route("/", Events)])
         assert await body_of(app) == b'data: "GET"\n\n'
         assert await body_of(app, method="POST") == b'data: "POST"\n\n'
-        async with exchange(app, method="HEAD") as request:
-            await request.start()
-            assert await request.body() == b""
+        assert await body_of(app, method="HEAD") == b""
 
-    @with_threads
     async def test_a_function_may_return_what_yields(self) -> None:
         async def items() -> AsyncIterator[int]:
             yield 1
@@ -96,7 +96,6 @@ class TestStarlette:
             app = Starlette(routes=[Route("/", event_stream(endpoint))])
             assert await body_of(app) == b"data: 1\n\n"
 
-    @with_threads
     async def test_a_class_that_can_be_iterated(self) -> None:
         class Numbers:
             def __init__(self, _request: Request) -> None:
@@ -123,8 +122,8 @@ class TestStarlette:
         async def refuse(_request: Request) -> Response:
             return JSONResponse({"no": "entry"}, status_code=401)
 
-        async with exchange(Starlette(routes=[Route("/", event_stream(refuse))])) as request:
-            assert (await request.start())[":status"] == "401"
+        app = Starlette(routes=[Route("/", event_stream(refuse))])
+        assert (await response_of(app)).status_code == 401
 
     async def test_a_callable_object_and_a_partial(self) -> None:
         class Events:
@@ -138,7 +137,6 @@ class TestStarlette:
             app = Starlette(routes=[Route("/", event_stream(endpoint))])
             assert await body_of(app) == b"data: 1\n\n"
 
-    @with_threads
     async def test_errors_before_the_first_item_get_their_status(self) -> None:
         async def missing(_request: Request) -> AsyncIterator[int]:
             raise HTTPException(404)
@@ -146,8 +144,7 @@ class TestStarlette:
 
         app = Starlette(routes=[Route("/", event_stream(missing))])
         app.add_middleware(SSEMiddleware)
-        async with exchange(app) as request:
-            assert (await request.start())[":status"] == "404"
+        assert (await response_of(app)).status_code == 404
 
     async def test_the_declared_type_filters(self) -> None:
         class Secret(Item):
@@ -169,11 +166,8 @@ class TestStarlette:
             yield {"name": 5}  # type: ignore[misc]
 
         app = Starlette(routes=[Route("/", event_stream(events))])
-        async with exchange(app) as request:
-            await request.rest()
-        assert isinstance(request.error, EncodingError)
-        assert "events" in str(request.error)
-        assert "dict" in str(request.error)
+        with pytest.raises(EncodingError, match=r"events.*dict|dict.*events"):
+            await response_of(app)
 
     async def test_an_item_type_given_to_the_response(self) -> None:
         async def events(_request: Request) -> EventSourceResponse:
@@ -213,10 +207,8 @@ class TestDecorator:
         async def events(_request: Request) -> "AsyncIterator[Unknown]":  # type: ignore[name-defined] # noqa: F821
             yield 1
 
-        async with exchange(Starlette(routes=[Route("/", event_stream(events))])) as request:
-            await request.rest()
-        assert isinstance(request.error, ConfigurationError)
-        assert "item_type" in str(request.error)
+        with pytest.raises(ConfigurationError, match="item_type"):
+            await response_of(Starlette(routes=[Route("/", event_stream(events))]))
 
 
 class Prompt(BaseModel):
@@ -234,7 +226,6 @@ def fastapi_app() -> FastAPI:
 
 
 class TestFastAPI:
-    @with_threads
     async def test_decorated_with_body_dependencies_and_path(self) -> None:
         app = fastapi_app()
 
@@ -248,12 +239,11 @@ class TestFastAPI:
         ) -> AsyncIterator[dict[str, Any]]:
             yield {"room": room, "text": prompt.text, "user": user}
 
-        headers = {"content-type": "application/json", "x-user": "me"}
-        options: dict[str, Any] = {"method": "POST", "body": b'{"text":"hi"}', "headers": headers}
-        expected = b'data: {"room":7,"text":"hi","user":"me"}\n\n'
-        assert await body_of(app, "/chat/7", **options) == expected
-        async with exchange(app, "/chat/x", **options) as request:
-            assert (await request.start())[":status"] == "422"
+        async with EventClient(app, headers={"x-user": "me"}) as client:
+            prompt = {"text": "hi"}
+            async with client.stream("POST", "/chat/7", json=prompt) as events:
+                assert (await events.next()).json() == {"room": 7, "text": "hi", "user": "me"}
+            assert (await client.http.post("/chat/x", json=prompt)).status_code == 422
 
     @pytest.mark.skipif(FASTAPI < (0, 118), reason="this FastAPI closes it before the response")
     async def test_a_dependency_with_yield_is_open_until_the_stream_has_ended(self) -> None:
@@ -274,11 +264,10 @@ class TestFastAPI:
             finally:
                 trace.append("finally")
 
-        async with exchange(app) as request:
-            await request.start()
-            assert await request.chunk() == b'data: "session"\n\n'
-            await request.disconnect()
-        assert trace == ["open", "finally", "close"]
+        async with EventClient(app) as client, client.stream("GET", "/") as stream:
+            assert (await stream.next()).json() == "session"
+            await stream.disconnect()
+            assert trace == ["open", "finally", "close"]
 
     async def test_background_tasks_run_after_the_stream(self) -> None:
         app = fastapi_app()
@@ -350,7 +339,6 @@ class TestFastAPIResponseClass:
 
         assert await body_of(app) == b'data: {"name":"a","price":1.0}\n\n'
 
-    @with_threads
     async def test_a_synchronous_generator(self) -> None:
         app = fastapi_app()
 
@@ -369,9 +357,9 @@ class TestFastAPIResponseClass:
             yield 1
 
         app.include_router(router)
-        async with exchange(app, method="POST") as request:
-            assert (await request.start())[":status"] == "201"
-            assert await request.body() == b"data: 1\n\n"
+        response = await response_of(app, method="POST")
+        assert response.status_code == 201
+        assert response.content == b"data: 1\n\n"
 
     async def test_a_cancelled_generator_cleans_up_in_its_own_task(self) -> None:
         app = fastapi_app()
@@ -387,14 +375,13 @@ class TestFastAPIResponseClass:
                 await anyio.sleep(1)
                 tasks.append(anyio.get_current_task().id)
 
-        async with exchange(app, window=1) as request:
-            await request.start()
-            await anyio.wait_all_tasks_blocked()
-            await request.disconnect()
+        async with EventClient(app, window=1) as client:
+            async with client.http.stream("GET", "/") as response:
+                await anyio.wait_all_tasks_blocked()
+                await response.aclose()
             assert len(tasks) == 2
             assert tasks[0] == tasks[1]
 
-    @with_threads
     async def test_an_error_before_the_first_item_gets_its_status(self) -> None:
         app = fastapi_app()
 
@@ -403,8 +390,7 @@ class TestFastAPIResponseClass:
             raise HTTPException(404)
             yield 1
 
-        async with exchange(app) as request:
-            assert (await request.start())[":status"] == "404"
+        assert (await response_of(app)).status_code == 404
 
     async def test_without_the_middleware_it_streams_too(self) -> None:
         app = FastAPI()

@@ -1,4 +1,4 @@
-"""`EventSourceResponse` and `SSEMiddleware`, from any ASGI application."""
+"""`EventSourceResponse`, with and without the middleware."""
 
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -11,13 +11,12 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.responses import StreamingResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from sse_middleware import ConfigurationError, EventSourceResponse, SSEMiddleware
-from tests.driver import exchange
-from tests.virtual_time import with_threads
+from tests.served import body_of, client_of, events_of
 
 pytestmark = pytest.mark.anyio
 
@@ -28,9 +27,9 @@ async def items() -> AsyncIterator[int]:
 
 class TestHeaders:
     async def test_by_default(self) -> None:
-        async with exchange(EventSourceResponse(items())) as request:
-            assert await request.start() == {
-                ":status": "200",
+        async with events_of(EventSourceResponse(items())) as events:
+            assert events.response.status_code == 200
+            assert dict(events.response.headers) == {
                 "content-type": "text/event-stream; charset=utf-8",
                 "cache-control": "no-cache",
                 "x-accel-buffering": "no",
@@ -39,9 +38,9 @@ class TestHeaders:
     async def test_of_the_endpoint_replace_the_defaults_and_add_to_them(self) -> None:
         own = {"Cache-Control": "no-store", "X-Own": "1"}
         app = EventSourceResponse(items(), status_code=201, headers=own)
-        async with exchange(app) as request:
-            assert await request.start() == {
-                ":status": "201",
+        async with events_of(app) as events:
+            assert events.response.status_code == 201
+            assert dict(events.response.headers) == {
                 "content-type": "text/event-stream; charset=utf-8",
                 "cache-control": "no-store",
                 "x-accel-buffering": "no",
@@ -52,9 +51,8 @@ class TestHeaders:
     async def test_that_are_set_later_count_too(self) -> None:
         response = EventSourceResponse(items())
         response.headers["x-accel-buffering"] = "yes"
-        async with exchange(response) as request:
-            headers = await request.start()
-        assert headers["x-accel-buffering"] == "yes"
+        async with events_of(response) as events:
+            assert events.response.headers.get_list("x-accel-buffering") == ["yes"]
 
 
 async def test_head_answers_with_the_headers_and_never_starts_the_generator() -> None:
@@ -68,12 +66,9 @@ async def test_head_answers_with_the_headers_and_never_starts_the_generator() ->
         entered.append("background")
 
     app = EventSourceResponse(endpoint(), background=BackgroundTask(background))
-    async with exchange(SSEMiddleware(app), method="HEAD") as request:
-        headers = await request.start()
-        assert headers["content-type"] == "text/event-stream; charset=utf-8"
-        assert await request.rest() == [
-            {"type": "http.response.body", "body": b"", "more_body": False}
-        ]
+    async with client_of(SSEMiddleware(app)) as client:
+        response = await client.http.head("/")
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert entered == ["background"]
 
 
@@ -85,9 +80,10 @@ async def test_a_status_without_a_body_never_starts_the_generator(status: int) -
         entered.append(True)
         yield 1
 
-    async with exchange(EventSourceResponse(endpoint(), status_code=status)) as request:
-        assert (await request.start())[":status"] == str(status)
-        assert await request.body() == b""
+    async with client_of(EventSourceResponse(endpoint(), status_code=status)) as client:
+        response = await client.http.get("/")
+    assert response.status_code == status
+    assert response.content == b""
     assert entered == []
 
 
@@ -117,7 +113,6 @@ def countdown() -> Iterator[int]:
     yield 1
 
 
-@with_threads
 @pytest.mark.parametrize(
     "content",
     [
@@ -133,9 +128,7 @@ def countdown() -> Iterator[int]:
 )
 async def test_any_iterable_is_a_stream(content: Any) -> None:
     content = countdown() if isinstance(content, Iterator) else content
-    async with exchange(EventSourceResponse(content)) as request:
-        await request.start()
-        assert await request.body() == b"data: 2\n\ndata: 1\n\n"
+    assert await body_of(EventSourceResponse(content)) == b"data: 2\n\ndata: 1\n\n"
 
 
 class Model(BaseModel):
@@ -151,80 +144,8 @@ def test_what_yields_its_parts_or_nothing_is_refused(content: Any) -> None:
 def test_an_unknown_setting_is_refused_where_it_is_made() -> None:
     with pytest.raises(ConfigurationError, match=r"'ping_intervall'.*'ping_interval'"):
         EventSourceResponse([], ping_intervall=5)  # type: ignore[call-arg]
-    with pytest.raises(ConfigurationError, match=r"'ping_intervall'.*'ping_interval'"):
-        SSEMiddleware(EventSourceResponse([]), ping_intervall=5)  # type: ignore[call-arg]
     with pytest.raises(ConfigurationError, match=r"ping_interval .* 0"):
-        SSEMiddleware(EventSourceResponse([]), ping_interval=0)
-
-
-@with_threads
-async def test_settings_of_the_response_lie_over_those_of_the_middleware() -> None:
-    app = EventSourceResponse([None, 1], serializer=lambda _: "own", ping_interval=None)
-    middleware = SSEMiddleware(app, ping="mw", serializer=lambda _: "mw")
-    async with exchange(middleware, scope={"method": "GET"}) as request:
-        await request.start()
-        assert (await request.body()).endswith(b"data: own\n\n")
-
-
-async def test_of_two_middlewares_the_inner_one_decides() -> None:
-    async def ticks() -> AsyncIterator[None]:
-        yield None
-
-    app = SSEMiddleware(SSEMiddleware(EventSourceResponse(ticks()), ping="inner"), ping="outer")
-    async with exchange(app) as request:
-        await request.start()
-        assert await request.body() == b": inner\n\n"
-
-
-async def test_what_is_no_stream_passes_untouched() -> None:
-    seen: list[dict[str, Any]] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        seen.append(await receive())
-        await PlainTextResponse("plain")(scope, receive, send)
-
-    async with exchange(SSEMiddleware(app), method="POST", body=b"request") as request:
-        start, body = await request.rest()
-    assert seen[0]["body"] == b"request"
-    assert body == {"type": "http.response.body", "body": b"plain"}
-    assert dict(start["headers"])[b"content-type"] == b"text/plain; charset=utf-8"
-
-
-async def test_an_application_of_two_callables_is_accepted() -> None:
-    class Application:
-        def __init__(self, scope: Any) -> None:
-            self.scope = scope
-
-        async def __call__(self, receive: Any, send: Any) -> None:
-            await EventSourceResponse(items())(self.scope, receive, send)
-
-    async with exchange(SSEMiddleware(Application)) as request:  # type: ignore[arg-type]
-        await request.start()
-        assert await request.body() == b"data: 1\n\n"
-
-
-async def test_a_websocket_is_denied_by_a_stream() -> None:
-    scope = {"type": "websocket", "extensions": {"websocket.http.response": {}}}
-    scope_without_method = {**scope, "method": None}
-    app = SSEMiddleware(EventSourceResponse(items(), status_code=403))
-    async with exchange(app, scope=scope_without_method) as request:
-        request.to_app.send_nowait({"type": "websocket.connect"})
-        start, *bodies = await request.rest()
-    assert start["type"] == "websocket.http.response.start"
-    assert start["status"] == 403
-    assert {message["type"] for message in bodies} == {"websocket.http.response.body"}
-    assert b"".join(message["body"] for message in bodies) == b"data: 1\n\n"
-
-
-async def test_lifespan_passes() -> None:
-    seen = []
-
-    async def app(scope: Any, _receive: Any, _send: Any) -> None:
-        seen.append(scope)
-
-    scope = {"type": "lifespan"}
-    await SSEMiddleware(app)(scope, None, None)  # type: ignore[arg-type]
-    assert seen == [{"type": "lifespan"}]
+        EventSourceResponse([], ping_interval=0)
 
 
 def test_it_is_a_marker_for_frameworks() -> None:
@@ -248,7 +169,6 @@ def test_starlettes_own_test_client_reads_a_stream_that_ends(yielding: Any) -> N
 class TestThreads:
     """What a synchronous stream does to the application's other endpoints."""
 
-    @with_threads
     async def test_are_not_taken_from_the_default_limiter(self) -> None:
         release = threading.Event()
 
@@ -256,14 +176,12 @@ class TestThreads:
             yield 1
             release.wait()
 
-        async with exchange(EventSourceResponse(blocked(), ping_interval=None)) as request:
-            await request.start()
-            await request.chunk()
+        async with events_of(EventSourceResponse(blocked(), ping_interval=None)) as events:
+            await events.next()
             assert current_default_thread_limiter().borrowed_tokens == 0
             release.set()
-            await request.body()
+            assert [event async for event in events] == []
 
-    @with_threads
     async def test_see_the_contextvars_as_they_left_them(self) -> None:
         number: ContextVar[int] = ContextVar("number")
 
@@ -273,7 +191,4 @@ class TestThreads:
                 number.set(number.get() + 1)
                 yield f"{number.get()}" + "x" * 1000  # so that it takes many runs of the thread
 
-        async with exchange(EventSourceResponse(counting())) as request:
-            await request.start()
-            body = await request.body()
-        assert b'"200x' in body
+        assert b'"200x' in await body_of(EventSourceResponse(counting()))

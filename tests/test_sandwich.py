@@ -16,7 +16,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from sse_middleware import SSEMiddleware, event_stream
-from tests.driver import exchange
+from sse_middleware.testing import EventClient
+from tests.served import raw
 
 pytestmark = pytest.mark.anyio
 
@@ -86,19 +87,23 @@ async def test_each_event_passes_at_once_and_the_disconnect_arrives(
 ) -> None:
     name = request.node.name
     headers = {**HEADERS, "x-test": name}
-    async with exchange(Starlette(routes=ROUTES, middleware=stack), path, headers=headers) as this:
-        start = await this.start()
-        assert start["content-type"].startswith("text/event-stream")
-        assert "content-encoding" not in start
-        assert await this.chunk() == b'data: "%s"\n\n' % (b"x" * 2000)
-        assert [await this.chunk() for _ in range(3)] == [
-            b": ping\n\n",
-            b": ping\n\n",
-            b'data: "late"\n\n',
-        ]
-        await this.disconnect()
+    app = Starlette(routes=ROUTES, middleware=stack)
+    async with (
+        EventClient(app, headers=headers) as client,
+        client.http.stream("GET", path) as response,
+    ):
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert "content-encoding" not in response.headers
+        async with raw(response) as chunks:
+            assert [await anext(chunks) for _ in range(4)] == [
+                b'data: "%s"\n\n' % (b"x" * 2000),
+                b": ping\n\n",
+                b": ping\n\n",
+                b'data: "late"\n\n',
+            ]
+        assert log[name] == []
+        await response.aclose()
         assert log[name] == ["finally"]
-    assert this.error is None
 
 
 @pytest.mark.parametrize("stack", [[SSE, Middleware(Replacing)], [Middleware(Replacing), SSE]])
@@ -107,13 +112,11 @@ async def test_a_stream_that_is_thrown_away_is_ended(
 ) -> None:
     name = request.node.name
     app = Starlette(routes=ROUTES, middleware=stack)
-    async with exchange(app, "/events", headers={"x-test": name}) as this:
-        start = await this.start()
-        assert start["content-type"].startswith("text/plain")
-        assert await this.body() == b"instead"
-        with anyio.fail_after(100):
-            await this.ended.wait()
-    assert log[name] == ["finally"]
+    async with EventClient(app, headers={"x-test": name}) as client:
+        response = await client.http.get("/events")
+        assert response.headers["content-type"].startswith("text/plain")
+        assert response.content == b"instead"
+        assert log[name] == ["finally"]
 
 
 async def test_an_outer_scope_sees_which_route_was_taken() -> None:
@@ -128,7 +131,7 @@ async def test_an_outer_scope_sees_which_route_was_taken() -> None:
             seen.append(scope.get("endpoint"))
 
     app = Starlette(routes=ROUTES, middleware=[Middleware(Outer), SSE])
-    async with exchange(app, "/events", headers={"x-test": "outer"}) as this:
-        await this.start()
-        await this.disconnect()
+    headers = {"x-test": "outer"}
+    async with EventClient(app, headers=headers) as client, client.stream("GET", "/events"):
+        pass
     assert events in seen

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator  # noqa: TC003 - evaluated at runtime
-from typing import Annotated, Any
+from typing import Annotated
 
 import pytest
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 
 from sse_middleware import SSEMiddleware, event_stream
-from tests.driver import exchange
+from sse_middleware.testing import EventClient
 
 pytestmark = pytest.mark.anyio
 
@@ -35,8 +35,6 @@ async def events(
 
 
 async def test_they_are_evaluated_where_the_endpoint_was_written() -> None:
-    headers = {"content-type": "application/json"}
-    options: dict[str, Any] = {"method": "POST", "headers": headers, "body": b'{"name":"a"}'}
-    async with exchange(app, "/7", **options) as request:
-        await request.start()
-        assert await request.body() == b'data: {"name":"me 7 a"}\n\n'
+    async with EventClient(app) as client:
+        response = await client.http.post("/7", json={"name": "a"})
+    assert response.content == b'data: {"name":"me 7 a"}\n\n'

@@ -410,7 +410,8 @@ class _TrioTime:
 
         trio itself counts a thread no longer whose task was cancelled.
         """
-        return {(one.ident, one.name) for one in threading.enumerate() if " from " in one.name}
+        jobs = (one for one in threading.enumerate() if " from " in one.name or _has_job(one))
+        return {(one.ident, one.name) for one in jobs}
 
     def _break(self, error: VirtualTimeError) -> None:
         """Cancel the main task, or break trio if that was of no use.
@@ -425,6 +426,16 @@ class _TrioTime:
         self._cancelled = True
         root: Any = self._trio.lowlevel.current_root_task()
         self._token.run_sync_soon(root.child_nurseries[-1].cancel_scope.cancel)
+
+
+def _has_job(thread: threading.Thread) -> bool:
+    """Whether a thread of trio's has a job that it has not begun or not reported: it has no name.
+
+    trio tells it nowhere, but a worker knows its cache, and that knows who is idle.
+    """
+    worker = getattr(getattr(thread, "_target", None), "__self__", None)
+    idle = getattr(getattr(worker, "_thread_cache", None), "_idle_workers", None)
+    return idle is not None and worker not in idle
 
 
 class VirtualTime:

@@ -1,0 +1,75 @@
+"""Applications that are no more than a response, served by the test kit or called by hand."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx
+from anyio.lowlevel import checkpoint
+from starlette.types import Message, Send
+
+from sse_middleware.testing import EventClient, EventStream
+
+
+def client_of(app: Any, **options: Any) -> EventClient:
+    """Return a client of what knows no lifespan. It waits long: the time is virtual."""
+    return EventClient(app, run_lifespan=False, timeout=10_000, **options)
+
+
+@asynccontextmanager
+async def events_of(app: Any, method: str = "GET", **options: Any) -> AsyncIterator[EventStream]:
+    """Open a stream; at the end the client leaves."""
+    async with client_of(app, **options) as client, client.stream(method, "/") as events:
+        yield events
+
+
+@asynccontextmanager
+async def chunks_of(
+    app: Any, method: str = "GET", **options: Any
+) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+    """Open a stream whose client reads a message only when it is asked for one."""
+    async with (
+        client_of(app, **options) as client,
+        client.http.stream(method, "/") as response,
+        raw(response) as chunks,
+    ):
+        yield chunks
+
+
+@asynccontextmanager
+async def raw(response: httpx.Response) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+    """Return the chunks of a response, each of them one message."""
+    chunks: Any = response.aiter_raw()
+    try:
+        yield chunks
+    finally:
+        with anyio.CancelScope() as scope:  # httpx leaves generators open that stand at a `yield`
+            scope.cancel()
+            await anext(chunks, None)
+
+
+async def body_of(app: Any, method: str = "GET", **request: Any) -> bytes:
+    """Return the whole body of a stream that ends."""
+    async with client_of(app) as client:
+        return (await client.http.request(method, "/", **request)).content
+
+
+async def swallow(_message: Message) -> None:
+    """Send to nowhere."""
+    await checkpoint()
+
+
+async def call(
+    app: Any,
+    *,
+    leave: Callable[[], Awaitable[object]] = anyio.sleep_forever,
+    send: Send = swallow,
+) -> None:
+    """Call `app` as a server would whose client is gone once `leave` returns."""
+
+    async def receive() -> Message:
+        await leave()
+        return {"type": "http.disconnect"}
+
+    await app({"type": "http", "method": "GET"}, receive, send)
