@@ -1,10 +1,6 @@
-"""``python -m tests.frameworks.serve starlette_app around``: one application on a port of its own.
+"""``python -m tests.frameworks.serve starlette_app``: one application, bare and wrapped.
 
-The port is the first line that is printed. The second argument says where the middleware is:
-
-- ``nowhere``
-- ``around``: around the application, which works for any
-- ``inside``: where the framework puts middleware of others
+Both answer in one process, each on a port of its own, which are printed first.
 """
 
 import socket
@@ -13,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from asgiref.compatibility import guarantee_single_callable
+from starlette.types import Receive, Scope, Send
 from uvicorn import Config, Server
 
 from sse_middleware import SSEMiddleware
@@ -21,38 +18,26 @@ PING_INTERVAL = 0.2
 """Seconds: so that tests see silence broken soon."""
 
 
-def equipped(name: str, where: str) -> Any:
-    """Return an application, with the middleware where it is wanted."""
-    module: Any = import_module(f"tests.frameworks.apps.{name}")
-    app = module.app
-    if where == "nowhere":
-        return guarantee_single_callable(app)  # type: ignore[no-untyped-call]
-    if where == "around":
-        return SSEMiddleware(app, ping_interval=PING_INTERVAL)
-    return with_middleware_inside(name, module)
+def listening() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
 
 
-def with_middleware_inside(name: str, module: Any) -> Any:
-    app = module.app
-    if name == "quart_app":
-        app.asgi_app = SSEMiddleware(app.asgi_app, ping_interval=PING_INTERVAL)
-        return app
-    if name == "litestar_app":
-        from litestar import Litestar  # noqa: PLC0415 - only where it is
-        from litestar.middleware import DefineMiddleware  # noqa: PLC0415
+def serve(name: str) -> None:
+    app = import_module(f"tests.frameworks.apps.{name}").app
+    bare: Any = guarantee_single_callable(app)  # type: ignore[no-untyped-call]
+    wrapped = SSEMiddleware(app, ping_interval=PING_INTERVAL)
+    sockets = [listening(), listening()]
+    bare_port = sockets[0].getsockname()[1]
 
-        middleware = DefineMiddleware(SSEMiddleware, ping_interval=PING_INTERVAL)
-        return Litestar(module.HANDLERS, middleware=[middleware])
-    app.add_middleware(SSEMiddleware, ping_interval=PING_INTERVAL)
-    return app
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        is_bare = scope["type"] == "http" and scope["server"][1] == bare_port
+        await (bare if is_bare else wrapped)(scope, receive, send)
 
-
-def serve(name: str, where: str) -> None:
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = Config(equipped(name, where), log_level="error")
-    print(listening.getsockname()[1], flush=True)
-    Server(config).run(sockets=[listening])
+    config = Config(either, log_level="critical")
+    config.load()
+    print(*(one.getsockname()[1] for one in sockets), flush=True)
+    Server(config).run(sockets=sockets)
 
 
 if __name__ == "__main__":
-    serve(*sys.argv[1:])
+    serve(sys.argv[1])

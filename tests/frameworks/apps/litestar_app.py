@@ -1,4 +1,4 @@
-"""Litestar: its own events, and streams of lines."""
+"""Litestar: its own events, and a stream of lines."""
 
 from collections.abc import AsyncIterator
 
@@ -6,8 +6,7 @@ import anyio
 from litestar import Litestar, get
 from litestar.response import ServerSentEvent, Stream
 
-from tests.frameworks.apps import bodies
-from tests.frameworks.journal import heard, tell
+from tests.frameworks.journal import tell
 
 
 async def some(count: int) -> AsyncIterator[dict[str, object]]:
@@ -15,38 +14,23 @@ async def some(count: int) -> AsyncIterator[dict[str, object]]:
         yield {"data": f'{{"n":{number}}}', "id": number, "event": "n", "comment": "c"}
 
 
-async def first() -> AsyncIterator[str]:
+async def none() -> AsyncIterator[str]:
     try:
-        yield "first"
+        yield "0"
         await anyio.sleep_forever()
     finally:
         tell("closed")
 
 
-async def all_first() -> AsyncIterator[str]:
-    try:
-        while True:
-            yield "first"
-    finally:
-        tell("closed")
-
-
 async def two() -> AsyncIterator[str]:
-    yield "first"
-    yield "second"
-    await heard()
+    yield "0"
+    yield "1"
     raise RuntimeError("broken")
 
 
-async def two_at_once() -> AsyncIterator[str]:
-    yield "first"
-    yield "second"
-    raise RuntimeError("broken")
-
-
-@get("/page")
-async def page() -> dict[str, int]:
-    return {"n": 0}
+async def json_lines(count: int) -> AsyncIterator[bytes]:
+    for number in range(count):
+        yield b'{"n":%d}\n' % number
 
 
 @get("/events")
@@ -54,19 +38,9 @@ async def events(count: int) -> ServerSentEvent:
     return ServerSentEvent(some(count))
 
 
-@get("/handmade")
-async def handmade(count: int) -> Stream:
-    return Stream(bodies.frames(count), media_type="text/event-stream")
-
-
 @get("/quiet")
 async def quiet() -> ServerSentEvent:
-    return ServerSentEvent(first())
-
-
-@get("/endless")
-async def endless() -> ServerSentEvent:
-    return ServerSentEvent(all_first())
+    return ServerSentEvent(none())
 
 
 @get("/broken")
@@ -74,43 +48,9 @@ async def broken() -> ServerSentEvent:
     return ServerSentEvent(two())
 
 
-@get("/abrupt")
-async def abrupt() -> ServerSentEvent:
-    return ServerSentEvent(two_at_once())
-
-
 @get("/lines")
 async def lines(count: int) -> Stream:
-    return Stream(bodies.json_lines(count), media_type="application/x-ndjson")
+    return Stream(json_lines(count), media_type="application/x-ndjson")
 
 
-@get("/quiet-lines")
-async def quiet_lines() -> Stream:
-    return Stream(bodies.quiet_lines(), media_type="application/x-ndjson")
-
-
-@get("/endless-lines")
-async def endless_lines() -> Stream:
-    return Stream(bodies.endless_lines(), media_type="application/x-ndjson")
-
-
-@get("/broken-lines")
-async def broken_lines() -> Stream:
-    return Stream(bodies.broken_lines(), media_type="application/x-ndjson")
-
-
-HANDLERS = [
-    page,
-    events,
-    handmade,
-    quiet,
-    endless,
-    broken,
-    abrupt,
-    lines,
-    quiet_lines,
-    endless_lines,
-    broken_lines,
-]
-
-app = Litestar(HANDLERS)
+app = Litestar([events, quiet, broken, lines])

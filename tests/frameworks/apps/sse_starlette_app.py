@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.frameworks.apps import starlette_app
-from tests.frameworks.journal import heard, tell
+from tests.frameworks.journal import tell
 
 
 async def some(count: int) -> AsyncIterator[ServerSentEvent]:
@@ -18,32 +18,17 @@ async def some(count: int) -> AsyncIterator[ServerSentEvent]:
         yield ServerSentEvent(f'{{"n":{number}}}', id=str(number), event="n", comment="c")
 
 
-async def first() -> AsyncIterator[str]:
+async def none() -> AsyncIterator[str]:
     try:
-        yield "first"
+        yield "0"
         await anyio.sleep_forever()
     finally:
         tell("closed")
 
 
-async def all_first() -> AsyncIterator[str]:
-    try:
-        while True:
-            yield "first"
-    finally:
-        tell("closed")
-
-
 async def two() -> AsyncIterator[str]:
-    yield "first"
-    yield "second"
-    await heard()
-    raise RuntimeError("broken")
-
-
-async def two_at_once() -> AsyncIterator[str]:
-    yield "first"
-    yield "second"
+    yield "0"
+    yield "1"
     raise RuntimeError("broken")
 
 
@@ -52,30 +37,18 @@ async def events(request: Request) -> Response:
 
 
 async def quiet(_: Request) -> Response:
-    return EventSourceResponse(first())
-
-
-async def endless(_: Request) -> Response:
-    return EventSourceResponse(all_first())
+    return EventSourceResponse(none())
 
 
 async def broken(_: Request) -> Response:
     return EventSourceResponse(two())
 
 
-async def abrupt(_: Request) -> Response:
-    return EventSourceResponse(two_at_once())
-
-
 app = Starlette(
     routes=[
-        Route("/page", starlette_app.page),
         Route("/events", events),
-        Route("/handmade", starlette_app.events),
         Route("/quiet", quiet),
-        Route("/endless", endless),
         Route("/broken", broken),
-        Route("/abrupt", abrupt),
-        *starlette_app.LINES,
+        Route("/lines", starlette_app.lines),
     ]
 )
