@@ -72,4 +72,4 @@ async def call(
         await leave()
         return {"type": "http.disconnect"}
 
-    await app({"type": "http", "method": "GET"}, receive, send)
+    await app({"type": "http", "method": "GET", "headers": []}, receive, send)
