@@ -4,8 +4,9 @@ Rules of this file:
 - The application runs in its own task, and its `send` is the producer of the stream. Until its
   response turns out to be one that is adopted, all is as without a middleware.
 - What is not adopted passes untouched, but for a ``Vary`` where another client would get events.
-- An application can't be closed like a generator: when its client leaves it reads
-  ``http.disconnect``, and is cancelled at its ``await``, once.
+- An application can't be closed like a generator. When its client leaves, one that waits for
+  ``http.disconnect`` reads it and ends by itself, since it may have tasks that only it can stop.
+  Any other is cancelled at its ``await``, once.
 - A body that is malformed fails where the application sends it, and goes on failing. What came
   before is sent. An application that catches the error doesn't keep it from its client.
 """
@@ -164,7 +165,9 @@ class Adoption:
         self._waiting = anyio.Lock()
         ping = ping_encoder(handover.settings)
         farewell = farewell_encoder(handover.settings, ping)
-        self._stream = Stream(send, handover.connection, handover.settings, ping, farewell)
+        self._stream = Stream(
+            send, handover.connection, handover.settings, ping, farewell, heeding=True
+        )
         self._outbox = self._stream.outbox
 
     def __repr__(self) -> str:

@@ -42,6 +42,7 @@ class Connection:
     _end: Message | None = None
     _watched = False
     _readers = 0
+    _listeners = 0
     _size = 0
     _changed: anyio.Event | None = None
 
@@ -51,8 +52,20 @@ class Connection:
         self._on_end: Callable[[], object] = _nothing
         self._unread: deque[Message] = deque()
 
+    @property
+    def heeded(self) -> bool:
+        """Whether the application waits for the end, and it has come."""
+        return self._listeners > 0 and self._end is not None
+
     async def receive(self) -> Message:
         """As the server's `receive`, but with an end that lasts."""
+        self._listeners += 1
+        try:
+            return await self._message()
+        finally:
+            self._listeners -= 1
+
+    async def _message(self) -> Message:
         while self._watched and not self._unread and self._end is None:
             await self._change()
         if self._unread:

@@ -6,6 +6,8 @@ Rules of this file:
 - The children never raise. What goes wrong in them is kept, the producer is cancelled, and the
   endpoint's task raises it, alone, after the task group: no ExceptionGroup leaves this file.
 - Everything that was yielded before an exception is delivered, then the exception goes on.
+- A producer that ends by itself when its client leaves may, within `cleanup_timeout` seconds. Any
+  other is cancelled.
 - A cancelled producer is cancelled once, and its source is closed in any case, in this task and
   within `cleanup_timeout` seconds.
 """
@@ -49,6 +51,7 @@ class Stream:
         settings: how it is sent.
         ping: makes a keep-alive.
         farewell: makes the last frame of a stream that failed, or ``b""``.
+        heeding: whether the producer ends by itself if it waits for the end of the connection.
     """
 
     def __init__(
@@ -58,9 +61,12 @@ class Stream:
         settings: StreamSettings,
         ping: Callable[[], bytes],
         farewell: Callable[[Exception], bytes],
+        *,
+        heeding: bool = False,
     ) -> None:
         self._connection = connection
         self._farewell = farewell
+        self._heeding = heeding
         self._cleanup_timeout = settings.cleanup_timeout
         self._outbox = Outbox(settings.max_buffer)
         self._writer = Writer(self._outbox, send, ping, settings)
@@ -174,7 +180,10 @@ class Stream:
             return  # it was our own last message that ended it
         self._client_left = True
         # What a source does behind its last frame is not for this client.
-        self._abandon(spare=self._outbox.closed)
+        ends_itself = self._heeding and self._connection.heeded
+        if ends_itself:
+            self._producing.begin_cleanup()
+        self._abandon(spare=ends_itself or self._outbox.closed)
 
     def _abandon(self, *, spare: bool = False) -> None:
         """Give up what waits, and the producer, unless it is to be spared."""

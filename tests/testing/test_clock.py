@@ -11,7 +11,6 @@ import time as real
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import anyio
@@ -27,13 +26,9 @@ from sse_middleware.backends import running_asyncio_task, threadsafe_caller
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.testing import clock
 from sse_middleware.testing.clock import DeadlockError, RealIOError, VirtualTime, VirtualTimeError
+from tests.testing.portals import ON_PORTALS, forgets_options
 
 HOUR = 3600
-
-OLD_ANYIO = tuple(map(int, version("anyio").split(".")[:2])) < (4, 14)
-forgets_options = pytest.mark.skipif(OLD_ANYIO, reason="anyio hands trio no options")
-ON_PORTALS = ["asyncio", pytest.param("trio", marks=forgets_options)]
-"""The backends whose options `anyio.run` and blocking portals take."""
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from sse_middleware import EventStreamDecoder, MessageEvent
 from sse_middleware.testing import EventClient, StreamingTransport, SyncEventClient, VirtualTime
 from tests.testing.peers import LONG, PEERS, Peer
+from tests.testing.portals import ON_PORTALS
 
 pytestmark = [
     pytest.mark.anyio,
@@ -177,7 +178,7 @@ async def test_each_client_reads_it_and_leaves(
     assert log == ["finally"]
 
 
-@pytest.fixture(params=["asyncio", "trio"])
+@pytest.fixture(params=ON_PORTALS)
 def time(request: pytest.FixtureRequest) -> VirtualTime:
     return VirtualTime(request.param)
 

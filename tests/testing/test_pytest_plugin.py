@@ -5,6 +5,8 @@ from importlib.metadata import entry_points
 
 import pytest
 
+from tests.testing.portals import forgets_options
+
 pytest_plugins = ["pytester"]
 
 INSTALLED = entry_points(group="pytest11", name="sse_middleware")
@@ -91,6 +93,7 @@ def test_asynchronous_tests_run_on_both_event_loops_in_virtual_time(run: Run) ->
     assert "test_ticks[trio]" in shown
 
 
+@forgets_options
 def test_a_synchronous_client_ends_with_the_test(run: Run) -> None:
     run(
         """

@@ -20,6 +20,7 @@ from sse_middleware.testing import (
     UsageError,
     VirtualTime,
 )
+from tests.testing.portals import ON_PORTALS
 
 HOUR = 3600
 
@@ -71,7 +72,7 @@ def app() -> App:
     return App()
 
 
-@pytest.fixture(params=["asyncio", "trio"])
+@pytest.fixture(params=ON_PORTALS)
 def time(request: pytest.FixtureRequest) -> VirtualTime:
     return VirtualTime(request.param)
 
