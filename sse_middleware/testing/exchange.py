@@ -182,7 +182,8 @@ class Exchange:
         try:
             async with aclosing(self._body):
                 async for chunk in self._body:
-                    await self._hand_over(chunk, more=True)
+                    if chunk:  # servers pass no empty ones on
+                        await self._hand_over(chunk, more=True)
         except Exception as error:
             self._error = error
             self._serving.cancel()
