@@ -5,8 +5,8 @@ Rules of this file:
   response turns out to be one that is adopted, all is as without a middleware.
 - What is not adopted passes untouched, but for a ``Vary`` where another client would get events.
 - An application can't be closed like a generator. When its client leaves, one that waits for
-  ``http.disconnect`` reads it and ends by itself, since it may have tasks that only it can stop.
-  Any other is cancelled at its ``await``, once.
+  ``http.disconnect`` reads it and has a moment to end by itself, since it may have tasks that only
+  it can stop. Then, and any other at once, it is cancelled at its ``await``, once.
 - A body that is malformed fails where the application sends it, and goes on failing. What came
   before is sent. An application that catches the error doesn't keep it from its client.
 """

@@ -6,8 +6,8 @@ Rules of this file:
 - The children never raise. What goes wrong in them is kept, the producer is cancelled, and the
   endpoint's task raises it, alone, after the task group: no ExceptionGroup leaves this file.
 - Everything that was yielded before an exception is delivered, then the exception goes on.
-- A producer that ends by itself when its client leaves may, within `cleanup_timeout` seconds. Any
-  other is cancelled.
+- A producer that waits for the end of the connection has a moment to end by itself. Any other is
+  cancelled when its client leaves.
 - A cancelled producer is cancelled once, and its source is closed in any case, in this task and
   within `cleanup_timeout` seconds.
 """
@@ -30,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 LAST_WORDS = 0.1
 """Seconds for a message that no client will read: it takes none, unless it would take all."""
+
+HEEDING = 1.0
+"""Seconds that a producer has to end by itself when it has read that its client left: most need
+none, and some do nothing before their next event."""
 
 
 class Feed(Protocol):
@@ -179,11 +183,16 @@ class Stream:
         if self._writer.completing and self._connection.complete:
             return  # it was our own last message that ended it
         self._client_left = True
-        # What a source does behind its last frame is not for this client.
         ends_itself = self._heeding and self._connection.heeded
-        if ends_itself:
-            self._producing.begin_cleanup()
-        self._abandon(spare=ends_itself or self._outbox.closed)
+        # What a source does behind its last frame is not for this client.
+        spare = self._outbox.closed
+        if ends_itself and not spare:
+            self._tasks.start_soon(self._cancel_late)
+        self._abandon(spare=ends_itself or spare)
+
+    async def _cancel_late(self) -> None:
+        await anyio.sleep(HEEDING)
+        self._producing.cancel()
 
     def _abandon(self, *, spare: bool = False) -> None:
         """Give up what waits, and the producer, unless it is to be spared."""

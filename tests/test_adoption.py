@@ -589,33 +589,6 @@ async def test_an_application_that_never_stops_sending_does_not_stop_the_loop(bl
 
 
 @tidy
-@pytest.mark.parametrize(("takes", "how"), [(1, "ended"), (100, "cancelled")])
-async def test_an_application_that_listens_ends_by_itself_or_is_ended_in_the_end(
-    takes: float, how: str
-) -> None:
-    log: list[str] = []
-
-    async def app(_scope: Any, receive: Any, send: Send) -> None:
-        await receive()
-        await send(start())
-        await send(part(b"1\n"))
-        try:
-            assert (await receive())["type"] == "http.disconnect"
-            await anyio.sleep(takes)
-            log.append("ended")
-        except anyio.get_cancelled_exc_class():
-            log.append("cancelled")
-            raise
-
-    served = SSEMiddleware(app, cleanup_timeout=5)
-    async with reading(served) as client, client.stream("GET", "/") as stream:
-        await stream.next()
-        before = anyio.current_time()
-        await stream.disconnect()
-        assert anyio.current_time() - before == pytest.approx(min(takes, 5))
-    assert log == [how]
-
-
 async def test_a_thread_that_outlives_its_application_is_stopped_when_it_sends() -> None:
     kept: list[Send] = []
 

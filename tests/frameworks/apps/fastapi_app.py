@@ -4,11 +4,18 @@ from collections.abc import AsyncIterable
 
 import anyio
 from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from tests.frameworks.journal import tell
+from tests.frameworks.apps import bodies
+from tests.frameworks.journal import heard, tell
 
 app = FastAPI()
+
+
+@app.get("/page")
+async def page() -> dict[str, int]:
+    return {"n": 0}
 
 
 @app.get("/events", response_class=EventSourceResponse)
@@ -17,20 +24,41 @@ async def events(count: int) -> AsyncIterable[ServerSentEvent]:
         yield ServerSentEvent(data={"n": number}, id=str(number), event="n", comment="c")
 
 
+@app.get("/handmade")
+async def handmade(count: int) -> StreamingResponse:
+    return StreamingResponse(bodies.frames(count), media_type="text/event-stream")
+
+
 @app.get("/quiet", response_class=EventSourceResponse)
-async def quiet() -> AsyncIterable[int]:
+async def quiet() -> AsyncIterable[ServerSentEvent]:
     try:
-        yield 0
+        yield ServerSentEvent(raw_data="first")
         await anyio.sleep_forever()
     finally:
         tell("closed")
 
 
+@app.get("/endless", response_class=EventSourceResponse)
+async def endless() -> AsyncIterable[ServerSentEvent]:
+    try:
+        while True:
+            yield ServerSentEvent(raw_data="first")
+    finally:
+        tell("closed")
+
+
 @app.get("/broken", response_class=EventSourceResponse)
-async def broken() -> AsyncIterable[int]:
-    yield 0
-    yield 1
-    await anyio.sleep(0.1)  # or its writer loses both
+async def broken() -> AsyncIterable[ServerSentEvent]:
+    yield ServerSentEvent(raw_data="first")
+    yield ServerSentEvent(raw_data="second")
+    await heard()
+    raise RuntimeError("broken")
+
+
+@app.get("/abrupt", response_class=EventSourceResponse)
+async def abrupt() -> AsyncIterable[ServerSentEvent]:
+    yield ServerSentEvent(raw_data="first")
+    yield ServerSentEvent(raw_data="second")
     raise RuntimeError("broken")
 
 
@@ -38,3 +66,29 @@ async def broken() -> AsyncIterable[int]:
 async def lines(count: int) -> AsyncIterable[dict[str, int]]:
     for number in range(count):
         yield {"n": number}
+
+
+@app.get("/quiet-lines")
+async def quiet_lines() -> AsyncIterable[str]:
+    try:
+        yield "first"
+        await anyio.sleep_forever()
+    finally:
+        tell("closed")
+
+
+@app.get("/endless-lines")
+async def endless_lines() -> AsyncIterable[str]:
+    try:
+        while True:
+            yield "first"
+    finally:
+        tell("closed")
+
+
+@app.get("/broken-lines")
+async def broken_lines() -> AsyncIterable[str]:
+    yield "first"
+    yield "second"
+    await heard()
+    raise RuntimeError("broken")

@@ -1,4 +1,4 @@
-"""Litestar: its own events, and a stream of lines."""
+"""Litestar: its own events, and streams of lines."""
 
 from collections.abc import AsyncIterator
 
@@ -6,7 +6,8 @@ import anyio
 from litestar import Litestar, get
 from litestar.response import ServerSentEvent, Stream
 
-from tests.frameworks.journal import tell
+from tests.frameworks.apps import bodies
+from tests.frameworks.journal import heard, tell
 
 
 async def some(count: int) -> AsyncIterator[dict[str, object]]:
@@ -14,23 +15,38 @@ async def some(count: int) -> AsyncIterator[dict[str, object]]:
         yield {"data": f'{{"n":{number}}}', "id": number, "event": "n", "comment": "c"}
 
 
-async def none() -> AsyncIterator[str]:
+async def first() -> AsyncIterator[str]:
     try:
-        yield "0"
+        yield "first"
         await anyio.sleep_forever()
     finally:
         tell("closed")
 
 
+async def all_first() -> AsyncIterator[str]:
+    try:
+        while True:
+            yield "first"
+    finally:
+        tell("closed")
+
+
 async def two() -> AsyncIterator[str]:
-    yield "0"
-    yield "1"
+    yield "first"
+    yield "second"
+    await heard()
     raise RuntimeError("broken")
 
 
-async def json_lines(count: int) -> AsyncIterator[bytes]:
-    for number in range(count):
-        yield b'{"n":%d}\n' % number
+async def two_at_once() -> AsyncIterator[str]:
+    yield "first"
+    yield "second"
+    raise RuntimeError("broken")
+
+
+@get("/page")
+async def page() -> dict[str, int]:
+    return {"n": 0}
 
 
 @get("/events")
@@ -38,9 +54,19 @@ async def events(count: int) -> ServerSentEvent:
     return ServerSentEvent(some(count))
 
 
+@get("/handmade")
+async def handmade(count: int) -> Stream:
+    return Stream(bodies.frames(count), media_type="text/event-stream")
+
+
 @get("/quiet")
 async def quiet() -> ServerSentEvent:
-    return ServerSentEvent(none())
+    return ServerSentEvent(first())
+
+
+@get("/endless")
+async def endless() -> ServerSentEvent:
+    return ServerSentEvent(all_first())
 
 
 @get("/broken")
@@ -48,9 +74,43 @@ async def broken() -> ServerSentEvent:
     return ServerSentEvent(two())
 
 
+@get("/abrupt")
+async def abrupt() -> ServerSentEvent:
+    return ServerSentEvent(two_at_once())
+
+
 @get("/lines")
 async def lines(count: int) -> Stream:
-    return Stream(json_lines(count), media_type="application/x-ndjson")
+    return Stream(bodies.json_lines(count), media_type="application/x-ndjson")
 
 
-app = Litestar([events, quiet, broken, lines])
+@get("/quiet-lines")
+async def quiet_lines() -> Stream:
+    return Stream(bodies.quiet_lines(), media_type="application/x-ndjson")
+
+
+@get("/endless-lines")
+async def endless_lines() -> Stream:
+    return Stream(bodies.endless_lines(), media_type="application/x-ndjson")
+
+
+@get("/broken-lines")
+async def broken_lines() -> Stream:
+    return Stream(bodies.broken_lines(), media_type="application/x-ndjson")
+
+
+HANDLERS = [
+    page,
+    events,
+    handmade,
+    quiet,
+    endless,
+    broken,
+    abrupt,
+    lines,
+    quiet_lines,
+    endless_lines,
+    broken_lines,
+]
+
+app = Litestar(HANDLERS)

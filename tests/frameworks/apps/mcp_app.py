@@ -1,4 +1,4 @@
-"""The MCP SDK's streamable HTTP transport: a tool that reports its progress, then answers."""
+"""The MCP SDK's streamable HTTP transport: a tool that reports its progress, one that tells all."""
 
 from mcp.server.mcpserver import Context, MCPServer
 
@@ -11,6 +11,13 @@ async def count(to: int, context: Context) -> int:
     for number in range(to):
         await context.report_progress(number, to)
     return to
+
+
+@server.tool()
+async def change(context: Context) -> None:
+    """Say that there are other tools now, to whoever listens."""
+    await context.session.send_tool_list_changed()
+    await context.notify_tools_changed()
 
 
 app = server.streamable_http_app()

@@ -2,43 +2,65 @@
 
 from collections.abc import AsyncIterator
 
-import anyio
 from quart import Quart, Response, request
 
-from tests.frameworks.apps.starlette_app import broken_frames, frames, json_lines
-from tests.frameworks.journal import tell
+from tests.frameworks.apps import bodies
 
 app = Quart(__name__)
 
 
-async def none() -> AsyncIterator[bytes]:
-    try:
-        yield b"data: 0\n\n"
-        await anyio.sleep_forever()
-    finally:
-        tell("closed")
+def stream(body: AsyncIterator[bytes], media_type: str) -> Response:
+    response = Response(body, mimetype=media_type)
+    response.timeout = None  # as Quart's guide says: a stream may take longer than a minute
+    return response
+
+
+@app.get("/page")
+async def page() -> dict[str, int]:
+    return {"n": 0}
 
 
 @app.get("/events")
+@app.get("/handmade")
 async def events() -> Response:
-    response = Response(frames(int(request.args["count"])), mimetype="text/event-stream")
-    response.timeout = None
-    return response
+    return stream(bodies.frames(int(request.args["count"])), "text/event-stream")
 
 
 @app.get("/quiet")
 async def quiet() -> Response:
-    response = Response(none(), mimetype="text/event-stream")
-    response.timeout = None
-    return response
+    return stream(bodies.quiet_frames(), "text/event-stream")
+
+
+@app.get("/endless")
+async def endless() -> Response:
+    return stream(bodies.endless_frames(), "text/event-stream")
 
 
 @app.get("/broken")
 async def broken() -> Response:
-    return Response(broken_frames(), mimetype="text/event-stream")
+    return stream(bodies.broken_frames(), "text/event-stream")
+
+
+@app.get("/abrupt")
+async def abrupt() -> Response:
+    return stream(bodies.abrupt_frames(), "text/event-stream")
 
 
 @app.get("/lines")
 async def lines() -> Response:
-    body = json_lines(int(request.args["count"]))
-    return Response(body, mimetype="application/x-ndjson")
+    return stream(bodies.json_lines(int(request.args["count"])), "application/x-ndjson")
+
+
+@app.get("/quiet-lines")
+async def quiet_lines() -> Response:
+    return stream(bodies.quiet_lines(), "application/x-ndjson")
+
+
+@app.get("/endless-lines")
+async def endless_lines() -> Response:
+    return stream(bodies.endless_lines(), "application/x-ndjson")
+
+
+@app.get("/broken-lines")
+async def broken_lines() -> Response:
+    return stream(bodies.broken_lines(), "application/x-ndjson")

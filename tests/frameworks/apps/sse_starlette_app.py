@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.frameworks.apps import starlette_app
-from tests.frameworks.journal import tell
+from tests.frameworks.journal import heard, tell
 
 
 async def some(count: int) -> AsyncIterator[ServerSentEvent]:
@@ -18,17 +18,32 @@ async def some(count: int) -> AsyncIterator[ServerSentEvent]:
         yield ServerSentEvent(f'{{"n":{number}}}', id=str(number), event="n", comment="c")
 
 
-async def none() -> AsyncIterator[str]:
+async def first() -> AsyncIterator[str]:
     try:
-        yield "0"
+        yield "first"
         await anyio.sleep_forever()
     finally:
         tell("closed")
 
 
+async def all_first() -> AsyncIterator[str]:
+    try:
+        while True:
+            yield "first"
+    finally:
+        tell("closed")
+
+
 async def two() -> AsyncIterator[str]:
-    yield "0"
-    yield "1"
+    yield "first"
+    yield "second"
+    await heard()
+    raise RuntimeError("broken")
+
+
+async def two_at_once() -> AsyncIterator[str]:
+    yield "first"
+    yield "second"
     raise RuntimeError("broken")
 
 
@@ -37,18 +52,30 @@ async def events(request: Request) -> Response:
 
 
 async def quiet(_: Request) -> Response:
-    return EventSourceResponse(none())
+    return EventSourceResponse(first())
+
+
+async def endless(_: Request) -> Response:
+    return EventSourceResponse(all_first())
 
 
 async def broken(_: Request) -> Response:
     return EventSourceResponse(two())
 
 
+async def abrupt(_: Request) -> Response:
+    return EventSourceResponse(two_at_once())
+
+
 app = Starlette(
     routes=[
+        Route("/page", starlette_app.page),
         Route("/events", events),
+        Route("/handmade", starlette_app.events),
         Route("/quiet", quiet),
+        Route("/endless", endless),
         Route("/broken", broken),
-        Route("/lines", starlette_app.lines),
+        Route("/abrupt", abrupt),
+        *starlette_app.LINES,
     ]
 )
