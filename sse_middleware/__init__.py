@@ -1,6 +1,7 @@
 """Server-Sent Events for ASGI applications: ``app.add_middleware(SSEMiddleware)``."""
 
-from sse_middleware.bodies import BodyAdapter, BodyFormat
+from sse_middleware.bodies import BodyAdapter
+from sse_middleware.body_text import BodyFormat
 from sse_middleware.endpoint import event_stream
 from sse_middleware.errors import (
     BodyError,

@@ -42,11 +42,14 @@ def quality(accept: bytes, media_type: bytes) -> float:
     return found
 
 
+def names_events(accept: bytes) -> bool:
+    """Whether an event stream is asked for by its name."""
+    return EVENT_STREAM in accept.lower()
+
+
 def prefers_events(accept: bytes, media_type: bytes) -> bool:
     """Whether an event stream is wanted, by its name, and wanted more than `media_type`."""
-    if EVENT_STREAM not in accept.lower():
-        return False
-    return quality(accept, EVENT_STREAM) > quality(accept, media_type)
+    return names_events(accept) and quality(accept, EVENT_STREAM) > quality(accept, media_type)
 
 
 def _q(parameters: list[bytes]) -> float:

@@ -23,13 +23,13 @@ from sse_middleware.accept import EVENT_STREAM, prefers_events
 from sse_middleware.bodies import (
     STREAMING_TYPES,
     AdapterFactory,
-    BodyFormat,
     EventStream,
-    content_type,
 )
+from sse_middleware.body_text import BodyFormat
 from sse_middleware.conversion import Conversion, EventFields
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.handover import Handover
+from sse_middleware.head import Head
 from sse_middleware.legacy import LegacyRoute, adapter_of
 from sse_middleware.outbox import Ending, Outbox
 from sse_middleware.payload import farewell_encoder, ping_encoder
@@ -38,10 +38,6 @@ from sse_middleware.stream import Stream
 logger = logging.getLogger(__name__)
 
 OK = 200
-
-_HEADERS_OF_EVENTS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
-
-_HEADERS_OF_THE_OLD_BODY = (b"content-length", b"etag", b"accept-ranges", b"content-type")
 
 _CONTENT_TYPE = (b"content-type", b"Content-Type")
 
@@ -75,7 +71,7 @@ class Adopter:
             route: what is configured for the path.
         """
         message = _listed(message)
-        headers = _Headers(message)
+        headers = Head(message)
         if message["status"] != OK or scope["method"] == "HEAD":
             return message, None
         media_type, charset = headers.content_type()
@@ -105,12 +101,12 @@ class Adopter:
         return message
 
     def _varied(self, message: Message) -> Message:
-        headers = _Headers(message)
+        headers = Head(message)
         factory = self._factory(headers.content_type()[0], headers, None)
         return message if message["status"] != OK or factory is None else headers.varied()
 
     def _factory(
-        self, media_type: str, headers: "_Headers", route: LegacyRoute | None
+        self, media_type: str, headers: Head, route: LegacyRoute | None
     ) -> AdapterFactory | None:
         if media_type == EVENT_STREAM.decode():
             return EventStream
@@ -120,7 +116,7 @@ class Adopter:
         whole = media_type.startswith("text/") and headers.get(b"content-length") is not None
         return None if whole and route is None else factory
 
-    def _is_encoded(self, headers: "_Headers", scope: Scope) -> bool:
+    def _is_encoded(self, headers: Head, scope: Scope) -> bool:
         encoding = headers.get(b"content-encoding") or b"identity"
         if encoding.strip().lower() == b"identity":
             return False
@@ -229,48 +225,6 @@ class Adoption:
                 await self._outbox.room(closable=False)
         elif not frames:
             await checkpoint()  # nothing else slows it down
-
-
-class _Headers:
-    """The headers of a response that begins; the message that they came in is never changed."""
-
-    def __init__(self, message: Message) -> None:
-        self._message = message
-        self._all = [
-            (bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ())
-        ]
-
-    def get(self, name: bytes) -> bytes | None:
-        return next((value for found, value in self._all if found == name), None)
-
-    def content_type(self) -> tuple[str, str]:
-        """Return the media type, and the charset of its text."""
-        return content_type(self.get(b"content-type"))
-
-    def varied(self) -> Message:
-        """Say that the response depends on ``Accept``."""
-        vary = [value for name, value in self._all if name == b"vary"]
-        names = b",".join(vary).lower().replace(b" ", b"").split(b",")
-        if b"*" in names or b"accept" in names:
-            return self._message
-        rest = [header for header in self._all if header[0] != b"vary"]
-        return {**self._message, "headers": [*rest, (b"vary", b", ".join([*vary, b"Accept"]))]}
-
-    def of_converted(self, *, varying: bool) -> Message:
-        """Say that the body is events now."""
-        content_type = (b"content-type", EVENT_STREAM + b"; charset=utf-8")
-        kept = [one for one in self._all if one[0] not in _HEADERS_OF_THE_OLD_BODY]
-        message = {**self._message, "headers": [content_type, *kept]}
-        return _Headers(_Headers(message).of_events()).varied() if varying else message
-
-    def of_events(self) -> Message:
-        """Let nobody keep or hold back the events, unless the application said otherwise."""
-        kept = [one for one in self._all if one[0] not in (b"content-length", b"etag")]
-        known = {name for name, _ in kept}
-        defaults = [header for header in _HEADERS_OF_EVENTS if header[0] not in known]
-        # What may follow the body is not passed on, so nobody must wait for it.
-        message = {key: self._message[key] for key in self._message if key != "trailers"}
-        return {**message, "headers": [*kept, *defaults]}
 
 
 def _checked(adapters: Mapping[str, str | AdapterFactory]) -> dict[str, AdapterFactory]:

@@ -17,11 +17,11 @@ from pydantic_core import from_json
 
 from sse_middleware.bodies import (
     AdapterFactory,
-    BodyFormat,
     EventStream,
     JSONLines,
     JSONSequence,
 )
+from sse_middleware.body_text import BodyFormat
 from sse_middleware.errors import BodyError, ConfigurationError
 from sse_middleware.wire import (
     check_single_line,

@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.routing import PARAM_REGEX, compile_path
 from starlette.types import Scope
 
-from sse_middleware.accept import EVENT_STREAM
-from sse_middleware.bodies import ADAPTERS, MAX_PIECE, AdapterFactory, BodyFormat
+from sse_middleware.accept import names_events
+from sse_middleware.bodies import ADAPTERS, AdapterFactory
+from sse_middleware.body_text import MAX_PIECE, BodyFormat
 from sse_middleware.conversion import EventFields, Malformed
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
@@ -102,7 +103,7 @@ class LegacyRoute:
 
     def polls(self, scope: Scope, accept: bytes) -> bool:
         """Whether the endpoint is to be polled for this request."""
-        wanted = self.always or EVENT_STREAM in accept.lower()
+        wanted = self.always or names_events(accept)
         return self.poll is not None and scope["method"] == "GET" and wanted
 
 

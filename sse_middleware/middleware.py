@@ -6,7 +6,7 @@ from typing import Unpack
 from asgiref.compatibility import guarantee_single_callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sse_middleware.accept import EVENT_STREAM, accept_of
+from sse_middleware.accept import accept_of, names_events
 from sse_middleware.adoption import Adopter, Adoption
 from sse_middleware.bodies import AdapterFactory
 from sse_middleware.connection import Connection
@@ -65,7 +65,7 @@ class SSEMiddleware:
             return
         accept = accept_of(scope["headers"])
         route = self._route(scope) if self._routes else None
-        if route is None and (accept is None or EVENT_STREAM not in accept.lower()):
+        if route is None and (accept is None or not names_events(accept)):
             await self.app(
                 scope, connection.receive, connection.sending(send, self._adopter.varied)
             )

@@ -21,7 +21,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sse_middleware.accept import EVENT_STREAM, prefers_events
-from sse_middleware.bodies import Chunks, content_type
+from sse_middleware.bodies import Chunks
+from sse_middleware.body_text import content_type
 from sse_middleware.errors import BodyError
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.handover import SCOPE_KEY

@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sse_middleware.connection import Connection
 from sse_middleware.handover import Handover
+from sse_middleware.head import with_defaults
 from sse_middleware.item_type import ItemType, ItemTypes
 from sse_middleware.iterables import source_of
 from sse_middleware.payload import Encoder, farewell_encoder, ping_encoder
@@ -21,7 +22,6 @@ from sse_middleware.settings import DEFAULT, Default, StreamOptions, StreamSetti
 from sse_middleware.stream import Stream
 
 _WITHOUT_BODY = ("GET", "HEAD", None)  # None: a WebSocket handshake
-_DEFAULT_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
 class EventSourceResponse(StreamingResponse):
@@ -121,12 +121,10 @@ class EventSourceResponse(StreamingResponse):
         await source_of(self.body_iterator, unused).close(settings.cleanup_timeout)
 
     def _start(self) -> Message:
-        own = {name for name, _ in self.raw_headers}
-        defaults = [header for header in _DEFAULT_HEADERS if header[0] not in own]
         return {
             "type": "http.response.start",
             "status": self.status_code,
-            "headers": [*self.raw_headers, *defaults],
+            "headers": with_defaults(self.raw_headers),
         }
 
 

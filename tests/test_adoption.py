@@ -388,6 +388,14 @@ async def test_a_route_may_convert_always(accept: str | None) -> None:
     assert b"vary" not in headers_of(messages)
 
 
+async def test_what_is_always_converted_is_kept_and_held_back_by_nobody() -> None:
+    app = SSEMiddleware(whole(b"1\n"), legacy=[LegacyRoute("/", always=True)])
+    headers = headers_of(await sent(app, "*/*"))
+    assert headers[b"cache-control"] == b"no-cache"
+    assert headers[b"x-accel-buffering"] == b"no"
+    assert b"vary" not in headers
+
+
 async def test_the_first_route_counts() -> None:
     routes = (LegacyRoute(path, event=path) for path in ("/b", "/{x}", "/a"))
     served = SSEMiddleware(whole(b"1\n"), legacy=routes)

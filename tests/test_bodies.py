@@ -21,9 +21,9 @@ from sse_middleware.bodies import (
     JSONLines,
     JSONSequence,
     Lines,
-    content_type,
     is_json,
 )
+from sse_middleware.body_text import content_type
 
 LATIN = BodyFormat(charset="iso-8859-1")
 DROP = BodyFormat(unfinished="drop")

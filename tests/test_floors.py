@@ -12,10 +12,10 @@ import sse_middleware
 FLOORS = {
     "words": ["errors", "wire", "events", "settings", "accept"],
     "ground": ["backends"],
-    "sources": ["item_type", "payload", "iterables", "bodies", "conversion"],
+    "sources": ["item_type", "payload", "iterables", "body_text", "bodies", "conversion"],
     "pipe": ["outbox", "connection", "writer", "stream"],
     "handover": ["handover"],
-    "doors": ["response", "endpoint", "legacy", "adoption", "polling", "middleware"],
+    "doors": ["head", "response", "endpoint", "legacy", "adoption", "polling", "middleware"],
     "top": ["__init__"],
     "guests": [
         "pytest_plugin",

@@ -1,0 +1,59 @@
+"""The heads of responses that are streams: what is said before the body."""
+
+from starlette.types import Message
+
+from sse_middleware.accept import EVENT_STREAM
+from sse_middleware.body_text import content_type
+
+Headers = list[tuple[bytes, bytes]]
+
+_OF_EVENTS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+_OF_THE_OLD_BODY = (b"content-length", b"etag", b"accept-ranges", b"content-type")
+
+
+def with_defaults(headers: Headers) -> Headers:
+    """Let nobody keep or hold back the events, unless the headers say otherwise."""
+    own = {name for name, _ in headers}
+    return [*headers, *(default for default in _OF_EVENTS if default[0] not in own)]
+
+
+class Head:
+    """The headers of a response that begins; the message that they came in is never changed."""
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self._all = [
+            (bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ())
+        ]
+
+    def get(self, name: bytes) -> bytes | None:
+        """Return the first value of a header."""
+        return next((value for found, value in self._all if found == name), None)
+
+    def content_type(self) -> tuple[str, str]:
+        """Return the media type, and the charset of its text."""
+        return content_type(self.get(b"content-type"))
+
+    def varied(self) -> Message:
+        """Say that the response depends on ``Accept``."""
+        vary = [value for name, value in self._all if name == b"vary"]
+        names = b",".join(vary).lower().replace(b" ", b"").split(b",")
+        if b"*" in names or b"accept" in names:
+            return self._message
+        rest = [header for header in self._all if header[0] != b"vary"]
+        return {**self._message, "headers": [*rest, (b"vary", b", ".join([*vary, b"Accept"]))]}
+
+    def of_converted(self, *, varying: bool) -> Message:
+        """Say that the body is events now."""
+        content_type = (b"content-type", EVENT_STREAM + b"; charset=utf-8")
+        kept = [one for one in self._all if one[0] not in _OF_THE_OLD_BODY]
+        message = Head({**self._message, "headers": [content_type, *kept]}).of_events()
+        return Head(message).varied() if varying else message
+
+    def of_events(self) -> Message:
+        """Let nobody keep or hold back the events, unless the application said otherwise."""
+        kept = [one for one in self._all if one[0] not in (b"content-length", b"etag")]
+        # What may follow the body is not passed on, so nobody must wait for it.
+        message = {key: self._message[key] for key in self._message if key != "trailers"}
+        return {**message, "headers": with_defaults(kept)}
