@@ -9,12 +9,8 @@ It works for any ASGI application, with or without this package's middleware. It
 """
 
 from sse_middleware.testing.client import EventClient
-from sse_middleware.testing.clock import (
-    DeadlockError,
-    RealIOError,
-    VirtualTime,
-    VirtualTimeError,
-)
+from sse_middleware.testing.clock import VirtualTime
+from sse_middleware.testing.course import DeadlockError, RealIOError, VirtualTimeError
 from sse_middleware.testing.errors import (
     LeftBehindError,
     NoAnswerError,

@@ -24,8 +24,14 @@ from anyio.pytest_plugin import get_runner
 from sse_middleware import EventSourceResponse
 from sse_middleware.backends import running_asyncio_task, threadsafe_caller
 from sse_middleware.errors import ConfigurationError
-from sse_middleware.testing import clock
-from sse_middleware.testing.clock import DeadlockError, RealIOError, VirtualTime, VirtualTimeError
+from sse_middleware.testing.clock import VirtualTime
+from sse_middleware.testing.course import (
+    Course,
+    DeadlockError,
+    RealIOError,
+    VirtualTimeError,
+)
+from sse_middleware.testing.trio_time import TrioTime
 from tests.testing.portals import ON_PORTALS, forgets_options
 
 HOUR = 3600
@@ -520,12 +526,12 @@ class TestDeadlock:
 
         with pytest.raises(DeadlockError):
             VirtualTime(grace=0).run(main)
-        assert caplog.record_tuples[0][:2] == ("sse_middleware.testing.clock", logging.ERROR)
+        assert caplog.record_tuples[0][:2] == ("sse_middleware.testing.course", logging.ERROR)
 
     def test_of_the_cleanup_breaks_trio(self) -> None:
         # looked at from inside, with a clock that trio does not run by: a broken trio leaves
         # nurseries that complain to the end of the process
-        time = clock._TrioTime(clock._Course(0, held=False))
+        time = TrioTime(Course(0, held=False))
 
         async def main() -> None:
             time.before_run()
@@ -729,7 +735,7 @@ class TestHeld:
 
     def test_stands_however_long_it_takes(self) -> None:
         # trio looks up every hour, of real time
-        course = clock._Course(0, held=True)
+        course = Course(0, held=True)
         before = course.now
         course.lapse(before + 1, 0)
         assert course.now == before
