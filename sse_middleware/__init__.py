@@ -14,6 +14,18 @@ from sse_middleware.errors import (
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent, format_sse_event
 from sse_middleware.legacy import LegacyRoute
 from sse_middleware.middleware import SSEMiddleware
+from sse_middleware.records import (
+    CloseReason,
+    EventsSent,
+    FirstEvent,
+    Observer,
+    PingSent,
+    StreamClosed,
+    StreamInfo,
+    StreamOpened,
+    StreamRecord,
+    StreamStats,
+)
 from sse_middleware.response import EventSourceResponse
 from sse_middleware.settings import StreamOptions, StreamSettings
 from sse_middleware.wire import Comment, EventStreamDecoder, MessageEvent, ReconnectionTime
@@ -23,21 +35,31 @@ __all__ = [
     "BodyAdapter",
     "BodyError",
     "BodyFormat",
+    "CloseReason",
     "Comment",
     "ConfigurationError",
     "EncodingError",
     "EventSourceResponse",
     "EventStreamDecoder",
     "EventTooLargeError",
+    "EventsSent",
     "FieldError",
+    "FirstEvent",
     "LegacyRoute",
     "MessageEvent",
+    "Observer",
+    "PingSent",
     "ReconnectionTime",
     "SSEError",
     "SSEMiddleware",
     "ServerSentEvent",
+    "StreamClosed",
+    "StreamInfo",
+    "StreamOpened",
     "StreamOptions",
+    "StreamRecord",
     "StreamSettings",
+    "StreamStats",
     "event_stream",
     "format_sse_event",
 ]

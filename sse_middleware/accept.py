@@ -1,7 +1,7 @@
-"""What a client accepts: quality values of media ranges (RFC 9110, 12.4.2 and 12.5.1)."""
+"""What a client accepts: weights of media ranges and codings (RFC 9110, 12.4.2 and 12.5)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 EVENT_STREAM = b"text/event-stream"
 
@@ -14,11 +14,7 @@ def accept_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     Args:
         headers: of an ASGI scope, with names in lower case.
     """
-    accept = None
-    for name, value in headers:
-        if name == b"accept":
-            accept = value if accept is None else b"%b,%b" % (accept, value)
-    return accept
+    return _joined(headers, b"accept")
 
 
 def quality(accept: bytes, media_type: bytes) -> float:
@@ -31,15 +27,11 @@ def quality(accept: bytes, media_type: bytes) -> float:
         accept: the value of ``Accept``.
         media_type: without parameters, in lower case.
     """
-    kind = media_type.partition(b"/")[0]
-    ranges = {b"*/*": 0, b"%b/*" % kind: 1, media_type: 2}
-    best, found = -1, 0.0
-    for one in accept.split(b","):
-        name, *parameters = one.split(b";")
-        rank = ranges.get(name.strip().lower(), -1)
-        if rank > best:
-            best, found = rank, _q(parameters)
-    return found
+    wanted = _weights(accept)
+    for media_range in (media_type, media_type.partition(b"/")[0] + b"/*", b"*/*"):
+        if media_range in wanted:
+            return wanted[media_range]
+    return 0.0
 
 
 def names_events(accept: bytes) -> bool:
@@ -50,6 +42,40 @@ def names_events(accept: bytes) -> bool:
 def prefers_events(accept: bytes, media_type: bytes) -> bool:
     """Whether an event stream is wanted, by its name, and wanted more than `media_type`."""
     return names_events(accept) and quality(accept, EVENT_STREAM) > quality(accept, media_type)
+
+
+def preferred_coding(headers: Iterable[tuple[bytes, bytes]], offered: Sequence[str]) -> str | None:
+    """Return which of the offered codings the client wants most; ``None`` if it wants none.
+
+    Of those that it wants equally the first one is taken (RFC 9110, 12.5.3).
+
+    Args:
+        headers: of an ASGI scope, with names in lower case.
+        offered: names in lower case, the best first.
+    """
+    wanted = _weights(_joined(headers, b"accept-encoding") or b"")
+    weights = {name: wanted.get(name.encode(), wanted.get(b"*", 0.0)) for name in offered}
+    best = max(weights, key=weights.__getitem__, default=None)
+    if best is None or weights[best] <= 0 or weights[best] < wanted.get(b"identity", 0.0):
+        return None
+    return best
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes | None:
+    found = None
+    for name, value in headers:
+        if name == wanted:
+            found = value if found is None else b"%b,%b" % (found, value)
+    return found
+
+
+def _weights(header: bytes) -> dict[bytes, float]:
+    """Return the weight of each of a header's members, by its name in lower case."""
+    weights: dict[bytes, float] = {}
+    for member in header.split(b","):
+        name, *parameters = member.split(b";")
+        weights.setdefault(name.strip().lower(), _q(parameters))
+    return weights
 
 
 def _q(parameters: list[bytes]) -> float:

@@ -20,6 +20,7 @@ from anyio.lowlevel import checkpoint
 from starlette.types import ASGIApp, Message, Scope, Send
 
 from sse_middleware.accept import EVENT_STREAM, prefers_events
+from sse_middleware.admission import admit, refuse
 from sse_middleware.bodies import (
     STREAMING_TYPES,
     AdapterFactory,
@@ -29,11 +30,13 @@ from sse_middleware.body_text import BodyFormat
 from sse_middleware.conversion import Conversion, EventFields
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.handover import Handover
-from sse_middleware.head import Head
+from sse_middleware.head import Head, compressed
 from sse_middleware.legacy import LegacyRoute, adapter_of
 from sse_middleware.outbox import Ending, Outbox
-from sse_middleware.payload import farewell_encoder, ping_encoder
+from sse_middleware.payload import OwnFrames
+from sse_middleware.registry import Full, Slot
 from sse_middleware.stream import Stream
+from sse_middleware.writer import Opening
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +63,12 @@ class Adopter:
         self._reported: set[bytes] = set()
 
     def converted(
-        self, message: Message, scope: Scope, accept: bytes, route: LegacyRoute | None
+        self,
+        message: Message,
+        scope: Scope,
+        accept: bytes,
+        route: LegacyRoute | None,
+        max_event_size: int | None = None,
     ) -> tuple[Message, Conversion | None]:
         """Return how a response begins, and what converts its body; ``None`` if nothing does.
 
@@ -69,6 +77,8 @@ class Adopter:
             scope: of the request.
             accept: what the client accepts.
             route: what is configured for the path.
+            max_event_size: bytes that a piece of the body may take, if that is less than what the
+                route says.
         """
         message = _listed(message)
         headers = Head(message)
@@ -84,6 +94,8 @@ class Adopter:
         if not always and not prefers_events(accept, media_type.encode()):
             return headers.varied(), None
         body = replace(route.body if route else BodyFormat(), charset=charset)
+        if max_event_size is not None:
+            body = replace(body, max_piece=min(body.max_piece, max_event_size))
         fields = route.fields if route and factory is not EventStream else EventFields()
         conversion = Conversion(factory, body, fields, f"{scope['method']} {scope['path']}")
         if factory is EventStream:
@@ -158,12 +170,10 @@ class Adoption:
         self._convert = convert
         self._conversion: Conversion | None = None
         self._ended = False
-        self._waiting = anyio.Lock()
-        ping = ping_encoder(handover.settings)
-        farewell = farewell_encoder(handover.settings, ping)
-        self._stream = Stream(
-            send, handover.connection, handover.settings, ping, farewell, heeding=True
-        )
+        self._waiting: anyio.Lock | None = None
+        self._slot: Slot | Full | None = None
+        settings, connection = handover.settings, handover.connection
+        self._stream = Stream(send, connection, settings, OwnFrames(settings), heeding=True)
         self._outbox = self._stream.outbox
 
     def __repr__(self) -> str:
@@ -171,7 +181,11 @@ class Adoption:
 
     async def run(self) -> None:
         """Run the application, and its stream if there is one. Raises what they raise."""
-        await self._stream.run(self)
+        try:
+            await self._stream.run(self)
+        finally:
+            if isinstance(self._slot, Slot):
+                self._slot.give_back()
 
     async def feed(self, sink: Outbox) -> None:
         """Run the application."""
@@ -193,18 +207,27 @@ class Adoption:
     async def _send(self, message: Message) -> None:
         if self._conversion is not None:
             await self._take(self._conversion, message)
+        elif self._slot is not None:
+            await checkpoint()  # it was refused, and may not have noticed yet
         elif message["type"] == "http.response.start" and not self._handover.claimed:
             await self._begin(message)
         else:
             await self._forward(message)
 
     async def _begin(self, message: Message) -> None:
-        start, self._conversion = self._convert(message)
-        if self._conversion is None:
+        start, conversion = self._convert(message)
+        if conversion is None:
             await self._forward(start)
-        else:
-            self._handover.claim()
-            self._stream.open(start)
+            return
+        self._handover.claim()
+        self._slot = admit(self._handover, self._scope)
+        if isinstance(self._slot, Full):
+            await refuse(self._forward, self._slot, self._handover.settings)
+            self._stream.refuse()
+            return
+        self._conversion = conversion
+        opening = Opening(*compressed(start, self._scope, self._handover.settings), self._slot)
+        self._stream.open(opening)
 
     async def _take(self, conversion: Conversion, message: Message) -> None:
         if message["type"] != "http.response.body" or self._outbox.closed:
@@ -214,17 +237,25 @@ class Adoption:
             return
         more = message.get("more_body", False)
         frames = conversion.feed(bytes(message.get("body", b"")))
-        frames += b"" if more else conversion.end()
-        full = frames and self._outbox.put(frames)
+        events = conversion.events
+        if not more:
+            frames += conversion.end()
+            events += conversion.events
+        full = frames and self._outbox.put(frames, events)
         if conversion.error is not None:
             raise conversion.error
         if not more:
             self._outbox.close(Ending.COMPLETE)
         elif full:
-            async with self._waiting:  # one at a time, whatever tasks the application sends from
-                await self._outbox.room(closable=False)
+            await self._room()
         elif not frames:
             await checkpoint()  # nothing else slows it down
+
+    async def _room(self) -> None:
+        if self._waiting is None:
+            self._waiting = anyio.Lock()
+        async with self._waiting:  # one at a time, whatever tasks the application sends from
+            await self._outbox.room(closable=False)
 
 
 def _checked(adapters: Mapping[str, str | AdapterFactory]) -> dict[str, AdapterFactory]:

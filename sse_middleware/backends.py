@@ -23,6 +23,8 @@ from typing import Any, Protocol, Self
 import anyio
 from anyio.lowlevel import checkpoint
 
+Send = Callable[[Any], Awaitable[None]]
+
 
 def running_asyncio_task() -> asyncio.Task[Any] | None:
     """Return the current task, or ``None`` where another event loop runs."""
@@ -55,6 +57,12 @@ class Signal(Protocol):
     def close(self) -> None:
         """Give up the timer. Only `set` may be called after that."""
 
+    def within(self, seconds: float, send: Send, overdue: Callable[[], object]) -> Send:
+        """Return a `send` that calls `overdue` when it takes longer.
+
+        It shares the timer of `wait`, so the task that waits must be the one that sends.
+        """
+
 
 class _AsyncioSignal:
     """A future to wake up by, and one timer that looks at the latest deadline when it fires.
@@ -62,9 +70,10 @@ class _AsyncioSignal:
     Deadlines mostly move forward, so most waits don't touch the timer.
     """
 
-    __slots__ = ("_deadline", "_future", "_loop", "_timer", "_timer_at")
+    __slots__ = ("_deadline", "_future", "_loop", "_overdue", "_timer", "_timer_at")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._overdue: Callable[[], object] | None = None
         self._loop = loop
         self._future: asyncio.Future[bool] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -86,6 +95,19 @@ class _AsyncioSignal:
         self._deadline = math.inf
         self._start_timer()
 
+    def within(self, seconds: float, send: Send, overdue: Callable[[], object]) -> Send:
+        self._overdue = overdue
+        time = self._loop.time
+
+        def send_in_time(message: Any) -> Awaitable[None]:
+            self._future = None
+            self._deadline = deadline = time() + seconds
+            if deadline < self._timer_at:
+                self._start_timer()
+            return send(message)
+
+        return send_in_time
+
     def _start_timer(self) -> None:
         """Let the one timer fire at the deadline, or never."""
         if self._timer is not None:
@@ -99,8 +121,12 @@ class _AsyncioSignal:
             self._start_timer()
             return
         self._timer_at = math.inf
-        if self._future is not None and not self._future.done():
-            self._future.set_result(False)
+        future = self._future
+        if future is None:
+            if self._overdue is not None:
+                self._overdue()
+        elif not future.done():
+            future.set_result(False)
 
 
 class _AnyioSignal:
@@ -125,6 +151,15 @@ class _AnyioSignal:
 
     def close(self) -> None:
         """Nothing to give up: anyio's scopes end with their block."""
+
+    def within(self, seconds: float, send: Send, overdue: Callable[[], object]) -> Send:
+        async def send_in_time(message: Any) -> None:
+            with anyio.move_on_after(seconds) as scope:
+                await send(message)
+            if scope.cancelled_caught:
+                overdue()
+
+        return send_in_time
 
 
 def signal() -> Signal:

@@ -45,12 +45,17 @@ class Connection:
     _listeners = 0
     _size = 0
     _changed: anyio.Event | None = None
+    _unread: deque[Message] | None = None
 
     def __init__(self, receive: Receive, *, shared: bool = True) -> None:
         self.shared = shared
         self._receive = receive
         self._on_end: Callable[[], object] = _nothing
-        self._unread: deque[Message] = deque()
+
+    @property
+    def listened(self) -> bool:
+        """Whether the application waits for a message."""
+        return self._listeners > 0
 
     @property
     def heeded(self) -> bool:
@@ -69,7 +74,7 @@ class Connection:
         while self._watched and not self._unread and self._end is None:
             await self._change()
         if self._unread:
-            return self._next_unread()
+            return self._next_unread(self._unread)
         if self._end is not None:
             return self._end
         self._readers += 1
@@ -136,12 +141,14 @@ class Connection:
 
     def _keep(self, message: Message) -> None:
         if message is not self._end:
+            if self._unread is None:
+                self._unread = deque()
             self._unread.append(message)
             self._size += len(message.get("body", b""))
             self._wake()
 
-    def _next_unread(self) -> Message:
-        message = self._unread.popleft()
+    def _next_unread(self, unread: deque[Message]) -> Message:
+        message = unread.popleft()
         self._size -= len(message.get("body", b""))
         self._wake()
         return message

@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 Malformed = Literal["raw", "skip", "fail"]
 """What becomes of a malformed piece."""
 
+_EVENT = re.compile(rb"(?:\A|\n\n|\r\n\r\n|\r\r)(?![:\r\n]|\Z)")
+"""Where an event begins in whole blocks, those that begin with a comment being keep-alives."""
+
 _ID_FIELD = re.compile(r"line|json(\[[^\[\]]+\])*")
 
 
@@ -88,6 +91,8 @@ class Conversion:
     ) -> None:
         self.error: BodyError | None = None
         """Why nothing more is converted."""
+        self.events = 0
+        """How many events the last call returned."""
         self._adapter = factory(body)
         self._fields = fields
         self._origin = origin
@@ -108,7 +113,10 @@ class Conversion:
     def end(self) -> bytes:
         """Return the events that the end of the body completes. As `feed`."""
         frames = self._frames(self._adapter.end)
-        return frames if self.error is not None else frames + self._fields.last
+        if self.error is not None or not self._fields.last:
+            return frames
+        self.events += 1
+        return frames + self._fields.last
 
     def _frames(self, cut: Callable[[], Iterable[bytes]]) -> bytes:
         found: list[bytes] = []
@@ -118,8 +126,11 @@ class Conversion:
             except BodyError as error:
                 self.error = error
         if self._only_data and found:
+            self.events = len(found)
             return encode_data(found)
-        return b"".join(found)
+        frames = b"".join(found)
+        self.events = len(_EVENT.findall(frames)) if self._framed else len(found) - found.count(b"")
+        return frames
 
     def _converted(self, piece: bytes) -> bytes:
         if self._framed:

@@ -1,9 +1,11 @@
 """The heads of responses that are streams: what is said before the body."""
 
-from starlette.types import Message
+from starlette.types import Message, Scope
 
-from sse_middleware.accept import EVENT_STREAM
+from sse_middleware.accept import EVENT_STREAM, preferred_coding
 from sse_middleware.body_text import content_type
+from sse_middleware.compression import CODECS, Codec
+from sse_middleware.settings import StreamSettings
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -35,14 +37,14 @@ class Head:
         """Return the media type, and the charset of its text."""
         return content_type(self.get(b"content-type"))
 
-    def varied(self) -> Message:
-        """Say that the response depends on ``Accept``."""
+    def varied(self, by: bytes = b"Accept") -> Message:
+        """Say that the response depends on a header of the request."""
         vary = [value for name, value in self._all if name == b"vary"]
         names = b",".join(vary).lower().replace(b" ", b"").split(b",")
-        if b"*" in names or b"accept" in names:
+        if b"*" in names or by.lower() in names:
             return self._message
         rest = [header for header in self._all if header[0] != b"vary"]
-        return {**self._message, "headers": [*rest, (b"vary", b", ".join([*vary, b"Accept"]))]}
+        return {**self._message, "headers": [*rest, (b"vary", b", ".join([*vary, by]))]}
 
     def of_converted(self, *, varying: bool) -> Message:
         """Say that the body is events now."""
@@ -57,3 +59,22 @@ class Head:
         # What may follow the body is not passed on, so nobody must wait for it.
         message = {key: self._message[key] for key in self._message if key != "trailers"}
         return {**message, "headers": with_defaults(kept)}
+
+    def coded(self, coding: str) -> Message:
+        """Say that the body is compressed."""
+        header = (b"content-encoding", coding.encode())
+        return {**self._message, "headers": [*self._all, header]}
+
+
+def compressed(
+    start: Message, scope: Scope, settings: StreamSettings
+) -> tuple[Message, Codec | None]:
+    """Return how a stream begins, and what compresses it, if its client wants that."""
+    head = Head(start)
+    if not settings.codecs or head.get(b"content-encoding") is not None:
+        return start, None
+    coding = preferred_coding(scope["headers"], settings.codecs)
+    start = head.varied(b"Accept-Encoding")
+    if coding is None:
+        return start, None
+    return Head(start).coded(coding), CODECS[coding]()

@@ -40,8 +40,8 @@ class Sink(Protocol):
     size: int
     look_at: int
 
-    def put(self, frame: bytes) -> bool:
-        """Take a frame. Returns true if the source must wait for `room` before the next one."""
+    def put(self, frame: bytes, events: int = 1) -> bool:
+        """Take a frame of so many events. Returns true if the source must wait for `room`."""
 
     def is_full(self) -> bool:
         """Say whether the source must wait for `room` before the next frame."""
@@ -99,9 +99,9 @@ class AsyncSource:
                     sink.size += len(text) + FRAMING
                     full = sink.size >= sink.look_at and sink.is_full()
                 else:
-                    full = put(encoder.encode(item))
+                    full = put(encoder.encode(item), item is not None)
             except Exception as error:
-                full = put(await self._refuse(encoder.refusal(item, error)))
+                full = put(*await self._refuse(encoder.refusal(item, error)))
             if full and not await sink.room():
                 return
 
@@ -117,20 +117,24 @@ class AsyncSource:
             with move_on_after(within, shield=True):
                 await aclose()
 
-    async def _refuse(self, error: Exception) -> bytes:
-        """Throw `error` at the ``yield``; a generator that catches it yields its next item."""
+    async def _refuse(self, error: Exception) -> tuple[bytes, bool]:
+        """Throw `error` at the ``yield``; a generator that catches it yields its next item.
+
+        Returns the frame of that, and whether it is an event.
+        """
         athrow = getattr(self._items, "athrow", None)
         if athrow is None:
             raise error
         while True:
             try:
-                return self._encoder.encode(await athrow(error))
+                item = await athrow(error)
+                return self._encoder.encode(item), item is not None
             except EncodingError as another:
                 if another is error:
                     raise
                 error = another
             except StopAsyncIteration:
-                return b""
+                return b"", False
 
 
 class ThreadSource:
@@ -151,7 +155,7 @@ class ThreadSource:
         self._context: Context | None = None
         self._limiter = CapacityLimiter(1)
         self._ticket = Lock()
-        self._handed: deque[bytes] = deque()
+        self._handed: deque[tuple[bytes, bool]] = deque()
         self._notified = self._full = False
         self._running = self._stopped = self._ended = False
         self._error: BaseException | None = None
@@ -210,7 +214,7 @@ class ThreadSource:
         """Put what was handed over; called in the event loop."""
         self._notified = False
         while self._handed:
-            self._full = self._sink.put(self._handed.popleft()) or self._full
+            self._full = self._sink.put(*self._handed.popleft()) or self._full
 
     def _run(self, ticket: Lock) -> None:
         """Pull a batch; called in a worker thread, as everything below.
@@ -242,7 +246,7 @@ class ThreadSource:
             except StopIteration:
                 self._ended = True
                 return
-            size += len(frame)
+            size += len(frame[0])
             self._handed.append(frame)
             if not self._notified:
                 self._notified = True
@@ -251,11 +255,12 @@ class ThreadSource:
         if isgenerator(self._items):
             self._items.close()
 
-    def _next(self, items: Iterator[Any]) -> bytes:
+    def _next(self, items: Iterator[Any]) -> tuple[bytes, bool]:
+        """Return the next frame, and whether it is an event."""
         item = next(items)
         while True:
             try:
-                return self._encoder.encode(item)
+                return self._encoder.encode(item), item is not None
             except EncodingError as error:
                 throw = getattr(items, "throw", None)
                 if throw is None:

@@ -1,12 +1,14 @@
 """`SSEMiddleware`: one policy for every stream of an application."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Unpack
 
 from asgiref.compatibility import guarantee_single_callable
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sse_middleware.accept import accept_of, names_events
+from sse_middleware.admission import peer_address
 from sse_middleware.adoption import Adopter, Adoption
 from sse_middleware.bodies import AdapterFactory
 from sse_middleware.connection import Connection
@@ -15,6 +17,8 @@ from sse_middleware.handover import SCOPE_KEY, Handover
 from sse_middleware.item_type import ItemTypes
 from sse_middleware.legacy import LegacyRoute
 from sse_middleware.polling import Polling
+from sse_middleware.records import Observer, StreamStats
+from sse_middleware.registry import Policy, Registries
 from sse_middleware.settings import StreamOptions, StreamSettings
 
 
@@ -31,6 +35,15 @@ class SSEMiddleware:
         app: any ASGI application.
         legacy: what is known of paths whose endpoints know nothing of events.
         adapters: from further media types to what makes a `BodyAdapter` of them, or to its name.
+        drain: whether all streams are ended in good order when the server is told to stop (SIGTERM,
+            SIGINT), each after its `drain_grace`. Without that most servers wait for them for ever.
+        drain_spread: seconds over which their ends are spread.
+        max_streams: how many may be open at once in this process (in this event loop).
+        max_streams_per_client: how many of one client.
+        client_key: what tells clients apart, given the request; ``None`` for one without a limit.
+            By default the peer's address. Behind a proxy that is the proxy's, unless the server is
+            told to trust its headers (``--proxy-headers``, ``--forwarded-allow-ips``).
+        observers: functions that are told what happens; see `sse_middleware.records`.
         settings: the fields of `StreamSettings`.
 
     Raises:
@@ -43,6 +56,12 @@ class SSEMiddleware:
         *,
         legacy: Iterable[LegacyRoute] = (),
         adapters: Mapping[str, str | AdapterFactory] | None = None,
+        drain: bool = True,
+        drain_spread: float = 0.0,
+        max_streams: int | None = None,
+        max_streams_per_client: int | None = None,
+        client_key: Callable[[HTTPConnection], str | None] = peer_address,
+        observers: Sequence[Observer] = (),
         **settings: Unpack[StreamOptions],
     ) -> None:
         self.app: ASGIApp = guarantee_single_callable(app)  # type: ignore[no-untyped-call]
@@ -51,15 +70,41 @@ class SSEMiddleware:
         self._adopter = Adopter(adapters or {})
         self._polling = Polling(self.app)
         self._item_types = ItemTypes()
+        self._registries = Registries(
+            Policy(
+                drain=drain,
+                drain_spread=drain_spread,
+                max_streams=max_streams,
+                max_streams_per_client=max_streams_per_client,
+                client_key=client_key,
+                observers=tuple(observers),
+            )
+        )
+
+    async def drain(self) -> None:
+        """End all streams of the running event loop in good order, and admit no more of them.
+
+        Returns when the last one has ended.
+        """
+        await self._registries.current().drain()
+
+    def stats(self) -> StreamStats:
+        """Return what the streams of the running event loop are doing."""
+        return self._registries.current().stats()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Leave a `Handover` in the scope and call the application."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, self._registries.renewed().until_shutdown(receive), send)
+            return
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         connection = Connection(receive)
         outer = scope.get(SCOPE_KEY)
-        scope[SCOPE_KEY] = handover = Handover(connection, self.settings, self._item_types, outer)
+        scope[SCOPE_KEY] = handover = Handover(
+            connection, self.settings, self._item_types, self._registries.current, outer
+        )
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
             return
@@ -97,7 +142,9 @@ class SSEMiddleware:
             scope,
             handover,
             send,
-            lambda start: adopter.converted(start, scope, accept, route),
+            lambda start: adopter.converted(
+                start, scope, accept, route, handover.settings.max_event_size
+            ),
         ).run()
 
 

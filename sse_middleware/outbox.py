@@ -50,6 +50,7 @@ class Outbox:
         "awaited",
         "closed",
         "ending",
+        "events",
         "look_at",
         "ready",
         "size",
@@ -60,6 +61,8 @@ class Outbox:
         self.awaited = False
         self.closed = False
         self.ending: Ending | None = None
+        self.events = 0
+        """How many events were taken, or are framed already."""
         self.ready = signal()
         self.size = 0
         """How many bytes wait."""
@@ -72,10 +75,16 @@ class Outbox:
         self._bound = bound
         self._looked = monotonic()
 
-    def put(self, frame: bytes) -> bool:
-        """Add a frame. Returns true if the producer must wait for `room` before the next one."""
+    def put(self, frame: bytes, events: int = 1) -> bool:
+        """Add a frame. Returns true if the producer must wait for `room` before the next one.
+
+        Args:
+            frame: the bytes of events, of a comment, or none.
+            events: how many events they are.
+        """
         self._end_run()
         self._frames.append(frame)
+        self.events += events
         self.size += len(frame)
         return self.size >= self.look_at and self.is_full()
 
@@ -116,6 +125,7 @@ class Outbox:
     def _end_run(self) -> None:
         if self.texts:
             self._frames.append(encode_data(self.texts))
+            self.events += len(self.texts)
             self.texts.clear()
 
     def close(self, ending: Ending) -> None:

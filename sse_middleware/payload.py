@@ -9,6 +9,7 @@ Rules of this file:
 """
 
 from collections.abc import Callable
+from random import uniform
 from typing import Any
 
 from pydantic_core import SchemaSerializer
@@ -17,8 +18,9 @@ from pydantic_core.core_schema import CoreConfig, any_schema
 from sse_middleware.errors import ConfigurationError, EncodingError
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.item_type import ItemType
-from sse_middleware.settings import Ping, Serializer, StreamSettings
-from sse_middleware.wire import encode_data, encode_event, split_lines, to_utf8
+from sse_middleware.records import CloseReason
+from sse_middleware.settings import DEFAULT, Ping, Serializer, StreamSettings
+from sse_middleware.wire import FRAMING, encode_data, encode_event, split_lines, to_utf8
 
 # As pydantic_core.to_json, with its options compiled: that takes half the time.
 _to_json = SchemaSerializer(any_schema(), CoreConfig(ser_json_inf_nan="null")).to_json
@@ -45,9 +47,12 @@ class Encoder:
         item_type: ItemType | None,
         endpoint: str,
     ) -> None:
+        self._most = settings.max_event_size
         self.plain: set[type] = set()
         """The types met so far that are data and nothing else: `to_text` is enough for them."""
         self.to_text = _text_encoder(settings.serializer, item_type)
+        if self._most is not None:
+            self.to_text = _bounded(self.to_text, self._most)
         """From an item and ``by_alias=True`` to what `wire.encode_data` takes."""
         self._field_json = _field_json(settings.serializer)
         self._ping = ping
@@ -59,11 +64,16 @@ class Encoder:
             return self._ping()
         try:
             if isinstance(item, ServerSentEvent):
-                return _fields_frame(item, self._field_json)
+                return self._in_bounds(_fields_frame(item, self._field_json))
             self.plain.add(type(item))
             return encode_data((self.to_text(item, by_alias=True),))
         except Exception as error:
             raise self.refusal(item, error) from error
+
+    def _in_bounds(self, frame: bytes) -> bytes:
+        if self._most is not None:
+            check_size(len(frame), self._most)
+        return frame
 
     def refusal(self, item: Any, error: Exception) -> Exception:
         """Return the error that says why `item` can't be sent: `error`, if it does so already."""
@@ -77,30 +87,49 @@ class Encoder:
         return refusal
 
 
-def ping_encoder(settings: StreamSettings) -> Callable[[], bytes]:
-    """Return the function that makes the stream's keep-alives."""
-    ping, field_json = settings.ping, _field_json(settings.serializer)
-    if callable(ping):
-        return lambda: _encode_ping(ping(), field_json)
-    encoded = _encode_ping(ping, field_json)
-    return lambda: encoded
+class OwnFrames:
+    """What a stream says of its own accord: keep-alives, why it failed, and farewell.
 
-
-def farewell_encoder(
-    settings: StreamSettings, ping: Callable[[], bytes]
-) -> Callable[[Exception], bytes]:
-    """Return the function that makes the last frame of a stream that failed.
-
-    What it says is no item of the endpoint's, so it is not validated as one.
+    What they say is no item of the endpoint's, so it is not validated as one.
     """
-    error_event = settings.error_event
-    encode = Encoder(settings, ping, None, "error_event").encode
 
-    def farewell(error: Exception) -> bytes:
-        item = error_event(error) if error_event else None
-        return b"" if item is None else encode(item)
+    __slots__ = ("_settings", "ping")
 
-    return farewell
+    def __init__(self, settings: StreamSettings) -> None:
+        self.ping: Callable[[], bytes] = _ping_encoder(settings)
+        """Makes a keep-alive."""
+        self._settings = settings
+
+    def of_error(self, error: Exception) -> bytes:
+        """Return the last frame of a stream that failed, or ``b""``."""
+        error_event = self._settings.error_event
+        return self._encoded(error_event(error) if error_event else None, "error_event")
+
+    def farewell(self, reason: CloseReason) -> bytes:
+        """Return the last frame of a stream that is ended early, or ``b""``."""
+        farewell = self._settings.farewell
+        if farewell is DEFAULT:
+            retry = retry_milliseconds(self._settings)
+            return encode_event(None, retry=retry) if reason is CloseReason.DRAINED else b""
+        return self._encoded(farewell(reason) if farewell else None, "farewell")
+
+    def _encoded(self, item: object, origin: str) -> bytes:
+        if item is None:
+            return b""
+        return Encoder(self._settings, self.ping, None, origin).encode(item)
+
+
+def retry_milliseconds(settings: StreamSettings) -> int:
+    """Return when a client that is sent away shall come back, which differs from one to another."""
+    return round(1000 * settings.retry_after * uniform(1, 2))  # noqa: S311 - nothing to guess
+
+
+def _ping_encoder(settings: StreamSettings) -> Callable[[], bytes]:
+    ping, serializer = settings.ping, settings.serializer
+    if callable(ping):
+        return lambda: _encode_ping(ping(), _field_json(serializer))
+    encoded = _encode_ping(ping, _field_json(serializer))
+    return lambda: encoded
 
 
 def _encode_ping(ping: Ping, field_json: Callable[[Any], bytes]) -> bytes:
@@ -117,6 +146,21 @@ def _fields_frame(item: ServerSentEvent, field_json: Callable[[Any], bytes]) -> 
     else:
         data = None if item.data is None else field_json(item.data)
     return encode_event(data, event=item.event, id=item.id, retry=item.retry, comment=item.comment)
+
+
+def check_size(size: int, most: int) -> None:
+    """Refuse an event of too many bytes."""
+    if size > most:
+        raise ValueError(f"it takes {size} bytes, and max_event_size is {most}")
+
+
+def _bounded(to_text: Callable[..., bytes], most: int) -> Callable[..., bytes]:
+    def to_bounded_text(item: Any, **options: Any) -> bytes:
+        text = to_text(item, **options)
+        check_size(len(text) + FRAMING, most)
+        return text
+
+    return to_bounded_text
 
 
 def _text_encoder(

@@ -12,14 +12,17 @@ from starlette.background import BackgroundTask
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from sse_middleware.admission import admit, refuse
 from sse_middleware.connection import Connection
 from sse_middleware.handover import Handover
-from sse_middleware.head import with_defaults
+from sse_middleware.head import compressed, with_defaults
 from sse_middleware.item_type import ItemType, ItemTypes
 from sse_middleware.iterables import source_of
-from sse_middleware.payload import Encoder, farewell_encoder, ping_encoder
+from sse_middleware.payload import Encoder, OwnFrames
+from sse_middleware.registry import Full, Policy, Registry, Slot
 from sse_middleware.settings import DEFAULT, Default, StreamOptions, StreamSettings
 from sse_middleware.stream import Stream
+from sse_middleware.writer import Opening
 
 _WITHOUT_BODY = ("GET", "HEAD", None)  # None: a WebSocket handshake
 
@@ -86,7 +89,9 @@ class EventSourceResponse(StreamingResponse):
         handover = Handover.find(scope)
         if handover is None:
             shared = scope.get("method") in _WITHOUT_BODY
-            handover = Handover(Connection(receive, shared=shared), StreamSettings(), ItemTypes())
+            alone = Registry(Policy(drain=False))
+            connection = Connection(receive, shared=shared)
+            handover = Handover(connection, StreamSettings(), ItemTypes(), lambda: alone)
         handover.claim()
         if scope["type"] == "websocket":
             send = _as_denial(send)
@@ -99,19 +104,31 @@ class EventSourceResponse(StreamingResponse):
 
     async def _stream(self, scope: Scope, send: Send, handover: Handover) -> None:
         settings = handover.settings.overridden(self._options)
+        own = OwnFrames(settings)
+        source = source_of(self.body_iterator, self._encoder(scope, handover, settings, own))
+        admitted = False
+        try:
+            slot = admit(handover, scope)
+            admitted = isinstance(slot, Slot)
+        finally:
+            if not admitted:
+                await source.close(settings.cleanup_timeout)
+        if isinstance(slot, Full):
+            await refuse(send, slot, settings)
+            return
+        try:
+            opening = Opening(*compressed(self._start(), scope, settings), slot)
+            await Stream(send, handover.connection, settings, own).run(source, opening)
+        finally:
+            slot.give_back()
+
+    def _encoder(
+        self, scope: Scope, handover: Handover, settings: StreamSettings, own: OwnFrames
+    ) -> Encoder:
         item_type = self._item_type
         if item_type is DEFAULT:
             item_type = handover.item_types.of(scope.get("endpoint"))
-        ping = ping_encoder(settings)
-        encoder = Encoder(settings, ping, item_type, _origin(scope, self.body_iterator))
-        stream = Stream(
-            send,
-            handover.connection,
-            settings,
-            ping=ping,
-            farewell=farewell_encoder(settings, ping),
-        )
-        await stream.run(source_of(self.body_iterator, encoder), self._start())
+        return Encoder(settings, own.ping, item_type, _origin(scope, self.body_iterator))
 
     async def _send_head(self, send: Send) -> None:
         await send(self._start())

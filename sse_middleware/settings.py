@@ -5,15 +5,17 @@ may override each of them by its name. A limit has a name, a default, and a reas
 """
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from enum import Enum
 from inspect import iscoroutinefunction
-from typing import Any, Literal, Self, TypedDict
+from typing import Any, Literal, Self, TypedDict, get_args
 
+from sse_middleware.compression import offered
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
+from sse_middleware.records import CloseReason
 
 
 class Default(Enum):
@@ -38,6 +40,13 @@ Serializer = Callable[[Any], bytes | str]
 ErrorEvent = Callable[[Exception], object]
 """Turns an exception into the last item of a stream, or ``None`` for no such item."""
 
+Farewell = Callable[[CloseReason], ServerSentEvent | None]
+"""Makes the last event of a stream that is ended early, or ``None`` for no such event."""
+
+
+Refusal = Literal["status", "retry"]
+"""How a stream is refused."""
+
 
 class StreamOptions(TypedDict, total=False):
     """The settings as keyword arguments; `StreamSettings` says what they mean."""
@@ -47,6 +56,15 @@ class StreamOptions(TypedDict, total=False):
     commit_after: float
     cleanup_timeout: float
     max_buffer: int
+    max_event_size: int | None
+    send_timeout: float | None
+    max_duration: float | None
+    idle_timeout: float | None
+    drain_grace: float
+    farewell: Farewell | None
+    refusal: Refusal
+    retry_after: float
+    compression: bool | Sequence[str]
     serializer: Serializer | None
     error_event: ErrorEvent | None
 
@@ -69,6 +87,28 @@ class StreamSettings:
         max_buffer: bytes that wait for a slow client before its generator waits too. A stream holds
             no more than this and the item that went over it, and as much again where a synchronous
             generator's thread is at work. As much as servers put into one write.
+        max_event_size: bytes that one event may take; a larger one is an `EncodingError` at its
+            ``yield``. ``None`` by default: only you know what your clients can take.
+        send_timeout: seconds that the server's `send` may take before the client counts as gone:
+            it has stopped reading. Longer than what a train takes through a tunnel. ``None`` waits.
+        max_duration: seconds after which a stream is ended, so that its client comes back: to
+            another server, with credentials that are checked again. Each stream has up to a tenth
+            less, so that those which began together don't end together. ``None``: never.
+        idle_timeout: seconds without an event after which a stream is ended; keep-alives don't
+            count. ``None``: never.
+        drain_grace: seconds that a stream has to end by itself when the application drains.
+        farewell: makes the last event of a stream that is drained, or that has reached
+            `max_duration` or `idle_timeout`, given the `CloseReason`; ``None`` for none. By default
+            a stream that is drained gets a ``retry`` of `retry_after`.
+        refusal: how a stream is refused: by ``"status"``, 503 (429 where one client has too many)
+            with ``Retry-After``; or by ``"retry"``, an empty stream that says when to come back,
+            since a browser's ``EventSource`` gives up for good on any status but 200.
+        retry_after: seconds after which a client that was sent away shall come back, at the
+            earliest; at random up to twice as many, so that they don't come all at once.
+        compression: whether a body is compressed for a client that accepts it, or the codecs that
+            are offered for it, the best first: ``"zstd"``, ``"br"``, ``"gzip"``. ``True`` offers
+            those whose packages are there. Off by default: a stream then keeps a context, and
+            secrets next to text of an attacker's choice can be guessed by their size.
         serializer: turns the data of an event into JSON, in place of ``pydantic_core.to_json``. It
             is given what was yielded, or, where an item type is declared, what that makes of it.
         error_event: given the exception of a stream that has started, returns the last item of that
@@ -84,25 +124,40 @@ class StreamSettings:
     commit_after: float = 0.5
     cleanup_timeout: float = 5.0
     max_buffer: int = 64 * 1024
+    max_event_size: int | None = None
+    send_timeout: float | None = 30.0
+    max_duration: float | None = None
+    idle_timeout: float | None = None
+    drain_grace: float = 1.0
+    farewell: Farewell | Literal[Default.DEFAULT] | None = DEFAULT
+    refusal: Refusal = "status"
+    retry_after: float = 2.0
+    compression: bool | Sequence[str] = False
     serializer: Serializer | None = None
     error_event: ErrorEvent | None = None
+    codecs: tuple[str, ...] = field(init=False, repr=False)
+    """What `compression` offers."""
 
     def __post_init__(self) -> None:
         """Refuse what can't work."""
-        if self.ping_interval is not None and self.ping_interval is not DEFAULT:
-            _check_seconds("ping_interval", self.ping_interval, "None switches keep-alives off")
-        _check_seconds("commit_after", self.commit_after, "0 doesn't wait", zero=True)
-        _check_seconds("cleanup_timeout", self.cleanup_timeout, "0 doesn't wait", zero=True)
+        if self.ping_interval is not DEFAULT:
+            _check_limit("ping_interval", self.ping_interval, "None switches keep-alives off")
+        for name in ("send_timeout", "max_duration", "idle_timeout"):
+            _check_limit(name, getattr(self, name), "None switches it off")
+        for name in ("commit_after", "cleanup_timeout", "drain_grace"):
+            check_seconds(name, getattr(self, name), "0 doesn't wait", zero=True)
+        check_seconds("retry_after", self.retry_after, "0 is at once", zero=True)
+        check_count("max_buffer", self.max_buffer, "bytes")
+        if self.max_event_size is not None:
+            check_count("max_event_size", self.max_event_size, "bytes")
         _check("ping", self.ping, isinstance(self.ping, Ping) or callable(self.ping), _PING)
         if isinstance(self.ping, str):
             _check("ping", self.ping, _is_utf8(self.ping), "text that UTF-8 can encode")
-        _check(
-            "max_buffer", self.max_buffer, _is_count(self.max_buffer), "a number of bytes over 0"
-        )
-        for name in ("serializer", "error_event"):
-            value = getattr(self, name)
-            plain = callable(value) and not iscoroutinefunction(value)
-            _check(name, value, value is None or plain, "a function that is not async, or None")
+        _check("refusal", self.refusal, self.refusal in get_args(Refusal), "'status' or 'retry'")
+        object.__setattr__(self, "codecs", _codecs(self.compression))
+        for name in ("serializer", "error_event", "farewell"):
+            if getattr(self, name) is not DEFAULT:
+                check_function(name, getattr(self, name))
 
     @classmethod
     def of(cls, options: StreamOptions) -> Self:
@@ -122,7 +177,7 @@ _PING = "a comment's text, a ServerSentEvent, or a function that returns one of 
 
 
 def _known(options: StreamOptions) -> StreamOptions:
-    names = [field.name for field in fields(StreamSettings)]
+    names = [field.name for field in fields(StreamSettings) if field.init]
     for name in options:
         if name not in names:
             near = get_close_matches(name, names, n=1)
@@ -131,16 +186,42 @@ def _known(options: StreamOptions) -> StreamOptions:
     return options
 
 
+def check_seconds(name: str, value: object, note: str, *, zero: bool = False) -> None:
+    """Refuse what is no finite number of seconds over 0, or from 0 on."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    holds = number and 0 <= value <= sys.float_info.max and (zero or value != 0)  # type: ignore[operator]
+    bound = "of at least 0" if zero else "over 0"
+    _check(name, value, holds, f"a finite number of seconds {bound} ({note})")
+
+
+def check_count(name: str, value: object, of: str) -> None:
+    """Refuse what is no number over 0."""
+    _check(name, value, type(value) is int and value > 0, f"a number of {of} over 0")
+
+
+def check_function(name: str, value: object) -> None:
+    """Refuse what can't be called without being awaited, and is not ``None``."""
+    holds = value is None or (callable(value) and not iscoroutinefunction(value))
+    _check(name, value, holds, "a function that is not async, or None")
+
+
 def _check(name: str, value: object, holds: bool, allowed: str) -> None:  # noqa: FBT001
     if not holds:
         raise ConfigurationError(f"{name} must be {allowed}, got {value!r}")
 
 
-def _check_seconds(name: str, value: object, note: str, *, zero: bool = False) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    holds = number and 0 <= value <= sys.float_info.max and (zero or value != 0)  # type: ignore[operator]
-    bound = "of at least 0" if zero else "over 0"
-    _check(name, value, holds, f"a finite number of seconds {bound} ({note})")
+def _check_limit(name: str, value: object, note: str) -> None:
+    if value is not None:
+        check_seconds(name, value, note)
+
+
+def _codecs(compression: Any) -> tuple[str, ...]:
+    listed = isinstance(compression, list | tuple) and all(
+        isinstance(one, str) for one in compression
+    )
+    allowed = "True, False, or a list of codecs"
+    _check("compression", compression, isinstance(compression, bool) or listed, allowed)
+    return offered(compression)
 
 
 def _is_utf8(text: str) -> bool:
@@ -149,7 +230,3 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and value > 0

@@ -8,25 +8,33 @@ Rules of this file:
 - Everything that was yielded before an exception is delivered, then the exception goes on.
 - A producer that waits for the end of the connection has a moment to end by itself. Any other is
   cancelled when its client leaves.
+- A stream that is ended early, by a drain or by a limit, says farewell and ends its body in good
+  order. Its producer is cancelled as if the client had left.
 - A cancelled producer is cancelled once, and its source is closed in any case, in this task and
   within `cleanup_timeout` seconds.
 """
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
-from starlette.types import Message, Send
+from starlette.types import Send
 
 from sse_middleware.backends import cancel_once, signal
 from sse_middleware.connection import Connection
 from sse_middleware.outbox import Ending, Outbox
+from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
-from sse_middleware.writer import Writer
+from sse_middleware.writer import Opening, Writer
+
+if TYPE_CHECKING:
+    from sse_middleware.registry import Slot
 
 logger = logging.getLogger(__name__)
+
+Cause = TypeVar("Cause")
 
 LAST_WORDS = 0.1
 """Seconds for a message that no client will read: it takes none, unless it would take all."""
@@ -46,6 +54,19 @@ class Feed(Protocol):
         """Release what is held, also if nothing was ever fed, in so many seconds."""
 
 
+class OwnFrames(Protocol):
+    """What a stream says of its own accord."""
+
+    def ping(self) -> bytes:
+        """Make a keep-alive."""
+
+    def of_error(self, error: Exception) -> bytes:
+        """Make the last frame of a stream that failed, or ``b""``."""
+
+    def farewell(self, reason: CloseReason) -> bytes:
+        """Make the last frame of a stream that is ended early, or ``b""``."""
+
+
 class Stream:
     """One response body of events.
 
@@ -53,34 +74,57 @@ class Stream:
         send: where messages go.
         connection: whose end ends the stream.
         settings: how it is sent.
-        ping: makes a keep-alive.
-        farewell: makes the last frame of a stream that failed, or ``b""``.
+        own: what it says of its own accord.
         heeding: whether the producer ends by itself if it waits for the end of the connection.
     """
+
+    __slots__ = (
+        "_cancelled_outside",
+        "_client_left",
+        "_connection",
+        "_failure",
+        "_heeding",
+        "_outbox",
+        "_over",
+        "_own",
+        "_produced",
+        "_producing",
+        "_reason",
+        "_send",
+        "_settings",
+        "_slot",
+        "_tasks",
+        "_writer",
+        "_writer_ended",
+        "_written",
+    )
+
+    _writer: Writer
 
     def __init__(
         self,
         send: Send,
         connection: Connection,
         settings: StreamSettings,
-        ping: Callable[[], bytes],
-        farewell: Callable[[Exception], bytes],
+        own: OwnFrames,
         *,
         heeding: bool = False,
     ) -> None:
+        self._send = send
         self._connection = connection
-        self._farewell = farewell
+        self._settings = settings
+        self._own = own
         self._heeding = heeding
-        self._cleanup_timeout = settings.cleanup_timeout
         self._outbox = Outbox(settings.max_buffer)
-        self._writer = Writer(self._outbox, send, ping, settings)
+        self._slot: Slot | None = None
+        self._writer_ended = signal()
         self._producing = cancel_once(settings.cleanup_timeout)
         self._produced = self._written = self._over = False
         self._client_left = self._cancelled_outside = False
-        self._writer_ended = signal()
+        self._reason: CloseReason | None = None
         self._failure: BaseException | None = None
 
-    async def run(self, source: Feed, start: Message | None = None) -> None:
+    async def run(self, source: Feed, opening: Opening | None = None) -> None:
         """Send everything that `source` feeds.
 
         Returns when the body is complete or the client has gone. Raises what the source raised,
@@ -88,43 +132,90 @@ class Stream:
 
         Args:
             source: where the events come from.
-            start: the ``http.response.start`` message; without it the source may `open` the stream.
+            opening: how the response begins; without it the source may `open` the stream.
         """
-        async with anyio.create_task_group() as self._tasks:
-            with self._producing:
-                if start is not None:
-                    self.open(start)
-                try:
-                    await self._produce(source)
-                finally:
-                    await self._close(source)
-            await self._finish(source)
-            self._over = True
-            self._tasks.cancel_scope.cancel()  # an exception ends the group by itself
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                with self._producing:
+                    if opening is not None:
+                        self.open(opening)
+                    try:
+                        await self._produce(source)
+                    finally:
+                        await self._close(source)
+                await self._finish(source)
+                self._over = True
+                self._tasks.cancel_scope.cancel()  # an exception ends the group by itself
+        finally:
+            failure, self._failure = self._failure, None
+            if self._slot is not None:
+                reason = self._reason or CloseReason.FINISHED
+                self._slot.closed(reason, anyio.current_time(), failure)
         if self._cancelled_outside:
             await checkpoint_if_cancelled()
-        failure, self._failure = self._failure, None
         if failure is not None:
             try:
                 raise failure
             finally:
                 del failure  # its traceback holds this frame
 
-    def open(self, start: Message) -> None:
-        """Begin the response. Until then the source is on its own, as if there were no stream.
-
-        Args:
-            start: the ``http.response.start`` message.
-        """
-        self._writer.start = start
+    def open(self, opening: Opening) -> None:
+        """Begin the response. Until then the source is on its own, as if there were no stream."""
+        settings = self._settings
+        self._slot = opening.slot
+        outbox, send = self._outbox, self._send
+        if settings.send_timeout is not None:
+            send = outbox.ready.within(settings.send_timeout, send, self._on_overdue)
+        self._writer = Writer(outbox, send, self._own.ping, settings, opening, self._end)
+        if not self._connection.shared:
+            self._writer.has_sent = anyio.Event()
         self._producing.shield()
         self._tasks.start_soon(self._write)
         self._tasks.start_soon(self._watch)
+        opening.slot.opened(self, anyio.current_time())
 
     @property
     def outbox(self) -> Outbox:
-        """Where an open stream's source puts its frames."""
+        """Where the source of an open stream puts its frames."""
         return self._outbox
+
+    def counts(self) -> tuple[int, int, int]:
+        """Return the events and the bytes that were sent, and the bytes that wait."""
+        return self._writer.events, self._writer.size, self._outbox.size
+
+    def drain(self, delay: float) -> None:
+        """End after `drain_grace` and so many seconds."""
+        self._tasks.start_soon(self._end_later, self._settings.drain_grace + delay)
+
+    def refuse(self) -> None:
+        """Cancel the source of a stream that was not opened, and never will be."""
+        self._producing.cancel()
+
+    async def _end_later(self, delay: float) -> None:
+        await anyio.sleep(delay)
+        self._end(CloseReason.DRAINED)
+
+    def _end(self, reason: CloseReason) -> None:
+        """End the body in good order, and cancel the source."""
+        if self._outbox.closed:
+            return
+        busy = not self._outbox.awaited
+        self._say_farewell(reason)
+        if (
+            self._heeding and self._connection.listened
+        ):  # it will read that the response is complete
+            self._tasks.start_soon(self._cancel_late)
+        elif busy:
+            self._producing.cancel()
+
+    def _say_farewell(self, reason: CloseReason) -> None:
+        self._note(reason)
+        self._put(self._own.farewell, reason)
+        self._outbox.close(Ending.COMPLETE)
+
+    def _note(self, reason: CloseReason) -> None:
+        """Keep the first reason: the others follow from it."""
+        self._reason = self._reason or reason
 
     async def _produce(self, source: Feed) -> None:
         try:
@@ -132,40 +223,61 @@ class Stream:
         except BaseException as error:
             cancelled = isinstance(error, anyio.get_cancelled_exc_class())
             if cancelled and self._producing.is_cancelled():
+                await self._say_last_words()
                 raise
+            self._note(CloseReason.ERROR)
             self._failure = error
-            self._say_farewell(error)
+            self._say_why(error)
             self._outbox.close(Ending.BROKEN)
         else:
             self._outbox.close(Ending.COMPLETE)
         self._produced = True
-        if self._writer.start:
+        if self._slot is not None:
             await self._until_written()
+
+    async def _say_last_words(self) -> None:
+        """Say farewell where a server that stops has cancelled what it doesn't wait for."""
+        if self._slot is not None and self._slot.draining and not self._outbox.closed:
+            self._say_farewell(CloseReason.DRAINED)
+            with anyio.move_on_after(LAST_WORDS, shield=True):
+                await self._until_written()
 
     async def _until_written(self) -> None:
         while not (self._written or self._outbox.ending is Ending.ABANDONED):
             await self._writer_ended.wait()
 
-    def _say_farewell(self, error: BaseException) -> None:
-        begun = self._writer.started or self._outbox.size
-        if not isinstance(error, Exception) or self._outbox.closed or not begun:
+    def _say_why(self, error: BaseException) -> None:
+        if self._slot is None or self._outbox.closed or not isinstance(error, Exception):
             return
+        if self._writer.started or self._outbox.size:
+            self._put(self._own.of_error, error)
+
+    def _put(self, make: Callable[[Cause], bytes], cause: Cause) -> None:
+        """Put a frame of our own, unless the user's function fails that makes it."""
         try:
-            self._outbox.put(self._farewell(error))
+            frame = make(cause)
         except Exception:
-            logger.exception("error_event failed on %r", error)
+            logger.exception("there is no last event, for it could not be made of %r", cause)
+        else:
+            self._outbox.put(frame, bool(frame))
 
     async def _close(self, source: Feed) -> None:
         # No scope of our own around it: a generator that stands at a `yield` may be inside of some.
         self._producing.begin_cleanup()
         try:
-            await source.close(self._cleanup_timeout)
+            await source.close(self._settings.cleanup_timeout)
         except Exception as error:
+            self._note(CloseReason.ERROR)
             self._failure = self._failure or error
 
     async def _finish(self, source: Feed) -> None:
         if self._producing.gave_up:
             logger.warning("%r took more than cleanup_timeout to close", source)
+        if self._slot is None:
+            return
+        if not self._produced:  # it was ended or abandoned
+            with anyio.move_on_after(self._settings.cleanup_timeout):
+                await self._until_written()
         answered = self._writer.started or self._connection.complete
         if self._client_left and not answered and self._failure is None:
             await self._answer_nobody()
@@ -183,6 +295,7 @@ class Stream:
         if self._writer.completing and self._connection.complete:
             return  # it was our own last message that ended it
         self._client_left = True
+        self._note(CloseReason.CLIENT_DISCONNECTED)
         ends_itself = self._heeding and self._connection.heeded
         # What a source does behind its last frame is not for this client.
         spare = self._outbox.closed
@@ -202,19 +315,25 @@ class Stream:
         if busy:  # otherwise the producer wakes up by itself, and can be closed at its `yield`
             self._producing.cancel()
 
+    def _on_overdue(self) -> None:
+        self._note(CloseReason.SEND_TIMEOUT)
+        self._abandon()
+
     def _fail(self, error: Exception) -> None:
+        self._note(CloseReason.ERROR)
         self._failure = self._failure or error
         self._abandon()
 
     async def _watch(self) -> None:
         try:
-            if not self._connection.shared:
+            if self._writer.has_sent is not None:
                 await self._writer.has_sent.wait()
             await self._connection.watch(self._leave)
             await anyio.sleep_forever()  # what follows the response may still be cancelled
         except anyio.get_cancelled_exc_class():
             if not self._over:
                 self._cancelled_outside = True
+                self._note(CloseReason.CANCELLED)
                 self._abandon()
             raise
         except Exception as error:

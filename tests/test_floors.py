@@ -10,12 +10,21 @@ import pytest
 import sse_middleware
 
 FLOORS = {
-    "words": ["errors", "wire", "events", "settings", "accept"],
-    "ground": ["backends"],
+    "words": ["errors", "wire", "events", "records", "compression", "settings", "accept"],
+    "ground": ["backends", "shutdown"],
     "sources": ["item_type", "payload", "iterables", "body_text", "bodies", "conversion"],
-    "pipe": ["outbox", "connection", "writer", "stream"],
+    "pipe": ["outbox", "connection", "registry", "writer", "stream"],
     "handover": ["handover"],
-    "doors": ["head", "response", "endpoint", "legacy", "adoption", "polling", "middleware"],
+    "doors": [
+        "head",
+        "admission",
+        "response",
+        "endpoint",
+        "legacy",
+        "adoption",
+        "polling",
+        "middleware",
+    ],
     "top": ["__init__"],
     "guests": [
         "pytest_plugin",
@@ -44,7 +53,7 @@ MAY_IMPORT = {
     "ground": {"anyio", "trio"},  # trio inside a function: no dependency, but it is running
     "sources": {"anyio", "pydantic", "pydantic_core"},
     "pipe": {"anyio", "asgiref", "starlette"},
-    "handover": {"starlette"},
+    "handover": {"anyio", "starlette"},
     "doors": RUNTIME,
     "top": set[str](),
     "guests": {"anyio", "httpx", "pytest", "starlette", "trio"},

@@ -30,7 +30,7 @@ class Frames(list[bytes]):
     def is_full(self) -> bool:
         return self.put(encode_data([self.texts.pop()]))
 
-    def put(self, frame: bytes) -> bool:
+    def put(self, frame: bytes, events: int = 1) -> bool:
         self.append(frame)
         return len(self) % self.full == 0
 
@@ -241,7 +241,7 @@ class TestThreads:
             yield "b"
 
         class Sink(Frames):
-            def put(self, frame: bytes) -> bool:
+            def put(self, frame: bytes, events: int = 1) -> bool:
                 arrived.set()
                 return super().put(frame)
 

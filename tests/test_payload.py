@@ -31,8 +31,7 @@ from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
 from sse_middleware.item_type import ItemType
 from sse_middleware.payload import (
     Encoder,
-    farewell_encoder,
-    ping_encoder,
+    OwnFrames,
 )
 from sse_middleware.settings import StreamSettings
 from sse_middleware.wire import EventStreamDecoder, MessageEvent
@@ -42,7 +41,7 @@ ENDPOINT = "app.endpoint"
 
 def encoder_of(item_type: Any = Any, **options: Any) -> Encoder:
     stream = StreamSettings(**options)
-    return Encoder(stream, ping_encoder(stream), ItemType.declared(item_type), ENDPOINT)
+    return Encoder(stream, OwnFrames(stream).ping, ItemType.declared(item_type), ENDPOINT)
 
 
 def encode(item: Any, item_type: Any = Any, **options: Any) -> bytes:
@@ -493,7 +492,7 @@ def endpoint_returning(annotation: Any) -> Callable[..., Any]:
 def sent_by(endpoint: Any, item: Any) -> bytes:
     stream = StreamSettings()
     item_type = ItemType.of_endpoint(endpoint)
-    return Encoder(stream, ping_encoder(stream), item_type, ENDPOINT).encode(item)
+    return Encoder(stream, OwnFrames(stream).ping, item_type, ENDPOINT).encode(item)
 
 
 @pytest.mark.parametrize("annotation", FILTERING, ids=str)
@@ -705,24 +704,24 @@ def test_a_lone_surrogate_that_it_returns_is_refused() -> None:
     ],
 )
 def test_a_keep_alive_is_a_comment_or_an_event(ping: Any, frame: bytes) -> None:
-    assert ping_encoder(StreamSettings(ping=ping))() == frame
+    assert OwnFrames(StreamSettings(ping=ping)).ping() == frame
     assert encode(None, ping=ping) == frame
     assert encode(None, Item, ping=ping) == frame
 
 
 def test_by_default_it_is_the_constant() -> None:
-    assert ping_encoder(StreamSettings())() == KEEPALIVE_COMMENT
+    assert OwnFrames(StreamSettings()).ping() == KEEPALIVE_COMMENT
 
 
 def test_a_factory_is_called_for_each() -> None:
     numbers = iter(range(9))
-    ping = ping_encoder(StreamSettings(ping=lambda: str(next(numbers))))
+    ping = OwnFrames(StreamSettings(ping=lambda: str(next(numbers)))).ping
     assert [ping(), ping()] == [b": 0\n\n", b": 1\n\n"]
 
 
 @pytest.mark.parametrize("nonsense", [None, 5, b"ping", ["ping"], {"event": "ping"}])
 def test_a_factory_that_returns_nonsense_is_refused(nonsense: Any) -> None:
-    ping = ping_encoder(StreamSettings(ping=lambda: nonsense))
+    ping = OwnFrames(StreamSettings(ping=lambda: nonsense)).ping
     with pytest.raises(
         ConfigurationError, match="ping must return a str or a ServerSentEvent"
     ) as c:
@@ -732,7 +731,7 @@ def test_a_factory_that_returns_nonsense_is_refused(nonsense: Any) -> None:
 
 def test_the_data_of_a_ping_goes_through_the_serializer() -> None:
     stream = StreamSettings(ping=ServerSentEvent(data={"a": 1}), serializer=repr)
-    assert ping_encoder(stream)() == data(b"{'a': 1}")
+    assert OwnFrames(stream).ping() == data(b"{'a': 1}")
 
 
 # The last event of a stream that failed
@@ -752,7 +751,7 @@ def test_the_data_of_a_ping_goes_through_the_serializer() -> None:
 )
 def test_an_exception_is_mapped_to_a_last_event(error_event: Any, frame: bytes) -> None:
     stream = StreamSettings(error_event=error_event)
-    assert farewell_encoder(stream, ping_encoder(stream))(LookupError("no")) == frame
+    assert OwnFrames(stream).of_error(LookupError("no")) == frame
 
 
 def test_what_a_ping_factory_raises_is_the_users_own_error() -> None:
@@ -761,4 +760,4 @@ def test_what_a_ping_factory_raises_is_the_users_own_error() -> None:
 
     stream = StreamSettings(ping=broken)
     with pytest.raises(LookupError):
-        Encoder(stream, ping_encoder(stream), None, ENDPOINT).encode(None)
+        Encoder(stream, OwnFrames(stream).ping, None, ENDPOINT).encode(None)

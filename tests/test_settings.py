@@ -13,7 +13,8 @@ from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.settings import DEFAULT, Default, StreamOptions, StreamSettings
 
-SECONDS = ("ping_interval", "commit_after", "cleanup_timeout")
+OR_NONE = ("ping_interval", "send_timeout", "max_duration", "idle_timeout")
+OR_ZERO = ("commit_after", "cleanup_timeout", "drain_grace", "retry_after")
 
 
 async def some_coroutine_function(*_: object) -> str:
@@ -25,27 +26,37 @@ def some_function(*_: object) -> str:
 
 
 ALLOWED: dict[str, list[Any]] = {
-    "ping_interval": [0.001, 1, 1e9, None, DEFAULT],
-    "commit_after": [0, 0.0, 0.001, 1, 1e9],
-    "cleanup_timeout": [0, 0.0, 0.001, 1, 1e9],
+    **{name: [0.001, 1, 1e9, None] for name in OR_NONE},
+    **{name: [0, 0.0, 0.001, 1, 1e9] for name in OR_ZERO},
     "ping": ["", "ping", "two\nlines", ServerSentEvent(event="ping"), some_function],
     "max_buffer": [1, 10**12],
+    "max_event_size": [1, 10**12, None],
+    "farewell": [None, some_function],
+    "refusal": ["status", "retry"],
+    "compression": [True, False, [], ["gzip"], ("gzip",)],
     "serializer": [None, some_function],
     "error_event": [None, some_function],
 }
 REFUSED: dict[str, list[Any]] = {
     **{
         name: [-1, -0.001, math.nan, math.inf, -math.inf, True, False, "5", b"5", Decimal(5), [5]]
-        for name in SECONDS
+        for name in OR_NONE + OR_ZERO
     },
     "ping": [None, 5, b"ping", True, ["ping"], "\ud800"],
     "max_buffer": [0, -1, 1.0, 1e9, math.inf, True, None, "64"],
+    "max_event_size": [0, -1, 1.0, 1e9, math.inf, True, "64"],
+    "farewell": [5, "bye", True, ServerSentEvent(event="bye"), some_coroutine_function],
+    "refusal": [None, 503, "STATUS", "", ["status"]],
+    "compression": [None, 1, "gzip", ["deflate"], [5], {"gzip": 1}],
     "serializer": [5, "json", b"", True, {}],
     "error_event": [5, "error", True, ServerSentEvent(event="error"), some_coroutine_function],
 }
-REFUSED["ping_interval"] += [0, 0.0, -0.0, 10**400]
-REFUSED["commit_after"] += [None, 10**400]
-REFUSED["cleanup_timeout"] += [None, 10**400]
+for one in OR_NONE:
+    REFUSED[one] += [0, 0.0, -0.0, 10**400]
+for one in OR_ZERO:
+    REFUSED[one] += [None, 10**400]
+ALLOWED["ping_interval"].append(DEFAULT)
+ALLOWED["farewell"].append(DEFAULT)
 
 
 def pairs(table: dict[str, list[Any]]) -> list[Any]:
@@ -57,7 +68,7 @@ def pairs(table: dict[str, list[Any]]) -> list[Any]:
 
 
 def test_the_tables_cover_every_setting() -> None:
-    names = [field.name for field in fields(StreamSettings)]
+    names = [field.name for field in fields(StreamSettings) if field.init]
     assert sorted(ALLOWED) == sorted(REFUSED) == sorted(names)
 
 
@@ -141,6 +152,9 @@ def test_settings_are_frozen(name: str) -> None:
 def test_the_options_are_the_settings_as_keyword_arguments() -> None:
     settings, options = get_type_hints(StreamSettings), get_type_hints(StreamOptions)
     # The default stands for a keyword argument that isn't given, so none can be given as it.
-    spoken = [one for one in get_args(settings["ping_interval"]) if one != Literal[Default.DEFAULT]]
-    assert options == {**settings, "ping_interval": reduce(or_, spoken)}
+    for name in ("ping_interval", "farewell"):
+        spoken = [one for one in get_args(settings[name]) if one != Literal[Default.DEFAULT]]
+        settings[name] = reduce(or_, spoken)
+    del settings["codecs"]
+    assert options == settings
     assert StreamOptions.__required_keys__ == frozenset()

@@ -462,7 +462,7 @@ class TestErrors:
         app = EventSourceResponse(items(), error_event=mapped)
         with pytest.raises(OopsError):
             await body_of(app)
-        assert "error_event failed" in caplog.text
+        assert "there is no last event" in caplog.text
 
     async def test_of_send_are_the_error_of_the_stream(self) -> None:
         trace = Trace()

@@ -1,0 +1,103 @@
+"""Admits streams, or tells their clients why not.
+
+Rules of this file:
+- What a client is, the application says; what it can't say is an error of that one request.
+- The template of a path is only looked for where somebody observes.
+"""
+
+from math import ceil
+from secrets import token_hex
+from types import MappingProxyType
+from typing import Any
+
+from starlette.requests import HTTPConnection
+from starlette.routing import Match
+from starlette.types import Scope, Send
+
+from sse_middleware.errors import ConfigurationError
+from sse_middleware.handover import Handover
+from sse_middleware.head import with_defaults
+from sse_middleware.payload import retry_milliseconds
+from sse_middleware.records import StreamInfo
+from sse_middleware.registry import Full, Policy, Slot
+from sse_middleware.settings import StreamSettings
+from sse_middleware.wire import encode_event
+
+_STATUS = MappingProxyType({Full.CLIENT: 429, Full.STREAMS: 503, Full.DRAINING: 503})
+
+
+def admit(handover: Handover, scope: Scope) -> Slot | Full:
+    """Admit the stream of a request, or say why not.
+
+    Raises:
+        ConfigurationError: the client's key is no key.
+        Exception: what the application's `client_key` raised.
+    """
+    registry = handover.registry()
+    policy = registry.policy
+    limited = policy.max_streams_per_client is not None
+    client = _client(policy, scope) if limited or policy.observers else None
+    info = _info(scope, client) if policy.observers else None
+    return registry.enter(client if limited else None, info)
+
+
+async def refuse(send: Send, full: Full, settings: StreamSettings) -> None:
+    """Send the response that refuses a stream."""
+    retry = retry_milliseconds(settings)
+    if settings.refusal == "retry":
+        headers = with_defaults([(b"content-type", b"text/event-stream; charset=utf-8")])
+        status, body = 200, encode_event(None, retry=retry)
+    else:
+        headers = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"cache-control", b"no-store"),
+            (b"retry-after", str(ceil(retry / 1000)).encode()),
+        ]
+        status, body = _STATUS[full], full.value.encode()
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def peer_address(connection: HTTPConnection) -> str | None:
+    """Return the address of the peer: the client, or the proxy before this server."""
+    return connection.client.host if connection.client else None
+
+
+def _client(policy: Policy, scope: Scope) -> str | None:
+    client: object = policy.client_key(HTTPConnection(scope))
+    if client is not None and not isinstance(client, str):
+        raise ConfigurationError(
+            f"client_key must return a str, or None for a client without a limit, got {client!r}"
+        )
+    return client
+
+
+def _info(scope: Scope, client: str | None) -> StreamInfo:
+    return StreamInfo(
+        id=token_hex(8),
+        method=scope.get("method", "GET"),
+        path=scope["path"],
+        route=_template(scope),
+        client=client,
+    )
+
+
+def _template(scope: Scope) -> str | None:
+    """Return the template of the path, as FastAPI names it, or as Starlette's routes tell it."""
+    route = scope.get("route")
+    if route is not None:
+        path: str | None = getattr(route, "path_format", None) or getattr(route, "path", None)
+        return path
+    outside = {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
+    return _found(getattr(scope.get("app"), "routes", ()), outside)
+
+
+def _found(routes: Any, scope: Scope) -> str | None:
+    for route in routes:
+        match, below = route.matches(scope)
+        if match is Match.FULL:
+            path: str = getattr(route, "path", "")
+            inner = getattr(route, "routes", None)
+            return path if inner is None else path + (_found(inner, {**scope, **below}) or "")
+    return None

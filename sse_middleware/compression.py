@@ -1,0 +1,128 @@
+"""Compression of a stream, flushed at each write, so that no event waits for the next one.
+
+Rules of this file:
+- A codec keeps one context for the whole stream: later events are short, since the earlier ones are
+  known. The defaults are small, since an idle stream keeps its context too.
+- Which codec is used is the client's choice among those that are offered (RFC 9110, 12.5.3).
+- A codec whose package is missing is refused when it is configured.
+
+| codec | context | needs |
+|---|---|---|
+| gzip | 47 KiB | the standard library |
+| br | 320 KiB | brotli |
+| zstd | 115 KiB | Python 3.14, or zstandard |
+"""
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from sse_middleware.errors import ConfigurationError
+
+
+class Codec(Protocol):
+    """Compresses one stream."""
+
+    def compress(self, frames: bytes) -> bytes:
+        """Return what a client needs to read all frames so far."""
+
+    def finish(self) -> bytes:
+        """Return the end of the compressed body."""
+
+
+class Gzip:
+    """A window of 4 KiB: half of the memory, and two bytes an event more than the largest one."""
+
+    def __init__(self) -> None:
+        self._context = zlib.compressobj(level=6, wbits=16 + 12, memLevel=6)
+
+    def compress(self, frames: bytes) -> bytes:
+        """Return the frames up to a byte boundary."""
+        return self._context.compress(frames) + self._context.flush(zlib.Z_SYNC_FLUSH)
+
+    def finish(self) -> bytes:
+        """Return the trailer."""
+        return self._context.flush(zlib.Z_FINISH)
+
+
+class Brotli:
+    """Quality 5 and a window of 64 KiB."""
+
+    def __init__(self) -> None:
+        self._context = import_module("brotli").Compressor(quality=5, lgwin=16)
+
+    def compress(self, frames: bytes) -> bytes:
+        """Return the frames up to a byte boundary."""
+        compressed: bytes = self._context.process(frames) + self._context.flush()
+        return compressed
+
+    def finish(self) -> bytes:
+        """Return the last block."""
+        last: bytes = self._context.finish()
+        return last
+
+
+class Zstandard:
+    """Level 1."""
+
+    def __init__(self) -> None:
+        self._context, self._flush, self._end = _zstd_context()
+
+    def compress(self, frames: bytes) -> bytes:
+        """Return the frames up to the end of a block."""
+        compressed: bytes = self._context.compress(frames) + self._context.flush(self._flush)
+        return compressed
+
+    def finish(self) -> bytes:
+        """Return the end of the frame."""
+        last: bytes = self._context.flush(self._end)
+        return last
+
+
+def _zstd_context() -> tuple[Any, int, int]:
+    """Return a context, and how it is told to flush a block and to end."""
+    try:
+        zstd = import_module("compression.zstd")
+    except ImportError:
+        zstandard = import_module("zstandard")
+        context = zstandard.ZstdCompressor(level=1).compressobj()
+        return context, zstandard.COMPRESSOBJ_FLUSH_BLOCK, zstandard.COMPRESSOBJ_FLUSH_FINISH
+    context = zstd.ZstdCompressor(level=1)
+    return context, context.FLUSH_BLOCK, context.FLUSH_FRAME
+
+
+CODECS: Mapping[str, Callable[[], Codec]] = MappingProxyType(
+    {"zstd": Zstandard, "br": Brotli, "gzip": Gzip}
+)
+"""By their names in ``Content-Encoding``, the best first."""
+
+
+def offered(compression: bool | Sequence[str]) -> tuple[str, ...]:  # noqa: FBT001 - a setting
+    """Return the names of the codecs that a setting offers, in its order.
+
+    Raises:
+        ConfigurationError: an unknown name, or one whose package is missing.
+    """
+    if compression is False:
+        return ()
+    if compression is True:
+        return tuple(name for name in CODECS if _works(name))
+    for name in compression:
+        if name not in CODECS:
+            known = ", ".join(map(repr, CODECS))
+            raise ConfigurationError(f"compression must be of {known}, got {compression!r}")
+        if not _works(name):
+            raise ConfigurationError(
+                f"compression by {name!r} needs a package: pip install 'sse_middleware[{name}]'"
+            )
+    return tuple(compression)
+
+
+def _works(name: str) -> bool:
+    try:
+        CODECS[name]()
+    except ImportError:
+        return False
+    return True
