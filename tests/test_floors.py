@@ -11,7 +11,7 @@ import sse_middleware
 
 FLOORS = {
     "words": ["errors", "wire", "events", "settings", "accept"],
-    "ground": ["backends"],
+    "ground": ["backends", "shutdown"],
     "sources": ["item_type", "payload", "iterables", "body_text", "bodies", "conversion"],
     "pipe": ["outbox", "connection", "writer", "stream"],
     "handover": ["handover"],
