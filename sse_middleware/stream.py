@@ -292,8 +292,10 @@ class Stream:
 
     def _leave(self) -> None:
         """Notice the end of the connection."""
-        if self._writer.completing and self._connection.complete:
-            return  # it was our own last message that ended it
+        if self._writer.completing:  # it is our own last message that ends it
+            if not self._connection.complete:  # and the server is not done with that
+                self._tasks.start_soon(self._abandon_late)
+            return
         self._client_left = True
         self._note(CloseReason.CLIENT_DISCONNECTED)
         ends_itself = self._heeding and self._connection.heeded
@@ -302,6 +304,11 @@ class Stream:
         if ends_itself and not spare:
             self._tasks.start_soon(self._cancel_late)
         self._abandon(spare=ends_itself or spare)
+
+    async def _abandon_late(self) -> None:
+        # hypercorn puts an end to the request first, then to the connection, all in one `send`.
+        await anyio.sleep(LAST_WORDS)
+        self._abandon(spare=True)
 
     async def _cancel_late(self) -> None:
         await anyio.sleep(HEEDING)

@@ -1,6 +1,7 @@
 """One stream: what its producer does, and how it ends."""
 
 import asyncio
+import math
 import threading
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -10,6 +11,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 from starlette.background import BackgroundTask
+from starlette.types import Message
 
 from sse_middleware import (
     EncodingError,
@@ -195,6 +197,21 @@ class TestDisconnect:
 
         await call(EventSourceResponse(trace.numbers(pause=1)), send=send)
         assert trace.log == ["finally"]
+
+    @pytest.mark.parametrize("seconds", [0.05, math.inf])
+    async def test_within_the_last_send_leaves_the_server_time_for_it(self, seconds: float) -> None:
+        """hypercorn ends the request there, and then the connection."""
+        left, sent = anyio.Event(), []
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                left.set()
+                await anyio.sleep(seconds)
+                sent.append(message)
+
+        with anyio.fail_after(1):
+            await call(EventSourceResponse(count(3)), leave=left.wait, send=send)
+        assert len(sent) == (seconds < math.inf)
 
     async def test_runs_the_background_task(self) -> None:
         ran = []

@@ -1,0 +1,174 @@
+"""A server that is told to stop while streams are open stops by itself, and nobody is cut off.
+
+Each client reads the farewell and the end of its body, each generator ends with its cleanup done,
+and the process ends soon, with the exit code that it has when there are no streams.
+"""
+
+import os
+import signal
+from itertools import count, cycle, islice
+from pathlib import Path
+
+import pytest
+
+from sse_middleware import MessageEvent
+from sse_middleware.wire import Decoded, ReconnectionTime
+
+from .drain_app import FAREWELL
+from .draining import DEFAULTS, OTHERS, Served, Stream, Way, program, served, streams, uvicorn
+
+pytestmark = pytest.mark.e2e
+
+MANY = 200
+SOME = 10
+
+GRACE = 1.0
+"""The default of `drain_grace`, in seconds."""
+
+STOPPING = 2.0
+"""Seconds that a server has to stop, on top of that."""
+
+FIRST = MessageEvent('"open"')
+LAST: list[Decoded] = [ReconnectionTime(FAREWELL)]
+
+BROKEN_OFF = pytest.mark.xfail(
+    reason="its cancellation comes a millisecond after the word, and a stream takes longer to end"
+)
+
+WAYS = [
+    pytest.param(
+        *(way, number, streams),
+        id=f"{way.name}-{number.name}",
+        marks=[BROKEN_OFF] if way.cancels else [],
+    )
+    for ways, streams in ((DEFAULTS, MANY), (OTHERS, SOME))
+    for way in ways
+    for number in way.signals
+]
+
+
+def skip_without(way: Way) -> None:
+    if missing := way.missing():
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def targets(way: Way) -> list[str]:
+    return ["/one/stream", "/other/stream"] if "two-applications" in way.name else ["/stream"]
+
+
+def exit_code_without_streams(way: Way, number: signal.Signals, output: Path) -> int:
+    with served(way, output) as server:
+        server.signal(number)
+        return server.exit_code()
+
+
+def assert_all_are_bidden_farewell(open_streams: list[Stream]) -> None:
+    assert [stream.first for stream in open_streams] == [FIRST] * len(open_streams)
+    assert [stream.rest() for stream in open_streams] == [LAST] * len(open_streams)
+
+
+def assert_stops(server: Served) -> int:
+    """Return the exit code."""
+    code = server.exit_code(STOPPING + GRACE)
+    assert server.way.cancels or server.told("closed") == server.told("opened")
+    return code
+
+
+@pytest.mark.parametrize(("way", "number", "many"), WAYS)
+def test_all_are_bidden_farewell_and_the_server_stops(
+    way: Way, number: signal.Signals, many: int, tmp_path: Path
+) -> None:
+    skip_without(way)
+    code = exit_code_without_streams(way, number, tmp_path / "without")
+
+    with (
+        served(way, tmp_path / "with") as server,
+        streams(server.port, *islice(cycle(targets(way)), many)) as open_streams,
+    ):
+        assert server.told("opened") == many
+        server.signal(number)
+
+        assert assert_stops(server) == code
+        assert_all_are_bidden_farewell(open_streams)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_second_server_of_a_process_is_heard_too(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    way = program("one-after-the-other")
+    skip_without(way)
+    with served(way, tmp_path / "output") as server:
+        for port in (server.port, server.other):
+            server.get_ready(other=port == server.other)
+            with streams(port, *["/stream"] * SOME) as open_streams:
+                server.signal(number)
+                assert_all_are_bidden_farewell(open_streams)
+        assert assert_stops(server) == 0
+        assert server.told("stopped") == 2
+
+
+def test_event_loops_in_two_threads_are_told_apart(tmp_path: Path) -> None:
+    way = program("in-two-threads", workers=2)
+    skip_without(way)
+    with served(way, tmp_path / "output") as server:
+        server.get_ready(other=True)
+        with streams(server.port, *["/stream"] * SOME) as here:
+            with streams(server.other, *["/stream"] * SOME) as there:
+                server.say()
+                assert_all_are_bidden_farewell(there)
+            server.wait_until_told("stopped")
+            assert server.told("closed") == SOME
+            assert all(stream.is_silent(0) for stream in here)
+
+            server.signal(signal.SIGTERM)
+
+            assert_stops(server)
+            assert_all_are_bidden_farewell(here)
+
+
+def test_reloading_bids_farewell_and_serves_again(tmp_path: Path) -> None:
+    source = tmp_path / "source.py"
+    source.touch()
+    way = uvicorn("uvicorn-reload", "--reload", "--reload-dir", str(tmp_path))
+    skip_without(way)
+    with served(way, tmp_path / "output") as server:
+        with streams(server.port, *["/stream"] * SOME) as open_streams:
+            touch_until_heard(source, open_streams[0])
+            assert_all_are_bidden_farewell(open_streams)
+        server.wait_until_told("started", 2)
+
+        with streams(server.port, *["/stream"] * SOME) as open_streams:
+            server.signal(signal.SIGTERM)
+            assert_stops(server)
+            assert_all_are_bidden_farewell(open_streams)
+
+
+def touch_until_heard(source: Path, stream: Stream) -> None:
+    """Change a file, again if the server did not look yet when it was changed before."""
+    begin = source.stat().st_mtime
+    for attempt in count(1):
+        os.utime(source, (begin + attempt, begin + attempt))
+        if not stream.is_silent(2):
+            return
+        assert attempt < 5, "the server doesn't reload"
+
+
+@pytest.mark.parametrize(("first", "second"), [("SIGINT", "SIGINT"), ("SIGTERM", "SIGINT")])
+def test_a_second_signal_is_the_servers_own(first: str, second: str, tmp_path: Path) -> None:
+    """uvicorn stops waiting for a stream that doesn't end."""
+    way = uvicorn("uvicorn")
+    skip_without(way)
+    with (
+        served(way, tmp_path / "output") as server,
+        streams(server.port, "/deaf", "/stream") as (deaf, open_stream),
+    ):
+        server.signal(signal.Signals[first])
+        assert open_stream.rest() == LAST
+        assert deaf.is_silent(0)
+        assert server.process.poll() is None
+
+        server.signal(signal.Signals[second])
+
+        server.exit_code(STOPPING + GRACE)
+        assert server.told("told") == 1
