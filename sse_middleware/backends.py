@@ -197,6 +197,7 @@ class _AnyioCancelOnce:
         self.gave_up = False
         self._cleanup_timeout = cleanup_timeout
         self._scope = anyio.CancelScope()
+        self._clock = clock()  # it is also read where no task is running
 
     def shield(self) -> None:
         """Change nothing: here cancellation from outside does no harm."""
@@ -207,7 +208,7 @@ class _AnyioCancelOnce:
     def begin_cleanup(self) -> None:
         self._scope.shield = True
         if self._scope.deadline == math.inf:
-            self._scope.deadline = anyio.current_time() + self._cleanup_timeout
+            self._scope.deadline = self._clock() + self._cleanup_timeout
 
     def is_cancelled(self) -> bool:
         return True  # trio knows no other reason
@@ -223,7 +224,7 @@ class _AnyioCancelOnce:
         trace: TracebackType | None,
     ) -> bool:
         swallowed = bool(self._scope.__exit__(kind, error, trace))
-        self.gave_up = swallowed and anyio.current_time() >= self._scope.deadline
+        self.gave_up = swallowed and self._clock() >= self._scope.deadline
         return swallowed
 
 
@@ -273,7 +274,7 @@ class _AsyncioCancelOnce(_AnyioCancelOnce):
         # anyio leaves a deadline's cancellation to whoever has cancelled the task too: to us.
         others = self._task.uncancel() > self._before
         ended = swallowed or (isinstance(error, asyncio.CancelledError) and not others)
-        self.gave_up = ended and anyio.current_time() >= self._scope.deadline
+        self.gave_up = ended and self._clock() >= self._scope.deadline
         return ended
 
 
@@ -287,6 +288,31 @@ def cancel_once(cleanup_timeout: float) -> CancelOnce:
     if task is None:
         return _AnyioCancelOnce(cleanup_timeout)
     return _AsyncioCancelOnce(task, cleanup_timeout)
+
+
+def later(seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
+    """Have a function called in the running event loop; return what cancels that.
+
+    It may be called where no task is running, as a server's end is heard.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return _later_in_trio(seconds, callback)
+    return loop.call_later(seconds, callback).cancel
+
+
+def _later_in_trio(seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
+    import trio  # noqa: PLC0415 - no dependency, but it is running
+
+    async def wait() -> None:
+        with scope:
+            await trio.sleep(seconds)
+            callback()
+
+    scope = trio.CancelScope()
+    trio.lowlevel.spawn_system_task(wait)
+    return scope.cancel
 
 
 def threadsafe_caller() -> Callable[[Callable[[], object]], object]:

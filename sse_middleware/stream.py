@@ -22,7 +22,7 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 from starlette.types import Send
 
-from sse_middleware.backends import cancel_once, signal
+from sse_middleware.backends import cancel_once, later, signal
 from sse_middleware.connection import Connection
 from sse_middleware.outbox import Ending, Outbox
 from sse_middleware.records import CloseReason
@@ -94,6 +94,7 @@ class Stream:
         "_settings",
         "_slot",
         "_tasks",
+        "_timers",
         "_writer",
         "_writer_ended",
         "_written",
@@ -122,6 +123,7 @@ class Stream:
         self._produced = self._written = self._over = False
         self._client_left = self._cancelled_outside = False
         self._reason: CloseReason | None = None
+        self._timers: tuple[Callable[[], object], ...] = ()
         self._failure: BaseException | None = None
 
     async def run(self, source: Feed, opening: Opening | None = None) -> None:
@@ -148,6 +150,8 @@ class Stream:
                 self._tasks.cancel_scope.cancel()  # an exception ends the group by itself
         finally:
             failure, self._failure = self._failure, None
+            for cancel in self._timers:
+                cancel()
             if self._slot is not None:
                 reason = self._reason or CloseReason.FINISHED
                 self._slot.closed(reason, anyio.current_time(), failure)
@@ -185,18 +189,21 @@ class Stream:
 
     def drain(self, delay: float) -> None:
         """End after `drain_grace` and so many seconds."""
-        self._tasks.start_soon(self._end_later, self._settings.drain_grace + delay)
+        self._later(self._settings.drain_grace + delay, self._end_drained)
 
     def refuse(self) -> None:
         """Cancel the source of a stream that was not opened, and never will be."""
         self._producing.cancel()
 
-    async def _end_later(self, delay: float) -> None:
-        await anyio.sleep(delay)
+    def _later(self, seconds: float, callback: Callable[[], object]) -> None:
+        self._timers = (*self._timers, later(seconds, callback))
+
+    def _end_drained(self) -> None:
         self._end(CloseReason.DRAINED)
 
     def _end(self, reason: CloseReason) -> None:
         """End the body in good order, and cancel the source."""
+        self._later(self._settings.cleanup_timeout, self._abandon)
         if self._outbox.closed:
             return
         busy = not self._outbox.awaited
@@ -204,7 +211,7 @@ class Stream:
         if (
             self._heeding and self._connection.listened
         ):  # it will read that the response is complete
-            self._tasks.start_soon(self._cancel_late)
+            self._later(HEEDING, self._producing.cancel)
         elif busy:
             self._producing.cancel()
 
@@ -275,9 +282,8 @@ class Stream:
             logger.warning("%r took more than cleanup_timeout to close", source)
         if self._slot is None:
             return
-        if not self._produced:  # it was ended or abandoned
-            with anyio.move_on_after(self._settings.cleanup_timeout):
-                await self._until_written()
+        if not self._produced:  # it was ended early, or abandoned
+            await self._until_written()
         answered = self._writer.started or self._connection.complete
         if self._client_left and not answered and self._failure is None:
             await self._answer_nobody()
@@ -294,7 +300,7 @@ class Stream:
         """Notice the end of the connection."""
         if self._writer.completing:  # it is our own last message that ends it
             if not self._connection.complete:  # and the server is not done with that
-                self._tasks.start_soon(self._abandon_late)
+                self._later(LAST_WORDS, self._abandon_last)
             return
         self._client_left = True
         self._note(CloseReason.CLIENT_DISCONNECTED)
@@ -302,17 +308,13 @@ class Stream:
         # What a source does behind its last frame is not for this client.
         spare = self._outbox.closed
         if ends_itself and not spare:
-            self._tasks.start_soon(self._cancel_late)
+            self._later(HEEDING, self._producing.cancel)
         self._abandon(spare=ends_itself or spare)
 
-    async def _abandon_late(self) -> None:
+    def _abandon_last(self) -> None:
         # hypercorn puts an end to the request first, then to the connection, all in one `send`.
-        await anyio.sleep(LAST_WORDS)
+        self._note(CloseReason.CLIENT_DISCONNECTED)
         self._abandon(spare=True)
-
-    async def _cancel_late(self) -> None:
-        await anyio.sleep(HEEDING)
-        self._producing.cancel()
 
     def _abandon(self, *, spare: bool = False) -> None:
         """Give up what waits, and the producer, unless it is to be spared."""

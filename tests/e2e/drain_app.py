@@ -3,7 +3,7 @@
 What happens is told by lines on stdout, which several workers share with what the server prints:
 
 - ``started``: a worker, by its lifespan
-- ``told``: the word has come that the server is to stop
+- ``told``: a generator has heard that the application drains
 - ``opened`` and ``closed``: a generator, and an `await` in its ``finally`` has completed
 
 It runs on asyncio and on trio.
@@ -13,7 +13,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio
 from starlette.applications import Starlette
@@ -21,13 +20,8 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sse_middleware import ServerSentEvent, SSEMiddleware, event_stream
-from sse_middleware.shutdown import listen
-
-FAREWELL = 1234
-"""The milliseconds of the ``retry`` that each stream ends with."""
+from sse_middleware import SSEMiddleware, event_stream
 
 CLEANUP = 0.05
 """Seconds that the ``finally`` of a generator takes."""
@@ -36,48 +30,6 @@ CLEANUP = 0.05
 def tell(what: str) -> None:
     """Print a line in one piece, whoever else prints."""
     os.write(1, f"{what}\n".encode())
-
-
-class Draining:
-    """Has the streams below end, and the server wait for them. Its place is the middleware's."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._told: anyio.Event | None = None  # made in the event loop
-        self._streams = 0
-        self._fewer = anyio.Event()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, self._when_no_streams_are_left(receive), send)
-            return
-        if self._told is None:
-            self._told = anyio.Event()
-            listen(self._hear)
-        scope["told"] = self._told
-        self._streams += 1
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._streams -= 1
-            self._fewer.set()
-            self._fewer = anyio.Event()
-
-    def _hear(self) -> None:
-        assert self._told is not None
-        self._told.set()
-        tell("told")
-
-    def _when_no_streams_are_left(self, receive: Receive) -> Receive:
-        """Let the lifespan shut down last: granian waits for nothing else."""
-
-        async def received() -> Message:
-            message = await receive()
-            while message["type"] == "lifespan.shutdown" and self._streams:
-                await self._fewer.wait()
-            return message
-
-        return received
 
 
 @asynccontextmanager
@@ -92,17 +44,26 @@ async def told_about() -> AsyncIterator[None]:
         tell("closed")
 
 
-async def stream(request: Request) -> AsyncIterator[Any]:
+async def stream(_: Request) -> AsyncIterator[str]:
     async with told_about():
         yield "open"
-        await request.scope["told"].wait()
-        yield ServerSentEvent(retry=FAREWELL)
+        await anyio.sleep_forever()
 
 
-async def deaf(_: Request) -> AsyncIterator[str]:
-    """Don't end, whoever is told what."""
+async def watching(request: Request) -> AsyncIterator[str]:
+    """End by itself."""
     async with told_about():
         yield "open"
+        await request.scope["sse_middleware"].draining.wait()
+        yield "bye"
+
+
+async def late(request: Request) -> AsyncIterator[str]:
+    """Hear of the drain, and take longer than anyone waits."""
+    async with told_about():
+        yield "open"
+        await request.scope["sse_middleware"].draining.wait()
+        tell("told")
         await anyio.sleep_forever()
 
 
@@ -122,9 +83,10 @@ def made() -> Starlette:
         routes=[
             Route("/plain", plain),
             Route("/stream", event_stream(stream)),
-            Route("/deaf", event_stream(deaf)),
+            Route("/watching", event_stream(watching)),
+            Route("/late", event_stream(drain_grace=60)(late)),
         ],
-        middleware=[Middleware(Draining), Middleware(SSEMiddleware)],
+        middleware=[Middleware(SSEMiddleware)],
         lifespan=lifespan,
     )
 
