@@ -1,9 +1,8 @@
-"""``python -m benchmarks``: runs everything and prints the tables.
+"""``python -m benchmarks``: runs everything, or the parts that are named, and prints the tables.
 
 Rules of this file:
 - This process is the client; every server is a process of its own. Nothing else runs beside them.
-- The contenders take turns: in each round each of them runs once, those of one scenario one right
-  after the other, so that all of them see the same moods of the machine.
+- The parts run one after the other, and each prints its tables when it is done.
 - Nothing here fails for being slow. An event that did not arrive, or a server that did not start,
   is an error.
 - Tables go to standard output, progress to standard error.
@@ -12,101 +11,88 @@ Rules of this file:
 import argparse
 import signal
 import sys
-import time
-from contextlib import ExitStack
+from collections.abc import Callable
 
 from benchmarks import report
-from benchmarks.client import events_per_second
+from benchmarks.churn import measure_churn
+from benchmarks.compression import measure_compression
 from benchmarks.inprocess import request_overhead
-from benchmarks.latency import Latencies, measure_latencies
-from benchmarks.memory import kib_per_stream
-from benchmarks.plan import FULL, IDLE, LOADS, QUICK, Load, Size
-from benchmarks.servers import BETTER_SSE, better_sse_versions, missing_better_sse, serving
+from benchmarks.latency import measure_latencies
+from benchmarks.memory import measure_memory
+from benchmarks.pings import measure_pings
+from benchmarks.plan import FULL, QUICK, Size
+from benchmarks.progress import say
+from benchmarks.rates import measure_rates
+from benchmarks.servers import better_sse_versions, missing_better_sse
 
-Round = dict[tuple[str, str], float]
-"""Events per second, by scenario and contender."""
 
-WARM_UP = 10
-"""The warm-up is a round with so many times fewer events: what is loaded or compiled with the first
-request, and what the interpreters learn about the code, is no cost of an event."""
+def rates(size: Size) -> list[str]:
+    """Events per second of each scenario."""
+    return report.rates_parts(measure_rates(size))
+
+
+def requests(size: Size) -> list[str]:
+    """What a request that is no stream pays."""
+    say("a request that is no stream")
+    return [report.request_line(request_overhead(size.request_rounds))]
+
+
+def memory(size: Size) -> list[str]:
+    """Memory of idle streams."""
+    return report.memory_parts(*measure_memory(size), size)
+
+
+def pings(size: Size) -> list[str]:
+    """CPU time of idle streams and their keep-alives."""
+    return report.pings_parts(*measure_pings(size), size)
+
+
+def churn(size: Size) -> list[str]:
+    """Clients that come and go, and the tasks that they leave behind."""
+    return report.churn_parts(*measure_churn(size), size)
+
+
+def latency(size: Size) -> list[str]:
+    """How fast a client that leaves is noticed."""
+    return report.latency_parts(measure_latencies(size))
+
+
+def compression(size: Size) -> list[str]:
+    """What compression saves and costs."""
+    return [report.compression_table(measure_compression(size))]
+
+
+PARTS: dict[str, Callable[[Size], list[str]]] = {
+    part.__name__: part for part in (rates, requests, memory, pings, churn, latency, compression)
+}
 
 
 def main() -> None:
     # The default action of SIGTERM would leave the servers behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
-    size = QUICK if parse_arguments().quick else FULL
+    arguments = parse_arguments()
     missing = missing_better_sse()
-    loads = [load for load in LOADS if not (missing and load.server == BETTER_SSE)]
-    say("a request that is no stream")
-    microseconds = request_overhead(size.request_rounds)
-    memory = measure_memory(size)
-    say(f"{size.disconnects} disconnects of each stream")
-    latencies = measure_latencies(size.disconnects)
-    rates = measure_rates(loads, size)
-    print_report(rates, microseconds, memory, latencies, missing)
+    better_sse = f"better-sse was left out: {missing}" if missing else better_sse_versions()
+    print(f"{report.versions()}. {better_sse}.", flush=True)
+    for name in arguments.parts or PARTS:
+        for text in PARTS[name](QUICK if arguments.quick else FULL):
+            print(f"\n{text}", flush=True)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measure sse_middleware beside its peers."
+        prog="python -m benchmarks",
+        description="Measure sse_middleware beside its peers.",
+        epilog="The parts: "
+        + "; ".join(f"{name}: {part.__doc__}" for name, part in PARTS.items()).replace(".;", ";"),
     )
+    parser.add_argument("parts", nargs="*", metavar="part", help="what to measure; otherwise all")
     parser.add_argument("--quick", action="store_true", help="a smoke run: its figures say little")
-    return parser.parse_args()
-
-
-def measure_memory(size: Size) -> dict[str, float | None]:
-    sizes = {}
-    for contender, server in IDLE:
-        say(f"memory of {size.idle_streams} idle streams: {contender}")
-        sizes[contender] = kib_per_stream(server, size.idle_streams)
-    return sizes
-
-
-def measure_rates(loads: list[Load], size: Size) -> report.Rates:
-    with ExitStack() as servers:
-        names = dict.fromkeys(load.server for load in loads)
-        ports = {name: servers.enter_context(serving(name)).port for name in names}
-        say("warming up")
-        run_round(loads, ports, size.divisor * WARM_UP)
-        end = time.monotonic() + size.budget
-        rounds: list[Round] = []
-        while len(rounds) < size.rounds and (not rounds or time.monotonic() < end):
-            say(f"round {len(rounds) + 1} of {size.rounds}")
-            rounds.append(run_round(loads, ports, size.divisor))
-    return {key: [one[key] for one in rounds] for key in rounds[0]}
-
-
-def run_round(loads: list[Load], ports: dict[str, int], divisor: int) -> Round:
-    """Run every load once, with a fraction of its events."""
-    return {
-        (load.scenario, load.contender): events_per_second(
-            ports[load.server], load.path, load.events // divisor
-        )
-        for load in loads
-    }
-
-
-def print_report(
-    rates: report.Rates,
-    microseconds: float,
-    memory: dict[str, float | None],
-    latencies: Latencies,
-    missing: str | None,
-) -> None:
-    better_sse = f"better-sse was left out: {missing}" if missing else better_sse_versions()
-    parts = [
-        f"{report.versions()}. {better_sse}.",
-        report.ratios_table(rates),
-        report.rates_table(rates),
-        report.request_line(microseconds),
-        report.memory_table(memory),
-        report.latency_table(latencies),
-    ]
-    print("\n\n".join(parts))
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    arguments = parser.parse_args()
+    # Not by `choices`, which some Pythons hold against the empty list too.
+    if unknown := [part for part in arguments.parts if part not in PARTS]:
+        parser.error(f"there is no {', '.join(unknown)} among {', '.join(PARTS)}")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -42,24 +42,33 @@ def events_per_second(port: int, path: str, count: int) -> float:
 
 
 @contextmanager
-def idle_streams(port: int, count: int) -> Iterator[None]:
-    """Hold `count` streams open that send nothing after their first event."""
+def idle_streams(
+    port: int, count: int, path: str = "/idle", seconds: float = 0
+) -> Iterator[list[socket.socket]]:
+    """Hold `count` streams open, which are opened evenly over so many seconds, or at once."""
     with ExitStack() as connections:
-        for _ in range(count):
+        streams = []
+        start = time.monotonic()
+        for number in range(count):
+            time.sleep(max(0, start + seconds * number / count - time.monotonic()))
             connection = socket.create_connection(("127.0.0.1", port), TIMEOUT)
-            connections.enter_context(connection)
-            request(connection, "/idle")
+            streams.append(connections.enter_context(connection))
+            request(connection, path)
             wait_for_event(connection)
-        yield
+        yield streams
 
 
 def request(connection: socket.socket, target: str) -> None:
     """Ask for a stream and wait for its status line, which stays to be read."""
-    accept = "Accept: text/event-stream\r\n"  # as an EventSource does
-    connection.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{accept}\r\n".encode())
+    send_request(connection, target)
     status = connection.recv(len(OK), socket.MSG_PEEK)
     if status != OK:
         raise IncompleteError(f"{target} was answered by {status!r}")
+
+
+def send_request(connection: socket.socket, target: str) -> None:
+    accept = "Accept: text/event-stream\r\n"  # as an EventSource does
+    connection.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{accept}\r\n".encode())
 
 
 def count_events(connection: socket.socket) -> int:

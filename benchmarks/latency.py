@@ -16,14 +16,15 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import count
 from typing import IO
 
 from benchmarks.client import TIMEOUT, request, wait_for_event
 from benchmarks.contenders.leaving import PERIOD
-from benchmarks.plan import LEAVES, Leave
+from benchmarks.plan import Leave, Size
+from benchmarks.progress import say
 from benchmarks.servers import RunningServer, serving
 
 PATIENCE = 1.0
@@ -33,25 +34,40 @@ Latencies = dict[Leave, list[float]]
 """Seconds from leaving to the ``finally``; infinity if they were more than `PATIENCE`."""
 
 
-def measure_latencies(disconnects: int) -> Latencies:
-    latencies: Latencies = {leave: [] for leave in LEAVES}
+Running = dict[str, dict[str, RunningServer]]
+"""By the server and by the contender that it runs."""
+
+
+def measure_latencies(size: Size) -> Latencies:
+    latencies: Latencies = {leave: [] for leave in size.leaves}
     visits = count()
     with ExitStack() as servers:
-        names = dict.fromkeys(leave.server for leave in LEAVES)
-        running = {name: servers.enter_context(serving(name)) for name in names}
-        run_round(running, visits, 0)  # what is loaded with the first request is no cost of leaving
-        for number in range(disconnects):
-            pause = PERIOD * number / disconnects
-            for leave, seconds in run_round(running, visits, pause):
+        running = {
+            by: servers.enter_context(serving(contenders_of(by, size.leaves), by))
+            for by in dict.fromkeys(leave.by for leave in size.leaves)
+        }
+        say(f"latency: {size.disconnects} disconnects of each stream")
+        # What is loaded with the first request is no cost of leaving.
+        run_round(running, size.leaves, visits, 0)
+        for number in range(size.disconnects):
+            pause = PERIOD * number / size.disconnects
+            for leave, seconds in run_round(running, size.leaves, visits, pause):
                 latencies[leave].append(seconds)
     return latencies
 
 
+def contenders_of(server: str, leaves: Iterable[Leave]) -> list[str]:
+    return [leave.server for leave in leaves if leave.by == server]
+
+
 def run_round(
-    running: dict[str, RunningServer], visits: Iterator[int], pause: float
+    running: Running, leaves: Iterable[Leave], visits: Iterator[int], pause: float
 ) -> list[tuple[Leave, float]]:
     """Leave every stream once, in every way."""
-    return [(leave, latency(running[leave.server], leave, next(visits), pause)) for leave in LEAVES]
+    return [
+        (leave, latency(running[leave.by][leave.server], leave, next(visits), pause))
+        for leave in leaves
+    ]
 
 
 def latency(server: RunningServer, leave: Leave, visit: int, pause: float) -> float:

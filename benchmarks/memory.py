@@ -1,30 +1,42 @@
 """What an open stream without events costs its server, in resident memory (Linux only).
 
-Each server is a fresh process, so that nothing is left of what other scenarios allocated. One
-stream is opened and closed first: what is loaded with the first request is no cost of a connection.
+Each server is a fresh process for each number of streams, so that nothing is left of what other
+scenarios allocated. One stream is opened and closed first: what is loaded with the first request is
+no cost of a connection.
 """
 
-from pathlib import Path
-
 from benchmarks.client import idle_streams
-from benchmarks.servers import serving
+from benchmarks.plan import CONTENDERS, Size
+from benchmarks.processes import raise_open_files, resident_kib
+from benchmarks.progress import say
+from benchmarks.servers import RunningServer, serving
+
+Memory = dict[int, dict[str, float]]
+"""KiB per stream, by the number of streams and by contender. What was not measured is left out."""
 
 
-def resident_kib(pid: int) -> int | None:
-    """Return the resident memory of a process, or ``None`` where there is no ``/proc``."""
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
-        return None
-    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-    return int(lines["VmRSS"].split()[0])
+def measure_memory(size: Size) -> tuple[Memory, int]:
+    """Return what streams take, and how many of them the limit of open files permits."""
+    most = raise_open_files()
+    return {count: sizes_of(count) for count in size.idle_streams if count <= most}, most
 
 
-def kib_per_stream(server: str, streams: int) -> float | None:
+def sizes_of(streams: int) -> dict[str, float]:
+    sizes = {}
+    with serving(CONTENDERS.values()) as running:
+        for contender, server in CONTENDERS.items():
+            say(f"memory of {streams} idle streams: {contender}")
+            kib = kib_per_stream(running[server], streams)
+            if kib is not None:
+                sizes[contender] = kib
+    return sizes
+
+
+def kib_per_stream(server: RunningServer, streams: int) -> float | None:
     """Return the KiB that each of so many idle streams takes."""
-    with serving(server) as running:
-        with idle_streams(running.port, 1):
-            pass
-        before = resident_kib(running.pid)
-        with idle_streams(running.port, streams):
-            after = resident_kib(running.pid)
+    with idle_streams(server.port, 1):
+        pass
+    before = resident_kib(server.pid)
+    with idle_streams(server.port, streams):
+        after = resident_kib(server.pid)
     return None if before is None or after is None else (after - before) / streams

@@ -7,7 +7,7 @@ of starting, short against what changes on a shared machine.
 
 from dataclasses import dataclass
 
-from benchmarks.servers import BETTER_SSE
+from benchmarks.servers import BETTER_SSE, GRANIAN, HYPERCORN, UVICORN
 
 OURS = "`@event_stream`"
 OURS_RESPONSE_CLASS = "`response_class=`"
@@ -17,6 +17,11 @@ SSE_STARLETTE = "sse-starlette"
 BETTER = "better-sse (Node)"
 ADOPTED = "with `SSEMiddleware`"
 ALONE = "without it"
+RAW_STARLETTE = "raw bytes, Starlette"
+SSE_STARLETTE_STARLETTE = "sse-starlette, Starlette"
+OURS_STARLETTE = "ours, Starlette"
+FASTAPI_SSE_FASTAPI = "fastapi.sse, FastAPI"
+OURS_FASTAPI = "ours, FastAPI"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,15 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """How much of what its peer takes ours may take; ``None`` only prints it."""
+
+    ours: str
+    peer: str
+    most: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """One stream that its client leaves, and how."""
 
@@ -49,6 +63,20 @@ class Leave:
     contender: str
     server: str
     path: str
+    by: str = UVICORN
+    """The server that runs it."""
+    most: float | None = None
+    """The milliseconds that it may take in the median."""
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """Clients that come and go."""
+
+    contender: str
+    server: str
+    connections: int
+    """So many in each round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +85,27 @@ class Size:
 
     rounds: int
     divisor: int
-    """The events of each load are divided by it."""
-    idle_streams: int
+    """The events and the connections of each load are divided by it."""
+    idle_streams: tuple[int, ...]
     request_rounds: int
     disconnects: int
     """How often each stream is left in each way."""
+    leaves: tuple[Leave, ...]
+    pinged_streams: int
+    ping_period: float
+    """Seconds between two keep-alives of a stream."""
+    ping_seconds: float
+    """How long keep-alives are watched."""
+    left_streams: int
+    """How many clients come and go before tasks are counted."""
+    compressed_events: int
+    contexts: int
+    """How many contexts of each codec there are at once when their memory is measured."""
+    context_events: int
+    """How many events each of them has seen then: 78 bytes each, and zstd's window is 512 KiB."""
     budget: float = 120.0
-    """Seconds after which no further round is begun."""
+    """Seconds after which no further round of loads is begun."""
 
-
-FULL = Size(rounds=9, divisor=1, idle_streams=500, request_rounds=300, disconnects=50)
-QUICK = Size(rounds=2, divisor=100, idle_streams=20, request_rounds=10, disconnects=2)
 
 LOADS = (
     Load("burst", RAW, "raw", "/burst", 100_000),
@@ -110,18 +148,71 @@ RATIOS = (
 MOST_REQUEST_OVERHEAD = 3.0
 """Microseconds that a request that is no stream may pay for the middleware."""
 
-IDLE = (
-    ("raw bytes, Starlette", "raw"),
-    ("sse-starlette, Starlette", "sse_starlette"),
-    ("`@event_stream`, Starlette", "ours_starlette"),
-    ("fastapi.sse, FastAPI", "fastapi_sse"),
-    ("`@event_stream`, FastAPI", "ours"),
+CONTENDERS = {
+    RAW_STARLETTE: "raw",
+    SSE_STARLETTE_STARLETTE: "sse_starlette",
+    OURS_STARLETTE: "ours_starlette",
+    FASTAPI_SSE_FASTAPI: "fastapi_sse",
+    OURS_FASTAPI: "ours",
+}
+"""Whose idle streams and clients that come and go are measured: what it is and its server. FastAPI
+takes a share of its own, so each library is compared with one under the same framework."""
+
+MEMORY_SHARES = (
+    Share(OURS_STARLETTE, SSE_STARLETTE_STARLETTE, 0.7),
+    Share(OURS_STARLETTE, RAW_STARLETTE),
+    Share(OURS_FASTAPI, FASTAPI_SSE_FASTAPI, 0.5),
 )
-"""Whose memory is measured: what it is and its server. FastAPI takes its share of it."""
+
+PING_SHARES = (
+    Share(OURS_STARLETTE, SSE_STARLETTE_STARLETTE, 0.3),
+    Share(OURS_STARLETTE, RAW_STARLETTE),
+    Share(OURS_FASTAPI, FASTAPI_SSE_FASTAPI),
+)
+
+CONCURRENCY = 32
+"""Clients that come and go at the same time."""
+
+CHURN = "churn"
+CHURNS = tuple(
+    Churn(contender, CONTENDERS[contender], connections)
+    for contender, connections in (
+        (RAW_STARLETTE, 1_000),
+        (SSE_STARLETTE_STARLETTE, 600),
+        (OURS_STARLETTE, 600),
+        (FASTAPI_SSE_FASTAPI, 300),
+        (OURS_FASTAPI, 500),
+    )
+)
+
+CHURN_RATIOS = (
+    Ratio(CHURN, OURS_STARLETTE, SSE_STARLETTE_STARLETTE, 1.3),
+    Ratio(CHURN, OURS_STARLETTE, RAW_STARLETTE),
+    Ratio(CHURN, OURS_FASTAPI, FASTAPI_SSE_FASTAPI),
+)
+
+TASKLESS = (OURS_STARLETTE, OURS_FASTAPI)
+"""Whose streams may leave no task behind."""
+
+MOST_TO_FINALLY = 2.0
+"""Milliseconds from the leaving of an idle client to the ``finally`` of ours, on any server."""
 
 LEAVES = tuple(
-    Leave(scenario, way, contender, server, f"/leave-{scenario}")
-    for scenario in ("idle", "sending")
+    Leave(
+        scenario,
+        way,
+        contender,
+        server,
+        f"/leave-{scenario}",
+        by,
+        MOST_TO_FINALLY if contender == OURS and scenario == "idle" else None,
+    )
+    for by, scenarios in (
+        (UVICORN, ("idle", "sending")),
+        (HYPERCORN, ("idle",)),
+        (GRANIAN, ("idle",)),
+    )
+    for scenario in scenarios
     for way in ("FIN", "RST")
     for contender, server in (
         (RAW, "raw"),
@@ -131,3 +222,34 @@ LEAVES = tuple(
     )
 )
 """Whose reaction to a client that leaves is measured."""
+
+FULL = Size(
+    rounds=9,
+    divisor=1,
+    idle_streams=(1_000, 5_000),
+    request_rounds=300,
+    disconnects=50,
+    leaves=LEAVES,
+    pinged_streams=1_000,
+    ping_period=1.0,
+    ping_seconds=8.0,
+    left_streams=5_000,
+    compressed_events=5_000,
+    contexts=50,
+    context_events=8_000,
+)
+QUICK = Size(
+    rounds=2,
+    divisor=100,
+    idle_streams=(20,),
+    request_rounds=10,
+    disconnects=2,
+    leaves=tuple(leave for leave in LEAVES if leave.by == UVICORN or leave.contender == OURS),
+    pinged_streams=20,
+    ping_period=0.05,
+    ping_seconds=0.1,
+    left_streams=50,
+    compressed_events=100,
+    contexts=10,
+    context_events=100,
+)

@@ -6,16 +6,31 @@ for a while slows down both sides of it. Beside it stand the smallest and the la
 
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from statistics import median
 
 import sse_middleware
+from benchmarks.churn import Churned, Tasks
+from benchmarks.compression import EVENT_SIZE, Compressed
 from benchmarks.latency import PATIENCE, Latencies
-from benchmarks.plan import LOADS, MOST_REQUEST_OVERHEAD, RATIOS, Ratio
+from benchmarks.memory import Memory
+from benchmarks.pings import Idling
+from benchmarks.plan import (
+    CHURN,
+    CHURN_RATIOS,
+    MEMORY_SHARES,
+    MOST_REQUEST_OVERHEAD,
+    PING_SHARES,
+    RATIOS,
+    Ratio,
+    Share,
+    Size,
+)
+from benchmarks.rates import Rates
+from benchmarks.servers import GRANIAN, HYPERCORN
 
-Rates = dict[tuple[str, str], list[float]]
-"""Events per second of each round, by scenario and contender."""
+UNKNOWN = "not measured: no /proc here"
 
 PEERS = ("fastapi", "sse-starlette", "starlette", "pydantic", "uvicorn", "httptools", "uvloop")
 
@@ -27,21 +42,26 @@ def versions() -> str:
     return ", ".join([f"Python {platform.python_version()}", ours, *peers])
 
 
+def rates_parts(rates: Rates) -> list[str]:
+    """Return how fast each contender was, and ours beside it."""
+    return [ratios_table(rates, RATIOS), rates_table(rates)]
+
+
 def rates_table(rates: Rates) -> str:
-    """Return how fast each contender was."""
     rows = [("scenario", "contender", "events/s (median)", "min .. max")]
-    for load in LOADS:
-        measured = rates.get((load.scenario, load.contender))
-        if measured:
-            spread = f"{min(measured):,.0f} .. {max(measured):,.0f}"
-            rows.append((load.scenario, load.contender, f"{median(measured):,.0f}", spread))
+    for (scenario, contender), measured in rates.items():
+        rows.append((scenario, contender, *spread_columns(measured)))
     return table(rows)
 
 
-def ratios_table(rates: Rates) -> str:
+def spread_columns(measured: Sequence[float]) -> tuple[str, str]:
+    return f"{median(measured):,.0f}", f"{min(measured):,.0f} .. {max(measured):,.0f}"
+
+
+def ratios_table(rates: Rates, ratios: Iterable[Ratio]) -> str:
     """Return how many times as fast as its peers ours was, beside the floors."""
     rows = [("scenario", "ours", "against", "ratio (median)", "min .. max", "floor", "reached")]
-    for ratio in RATIOS:
+    for ratio in ratios:
         measured = ratios_of(ratio, rates)
         if measured:
             middle = median(measured)
@@ -63,6 +83,17 @@ def floor_columns(floor: float | None, *, reached: bool) -> tuple[str, str]:
     return f"{floor:g}", "yes" if reached else "**no**"
 
 
+def share_rows(sizes: Mapping[str, float], shares: Iterable[Share]) -> list[tuple[str, ...]]:
+    """Return how much of what its peers take ours takes, beside the most that it may take."""
+    rows: list[tuple[str, ...]] = []
+    for share in shares:
+        if share.ours in sizes and share.peer in sizes:
+            part = sizes[share.ours] / sizes[share.peer]
+            verdict = floor_columns(share.most, reached=part <= (share.most or 0))
+            rows.append((share.ours, share.peer, f"{part:.2f}", *verdict))
+    return rows
+
+
 def request_line(microseconds: float) -> str:
     """Return what a request that is no stream pays."""
     reached = "reached" if microseconds <= MOST_REQUEST_OVERHEAD else "**missed**"
@@ -72,23 +103,97 @@ def request_line(microseconds: float) -> str:
     )
 
 
-def memory_table(sizes: dict[str, float | None]) -> str:
+def memory_parts(memory: Memory, most: int, size: Size) -> list[str]:
     """Return what an idle stream takes of its server's memory."""
-    rows = [("contender", "KiB per idle stream")]
-    for contender, size in sizes.items():
-        rows.append((contender, "not measured: no /proc here" if size is None else f"{size:.1f}"))
+    if memory and not any(memory.values()):
+        return [f"Memory was {UNKNOWN}."]
+    parts = memory_tables(memory) if memory else []
+    if forbidden := [f"{streams:,}" for streams in size.idle_streams if streams not in memory]:
+        limit = f"the hard limit of open files permits {most:,}"
+        parts.append(f"Streams that were not measured: {', '.join(forbidden)}; {limit}.")
+    return parts
+
+
+def memory_tables(memory: Memory) -> list[str]:
+    head = ("streams", "ours", "against", "ratio", "at most", "reached")
+    shares: list[tuple[str, ...]] = [head]
+    rows = [("streams", "contender", "KiB per idle stream")]
+    for streams, sizes in memory.items():
+        shares += [(f"{streams:,}", *row) for row in share_rows(sizes, MEMORY_SHARES)]
+        rows += [(f"{streams:,}", contender, f"{kib:.1f}") for contender, kib in sizes.items()]
+    return [table(shares), table(rows)]
+
+
+def pings_parts(idling: dict[str, Idling], streams: int, size: Size) -> list[str]:
+    """Return what keep-alives cost, and where it was fewer streams than the plan has."""
+    if not idling:
+        return [f"The CPU time of keep-alives was {UNKNOWN}."]
+    costs = {contender: cost.per_ping for contender, cost in idling.items()}
+    shares = [("ours", "against", "ratio", "at most", "reached"), *share_rows(costs, PING_SHARES)]
+    rows = [("contender", "CPU, % of a core", "µs per keep-alive", "keep-alives/s")]
+    for contender, cost in idling.items():
+        microseconds = f"{cost.per_ping * 1e6:.1f}"
+        rows.append((contender, f"{100 * cost.cpu:.1f}", microseconds, f"{cost.pings:,.0f}"))
+    parts = [table(shares), table(rows)]
+    if streams < size.pinged_streams:
+        limit = "the hard limit of open files permits no more"
+        parts.append(f"Only {streams:,} streams were sent keep-alives: {limit}.")
+    return parts
+
+
+def churn_parts(churned: dict[str, Churned], tasks: Tasks, size: Size) -> list[str]:
+    """Return how fast clients came and went, and what they left behind."""
+    rates = {(CHURN, contender): one.rates for contender, one in churned.items()}
+    rows = [("contender", "connections/s (median)", "min .. max", "server, % of a core")]
+    for contender, one in churned.items():
+        busy = f"{100 * median(one.busy):.0f}" if one.busy else UNKNOWN
+        rows.append((contender, *spread_columns(one.rates), busy))
+    return [ratios_table(rates, CHURN_RATIOS), table(rows), tasks_table(tasks, size.left_streams)]
+
+
+def tasks_table(tasks: Tasks, streams: int) -> str:
+    """Return how many tasks streams left behind."""
+    rows = [("contender", "tasks before", f"after {streams:,} streams", "more, at most", "reached")]
+    for contender, (before, after) in tasks.items():
+        verdict = floor_columns(0, reached=after <= before)
+        rows.append((contender, str(before), str(after), *verdict))
     return table(rows)
+
+
+def latency_parts(latencies: Latencies) -> list[str]:
+    """Return how long after its client had left a generator was ended."""
+    others = ", ".join(f"{package} {version(package)}" for package in (HYPERCORN, GRANIAN))
+    return [latency_table(latencies), f"The servers beside uvicorn: {others}."]
 
 
 def latency_table(latencies: Latencies) -> str:
-    """Return how long after its client had left a generator was ended."""
-    rows = [("stream", "client sends", "contender", "ms to `finally` (median)", "worst")]
+    head = ("server", "stream", "client sends", "contender", "ms to `finally` (median)", "worst")
+    rows = [(*head, "at most", "reached")]
     for leave, seconds in latencies.items():
         never = seconds.count(math.inf)
         worst = f"not within {PATIENCE:g} s: {never} of {len(seconds)}"
-        middle, most = (f"{1000 * value:.2f}" for value in (median(seconds), max(seconds)))
-        rows.append((leave.scenario, leave.way, leave.contender, middle, worst if never else most))
+        middle, most = (1000 * value for value in (median(seconds), max(seconds)))
+        verdict = floor_columns(leave.most, reached=middle <= (leave.most or 0))
+        measured = (f"{middle:.2f}", worst if never else f"{most:.2f}")
+        rows.append((leave.by, leave.scenario, leave.way, leave.contender, *measured, *verdict))
     return table(rows)
+
+
+def compression_table(codecs: dict[str, Compressed | None]) -> str:
+    """Return what each codec saves and costs."""
+    size = f"{EVENT_SIZE}-byte events, times as short"
+    rows = [("codec", size, "µs per event", "KiB of context, first event", "long stream")]
+    for name, one in codecs.items():
+        if one is None:
+            rows.append((name, "not measured: its package is missing", "", "", ""))
+        else:
+            contexts = (context_column(one.first_kib), context_column(one.long_kib))
+            rows.append((name, f"{one.ratio:.2f}", f"{one.microseconds:.2f}", *contexts))
+    return table(rows)
+
+
+def context_column(kib: float | None) -> str:
+    return UNKNOWN if kib is None else f"{kib:.1f}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

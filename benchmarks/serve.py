@@ -1,27 +1,97 @@
-"""The process of one contender: ``python -m benchmarks.serve raw``.
+"""The process of one contender under one server: ``python -m benchmarks.serve raw uvicorn``.
 
-It binds a free port of its own, so that no two servers can want the same one, and prints it: from
-then on connections wait in the socket until the server takes them.
+Rules of this file:
+- It binds a free port of its own, so that no two servers can want the same one, and prints it when
+  connections wait in its socket until the server takes them.
+- A process imports one server and no other, since memory is measured.
+- All of them run uvloop. What the application prints goes where this process prints.
 """
+
+# ruff: noqa: PLC0415 - each server is imported by its own function
 
 import socket
 import sys
+import time
+from importlib import import_module
+from threading import Thread
 
-from uvicorn import Config, Server
+HOST = "127.0.0.1"
+BACKLOG = 1024
 
 
-def serve(contender: str) -> None:
-    config = Config(
-        f"benchmarks.contenders.{contender}:app",
-        http="httptools",
-        loop="uvloop",
-        log_level="warning",
-    )
-    config.load()  # an import error is to end this process before it has promised a port
-    listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    print(listening.getsockname()[1], flush=True)
+def uvicorn(contender: str) -> None:
+    from uvicorn import Config, Server
+
+    config = Config(application(contender), http="httptools", loop="uvloop", log_level="warning")
+    config.load()
+    listening = listen()
     Server(config).run(sockets=[listening])
 
 
+def hypercorn(contender: str) -> None:
+    """Run without workers: the server is this process, as uvicorn is."""
+    from hypercorn.config import Config
+    from hypercorn.run import run
+
+    listening = listen()
+    config = Config.from_mapping(
+        application_path=application(contender),
+        bind=f"fd://{listening.detach()}",
+        worker_class="uvloop",
+        workers=0,
+        loglevel="WARNING",
+    )
+    run(config)
+
+
+def granian(contender: str) -> None:
+    """Run one worker, which is a process of its own and makes its own socket for the port."""
+    from granian import Granian
+    from granian.constants import Interfaces, Loops
+    from granian.log import LogLevels
+
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    reserved.bind((HOST, 0))
+    port = reserved.getsockname()[1]
+    Thread(target=announce, args=(port,), daemon=True).start()
+    Granian(
+        application(contender),
+        HOST,
+        port,
+        interface=Interfaces.ASGI,
+        loop=Loops.uvloop,
+        log_level=LogLevels.warning,
+    ).serve()
+
+
+SERVERS = {"uvicorn": uvicorn, "hypercorn": hypercorn, "granian": granian}
+
+
+def application(contender: str) -> str:
+    """Return where the application is. An import error is to end this process before it listens."""
+    module = f"benchmarks.contenders.{contender}"
+    import_module(module)
+    return f"{module}:app"
+
+
+def listen() -> socket.socket:
+    listening = socket.create_server((HOST, 0), backlog=BACKLOG)
+    print(listening.getsockname()[1], flush=True)
+    return listening
+
+
+def announce(port: int) -> None:
+    """Print the port once somebody listens there."""
+    while True:
+        try:
+            socket.create_connection((HOST, port)).close()
+        except ConnectionRefusedError:
+            time.sleep(0.01)
+        else:
+            print(port, flush=True)
+            return
+
+
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    SERVERS[sys.argv[2]](sys.argv[1])

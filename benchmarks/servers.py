@@ -10,9 +10,10 @@ Rules of this file:
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from typing import IO
 
 HERE = Path(__file__).parent
 BETTER_SSE = "better_sse"
+UVICORN = "uvicorn"
+HYPERCORN = "hypercorn"
+GRANIAN = "granian"
 END_TIMEOUT = 5.0
 """Seconds that a server has to end before it is killed."""
 
@@ -35,22 +39,39 @@ class RunningServer:
 
 
 @contextmanager
-def serving(contender: str) -> Iterator[RunningServer]:
-    """Run the server of a contender for the length of the block."""
-    process = subprocess.Popen(
-        command(contender), cwd=HERE.parent, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None  # a pipe, as asked for
+def serving(contenders: Iterable[str], server: str = UVICORN) -> Iterator[dict[str, RunningServer]]:
+    """Run the servers of contenders for the length of the block, each a fresh process.
+
+    All are told to start before any is waited for, and the same when they end.
+    """
+    processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        port = read_port(contender, process.stdout)
-        yield RunningServer(port, process.pid, process.stdout)
+        for contender in dict.fromkeys(contenders):
+            processes[contender] = start(contender, server)
+        yield {contender: running(contender, process) for contender, process in processes.items()}
     finally:
-        end(process)
+        end(processes.values())
 
 
-def command(contender: str) -> list[str]:
+def start(contender: str, server: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        command(contender, server),
+        cwd=HERE.parent,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # so that a worker can be killed with it
+    )
+
+
+def running(contender: str, process: "subprocess.Popen[bytes]") -> RunningServer:
+    """Wait until a server listens."""
+    assert process.stdout is not None  # a pipe, as asked for
+    return RunningServer(read_port(contender, process.stdout), process.pid, process.stdout)
+
+
+def command(contender: str, server: str) -> list[str]:
     if contender != BETTER_SSE:
-        return [sys.executable, "-m", "benchmarks.serve", contender]
+        return [sys.executable, "-m", "benchmarks.serve", contender, server]
     return ["node", str(HERE / "contenders" / "better_sse.cjs"), str(better_sse_package())]
 
 
@@ -61,15 +82,17 @@ def read_port(contender: str, output: IO[bytes]) -> int:
     return int(line)
 
 
-def end(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(END_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.stdout:
-        process.stdout.close()
+def end(processes: Collection["subprocess.Popen[bytes]"]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(END_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.stdout:
+            process.stdout.close()
 
 
 def better_sse_package() -> Path:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterable
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, routing
 from fastapi.sse import EventSourceResponse
 
 from benchmarks.contenders.items import ITEM, Widget
@@ -40,6 +40,15 @@ def sync(n: int) -> Any:
 
 @app.get("/idle", response_class=EventSourceResponse)
 async def idle() -> Any:
+    yield ITEM
+    await asyncio.Event().wait()
+
+
+@app.get("/pinged", response_class=EventSourceResponse)
+async def pinged(period: float) -> Any:
+    # It offers no setting. From here on this holds for all streams of the process, which is why
+    # keep-alives are measured in processes of their own.
+    routing._PING_INTERVAL = period  # type: ignore[attr-defined] # noqa: SLF001
     yield ITEM
     await asyncio.Event().wait()
 

@@ -8,10 +8,12 @@ from fastapi import FastAPI
 
 from benchmarks.contenders.items import ITEM, Widget
 from benchmarks.contenders.leaving import PERIOD, report_end
+from benchmarks.contenders.tasks import get_tasks
 from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
 
 app = FastAPI()
 app.add_middleware(SSEMiddleware)
+app.add_route("/tasks", get_tasks)
 
 
 @app.get("/burst")
@@ -52,6 +54,16 @@ def sync(n: int) -> Any:
 @app.get("/idle")
 @event_stream
 async def idle() -> Any:
+    yield ITEM
+    await asyncio.Event().wait()
+
+
+@app.get("/pinged")
+async def pinged(period: float) -> EventSourceResponse:
+    return EventSourceResponse(forever(), ping_interval=period)
+
+
+async def forever() -> Any:
     yield ITEM
     await asyncio.Event().wait()
 

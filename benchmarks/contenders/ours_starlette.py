@@ -1,4 +1,4 @@
-"""`sse_middleware` under Starlette, for its memory beside the peers that run there."""
+"""`sse_middleware` under Starlette, where it is compared with the peers that run there."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from benchmarks.contenders.items import ITEM
-from sse_middleware import SSEMiddleware, event_stream
+from benchmarks.contenders.tasks import get_tasks
+from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
 
 
 async def idle(_request: Request) -> AsyncIterator[Any]:
@@ -17,5 +18,15 @@ async def idle(_request: Request) -> AsyncIterator[Any]:
     await asyncio.Event().wait()
 
 
-app = Starlette(routes=[Route("/idle", event_stream(idle))])
+async def get_pinged(request: Request) -> EventSourceResponse:
+    return EventSourceResponse(idle(request), ping_interval=float(request.query_params["period"]))
+
+
+app = Starlette(
+    routes=[
+        Route("/idle", event_stream(idle)),
+        Route("/pinged", get_pinged),
+        Route("/tasks", get_tasks),
+    ],
+)
 app.add_middleware(SSEMiddleware)

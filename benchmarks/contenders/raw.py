@@ -28,6 +28,13 @@ async def idle() -> AsyncIterator[bytes]:
     await asyncio.Event().wait()
 
 
+async def pinged(period: float) -> AsyncIterator[bytes]:
+    yield FRAME
+    while True:
+        await asyncio.sleep(period)
+        yield b": ping\n\n"
+
+
 async def leave_idle(visit: int) -> AsyncIterator[bytes]:
     try:
         yield FRAME
@@ -61,6 +68,10 @@ async def get_idle(_request: Request) -> StreamingResponse:
     return response(idle())
 
 
+async def get_pinged(request: Request) -> StreamingResponse:
+    return response(pinged(float(request.query_params["period"])))
+
+
 async def get_leave_idle(request: Request) -> StreamingResponse:
     return response(leave_idle(int(request.query_params["visit"])))
 
@@ -74,6 +85,7 @@ app = Starlette(
         Route("/burst", get_burst),
         Route("/paced", get_paced),
         Route("/idle", get_idle),
+        Route("/pinged", get_pinged),
         Route("/leave-idle", get_leave_idle),
         Route("/leave-sending", get_leave_sending),
     ],

@@ -60,6 +60,10 @@ async def get_idle(_request: Request) -> EventSourceResponse:
     return EventSourceResponse(idle())
 
 
+async def get_pinged(request: Request) -> EventSourceResponse:
+    return EventSourceResponse(idle(), ping=float(request.query_params["period"]))
+
+
 async def get_leave_idle(request: Request) -> EventSourceResponse:
     return EventSourceResponse(leave_idle(int(request.query_params["visit"])))
 
@@ -73,6 +77,7 @@ app = Starlette(
         Route("/burst", get_burst),
         Route("/paced", get_paced),
         Route("/idle", get_idle),
+        Route("/pinged", get_pinged),
         Route("/leave-idle", get_leave_idle),
         Route("/leave-sending", get_leave_sending),
     ],

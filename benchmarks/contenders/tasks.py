@@ -1,0 +1,10 @@
+"""How a server of ours tells how many tasks there are in it."""
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+
+async def get_tasks(_request: Request) -> PlainTextResponse:
+    return PlainTextResponse(str(len(asyncio.all_tasks())))
