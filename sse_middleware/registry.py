@@ -194,7 +194,7 @@ class Registry:
             if not self._clients[slot.client]:
                 del self._clients[slot.client]
         if not self._slots and self.draining.is_set():
-            self._emptied.set()
+            self._drained()
 
     def begin_drain(self) -> None:
         """Tell every open stream to end."""
@@ -203,10 +203,18 @@ class Registry:
         self.draining.set()
         count = len(self._slots)
         if not count:
-            self._emptied.set()
+            self._drained()
         for number, slot in enumerate(self._slots):
             if slot.stream is not None:
                 slot.stream.drain(self.policy.drain_spread * number / count)
+
+    def _drained(self) -> None:
+        self._emptied.set()
+        self._end_listening()
+
+    def _end_listening(self) -> None:
+        if self._unlisten is not None:
+            self._unlisten()
 
     async def drain(self) -> None:
         """Tell every open stream to end, and wait until the last one has."""
@@ -230,8 +238,7 @@ class Registry:
     async def _shut_down(self) -> None:
         if self.policy.drain:
             await self.drain()
-        if self._unlisten is not None:
-            self._unlisten()
+        self._end_listening()
 
     def tell(self, record: StreamRecord) -> None:
         """Tell the observers, none of whom can do harm by it."""

@@ -39,6 +39,10 @@ Cause = TypeVar("Cause")
 LAST_WORDS = 0.1
 """Seconds for a message that no client will read: it takes none, unless it would take all."""
 
+PARTING = 1.0
+"""Seconds for the farewell to a client that is there, of a request that its server has cancelled: a
+thousand requests are cancelled at once, and all of them have something to say."""
+
 HEEDING = 1.0
 """Seconds that a producer has to end by itself when it has read that its client left: most need
 none, and some do nothing before their next event."""
@@ -246,7 +250,7 @@ class Stream:
         """Say farewell where a server that stops has cancelled what it doesn't wait for."""
         if self._slot is not None and self._slot.draining and not self._outbox.closed:
             self._say_farewell(CloseReason.DRAINED)
-            with anyio.move_on_after(LAST_WORDS, shield=True):
+            with anyio.move_on_after(PARTING, shield=True):
                 await self._until_written()
 
     async def _until_written(self) -> None:

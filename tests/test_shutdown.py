@@ -150,13 +150,19 @@ class TestSignals:
         end()
         await nothing_is_told(told)
 
-    @pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
-    async def test_leaves_a_signal_alone_that_nobody_handles(self, handler: Any) -> None:
-        Handlers.put([handler, handler])
+    async def test_leaves_a_signal_alone_that_is_ignored(self) -> None:
+        Handlers.put([signal.SIG_IGN, signal.SIG_IGN])
         end = listen(Told())
-        assert Handlers.now() == [handler, handler]
+        assert Handlers.now() == [signal.SIG_IGN, signal.SIG_IGN]
         end()
-        assert Handlers.now() == [handler, handler]
+        assert Handlers.now() == [signal.SIG_IGN, signal.SIG_IGN]
+
+    async def test_puts_the_default_back(self) -> None:
+        Handlers.put([signal.SIG_DFL, signal.SIG_DFL])
+        end = listen(Told())
+        assert signal.SIG_DFL not in Handlers.now()
+        end()
+        assert Handlers.now() == [signal.SIG_DFL, signal.SIG_DFL]
 
     async def test_an_ignored_signal_tells_nothing(self) -> None:
         Handlers.put([signal.SIG_IGN, signal.SIG_IGN])
@@ -284,18 +290,76 @@ class TestLoopsThatEnd:
         assert told.times == 1
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
-    def test_what_ends_a_process_at_once_does(self) -> None:
+
+class TestDefaultAction:
+    """It ends the process, so the process is another one."""
+
+    def run(self, *lines: str, after: str = "") -> str:
+        """Run the body of a coroutine, and a line after it; return what it printed."""
+        body = "".join(f"    {line}\n" for line in lines)
         program = (
-            "import asyncio, signal\n"
+            "import anyio, signal\n"
             "from sse_middleware.shutdown import listen\n"
-            "async def serve():\n"
-            "    listen(lambda: print('told'))\n"
+            "def signalled():\n"
             "    signal.raise_signal(signal.SIGTERM)\n"
-            "    await asyncio.sleep(10)\n"
-            "asyncio.run(serve())"
+            "def say(what):\n"
+            "    print(what, flush=True)\n"
+            f"async def main():\n{body}"
+            f"anyio.run(main)\n{after}\n"
+            "print('survived')\n"
         )
-        ended = subprocess.run([sys.executable, "-c", program], timeout=PATIENCE, check=False)
+        ended = subprocess.run(
+            [sys.executable, "-c", program],
+            timeout=PATIENCE,
+            check=False,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert ended.returncode == -signal.SIGTERM
+        return ended.stdout
+
+    def test_waits_until_the_listening_ends(self) -> None:
+        told = self.run(
+            "told = anyio.Event()",
+            "end = listen(told.set)",
+            "signalled()",
+            "await told.wait()",
+            "say('told')",
+            "end()",
+        )
+        assert told == "told\n"
+
+    def test_does_not_wait_for_a_second_signal(self) -> None:
+        told = self.run(
+            "listen(lambda: say('told'))",
+            "signalled()",
+            "await anyio.sleep(0)",
+            "await anyio.sleep(0)",
+            "signalled()",
+        )
+        assert told == "told\n"
+
+    def test_does_not_wait_where_the_loop_has_ended(self) -> None:
+        assert self.run("listen(lambda: say('told'))", after="signalled()") == ""
+
+    @pytest.mark.anyio
+    async def test_is_taken_down_where_the_server_stops_by_itself(self) -> None:
+        """hypercorn sends two of them to its other workers when the first one has stopped."""
+        Handlers.put([signal.SIG_DFL, signal.SIG_DFL])
+        ended: list[Callable[[], None]] = []
+
+        async def request() -> None:
+            told = Told()
+            ended.append(listen(told))
+            stopped.set()
+            await told.wait()
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+
+        stopped = anyio.Event()
+        await serve_like_hypercorn(request, stopped)
+        ended[0]()
+        assert Handlers.now() == [signal.SIG_DFL, signal.SIG_DFL]
 
 
 class TestThreads:

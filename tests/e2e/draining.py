@@ -45,8 +45,6 @@ class Way:
     """What makes it stop and lets its requests end."""
     interrupts: bool = False
     """Whether SIGINT is raised as `KeyboardInterrupt` wherever the program stands."""
-    cancels: bool = False
-    """Whether it cancels each request as soon as it is told, which may strike a ``finally``."""
 
     def missing(self) -> list[str]:
         return [module for module in self.needs if find_spec(module) is None]
@@ -122,7 +120,6 @@ DEFAULTS = [
         ("-m", "daphne", "-b", HOST, "-p", "{port}", "-v", "0", "drain_app:app"),
         ("daphne",),
         workers=0,  # it has no lifespan
-        cancels=True,
     ),
 ]
 """The servers as they are when nothing is set."""
