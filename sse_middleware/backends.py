@@ -14,14 +14,16 @@ The loop is asyncio's where the running task is; anything else is treated by any
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractContextManager
 from functools import partial
-from types import TracebackType
+from types import TracebackType, coroutine
 from typing import Any, Protocol, Self
 
 import anyio
 from anyio.lowlevel import checkpoint
+
+from sse_middleware.alarms import Alarm, Alarms
 
 Send = Callable[[Any], Awaitable[None]]
 
@@ -51,8 +53,16 @@ class Signal(Protocol):
     def set(self) -> None:
         """Wake the waiting task, if there is one."""
 
-    def wait(self, deadline: float = math.inf) -> Awaitable[bool]:
-        """Sleep until `set` (true) or until the loop's clock shows `deadline` (false)."""
+    def wait(self, deadline: float = math.inf, slack: float = 0.0) -> Awaitable[bool]:
+        """Sleep until `set` (true) or until the loop's clock shows `deadline` (false).
+
+        Args:
+            deadline: on the loop's clock.
+            slack: how many seconds before that it may be, where others wake up.
+        """
+
+    def share(self, alarms: Alarms) -> None:
+        """Have the timers of waits with slack fire together with others'."""
 
     def close(self) -> None:
         """Give up the timer. Only `set` may be called after that."""
@@ -70,26 +80,41 @@ class _AsyncioSignal:
     Deadlines mostly move forward, so most waits don't touch the timer.
     """
 
-    __slots__ = ("_deadline", "_future", "_loop", "_overdue", "_timer", "_timer_at")
+    __slots__ = (
+        "_alarms",
+        "_deadline",
+        "_future",
+        "_loop",
+        "_overdue",
+        "_slack",
+        "_timer",
+        "_timer_at",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._overdue: Callable[[], object] | None = None
+        self._alarms: Alarms | None = None
         self._loop = loop
         self._future: asyncio.Future[bool] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | Alarm | None = None
         self._deadline = self._timer_at = math.inf
+        self._slack = 0.0
 
     def set(self) -> None:
         future = self._future
         if future is not None and not future.done():
             future.set_result(True)
 
-    def wait(self, deadline: float = math.inf) -> Awaitable[bool]:
+    def wait(self, deadline: float = math.inf, slack: float = 0.0) -> Awaitable[bool]:
         self._deadline = deadline
+        self._slack = slack
         if deadline < self._timer_at:
             self._start_timer()
         self._future = future = self._loop.create_future()
         return future
+
+    def share(self, alarms: Alarms) -> None:
+        self._alarms = alarms
 
     def close(self) -> None:
         self._deadline = math.inf
@@ -97,27 +122,51 @@ class _AsyncioSignal:
 
     def within(self, seconds: float, send: Send, overdue: Callable[[], object]) -> Send:
         self._overdue = overdue
-        time = self._loop.time
 
-        def send_in_time(message: Any) -> Awaitable[None]:
-            self._future = None
-            self._deadline = deadline = time() + seconds
-            if deadline < self._timer_at:
-                self._start_timer()
-            return send(message)
+        # Most calls of `send` don't suspend, and need no timer.
+        @coroutine
+        def send_in_time(message: Any) -> Generator[Any, Any, None]:
+            sending: Any = send(message).__await__()
+            error: BaseException | None = None
+            while True:
+                try:
+                    waits_for = next(sending) if error is None else sending.throw(error)
+                except StopIteration:
+                    return
+                self._expect(seconds)
+                try:
+                    yield waits_for
+                except BaseException as thrown:  # a cancellation, which is not ours to judge
+                    error = thrown
+                else:
+                    error = None
 
         return send_in_time
+
+    def _expect(self, seconds: float) -> None:
+        """Let the timer fire for a `send`."""
+        if self._future is not None:
+            self._future = None
+            self._slack = 0.0
+            self._deadline = self._loop.time() + seconds
+            if self._deadline < self._timer_at:
+                self._start_timer()
 
     def _start_timer(self) -> None:
         """Let the one timer fire at the deadline, or never."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = self._deadline
-        endless = self._deadline == math.inf
-        self._timer = None if endless else self._loop.call_at(self._deadline, self._on_timer)
+        if self._deadline == math.inf:
+            self._timer = None
+        elif self._slack and self._alarms is not None:
+            alarms, slack = self._alarms, self._slack
+            self._timer = alarms.call_at(self._loop, self._deadline, slack, self._on_timer)
+        else:
+            self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
     def _on_timer(self) -> None:
-        if self._loop.time() < self._deadline:
+        if self._loop.time() < self._deadline - self._slack:
             self._start_timer()
             return
         self._timer_at = math.inf
@@ -139,7 +188,7 @@ class _AnyioSignal:
         if self._event is not None:
             self._event.set()
 
-    async def wait(self, deadline: float = math.inf) -> bool:
+    async def wait(self, deadline: float = math.inf, slack: float = 0.0) -> bool:  # noqa: ARG002
         self._event = anyio.Event()
         try:
             with anyio.CancelScope(deadline=deadline):
@@ -148,6 +197,9 @@ class _AnyioSignal:
             return False
         finally:
             self._event = None
+
+    def share(self, alarms: Alarms) -> None:
+        """Share nothing: trio's scopes are cheap."""
 
     def close(self) -> None:
         """Nothing to give up: anyio's scopes end with their block."""

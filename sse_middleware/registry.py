@@ -20,6 +20,7 @@ from anyio.lowlevel import RunVar
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive
 
+from sse_middleware.alarms import Alarms
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.records import (
     CloseReason,
@@ -108,6 +109,11 @@ class Slot:
         return self._stream
 
     @property
+    def alarms(self) -> Alarms:
+        """The timers that the stream shares with the others."""
+        return self._registry.alarms
+
+    @property
     def draining(self) -> bool:
         """Whether the application is draining."""
         return self._registry.draining.is_set()
@@ -151,6 +157,8 @@ class Registry:
     def __init__(self, policy: Policy) -> None:
         self.draining = anyio.Event()
         """Set from the moment on when streams are told to end."""
+        self.alarms = Alarms()
+        """Of the streams' keep-alives."""
         self.opened = self.events = self.size = 0
         self.closed: Counter[CloseReason] = Counter()
         self.policy = policy

@@ -172,6 +172,7 @@ class Stream:
         settings = self._settings
         self._slot = opening.slot
         outbox, send = self._outbox, self._send
+        outbox.ready.share(opening.slot.alarms)
         if settings.send_timeout is not None:
             send = outbox.ready.within(settings.send_timeout, send, self._on_overdue)
         self._writer = Writer(outbox, send, self._own.ping, settings, opening, self._end)

@@ -14,7 +14,7 @@ Rules of this file:
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import uniform
 
@@ -42,6 +42,9 @@ gained, and nothing that a frame which comes alone would pay."""
 OFF_THE_LOOP = 32 * 1024
 """Bytes from which on a write is compressed in a worker thread: half a millisecond of work, against
 a tenth for the switch."""
+
+SLACK = 0.1
+"""The part of `ping_interval` by which a keep-alive may come early, to be sent with others."""
 
 JITTER = 0.1
 """The part of `max_duration` by which streams that began together end apart."""
@@ -102,6 +105,7 @@ class Writer:
         "_ping_interval",
         "_send",
         "_sent",
+        "_slack",
         "completing",
         "events",
         "has_sent",
@@ -132,7 +136,8 @@ class Writer:
         self._opening = opening
         self._on_limit = on_limit
         self._commit_after = settings.commit_after
-        self._ping_interval = _ping_interval(settings)
+        self._ping_interval = interval = _ping_interval(settings)
+        self._slack = 0.0 if interval == math.inf else interval * SLACK
         self._clock = clock()
         self._next_pass = next_pass()
         self._sent = self._clock()
@@ -166,16 +171,10 @@ class Writer:
         return True
 
     async def _send_frames(self) -> None:
-        outbox, clock, ready, lifetime = (
-            self._outbox,
-            self._clock,
-            self._outbox.ready,
-            self._lifetime,
-        )
+        outbox, clock, lifetime = self._outbox, self._clock, self._lifetime
         self._sent = clock()
         while True:
-            due = min(self._sent + self._ping_interval, lifetime.end)
-            waited = outbox.size or outbox.closed or await ready.wait(due)
+            waited = outbox.size or outbox.closed or await self._wait()
             now = clock()
             if now - self._sent < FLOW:
                 await self._gather()
@@ -189,6 +188,11 @@ class Writer:
             await self._deliver(frames)
             if self.has_sent is not None:
                 self.has_sent.set()
+
+    def _wait(self) -> Awaitable[bool]:
+        due, end = self._sent + self._ping_interval, self._lifetime.end
+        ready = self._outbox.ready
+        return ready.wait(due, self._slack) if due < end else ready.wait(end)
 
     async def _gather(self) -> None:
         """Let a producer in full flow add to what is ready, as long as each pass brings more."""
