@@ -10,7 +10,6 @@ Rules of this file:
   answered in the application's place ends the stream too.
 """
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -45,7 +44,7 @@ class Connection:
     _listeners = 0
     _size = 0
     _changed: anyio.Event | None = None
-    _unread: deque[Message] | None = None
+    _unread: list[Message] | None = None
 
     def __init__(self, receive: Receive, *, shared: bool = True) -> None:
         self.shared = shared
@@ -142,13 +141,13 @@ class Connection:
     def _keep(self, message: Message) -> None:
         if message is not self._end:
             if self._unread is None:
-                self._unread = deque()
+                self._unread = []
             self._unread.append(message)
             self._size += len(message.get("body", b""))
             self._wake()
 
-    def _next_unread(self, unread: deque[Message]) -> Message:
-        message = unread.popleft()
+    def _next_unread(self, unread: list[Message]) -> Message:
+        message = unread.pop(0)
         self._size -= len(message.get("body", b""))
         self._wake()
         return message
