@@ -65,10 +65,10 @@ class Signal(Protocol):
         """Have the timers of waits with slack fire together with others'."""
 
     def close(self) -> None:
-        """Give up the timer. Only `set` may be called after that."""
+        """Give up the timer, until the next `wait` or send."""
 
     def within(self, seconds: float, send: Send, overdue: Callable[[], object]) -> Send:
-        """Return a `send` that calls `overdue` when it takes longer.
+        """Return a `send` that calls `overdue` when it takes longer, and goes on until cancelled.
 
         It shares the timer of `wait`, so the task that waits must be the one that sends.
         """
@@ -210,6 +210,7 @@ class _AnyioSignal:
                 await send(message)
             if scope.cancelled_caught:
                 overdue()
+                await anyio.sleep_forever()  # as a `send` that takes for ever: it was not sent
 
         return send_in_time
 

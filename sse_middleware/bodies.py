@@ -208,8 +208,19 @@ class EventStream:
         if end:
             ended = bytes(self._rest[:end])
             del self._rest[:end]
-            yield ended
-        if len(self._rest) > self._max_piece:
+            yield from [ended] if end <= self._max_piece else self._checked(ended)
+        self._check(len(self._rest))
+
+    def _checked(self, ended: bytes) -> Iterator[bytes]:
+        """Yield whole events one by one, up to one that is too large."""
+        begin = 0
+        for boundary in self._BOUNDARY.finditer(ended):
+            self._check(boundary.end() - begin)
+            yield ended[begin : boundary.end()]
+            begin = boundary.end()
+
+    def _check(self, size: int) -> None:
+        if size > self._max_piece:
             raise BodyError(f"an event takes more than {self._max_piece} bytes")
 
     def end(self) -> Iterator[bytes]:

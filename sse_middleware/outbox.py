@@ -139,4 +139,3 @@ class Outbox:
         self._bound = self.look_at = 0
         self.ready.set()
         self._taken.set()
-        self.ready.close()

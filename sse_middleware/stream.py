@@ -16,6 +16,7 @@ Rules of this file:
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
@@ -175,7 +176,7 @@ class Stream:
         outbox.ready.share(opening.slot.alarms)
         if settings.send_timeout is not None:
             send = outbox.ready.within(settings.send_timeout, send, self._on_overdue)
-        self._writer = Writer(outbox, send, self._own.ping, settings, opening, self._end)
+        self._writer = Writer(outbox, send, self._ping, settings, opening, self._end)
         if not self._connection.shared:
             self._writer.has_sent = anyio.Event()
         self._producing.shield()
@@ -208,7 +209,7 @@ class Stream:
 
     def _end(self, reason: CloseReason) -> None:
         """End the body in good order, and cancel the source."""
-        self._later(self._settings.cleanup_timeout, self._abandon)
+        self._later(self._settings.cleanup_timeout, partial(self._give_up, reason))
         if self._outbox.closed:
             return
         busy = not self._outbox.awaited
@@ -219,6 +220,11 @@ class Stream:
             self._later(HEEDING, self._producing.cancel)
         elif busy:
             self._producing.cancel()
+
+    def _give_up(self, reason: CloseReason) -> None:
+        """End what has not ended in good order: its client doesn't read, or its source goes on."""
+        self._note(reason)
+        self._abandon()
 
     def _say_farewell(self, reason: CloseReason) -> None:
         self._note(reason)
@@ -273,6 +279,13 @@ class Stream:
         else:
             self._outbox.put(frame, bool(frame))
 
+    def _ping(self) -> bytes:
+        try:
+            return self._own.ping()
+        except Exception as error:
+            self._fail(error)  # also an OSError, which is not the server's here
+            raise
+
     async def _close(self, source: Feed) -> None:
         # No scope of our own around it: a generator that stands at a `yield` may be inside of some.
         self._producing.begin_cleanup()
@@ -287,8 +300,7 @@ class Stream:
             logger.warning("%r took more than cleanup_timeout to close", source)
         if self._slot is None:
             return
-        if not self._produced:  # it was ended early, or abandoned
-            await self._until_written()
+        await self._until_written()  # a source that was ended early has not waited for that
         answered = self._writer.started or self._connection.complete
         if self._client_left and not answered and self._failure is None:
             await self._answer_nobody()
@@ -356,8 +368,9 @@ class Stream:
     async def _write(self) -> None:
         try:
             await self._writer.run()
-        except OSError:
-            self._leave()  # from ASGI 2.4 on, this says that the client has gone
+        except OSError:  # from ASGI 2.4 on, this says that the client has gone
+            self._note(CloseReason.CLIENT_DISCONNECTED)
+            self._leave()
         except Exception as error:
             self._fail(error)
         finally:

@@ -153,14 +153,17 @@ class Writer:
 
     async def send_nothing(self) -> None:
         """Send a whole response without a frame."""
-        await self._send(self._opening.start)
-        await self._send(_body(b"", more=False))
+        try:
+            await self._send(self._opening.start)
+            await self._send(_body(b"", more=False))
+        finally:
+            self._outbox.ready.close()
 
     async def _commit(self) -> bool:
         """Send the status line once there is a reason to. Returns false if there never was."""
         outbox = self._outbox
         if not (outbox.size or outbox.closed):
-            await outbox.ready.wait(self._clock() + self._commit_after)
+            await outbox.ready.wait(min(self._clock() + self._commit_after, self._lifetime.end))
         broken = outbox.ending is Ending.BROKEN and not outbox.size
         if broken or outbox.ending is Ending.ABANDONED:
             return False
@@ -231,6 +234,7 @@ class Writer:
         """Compress, in a worker thread what would hold the event loop up."""
         if len(frames) < OFF_THE_LOOP:
             return codec.compress(frames) if frames else b""
+        self._outbox.ready.close()  # the time for the last send goes on until the next one
         return await run_sync(codec.compress, frames, limiter=CapacityLimiter(1))
 
     def _tell(self, info: StreamInfo, events: int, size: int) -> None:

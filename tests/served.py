@@ -9,7 +9,36 @@ import httpx
 from anyio.lowlevel import checkpoint
 from starlette.types import Message, Send
 
+from sse_middleware import CloseReason, StreamClosed, StreamRecord
 from sse_middleware.testing import EventClient, EventStream
+
+
+class OopsError(Exception):
+    """An error of the user's own."""
+
+
+class Ends:
+    """An observer that keeps how streams have ended, and wakes who waits for that."""
+
+    def __init__(self) -> None:
+        self.records: list[StreamClosed] = []
+        self._more = anyio.Event()
+
+    def __call__(self, record: StreamRecord) -> None:
+        if isinstance(record, StreamClosed):
+            self.records.append(record)
+            self._more.set()
+            self._more = anyio.Event()
+
+    @property
+    def reasons(self) -> list[CloseReason]:
+        return [record.reason for record in self.records]
+
+    async def until(self, count: int = 1) -> list[CloseReason]:
+        """Wait until so many streams have ended, and return why they have."""
+        while len(self.records) < count:
+            await self._more.wait()
+        return self.reasons
 
 
 def client_of(app: Any, **options: Any) -> EventClient:
@@ -72,4 +101,4 @@ async def call(
         await leave()
         return {"type": "http.disconnect"}
 
-    await app({"type": "http", "method": "GET", "headers": []}, receive, send)
+    await app({"type": "http", "method": "GET", "path": "/", "headers": []}, receive, send)

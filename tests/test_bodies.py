@@ -410,9 +410,11 @@ def test_an_event_that_has_not_ended_is_delivered_if_it_shall_be(
     assert not caplog.records
 
 
-def test_an_event_without_end_fails_behind_those_that_ended() -> None:
+@pytest.mark.parametrize("large", [b"data: 23456", b"data: 23\n\n", b"data: 2\r\n\r\n"])
+def test_a_large_event_fails_behind_those_that_ended(large: bytes) -> None:
+    small = b"data: 1\n\n"
     adapter = EventStream(BodyFormat(max_piece=10))
-    found = iter(adapter.feed(b"data: a long one\n\ndata: 2345678"))
-    assert next(found) == b"data: a long one\n\n"
+    found = iter(adapter.feed(small + small + large))
+    assert b"".join(next(found) for _ in range(2)) == 2 * small
     with pytest.raises(BodyError, match="an event takes more than 10 bytes"):
         next(found)
