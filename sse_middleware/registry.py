@@ -201,6 +201,7 @@ class Registry:
         if self.draining.is_set():
             return
         self.draining.set()
+        self._stop_listening()  # there is nothing left to hear
         count = len(self._slots)
         if not count:
             self._emptied.set()
@@ -230,8 +231,12 @@ class Registry:
     async def _shut_down(self) -> None:
         if self.policy.drain:
             await self.drain()
-        if self._unlisten is not None:
-            self._unlisten()
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        unlisten, self._unlisten = self._unlisten, None
+        if unlisten is not None:
+            unlisten()
 
     def tell(self, record: StreamRecord) -> None:
         """Tell the observers, none of whom can do harm by it."""
