@@ -18,8 +18,8 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
@@ -96,36 +96,32 @@ class Ledger:
 
 
 class Lives:
-    """How many generators were entered, and how many have run their cleanup to its end."""
+    """How many generators were entered and have not run their cleanup to its end, by their path."""
 
     def __init__(self) -> None:
-        self.entered = self.left = 0
+        self.open: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
-        self._enter()
+    async def one(self, request: Request) -> AsyncIterator[None]:
+        self._count(request, 1)
         try:
             yield
         finally:
             await asyncio.sleep(0.001)
-            self._leave()
+            self._count(request, -1)
 
     @contextmanager
-    def one_in_thread(self) -> Iterator[None]:
-        self._enter()
+    def one_in_thread(self, request: Request) -> Iterator[None]:
+        self._count(request, 1)
         try:
             yield
         finally:
-            self._leave()
+            self._count(request, -1)
 
-    def _enter(self) -> None:
+    def _count(self, request: Request, change: int) -> None:
         with self._lock:
-            self.entered += 1
-
-    def _leave(self) -> None:
-        with self._lock:
-            self.left += 1
+            self.open[request.url.path] += change
 
 
 ledger = Ledger()
@@ -158,9 +154,9 @@ class Plan:
             yield {"number": number, "text": self.text, "bad": number == self.bad}
 
 
-async def numbers(request: Request) -> AsyncIterator[dict[str, Any]]:
+async def numbers(request: Request) -> AsyncGenerator[dict[str, Any]]:
     plan = Plan(request)
-    async with lives.one():
+    async with lives.one(request):
         await asyncio.sleep(plan.first)
         for item in plan.items():
             try:
@@ -182,7 +178,7 @@ async def finish(plan: Plan) -> None:
 
 def numbers_in_thread(request: Request) -> Iterator[dict[str, Any]]:
     plan = Plan(request)
-    with lives.one_in_thread():
+    with lives.one_in_thread(request):
         for item in plan.items():
             yield item
             time.sleep(plan.pause)
@@ -196,8 +192,10 @@ async def foreign(request: Request) -> StreamingResponse:
 
 
 async def event_bytes(request: Request) -> AsyncIterator[bytes]:
-    async for item in numbers(request):
-        yield format_sse_event(data_str=json.dumps(item))
+    # Starlette leaves the outer generator to the garbage collector.
+    async with aclosing(numbers(request)) as items:
+        async for item in items:
+            yield format_sse_event(data_str=json.dumps(item))
 
 
 async def ndjson(request: Request) -> StreamingResponse:
@@ -205,8 +203,9 @@ async def ndjson(request: Request) -> StreamingResponse:
 
 
 async def lines(request: Request) -> AsyncIterator[bytes]:
-    async for item in numbers(request):
-        yield json.dumps(item).encode() + b"\n"
+    async with aclosing(numbers(request)) as items:
+        async for item in items:
+            yield json.dumps(item).encode() + b"\n"
 
 
 async def ticks(_: Request) -> JSONResponse:
@@ -215,7 +214,7 @@ async def ticks(_: Request) -> JSONResponse:
 
 
 async def echo(request: Request) -> AsyncIterator[Any]:
-    async with lives.one():
+    async with lives.one(request):
         yield "ready"
         for item in await request.json():
             yield item
@@ -397,8 +396,7 @@ class Probe:
             "threads": threading.active_count(),
             "streams": self.streams(),
             "ledger": len(ledger.open),
-            "entered": lives.entered,
-            "left": lives.left,
+            "entered": +lives.open,
             "wrong": ledger.wrong,
             "told": ledger.told,
             "closings": [[*key, number] for key, number in sorted(ledger.closings.items())],

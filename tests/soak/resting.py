@@ -65,7 +65,8 @@ class State:
             for what in ("open", "clients", "waiting")
         }
         numbers["opened and not closed"] = answer["ledger"]
-        numbers["generators entered and not left"] = answer["entered"] - answer["left"]
+        for path, number in answer["entered"].items():
+            numbers[f"generators of {path} that are not left"] = number
         return [f"{name}: {number}" for name, number in numbers.items() if number]
 
 

@@ -198,4 +198,6 @@ async def stop(server: Served, load: Load, report: Report) -> None:
     began = time.monotonic()
     await together([tell(), *(load.watched("stays", act) for _ in range(STAYING))])
     code = await asyncio.to_thread(server.exit_code, STOPPING)
+    if code not in (0, -signal.SIGTERM):  # uvicorn ends by the signal that it was sent
+        report.wrong.append(f"exit code {code}")
     report.stopped(code, time.monotonic() - began)
