@@ -1,12 +1,14 @@
 """An application that was drained, and then is dropped, leaves nothing behind in its process."""
 
+import gc
 import signal
 from collections.abc import Iterator
+from weakref import ref
 
 import anyio
 import pytest
 
-from sse_middleware.registry import Policy, Registry, Slot
+from sse_middleware.registry import Policy, Registries, Registry, Slot
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -38,3 +40,15 @@ async def test_who_drains_listens_no_longer_for_the_end_of_the_server() -> None:
     slot.give_back()
     with anyio.fail_after(1):
         await registry.drain()
+
+
+async def test_the_registry_of_a_dropped_application_ends_before_its_event_loop() -> None:
+    registries = Registries(Policy())
+    registry = registries.current()
+    assert registries.current() is registry
+    kept = ref(registry)
+
+    del registries, registry
+    gc.collect()
+
+    assert kept() is None
