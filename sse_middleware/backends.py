@@ -36,6 +36,19 @@ def running_asyncio_task() -> asyncio.Task[Any] | None:
         return None
 
 
+def running_loop() -> object:
+    """Return what stands for the running event loop, and lives as long as it does.
+
+    It may be called where no task is running, as in a callback.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        from trio.lowlevel import current_trio_token  # noqa: PLC0415 - as in `threadsafe_caller`
+
+        return current_trio_token()
+
+
 def clock() -> Callable[[], float]:
     """Return the running event loop's clock, in seconds."""
     task = running_asyncio_task()

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import anyio
-from anyio.lowlevel import RunVar
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive
 
 from sse_middleware.alarms import Alarms
+from sse_middleware.backends import running_loop
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.records import (
     CloseReason,
@@ -218,11 +219,7 @@ class Registry:
 
     def _drained(self) -> None:
         self._emptied.set()
-        self._end_listening()
-
-    def _end_listening(self) -> None:
-        if self._unlisten is not None:
-            self._unlisten()
+        self._stop_listening()
 
     async def drain(self) -> None:
         """Tell every open stream to end, and wait until the last one has."""
@@ -246,7 +243,12 @@ class Registry:
     async def _shut_down(self) -> None:
         if self.policy.drain:
             await self.drain()
-        self._end_listening()
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        unlisten, self._unlisten = self._unlisten, None
+        if unlisten is not None:
+            unlisten()
 
     def tell(self, record: StreamRecord) -> None:
         """Tell the observers, none of whom can do harm by it."""
@@ -273,21 +275,21 @@ class Registry:
 
 
 class Registries:
-    """One registry for each event loop, as an application may run in several."""
+    """One registry for each event loop, as an application may run in several.
+
+    They end with the application, also where its event loop goes on: a `RunVar` would keep them.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self._of_loop: RunVar[Registry] = RunVar("sse_middleware")
+        self._of_loop: WeakKeyDictionary[object, Registry] = WeakKeyDictionary()
 
     def current(self) -> Registry:
         """Return the registry of the running event loop."""
-        try:
-            return self._of_loop.get()
-        except LookupError:
-            return self.renewed()
+        registry = self._of_loop.get(running_loop())
+        return self.renewed() if registry is None else registry
 
     def renewed(self) -> Registry:
         """Begin anew in the running event loop: another server may follow one that has ended."""
-        registry = Registry(self.policy)
-        self._of_loop.set(registry)
+        self._of_loop[running_loop()] = registry = Registry(self.policy)
         return registry

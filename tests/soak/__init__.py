@@ -1,0 +1,1 @@
+"""Hours of a server, in minutes: nothing may be left behind."""
