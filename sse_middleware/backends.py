@@ -140,30 +140,25 @@ class _AsyncioSignal:
         @coroutine
         def send_in_time(message: Any) -> Generator[Any, Any, None]:
             sending: Any = send(message).__await__()
-            error: BaseException | None = None
-            while True:
-                try:
-                    waits_for = next(sending) if error is None else sending.throw(error)
-                except StopIteration:
-                    return
-                self._expect(seconds)
-                try:
-                    yield waits_for
-                except BaseException as thrown:  # a cancellation, which is not ours to judge
-                    error = thrown
-                else:
-                    error = None
+            try:
+                waits_for = next(sending)
+            except StopIteration:
+                return
+            self._expect(seconds)
+            try:
+                yield from _resumed(sending, waits_for)
+            finally:
+                self._deadline = math.inf
 
         return send_in_time
 
     def _expect(self, seconds: float) -> None:
         """Let the timer fire for a `send`."""
-        if self._future is not None:
-            self._future = None
-            self._slack = 0.0
-            self._deadline = self._loop.time() + seconds
-            if self._deadline < self._timer_at:
-                self._start_timer()
+        self._future = None
+        self._slack = 0.0
+        self._deadline = self._loop.time() + seconds
+        if self._deadline < self._timer_at:
+            self._start_timer()
 
     def _start_timer(self) -> None:
         """Let the one timer fire at the deadline, or never."""
@@ -189,6 +184,20 @@ class _AsyncioSignal:
                 self._overdue()
         elif not future.done():
             future.set_result(False)
+
+
+def _resumed(sending: Any, waits_for: Any) -> Generator[Any, Any, None]:
+    """Go on with an awaitable that has taken its first step."""
+    try:
+        yield waits_for
+    except BaseException as error:  # a cancellation, which is not ours to judge
+        try:
+            waits_for = sending.throw(error)
+        except StopIteration:
+            return
+        yield from _resumed(sending, waits_for)
+    else:
+        yield from sending
 
 
 class _AnyioSignal:
