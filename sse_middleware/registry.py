@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 import anyio
+from anyio import from_thread
 from anyio.lowlevel import RunVar
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive
@@ -30,7 +31,7 @@ from sse_middleware.records import (
     StreamRecord,
     StreamStats,
 )
-from sse_middleware.settings import check_count, check_function, check_seconds
+from sse_middleware.settings import check_count, check_seconds, is_function
 from sse_middleware.shutdown import listen
 
 logger = logging.getLogger(__name__)
@@ -57,13 +58,14 @@ class Policy:
         for name in ("max_streams", "max_streams_per_client"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), "streams")
-        if self.client_key is None:
-            raise ConfigurationError("client_key must be a function, got None")
-        check_function("client_key", self.client_key)
-        for observer in self.observers:
-            if observer is None:
-                raise ConfigurationError("observers must be functions, got None")
-            check_function("an observer", observer)
+        if not is_function(self.client_key):
+            allowed = "a function that is not async"
+            raise ConfigurationError(f"client_key must be {allowed}, got {self.client_key!r}")
+        observers = self.observers
+        if not (isinstance(observers, list | tuple) and all(map(is_function, observers))):
+            allowed = "a list of functions that are not async"
+            raise ConfigurationError(f"observers must be {allowed}, got {observers!r}")
+        object.__setattr__(self, "observers", tuple(observers))
 
 
 class Full(Enum):
@@ -265,11 +267,19 @@ class Registries:
         self._of_loop: RunVar[Registry] = RunVar("sse_middleware")
 
     def current(self) -> Registry:
-        """Return the registry of the running event loop."""
+        """Return the registry of the running event loop.
+
+        In a worker thread, that of the event loop which the thread works for.
+
+        Raises:
+            RuntimeError: there is no event loop.
+        """
         try:
             return self._of_loop.get()
         except LookupError:
             return self.renewed()
+        except RuntimeError:
+            return from_thread.run_sync(self.current)
 
     def renewed(self) -> Registry:
         """Begin anew in the running event loop: another server may follow one that has ended."""
