@@ -5,13 +5,15 @@ Rules of this file:
 - The template of a path is only looked for where somebody observes.
 """
 
+from collections.abc import Iterable
 from math import ceil
 from secrets import token_hex
 from types import MappingProxyType
 from typing import Any
 
+from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 from starlette.types import Scope, Send
 
 from sse_middleware.errors import ConfigurationError
@@ -84,20 +86,34 @@ def _info(scope: Scope, client: str | None) -> StreamInfo:
 
 
 def _template(scope: Scope) -> str | None:
-    """Return the template of the path, as FastAPI names it, or as Starlette's routes tell it."""
-    route = scope.get("route")
-    if route is not None:
-        path: str | None = getattr(route, "path_format", None) or getattr(route, "path", None)
-        return path
-    outside = {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
-    return _found(getattr(scope.get("app"), "routes", ()), outside)
+    """Return the template of the path, as the framework names it, or as Starlette's routes tell it.
+
+    A route that the framework names knows nothing of what it is mounted below.
+    """
+    root = scope.get("root_path", "")
+    outside = scope.get("app_root_path", root)
+    route, app = scope.get("route"), scope.get("app")
+    if route is not None and root == outside:
+        return _path(route)
+    found = None
+    if isinstance(app, Starlette):
+        found = _found(app.routes, {**scope, "root_path": outside})
+    if found is None and route is not None:
+        return f"{root[len(outside) :]}{_path(route) or ''}"
+    return found
 
 
-def _found(routes: Any, scope: Scope) -> str | None:
+def _path(route: Any) -> str | None:
+    path: str | None = getattr(route, "path_format", None) or getattr(route, "path", None)
+    return path
+
+
+def _found(routes: Iterable[BaseRoute], scope: Scope) -> str | None:
     for route in routes:
         match, below = route.matches(scope)
         if match is Match.FULL:
-            path: str = getattr(route, "path", "")
             inner = getattr(route, "routes", None)
-            return path if inner is None else path + (_found(inner, {**scope, **below}) or "")
+            if inner is None:
+                return _path(route)
+            return getattr(route, "path", "") + (_found(inner, {**scope, **below}) or "")
     return None

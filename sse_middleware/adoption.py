@@ -224,6 +224,7 @@ class Adoption:
         if isinstance(self._slot, Full):
             await refuse(self._forward, self._slot, self._handover.settings)
             self._stream.refuse()
+            await checkpoint()  # an application whose task this is ends here
             return
         self._conversion = conversion
         opening = Opening(*compressed(start, self._scope, self._handover.settings), self._slot)

@@ -14,6 +14,7 @@ The loop is asyncio's where the running task is; anything else is treated by any
 
 import asyncio
 import math
+import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -40,10 +41,15 @@ def running_loop() -> object:
     """Return what stands for the running event loop, and lives as long as it does.
 
     It may be called where no task is running, as in a callback.
+
+    Raises:
+        RuntimeError: there is none.
     """
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
+        if "trio" not in sys.modules:
+            raise
         from trio.lowlevel import current_trio_token  # noqa: PLC0415 - as in `threadsafe_caller`
 
         return current_trio_token()

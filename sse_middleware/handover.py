@@ -31,9 +31,16 @@ class Handover:
     connection: Connection
     settings: StreamSettings
     item_types: ItemTypes
-    registry: Callable[[], Registry]
+    find_registry: Callable[[], Registry]
     outer: "Handover | None" = None
     claimed: bool = False
+    _registry: Registry | None = None
+
+    def registry(self) -> Registry:
+        """Return the registry of the event loop; found once, and then from any thread."""
+        if self._registry is None:
+            self._registry = self.find_registry()
+        return self._registry
 
     def claim(self) -> None:
         """Say that the response is a stream of this package, to the middlewares outside too."""

@@ -77,7 +77,7 @@ class SSEMiddleware:
                 max_streams=max_streams,
                 max_streams_per_client=max_streams_per_client,
                 client_key=client_key,
-                observers=tuple(observers),
+                observers=observers,
             )
         )
 

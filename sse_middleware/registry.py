@@ -17,6 +17,7 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 import anyio
+from anyio import from_thread
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive
 
@@ -32,7 +33,7 @@ from sse_middleware.records import (
     StreamRecord,
     StreamStats,
 )
-from sse_middleware.settings import check_count, check_function, check_seconds
+from sse_middleware.settings import check_count, check_seconds, is_function
 from sse_middleware.shutdown import listen
 
 logger = logging.getLogger(__name__)
@@ -59,13 +60,14 @@ class Policy:
         for name in ("max_streams", "max_streams_per_client"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), "streams")
-        if self.client_key is None:
-            raise ConfigurationError("client_key must be a function, got None")
-        check_function("client_key", self.client_key)
-        for observer in self.observers:
-            if observer is None:
-                raise ConfigurationError("observers must be functions, got None")
-            check_function("an observer", observer)
+        if not is_function(self.client_key):
+            allowed = "a function that is not async"
+            raise ConfigurationError(f"client_key must be {allowed}, got {self.client_key!r}")
+        observers = self.observers
+        if not (isinstance(observers, list | tuple) and all(map(is_function, observers))):
+            allowed = "a list of functions that are not async"
+            raise ConfigurationError(f"observers must be {allowed}, got {observers!r}")
+        object.__setattr__(self, "observers", tuple(observers))
 
 
 class Full(Enum):
@@ -285,8 +287,18 @@ class Registries:
         self._of_loop: WeakKeyDictionary[object, Registry] = WeakKeyDictionary()
 
     def current(self) -> Registry:
-        """Return the registry of the running event loop."""
-        registry = self._of_loop.get(running_loop())
+        """Return the registry of the running event loop.
+
+        In a worker thread, that of the event loop which the thread works for.
+
+        Raises:
+            RuntimeError: there is no event loop.
+        """
+        try:
+            loop = running_loop()
+        except RuntimeError:
+            return from_thread.run_sync(self.current)
+        registry = self._of_loop.get(loop)
         return self.renewed() if registry is None else registry
 
     def renewed(self) -> Registry:

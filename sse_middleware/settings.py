@@ -201,8 +201,14 @@ def check_count(name: str, value: object, of: str) -> None:
 
 def check_function(name: str, value: object) -> None:
     """Refuse what can't be called without being awaited, and is not ``None``."""
-    holds = value is None or (callable(value) and not iscoroutinefunction(value))
+    holds = value is None or is_function(value)
     _check(name, value, holds, "a function that is not async, or None")
+
+
+def is_function(value: object) -> bool:
+    """Whether a value can be called, and what it returns need not be awaited."""
+    called = type(value).__call__ if callable(value) else None
+    return callable(value) and not (iscoroutinefunction(value) or iscoroutinefunction(called))
 
 
 def _check(name: str, value: object, holds: bool, allowed: str) -> None:  # noqa: FBT001

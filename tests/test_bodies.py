@@ -410,7 +410,7 @@ def test_an_event_that_has_not_ended_is_delivered_if_it_shall_be(
     assert not caplog.records
 
 
-@pytest.mark.parametrize("large", [b"data: 23456", b"data: 23\n\n", b"data: 2\r\n\r\n"])
+@pytest.mark.parametrize("large", [b"data: 23456", b"data: 234\n\n", b"data: 2\r\n\r\n"])
 def test_a_large_event_fails_behind_those_that_ended(large: bytes) -> None:
     small = b"data: 1\n\n"
     adapter = EventStream(BodyFormat(max_piece=10))
