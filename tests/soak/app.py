@@ -18,12 +18,13 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
+import anyio
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
@@ -102,26 +103,42 @@ class Lives:
         self.open: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    @asynccontextmanager
-    async def one(self, request: Request) -> AsyncIterator[None]:
-        self._count(request, 1)
-        try:
-            yield
-        finally:
-            await asyncio.sleep(0.001)
-            self._count(request, -1)
-
-    @contextmanager
-    def one_in_thread(self, request: Request) -> Iterator[None]:
-        self._count(request, 1)
-        try:
-            yield
-        finally:
-            self._count(request, -1)
-
-    def _count(self, request: Request, change: int) -> None:
+    def count(self, path: str, change: int) -> None:
         with self._lock:
-            self.open[request.url.path] += change
+            self.open[path] += change
+
+
+class Life(AbstractAsyncContextManager[None], AbstractContextManager[None]):
+    """The life of one generator, which awaits in its cleanup where it can.
+
+    No generator itself: of two that nobody closes, the garbage collector closes both at a time.
+
+    Args:
+        request: what it answers.
+        shielded: whether the cleanup is. That of a `StreamingResponse` must be: it is cancelled by
+            Starlette's own scope, which strikes every ``await`` again.
+    """
+
+    def __init__(self, request: Request, *, shielded: bool = False) -> None:
+        self._path = request.url.path
+        self._shielded = shielded
+
+    def __enter__(self) -> None:
+        lives.count(self._path, 1)
+
+    def __exit__(self, *_: object) -> None:
+        lives.count(self._path, -1)
+
+    async def __aenter__(self) -> None:
+        self.__enter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._shielded:
+            with anyio.CancelScope(shield=True):
+                await asyncio.sleep(0.001)
+        else:
+            await asyncio.sleep(0.001)
+        self.__exit__()
 
 
 ledger = Ledger()
@@ -154,9 +171,9 @@ class Plan:
             yield {"number": number, "text": self.text, "bad": number == self.bad}
 
 
-async def numbers(request: Request) -> AsyncGenerator[dict[str, Any]]:
+async def numbers(request: Request) -> AsyncIterator[dict[str, Any]]:
     plan = Plan(request)
-    async with lives.one(request):
+    async with Life(request):
         await asyncio.sleep(plan.first)
         for item in plan.items():
             try:
@@ -178,7 +195,7 @@ async def finish(plan: Plan) -> None:
 
 def numbers_in_thread(request: Request) -> Iterator[dict[str, Any]]:
     plan = Plan(request)
-    with lives.one_in_thread(request):
+    with Life(request):
         for item in plan.items():
             yield item
             time.sleep(plan.pause)
@@ -188,24 +205,31 @@ def numbers_in_thread(request: Request) -> Iterator[dict[str, Any]]:
 
 async def foreign(request: Request) -> StreamingResponse:
     """Answer with events that the middleware did not make."""
-    return StreamingResponse(event_bytes(request), media_type="text/event-stream")
-
-
-async def event_bytes(request: Request) -> AsyncIterator[bytes]:
-    # Starlette leaves the outer generator to the garbage collector.
-    async with aclosing(numbers(request)) as items:
-        async for item in items:
-            yield format_sse_event(data_str=json.dumps(item))
+    return StreamingResponse(chunks(request, as_event), media_type="text/event-stream")
 
 
 async def ndjson(request: Request) -> StreamingResponse:
-    return StreamingResponse(lines(request), media_type="application/x-ndjson")
+    return StreamingResponse(chunks(request, as_line), media_type="application/x-ndjson")
 
 
-async def lines(request: Request) -> AsyncIterator[bytes]:
-    async with aclosing(numbers(request)) as items:
-        async for item in items:
-            yield json.dumps(item).encode() + b"\n"
+async def chunks(request: Request, encode: Callable[[Any], bytes]) -> AsyncIterator[bytes]:
+    """As `numbers`. Starlette doesn't close it, so it is no generator inside of another."""
+    plan = Plan(request)
+    async with Life(request, shielded=True):
+        await asyncio.sleep(plan.first)
+        for item in plan.items():
+            yield encode(item)
+            if plan.pause:
+                await asyncio.sleep(plan.pause)
+        await finish(plan)
+
+
+def as_event(item: Any) -> bytes:
+    return format_sse_event(data_str=json.dumps(item))
+
+
+def as_line(item: Any) -> bytes:
+    return json.dumps(item).encode() + b"\n"
 
 
 async def ticks(_: Request) -> JSONResponse:
@@ -214,7 +238,7 @@ async def ticks(_: Request) -> JSONResponse:
 
 
 async def echo(request: Request) -> AsyncIterator[Any]:
-    async with lives.one(request):
+    async with Life(request):
         yield "ready"
         for item in await request.json():
             yield item

@@ -21,8 +21,11 @@ REST = 40.0
 """Seconds that a server has to come to rest when its last client has left: `send_timeout`,
 `cleanup_timeout` and keep-alive connections end on the way, and others use the machine."""
 
-LOOK = 0.25
+LOOK = 0.5
 """Seconds between two looks."""
+
+KEEP_ALIVE = 6.0
+"""Seconds after which servers have closed connections that nobody uses."""
 
 MEGABYTE = 1_000_000
 PAGES = 4096
@@ -73,6 +76,7 @@ class State:
 async def look(port: int) -> State:
     """Ask for the state."""
     async with asyncio.timeout(REST), Visit(port, "probe") as visit:
+        visit.last = True
         await visit.get("/state")
         return State(json.loads(await visit.body()))
 
@@ -85,6 +89,13 @@ async def at_rest(port: int, baseline: State | None = None) -> State:
         if not state.left_behind(baseline) or time.monotonic() > deadline:
             return state
         await asyncio.sleep(LOOK)  # nothing tells when a process comes to rest
+
+
+async def baseline_of(port: int) -> State:
+    """Return the state of a server that has been used, and that nobody uses."""
+    await at_rest(port)
+    await asyncio.sleep(KEEP_ALIVE)
+    return await at_rest(port)
 
 
 def resident(pid: int) -> float:

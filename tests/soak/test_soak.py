@@ -30,7 +30,7 @@ from tests.e2e.draining import Served, Way, served
 from .behaviours import EVENTS
 from .load import ALLOWED, Load, hears_farewell, together
 from .report import Report
-from .resting import at_rest, resident
+from .resting import at_rest, baseline_of, resident
 from .visit import Visit
 
 pytestmark = pytest.mark.e2e
@@ -124,7 +124,7 @@ async def soak(server: Served, report: Report) -> None:
     load = report.load = Load(server.port, SEED)
     sampling = asyncio.create_task(sample(server.process.pid, report))
     await load.each_once()
-    baseline = await at_rest(server.port)
+    baseline = await baseline_of(server.port)
     report.rest("warm", baseline)
     for number in range(1, ROUNDS + 1):
         await load.run(SECONDS / ROUNDS)

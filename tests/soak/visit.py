@@ -33,6 +33,8 @@ class Visit:
 
     def __init__(self, port: int, name: str, *, small_buffer: bool = False) -> None:
         self.name = name
+        self.last = False
+        """Whether the next request is the last one of the connection."""
         self.events = 0
         """How many events were read."""
         self._port = port
@@ -69,6 +71,7 @@ class Visit:
             self._http.start_next_cycle()
         headers = [("Host", HOST), ("Accept", accept), ("Content-Length", str(len(body)))]
         headers += [("Accept-Encoding", encoding)] if encoding else []
+        headers += [("Connection", "close")] if self.last else []
         request = h11.Request(
             method="POST" if body else "GET",
             target=f"{path}?{urlencode({'as': self.name, **query})}",
