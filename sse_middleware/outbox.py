@@ -82,6 +82,8 @@ class Outbox:
             frame: the bytes of events, of a comment, or none.
             events: how many events they are.
         """
+        if self.closed:
+            return True
         self._end_run()
         self._frames.append(frame)
         self.events += events
@@ -116,23 +118,25 @@ class Outbox:
         """Return all that waits, as one."""
         self._end_run()
         taken = b"".join(self._frames)
-        if taken:
+        if taken or self.closed:
             self._frames.clear()
             self.size = self.look_at = 0
             self._taken.set()
         return taken
 
     def _end_run(self) -> None:
-        if self.texts:
+        if self.texts and not self.closed:
             self._frames.append(encode_data(self.texts))
             self.events += len(self.texts)
-            self.texts.clear()
+        self.texts.clear()
 
     def close(self, ending: Ending) -> None:
         """Say that nothing will be put any more, and why, and wake both sides.
 
-        The first ending counts, but whatever it was, it can still be abandoned.
+        The first ending counts, but whatever it was, it can still be abandoned. What is put
+        nevertheless is dropped: nothing comes behind the last event.
         """
+        self._end_run()
         self.closed = True
         if self.ending is None or ending is Ending.ABANDONED:
             self.ending = ending

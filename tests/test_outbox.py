@@ -126,6 +126,10 @@ async def test_closing_wakes_both_sides() -> None:
         await anyio.wait_all_tasks_blocked()
         outbox.close(Ending.COMPLETE)
     assert sorted(got) == [False, True]
-    assert outbox.take() == b"x"
     assert outbox.put(b"y")
+    outbox.texts.append(b"z")
+    outbox.size += 1 + FRAMING
+    outbox.close(Ending.COMPLETE)
+    assert outbox.take() == b"x", "what is put after the end is dropped"
+    assert (outbox.take(), outbox.size, outbox.events) == (b"", 0, 1)
     assert not await outbox.room()
