@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def _server() -> Iterator[None]:
-    """Handle the signals as a server does: what nobody handles is not listened to."""
+    """Handle the signals as a server does."""
     before = [signal.getsignal(number) for number in SIGNALS]
     for number in SIGNALS:
         signal.signal(number, lambda *_: None)
@@ -26,7 +26,7 @@ def _server() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-async def test_who_drains_listens_no_longer_for_the_end_of_the_server() -> None:
+async def test_who_has_drained_listens_no_longer_for_the_end_of_the_server() -> None:
     registry = Registry(Policy())
     own = [signal.getsignal(number) for number in SIGNALS]
     slot = registry.enter(None, None)
@@ -35,11 +35,11 @@ async def test_who_drains_listens_no_longer_for_the_end_of_the_server() -> None:
     assert all(now is not then for now, then in zip(laid, own, strict=True))
 
     registry.begin_drain()
-
-    assert all(signal.getsignal(number) is then for number, then in zip(SIGNALS, own, strict=True))
     slot.give_back()
     with anyio.fail_after(1):
         await registry.drain()
+
+    assert all(signal.getsignal(number) is then for number, then in zip(SIGNALS, own, strict=True))
 
 
 async def test_the_registry_of_a_dropped_application_ends_before_its_event_loop() -> None:
