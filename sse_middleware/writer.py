@@ -53,7 +53,9 @@ class Opening:
 
     start: Message
     """The ``http.response.start`` message."""
-    codec: Codec | None
+    codec: Callable[[], Codec] | None
+    """Makes what compresses the body. The writer's alone: the frames of a stream that has ended may
+    live until a collection of garbage, and a context is large."""
     slot: Slot
 
 
@@ -92,6 +94,7 @@ class Writer:
 
     __slots__ = (
         "_clock",
+        "_codec",
         "_commit_after",
         "_lifetime",
         "_next_pass",
@@ -130,6 +133,7 @@ class Writer:
         self._send = send
         self._ping = ping
         self._opening = opening
+        self._codec = None if opening.codec is None else opening.codec()
         self._on_limit = on_limit
         self._commit_after = settings.commit_after
         self._ping_interval = _ping_interval(settings)
@@ -144,6 +148,7 @@ class Writer:
             if await self._commit():
                 await self._send_frames()
         finally:
+            self._codec = None
             self._outbox.ready.close()
 
     async def send_nothing(self) -> None:
@@ -210,9 +215,9 @@ class Writer:
     async def _deliver(self, frames: bytes, *, more: bool = True) -> None:
         """Send all that was taken as one message, and count it."""
         taken = self._outbox.events
-        if self._opening.codec is not None:
-            frames = await self._compressed(self._opening.codec, frames)
-            frames += b"" if more else self._opening.codec.finish()
+        if self._codec is not None:
+            frames = await self._compressed(self._codec, frames)
+            frames += b"" if more else self._codec.finish()
         await self._send(_body(frames, more=more))
         self._sent = self._clock()
         self.size += len(frames)
