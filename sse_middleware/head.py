@@ -1,5 +1,7 @@
 """The heads of responses that are streams: what is said before the body."""
 
+from collections.abc import Callable
+
 from starlette.types import Message, Scope
 
 from sse_middleware.accept import EVENT_STREAM, preferred_coding
@@ -68,8 +70,8 @@ class Head:
 
 def compressed(
     start: Message, scope: Scope, settings: StreamSettings
-) -> tuple[Message, Codec | None]:
-    """Return how a stream begins, and what compresses it, if its client wants that."""
+) -> tuple[Message, Callable[[], Codec] | None]:
+    """Return how a stream begins, and what makes its codec, if its client wants that."""
     head = Head(start)
     if not settings.codecs or head.get(b"content-encoding") is not None:
         return start, None
@@ -77,4 +79,4 @@ def compressed(
     start = head.varied(b"Accept-Encoding")
     if coding is None:
         return start, None
-    return Head(start).coded(coding), CODECS[coding]()
+    return Head(start).coded(coding), CODECS[coding]

@@ -56,7 +56,9 @@ class Opening:
 
     start: Message
     """The ``http.response.start`` message."""
-    codec: Codec | None
+    codec: Callable[[], Codec] | None
+    """Makes what compresses the body. The writer's alone: the frames of a stream that has ended may
+    live until a collection of garbage, and a context is large."""
     slot: Slot
 
 
@@ -95,6 +97,7 @@ class Writer:
 
     __slots__ = (
         "_clock",
+        "_codec",
         "_commit_after",
         "_lifetime",
         "_next_pass",
@@ -134,6 +137,7 @@ class Writer:
         self._send = send
         self._ping = ping
         self._opening = opening
+        self._codec = None if opening.codec is None else opening.codec()
         self._on_limit = on_limit
         self._commit_after = settings.commit_after
         self._ping_interval = interval = _ping_interval(settings)
@@ -149,6 +153,7 @@ class Writer:
             if await self._commit():
                 await self._send_frames()
         finally:
+            self._codec = None
             self._outbox.ready.close()
 
     async def send_nothing(self) -> None:
@@ -217,9 +222,9 @@ class Writer:
     async def _deliver(self, frames: bytes, *, more: bool = True) -> None:
         """Send all that was taken as one message, and count it."""
         taken = self._outbox.events
-        if self._opening.codec is not None:
-            frames = await self._compressed(self._opening.codec, frames)
-            frames += b"" if more else self._opening.codec.finish()
+        if self._codec is not None:
+            frames = await self._compressed(self._codec, frames)
+            frames += b"" if more else self._codec.finish()
         await self._send(_body(frames, more=more))
         self._sent = self._clock()
         self.size += len(frames)

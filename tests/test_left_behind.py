@@ -1,13 +1,17 @@
-"""An application that was drained, and then is dropped, leaves nothing behind in its process."""
+"""Streams and applications that have ended leave nothing behind in their process."""
 
 import gc
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from weakref import ref
 
 import anyio
 import pytest
+from starlette.types import Message
 
+from sse_middleware import EncodingError, EventSourceResponse, SSEMiddleware
+from sse_middleware.compression import CODECS
 from sse_middleware.registry import Policy, Registries, Registry, Slot
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -52,3 +56,42 @@ async def test_the_registry_of_a_dropped_application_ends_before_its_event_loop(
     gc.collect()
 
     assert kept() is None
+
+
+def contexts() -> int:
+    """Count the compression contexts that are alive."""
+    kinds = tuple(CODECS.values())
+    return sum(type(thing) in kinds for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("content", [[1, 2, 3], [object()]], ids=["finishes", "fails"])
+@pytest.mark.parametrize("codec", CODECS)
+async def test_a_stream_doesnt_leave_its_context_to_the_garbage_collector(
+    codec: str, content: list[object]
+) -> None:
+    response = EventSourceResponse(content, compression=[codec])
+    app = SSEMiddleware(response, drain=False)
+    seen = []
+
+    async def receive() -> Message:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def send(_: Message) -> None:
+        seen.append(contexts())
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "headers": [(b"accept-encoding", codec.encode())],
+    }
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(EncodingError):
+            await app(scope, receive, send)
+        assert contexts() == 0
+    finally:
+        gc.enable()
+    assert set(seen) == ({1} if content == [1, 2, 3] else set())

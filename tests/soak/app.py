@@ -50,6 +50,9 @@ from sse_middleware import (
 
 SEND_TIMEOUT = 2.0
 CLEANUP_TIMEOUT = 2.0
+PATIENCE = 30.0
+"""The `commit_after` of what runs in a thread, which may start late on a busy machine."""
+
 FEW = 30
 """The streams that a short-lived application admits."""
 
@@ -297,7 +300,7 @@ def routes() -> list[Route]:
         Route("/events", event_stream(numbers)),
         Route("/pings", event_stream(ping_interval=0.1)(numbers)),
         Route("/compressed", event_stream(compression=True, ping_interval=0.1)(numbers)),
-        Route("/in-thread", event_stream(numbers_in_thread)),
+        Route("/in-thread", event_stream(commit_after=PATIENCE)(numbers_in_thread)),
         Route("/in-thread-compressed", event_stream(compression=True)(numbers_in_thread)),
         Route("/short", event_stream(max_duration=1.0)(numbers)),
         Route("/bored", event_stream(idle_timeout=0.5)(numbers)),
