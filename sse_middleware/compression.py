@@ -6,11 +6,15 @@ Rules of this file:
 - Which codec is used is the client's choice among those that are offered (RFC 9110, 12.5.3).
 - A codec whose package is missing is refused when it is configured.
 
-| codec | context | needs |
-|---|---|---|
-| gzip | 47 KiB | the standard library |
-| br | 320 KiB | brotli |
-| zstd | 115 KiB | Python 3.14, or zstandard |
+Of JSON events of 82 bytes, each flushed (measured with 5,000 of them on CPython 3.13):
+
+| codec | bytes an event | microseconds | context, young and old | needs |
+|---|---|---|---|---|
+| gzip | 20 | 8 | 36, 43 KiB | the standard library |
+| zstd | 24 | 6 | 68, 98 KiB | Python 3.14, or zstandard |
+| br | 22 | 21 | 281, 734 KiB | brotli |
+
+So gzip comes first where the client leaves the choice: a flush costs the others more.
 """
 
 import zlib
@@ -48,7 +52,7 @@ class Gzip:
 
 
 class Brotli:
-    """Quality 5 and a window of 64 KiB."""
+    """Quality 5 and a window of 64 KiB. No other sizes take less memory, but less quality does."""
 
     def __init__(self) -> None:
         self._context = import_module("brotli").Compressor(quality=5, lgwin=16)
@@ -65,7 +69,10 @@ class Brotli:
 
 
 class Zstandard:
-    """Level 1."""
+    """Level 1 with a window of 16 KiB and a table of 4,096 hashes.
+
+    Its own defaults for the level take 519 KiB in a long stream, for not a byte less.
+    """
 
     def __init__(self) -> None:
         self._context, self._flush, self._end = _zstd_context()
@@ -81,20 +88,27 @@ class Zstandard:
         return last
 
 
+_ZSTD_SIZES = MappingProxyType({"window_log": 14, "hash_log": 12})
+"""As powers of two."""
+
+
 def _zstd_context() -> tuple[Any, int, int]:
     """Return a context, and how it is told to flush a block and to end."""
     try:
         zstd = import_module("compression.zstd")
     except ImportError:
         zstandard = import_module("zstandard")
-        context = zstandard.ZstdCompressor(level=1).compressobj()
+        parameters = zstandard.ZstdCompressionParameters.from_level(1, **_ZSTD_SIZES)
+        context = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
         return context, zstandard.COMPRESSOBJ_FLUSH_BLOCK, zstandard.COMPRESSOBJ_FLUSH_FINISH
-    context = zstd.ZstdCompressor(level=1)
+    options = {getattr(zstd.CompressionParameter, name): _ZSTD_SIZES[name] for name in _ZSTD_SIZES}
+    options[zstd.CompressionParameter.compression_level] = 1
+    context = zstd.ZstdCompressor(options=options)
     return context, context.FLUSH_BLOCK, context.FLUSH_FRAME
 
 
 CODECS: Mapping[str, Callable[[], Codec]] = MappingProxyType(
-    {"zstd": Zstandard, "br": Brotli, "gzip": Gzip}
+    {"gzip": Gzip, "zstd": Zstandard, "br": Brotli}
 )
 """By their names in ``Content-Encoding``, the best first."""
 

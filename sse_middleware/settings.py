@@ -106,7 +106,7 @@ class StreamSettings:
         retry_after: seconds after which a client that was sent away shall come back, at the
             earliest; at random up to twice as many, so that they don't come all at once.
         compression: whether a body is compressed for a client that accepts it, or the codecs that
-            are offered for it, the best first: ``"zstd"``, ``"br"``, ``"gzip"``. ``True`` offers
+            are offered for it, the best first: ``"gzip"``, ``"zstd"``, ``"br"``. ``True`` offers
             those whose packages are there. Off by default: a stream then keeps a context, and
             secrets next to text of an attacker's choice can be guessed by their size.
         serializer: turns the data of an event into JSON, in place of ``pydantic_core.to_json``. It

@@ -55,11 +55,21 @@ def test_gzip_ends_as_gzip_does() -> None:
     assert decoder.eof
 
 
+def test_zstd_is_the_standard_librarys_where_it_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here by its backport, which Python 3.14 needs no more."""
+    backport = pytest.importorskip("backports.zstd")
+    found = {"compression.zstd": backport}
+    monkeypatch.setattr(module, "import_module", found.__getitem__)
+    codec, decode = CODECS["zstd"](), decoder_of("zstd")
+    assert [decode(codec.compress(event)) for event in events(50)] == events(50)
+    assert decode(codec.finish()) == b""
+
+
 @pytest.mark.parametrize(
     ("setting", "names"),
     [
         (False, ()),
-        (True, ("zstd", "br", "gzip")),
+        (True, ("gzip", "zstd", "br")),
         (["gzip"], ("gzip",)),
         (("gzip", "br"), ("gzip", "br")),
         ([], ()),
