@@ -40,6 +40,9 @@ SECONDS = float(os.environ.get("SOAK_SECONDS", "180"))
 
 SEED = int(os.environ.get("SOAK_SEED", random.randrange(10**6)))
 
+GUESTS = {"uvicorn": 150, "hypercorn": 50}
+"""Clients at a time, and as many in a crowd: what a server keeps up with beside other work."""
+
 ROUNDS = 3
 
 AROUND = 240.0
@@ -83,7 +86,7 @@ WAYS = [
         (
             *("-m", "hypercorn", "tests.soak.app:app", "-b", HOST + ":{port}", "-w", "0"),
             *("-k", "asyncio", "--log-level", "critical", "--backlog", "4096"),
-            *("--keep-alive", "2"),
+            *("--keep-alive", "5"),
         ),
         ("hypercorn",),
     ),
@@ -111,7 +114,7 @@ def test_nothing_is_left_behind(
     report = Report(f"{way.name}, Python {python}, {SECONDS:g} s, SOAK_SEED={SEED}")
     with served(way, tmp_path / "output") as server:
         try:
-            asyncio.run(soak(server, report))
+            asyncio.run(soak(server, report, GUESTS[way.name]))
             printed = server.output.read_text(errors="replace")
             report.wrong += [f"printed: {mishap}" for mishap in MISHAPS if mishap in printed]
         finally:
@@ -120,8 +123,8 @@ def test_nothing_is_left_behind(
     assert not report.wrong, "\n".join([*report.wrong, printed[-4000:]])
 
 
-async def soak(server: Served, report: Report) -> None:
-    load = report.load = Load(server.port, SEED)
+async def soak(server: Served, report: Report, guests: int) -> None:
+    load = report.load = Load(server.port, SEED, guests)
     sampling = asyncio.create_task(sample(server.process.pid, report))
     await load.each_once()
     baseline = await baseline_of(server.port)
