@@ -60,6 +60,9 @@ STAYING = 200
 STOPPING = 15.0
 """Seconds that it has to stop, on a machine that others use too; it needs one or two."""
 
+KEEP_ALIVE = "60"
+"""Seconds that a server waits for the next request: on a busy machine a client may be late."""
+
 MISHAPS = [
     "ExceptionGroup",
     "never retrieved",
@@ -77,7 +80,7 @@ WAYS = [
         (
             *("-m", "uvicorn", "tests.soak.app:app", "--host", HOST, "--port", "{port}"),
             *("--http", "httptools", "--loop", "uvloop", "--log-level", "critical"),
-            *("--backlog", "4096", "--lifespan", "on"),
+            *("--backlog", "4096", "--timeout-keep-alive", KEEP_ALIVE),
         ),
         ("uvicorn", "httptools", "uvloop"),
     ),
@@ -86,7 +89,7 @@ WAYS = [
         (
             *("-m", "hypercorn", "tests.soak.app:app", "-b", HOST + ":{port}", "-w", "0"),
             *("-k", "asyncio", "--log-level", "critical", "--backlog", "4096"),
-            *("--keep-alive", "5"),
+            *("--keep-alive", KEEP_ALIVE),
         ),
         ("hypercorn",),
     ),
