@@ -320,18 +320,20 @@ class ShortLived:
         self.renew()
 
     def renew(self) -> None:
-        self.current = streaming(
-            Starlette(routes=[*routes(), Route("/drain", self.drain, methods=["POST"])]), FEW
-        )
+        own = [Route("/drain", self.drain), Route("/drop", self.drop)]
+        self.current = streaming(Starlette(routes=[*routes(), *own]), FEW)
 
     async def drain(self, request: Request) -> JSONResponse:
         """Answer how long the drain took, in seconds."""
         began = time.monotonic()
         await request.scope["sse_middleware"].drain()
         seconds = time.monotonic() - began
-        if "renew" in request.query_params:
-            self.renew()
         return JSONResponse(seconds)
+
+    async def drop(self, _: Request) -> JSONResponse:
+        """Let a fresh application follow."""
+        self.renew()
+        return JSONResponse(content=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.current(scope, receive, send)

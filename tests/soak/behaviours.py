@@ -27,6 +27,7 @@ LEFT = frozenset({CloseReason.CLIENT_DISCONNECTED})
 FINISHED = frozenset({CloseReason.FINISHED})
 FAILED = frozenset({CloseReason.ERROR})
 STALLED = frozenset({CloseReason.SEND_TIMEOUT, CloseReason.CLIENT_DISCONNECTED})
+"""Also of what leaves a flow by half: the rest is to be read first, and may take its time."""
 NO_STREAM = frozenset[CloseReason]()
 
 
@@ -265,11 +266,11 @@ BEHAVIOURS = [
     Behaviour("leaves an idle compressed", leaves_idle("/compressed", encodings=CODINGS), LEFT, 8),
     Behaviour("leaves an idle foreign", leaves_idle("/foreign"), LEFT),
     Behaviour("leaves idle lines", leaves_idle("/ndjson"), LEFT),
-    Behaviour("leaves a flow", leaves_flow("/events"), LEFT),
-    Behaviour("leaves a compressed flow", leaves_flow("/compressed", encodings=CODINGS), LEFT),
-    Behaviour("leaves a thread's flow", leaves_flow("/in-thread"), LEFT),
-    Behaviour("leaves a foreign flow", leaves_flow("/foreign"), LEFT),
-    Behaviour("leaves flowing lines", leaves_flow("/ndjson"), LEFT, 2),
+    Behaviour("leaves a flow", leaves_flow("/events"), STALLED),
+    Behaviour("leaves a compressed flow", leaves_flow("/compressed", encodings=CODINGS), STALLED),
+    Behaviour("leaves a thread's flow", leaves_flow("/in-thread"), STALLED),
+    Behaviour("leaves a foreign flow", leaves_flow("/foreign"), STALLED),
+    Behaviour("leaves flowing lines", leaves_flow("/ndjson"), STALLED, 2),
     Behaviour("leaves first", leaves_before_the_first_event("/events"), LEFT, 8),
     Behaviour("leaves a foreign first", leaves_before_the_first_event("/foreign"), LEFT),
     Behaviour("stalls", stalls("/events"), STALLED, 1, small_buffer=True),

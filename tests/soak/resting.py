@@ -24,8 +24,8 @@ REST = 40.0
 LOOK = 0.5
 """Seconds between two looks."""
 
-KEEP_ALIVE = 6.0
-"""Seconds after which servers have closed connections that nobody uses."""
+SETTLING = 6.0
+"""Seconds after which a server has done what it does behind a connection's end."""
 
 MEGABYTE = 1_000_000
 PAGES = 4096
@@ -94,7 +94,7 @@ async def at_rest(port: int, baseline: State | None = None) -> State:
 async def baseline_of(port: int) -> State:
     """Return the state of a server that has been used, and that nobody uses."""
     await at_rest(port)
-    await asyncio.sleep(KEEP_ALIVE)
+    await asyncio.sleep(SETTLING)
     return await at_rest(port)
 
 
