@@ -87,7 +87,7 @@ class Signal(Protocol):
         """Give up the timer, until the next `wait` or send."""
 
     def within(self, seconds: float, send: Send, overdue: Callable[[], object]) -> Send:
-        """Return a `send` that calls `overdue` when it takes longer, and goes on until cancelled.
+        """Return a `send` that calls `overdue` when it takes longer, and goes on nevertheless.
 
         It shares the timer of `wait`, so the task that waits must be the one that sends.
         """
@@ -207,10 +207,18 @@ def _resumed(sending: Any, waits_for: Any) -> Generator[Any, Any, None]:
 
 
 class _AnyioSignal:
-    __slots__ = ("_event",)
+    """An event to wake up by, and one timer that looks at the latest deadline of a `send`.
+
+    A deadline of the `send` itself would not do: one server's can't be cancelled.
+    """
+
+    __slots__ = ("_cancel_timer", "_clock", "_due", "_event", "_overdue")
 
     def __init__(self) -> None:
         self._event: anyio.Event | None = None
+        self._due = math.inf
+        self._cancel_timer: Callable[[], object] | None = None
+        self._clock = clock()
 
     def set(self) -> None:
         if self._event is not None:
@@ -230,17 +238,30 @@ class _AnyioSignal:
         """Share nothing: trio's scopes are cheap."""
 
     def close(self) -> None:
-        """Nothing to give up: anyio's scopes end with their block."""
+        self._due = math.inf
+        if self._cancel_timer is not None:
+            self._cancel_timer()
+            self._cancel_timer = None
 
     def within(self, seconds: float, send: Send, overdue: Callable[[], object]) -> Send:
+        self._overdue = overdue
+
         async def send_in_time(message: Any) -> None:
-            with anyio.move_on_after(seconds) as scope:
-                await send(message)
-            if scope.cancelled_caught:
-                overdue()
-                await anyio.sleep_forever()  # as a `send` that takes for ever: it was not sent
+            self._due = self._clock() + seconds
+            if self._cancel_timer is None:
+                self._cancel_timer = later(seconds, self._on_timer)
+            await send(message)
+            self._due = math.inf
 
         return send_in_time
+
+    def _on_timer(self) -> None:
+        self._cancel_timer = None
+        left = self._due - self._clock()
+        if left <= 0:
+            self._overdue()
+        elif left < math.inf:
+            self._cancel_timer = later(left, self._on_timer)
 
 
 def signal() -> Signal:

@@ -178,6 +178,23 @@ class TestSendTimeout:
         assert ends.reasons == [CloseReason.ERROR]
         assert anyio.current_time() - begin == pytest.approx(5, abs=0.01)
 
+    async def test_closes_the_generator_also_where_the_server_goes_on_sending(self) -> None:
+        read_on, ends, trace = anyio.Event(), Ends(), Trace()
+
+        async def send(message: Message) -> None:
+            if message.get("body"):
+                with anyio.CancelScope(shield=True):  # as hypercorn does on trio
+                    await read_on.wait()
+
+        app = observed(EventSourceResponse(trace.endless()), ends, send_timeout=5)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(call, app, send=send))
+            await anyio.sleep(10)
+            assert trace.was_cleaned_up(cancelled=False)
+            assert ends.reasons == []
+            read_on.set()
+        assert ends.reasons == [CloseReason.SEND_TIMEOUT]
+
     async def test_does_not_count_what_was_not_sent(self) -> None:
         async def items() -> AsyncIterator[int]:
             yield 1

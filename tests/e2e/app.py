@@ -22,13 +22,19 @@ from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
+from sse_middleware import (
+    EventSourceResponse,
+    SSEMiddleware,
+    StreamClosed,
+    StreamRecord,
+    event_stream,
+)
 from sse_middleware.outbox import Outbox
 
 PATIENCE = 4.0
@@ -53,12 +59,16 @@ class Journal:
 
     async def read(self, name: str, count: int) -> list[str]:
         """Return the entries once there are `count` of them, or what there is after a while."""
+        await self.until(lambda: len(self._entries[name]) >= count)
+        return self._entries[name]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what comes with an entry, but not for ever."""
         with anyio.move_on_after(PATIENCE):
-            while len(self._entries[name]) < count:
+            while not condition():
                 changed = anyio.Event()
                 self._readers.append(changed)
                 await changed.wait()
-        return self._entries[name]
 
 
 journal = Journal()
@@ -143,12 +153,33 @@ def stands_in(call: object, function: Callable[..., object]) -> bool:
 requests: dict[str, Observed] = {}
 
 
+def name_of(connection: HTTPConnection) -> str | None:
+    """Take the name that a request gives for its client."""
+    return connection.query_params.get("name")
+
+
+def record_reason(record: StreamRecord) -> None:
+    """Write why a stream has ended into a journal beside that of its generator."""
+    if isinstance(record, StreamClosed):
+        journal.add(f"{record.stream.client}-reasons", record.reason.value)
+
+
 # --- what the tests ask about -----------------------------------------------------------------
 
 
 async def read_journal(request: Request) -> JSONResponse:
     name, count = request.path_params["name"], int(request.query_params["count"])
     return JSONResponse(await journal.read(name, count))
+
+
+async def settled(request: Request) -> JSONResponse:
+    """Answer what is left of the streams of a name, once none is open or after a while."""
+    stats, name = request.scope["sse_middleware"].stats, request.path_params["name"]
+    await journal.until(lambda: not stats().open)
+    now = stats()
+    entries = [*await journal.read(name, 0)]
+    told = [*await journal.read(f"{name}-reasons", 0)]
+    return JSONResponse({"open": now.open, "journal": entries, "reasons": told})
 
 
 async def held_up(request: Request) -> JSONResponse:
@@ -312,9 +343,13 @@ async def deny(websocket: WebSocket) -> None:
 QUICK = 0.1
 """The short `ping_interval`, in seconds."""
 
+STALLED = 0.5
+"""The short `send_timeout`, in seconds: longer than a busy machine takes for a turn."""
+
 app = Starlette(
     routes=[
         Route("/journal/{name}", read_journal),
+        Route("/settled/{name}", settled),
         Route("/held-up/{name}", held_up),
         Route("/release/{name}", release),
         Route("/plain", plain),
@@ -338,7 +373,12 @@ app = Starlette(
         Route("/flow", event_stream(flow)),
         Route("/flow-with-pauses", event_stream(flow_with_pauses)),
         Route("/flow-in-thread", event_stream(flow_in_thread)),
+        Route("/flow-stalled", event_stream(send_timeout=STALLED)(flow)),
+        Route("/flow-stalled-in-thread", event_stream(send_timeout=STALLED)(flow_in_thread)),
         WebSocketRoute("/denied", deny),
     ],
-    middleware=[Middleware(Witness), Middleware(SSEMiddleware)],
+    middleware=[
+        Middleware(Witness),
+        Middleware(SSEMiddleware, client_key=name_of, observers=[record_reason]),
+    ],
 )

@@ -67,6 +67,20 @@ async def late(request: Request) -> AsyncIterator[str]:
         await anyio.sleep_forever()
 
 
+async def silent(_: Request) -> AsyncIterator[str]:
+    """Have nothing to say, so that not even the status line is sent."""
+    async with told_about():
+        await anyio.sleep_forever()
+        yield "never"
+
+
+async def drain(request: Request) -> PlainTextResponse:
+    """Drain, as the application's own maintenance may."""
+    tell("draining")
+    await request.scope["sse_middleware"].drain()
+    return PlainTextResponse("drained")
+
+
 async def plain(_: Request) -> PlainTextResponse:
     return PlainTextResponse("plain")
 
@@ -83,6 +97,8 @@ def made() -> Starlette:
         routes=[
             Route("/plain", plain),
             Route("/stream", event_stream(stream)),
+            Route("/silent", event_stream(commit_after=3600)(silent)),
+            Route("/drain", drain),
             Route("/watching", event_stream(watching)),
             Route("/late", event_stream(drain_grace=60)(late)),
         ],

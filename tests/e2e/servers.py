@@ -50,6 +50,8 @@ class Kind:
     """Whether `send` ever waits for a client that doesn't read."""
     delivers_after_fin: bool = False
     """Whether a request that is blocked in `send` stays so after FIN, until the client has read."""
+    cancels_sends: bool = True
+    """Whether a request that is blocked in `send` can be cancelled there."""
     breaks_off: bool = True
     """Whether it ends the connection of an application that failed after the status line."""
 
@@ -84,7 +86,8 @@ def _hypercorn(worker: str, *, http2: bool) -> Kind:
         # On HTTP/2, its buffer lets go of the application when the window is used up. On trio the
         # socket is full before that, if the client has a small buffer.
         backpressure=worker == "trio" or not http2,
-        delivers_after_fin=worker == "trio" and not http2,  # its `send` can't be cancelled there
+        delivers_after_fin=worker == "trio" and not http2,
+        cancels_sends=worker != "trio",  # it shields them
     )
 
 
@@ -130,6 +133,11 @@ class Server:
         """Return what happened under a name, once there are so many entries."""
         entries: list[str] = self._ask(f"/journal/{name}?count={count}")
         return entries
+
+    def settled(self, name: str) -> dict[str, Any]:
+        """Return how many streams are open, which are to be none, and both journals of a name."""
+        answer: dict[str, Any] = self._ask(f"/settled/{name}")
+        return answer
 
     def is_stalled(self, name: str) -> bool:
         """Wait until the generator of that name stands still because its client doesn't read.
