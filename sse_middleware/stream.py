@@ -214,9 +214,8 @@ class Stream:
             return
         busy = not self._outbox.awaited
         self._say_farewell(reason)
-        if (
-            self._heeding and self._connection.listened
-        ):  # it will read that the response is complete
+        # One that listens is about to read that its response is complete.
+        if self._heeding and self._connection.listened:
             self._later(HEEDING, self._producing.cancel)
         elif busy:
             self._producing.cancel()
