@@ -23,11 +23,13 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 from starlette.types import Send
 
-from sse_middleware.backends import cancel_once, later, signal
+from sse_middleware.backends import later
+from sse_middleware.cancellation import cancel_once
 from sse_middleware.connection import Connection
 from sse_middleware.outbox import Ending, Outbox
 from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
+from sse_middleware.signals import signal
 from sse_middleware.writer import Opening, Writer
 
 if TYPE_CHECKING:

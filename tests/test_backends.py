@@ -7,7 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-from sse_middleware.backends import cancel_once, clock, next_pass, signal, threadsafe_caller
+from sse_middleware.backends import clock, next_pass, threadsafe_caller
+from sse_middleware.cancellation import cancel_once
+from sse_middleware.signals import signal
 
 pytestmark = pytest.mark.anyio
 

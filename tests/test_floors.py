@@ -11,7 +11,7 @@ import sse_middleware
 
 FLOORS = {
     "words": ["errors", "wire", "events", "records", "compression", "settings", "accept"],
-    "ground": ["alarms", "backends", "shutdown"],
+    "ground": ["alarms", "backends", "signals", "cancellation", "shutdown"],
     "sources": ["item_type", "payload", "iterables", "body_text", "bodies", "conversion"],
     "pipe": ["outbox", "connection", "registry", "writer", "stream"],
     "handover": ["handover"],
