@@ -1,6 +1,6 @@
 """`CancelOnce`: cancels the block that it guards, from another task, once.
 
-So an ``await`` in a ``finally`` of that block completes. On trio it is a cancel scope, by trio's rules.
+So an ``await`` in a ``finally`` of the block completes. On trio it is a cancel scope, by its rules.
 """
 
 import asyncio
