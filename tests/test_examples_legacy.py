@@ -1,6 +1,5 @@
 """The legacy example, read by the ``EventSource`` of a real browser."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,14 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.chromium import chromium
 from tests.test_examples import free_port, wait_for
 
-sync_api = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("flask")
 
 pytestmark = pytest.mark.e2e
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +28,10 @@ def example() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def page(example: str) -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page()
         page.goto(example)
         yield page
-        browser.close()
 
 
 def lines_of(page: Any, element: str, count: int) -> list[str]:

@@ -23,13 +23,14 @@ from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from sse_middleware import (
     EventSourceResponse,
+    ServerSentEvent,
     SSEMiddleware,
     StreamClosed,
     StreamRecord,
@@ -309,6 +310,63 @@ def blocked(request: Request) -> Iterator[str]:
             yield "released"
 
 
+# --- streams that go on when their client has read what there was ------------------------------
+
+Step = dict[str, int | str]
+
+STEPS = 20
+"""How many events there are."""
+
+PING = ServerSentEvent(event="ping", data="are you there")
+"""A keep-alive that an ``EventSource`` hands to its page."""
+
+
+async def read(request: Request) -> JSONResponse:
+    """Take from a client that it has read one thing more."""
+    journal.add(f"{request.path_params['name']}-read", "read")
+    return JSONResponse(None)
+
+
+async def until_read(name: str, count: int) -> None:
+    """Wait until the client has told of so many things that it has read them."""
+    if len(await journal.read(f"{name}-read", count)) < count:
+        raise TimeoutError(f"the client of {name} has read less than {count}")
+
+
+async def steps(request: Request) -> EventSourceResponse:
+    """Answer with events each of which only exists once the one before has been read."""
+
+    async def items() -> AsyncIterator[Step]:
+        for number in range(1, STEPS + 1):
+            yield {"number": number, "name": f"widget {number}"}
+            await until_read(name, number)
+
+    name = request.query_params["name"]
+    return EventSourceResponse(items(), ping_interval=None, compression=codings(request))
+
+
+async def silence(request: Request) -> EventSourceResponse:
+    """Answer with an event that only exists once a keep-alive has been read."""
+
+    async def items() -> AsyncIterator[Step]:
+        await until_read(name, 1)
+        yield {"number": 1, "name": "heard"}
+
+    name, wanted = request.query_params["name"], codings(request)
+    return EventSourceResponse(items(), ping_interval=QUICK, ping=PING, compression=wanted)
+
+
+def codings(request: Request) -> list[str]:
+    """Offer the one coding that a path names."""
+    coding = request.path_params["coding"]
+    return [] if coding == "identity" else [coding]
+
+
+async def page(_: Request) -> HTMLResponse:
+    """Serve a page that tests put their scripts into, of the same origin as the streams."""
+    return HTMLResponse("<!doctype html><title>A page</title>")
+
+
 # --- streams that never fall silent -----------------------------------------------------------
 
 
@@ -370,6 +428,10 @@ app = Starlette(
         Route("/silent-in-thread", event_stream(ping_interval=QUICK)(blocked)),
         Route("/opens-early", event_stream(commit_after=0.05)(never)),
         Route("/opens-never", event_stream(commit_after=3600)(never)),
+        Route("/page", page),
+        Route("/read/{name}", read),
+        Route("/steps/{coding}", steps),
+        Route("/silence/{coding}", silence),
         Route("/flow", event_stream(flow)),
         Route("/flow-with-pauses", event_stream(flow_with_pauses)),
         Route("/flow-in-thread", event_stream(flow_in_thread)),

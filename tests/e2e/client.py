@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import h2.config
@@ -27,6 +27,8 @@ TIMEOUT = 10.0
 RECEIVED_AT_ONCE = 64 * 1024
 SMALL = 1024
 """Bytes of a small receive buffer; the kernel rounds it up to what it can work with."""
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class BrokenBodyError(Exception):
@@ -68,7 +70,9 @@ class Client(ABC):
         self._socket.close()
 
     @abstractmethod
-    def begin(self, method: str, target: str, size: int = 0) -> None:
+    def begin(
+        self, method: str, target: str, size: int = 0, headers: Mapping[str, str] = NO_HEADERS
+    ) -> None:
         """Send the head of a request with a body of `size` bytes, and don't wait for anything."""
 
     @abstractmethod
@@ -94,8 +98,9 @@ class Client(ABC):
             self.send_body(body)
         return self.head()
 
-    def get(self, target: str) -> Head:
-        return self.request("GET", target)
+    def get(self, target: str, headers: Mapping[str, str] = NO_HEADERS) -> Head:
+        self.begin("GET", target, headers=headers)
+        return self.head()
 
     def body(self) -> bytes:
         """Return the rest of the body."""
@@ -147,11 +152,13 @@ class Http1Client(Client):
         super().__init__(port, small_buffer=small_buffer)
         self._http = h11.Connection(h11.CLIENT)
 
-    def begin(self, method: str, target: str, size: int = 0) -> None:
+    def begin(
+        self, method: str, target: str, size: int = 0, headers: Mapping[str, str] = NO_HEADERS
+    ) -> None:
         if self._http.our_state is h11.DONE:
             self._http.start_next_cycle()
-        headers = [("Host", HOST), ("Content-Length", str(size))]
-        self._send(h11.Request(method=method, target=target, headers=headers))
+        own = [("Host", HOST), ("Content-Length", str(size))]
+        self._send(h11.Request(method=method, target=target, headers=[*own, *headers.items()]))
         if size == 0:
             self._send(h11.EndOfMessage())
 
@@ -220,11 +227,14 @@ class Http2Client(Client):
         self._chunks: deque[bytes] = deque()
         self._broken = ""
 
-    def begin(self, method: str, target: str, size: int = 0) -> None:
+    def begin(
+        self, method: str, target: str, size: int = 0, headers: Mapping[str, str] = NO_HEADERS
+    ) -> None:
         self._stream = self._http.get_next_available_stream_id()
         self._head = None
         pseudo = {":method": method, ":path": target, ":scheme": "http", ":authority": HOST}
-        self._http.send_headers(self._stream, list(pseudo.items()), end_stream=size == 0)
+        everything = [*pseudo.items(), *headers.items()]
+        self._http.send_headers(self._stream, everything, end_stream=size == 0)
         self._flush()
 
     def send_body(self, body: bytes) -> None:

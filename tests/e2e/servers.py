@@ -164,6 +164,10 @@ class Server:
         """Let the generator of that name go on."""
         self._ask(f"/release/{name}")
 
+    def read(self, name: str) -> None:
+        """Tell the generator of that name that one thing more has been read."""
+        self._ask(f"/read/{name}")
+
     def _ask(self, target: str) -> Any:
         with Http1Client(self.port) as client:
             client.get(target)

@@ -5,7 +5,7 @@ Every wait is bounded: by the client's socket, or by `PATIENCE`.
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from threading import Thread
 
 import h11
 
-from tests.e2e.client import HOST, Http1Client
+from tests.e2e.client import HOST, NO_HEADERS, Http1Client
 
 PATIENCE = 10.0
 """Seconds that an application has to start, to tell something, and to end."""
@@ -57,10 +57,12 @@ class AcceptingClient(Http1Client):
         super().__init__(port)
         self._accept = [] if accept is None else [("Accept", accept)]
 
-    def begin(self, method: str, target: str, size: int = 0) -> None:
+    def begin(
+        self, method: str, target: str, size: int = 0, headers: Mapping[str, str] = NO_HEADERS
+    ) -> None:
         assert size == 0
-        headers = [("Host", HOST), ("Connection", "close"), *self._accept]
-        self._send(h11.Request(method=method, target=target, headers=headers))
+        own = [("Host", HOST), ("Connection", "close"), *self._accept]
+        self._send(h11.Request(method=method, target=target, headers=[*own, *headers.items()]))
         self._send(h11.EndOfMessage())
 
     def whole(self, target: str) -> tuple[list[bytes], bytes]:
