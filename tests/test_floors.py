@@ -27,6 +27,8 @@ FLOORS = {
     ],
     "top": ["__init__"],
     "guests": [
+        "observers.__init__",
+        "observers.logging",
         "pytest_plugin",
         "testing.__init__",
         "testing.client",
