@@ -29,6 +29,7 @@ FLOORS = {
     "guests": [
         "observers.__init__",
         "observers.logging",
+        "observers.opentelemetry",
         "pytest_plugin",
         "testing.__init__",
         "testing.client",
@@ -58,7 +59,7 @@ MAY_IMPORT = {
     "handover": {"anyio", "starlette"},
     "doors": RUNTIME,
     "top": set[str](),
-    "guests": {"anyio", "httpx", "pytest", "starlette", "trio"},
+    "guests": {"anyio", "httpx", "opentelemetry", "pytest", "starlette", "trio"},
 }
 
 CALLED_AT_IMPORT = {
@@ -103,7 +104,7 @@ def floor_of(name: str) -> str:
     while name not in FLOOR_OF:
         if f"{name}.__init__" in FLOOR_OF:
             return FLOOR_OF[f"{name}.__init__"]
-        name = name.rpartition(".")[0]
+        name = name.rpartition(".")[0] or "__init__"
     return FLOOR_OF[name]
 
 
