@@ -23,6 +23,7 @@ FLOORS = {
         "legacy",
         "adoption",
         "polling",
+        "stats",
         "middleware",
     ],
     "top": ["__init__"],
