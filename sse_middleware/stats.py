@@ -61,7 +61,7 @@ class StreamStatsEndpoint:
         handover = Handover.find(scope)
         if handover is None:
             raise ConfigurationError(
-                "StreamStatsEndpoint tells of the streams below SSEMiddleware: add it to the application"
+                "StreamStatsEndpoint tells of streams below SSEMiddleware, and there is none"
             )
         await self._response(scope, handover)(scope, receive, send)
 

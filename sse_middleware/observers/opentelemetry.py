@@ -127,7 +127,7 @@ class _Instruments:
             case PingSent():
                 self._keepalives.add(1, attributes)
                 self._io.add(record.size, attributes)
-            case StreamClosed():
+            case _:
                 self._close(record, attributes)
 
     def _close(self, record: StreamClosed, attributes: Mapping[str, str]) -> None:
