@@ -73,7 +73,6 @@ class _AsyncioSignal:
     __slots__ = ("_deadline", "_future", "_loop", "_overdue", "_timer", "_timer_at")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._overdue: Callable[[], object] | None = None
         self._loop = loop
         self._future: asyncio.Future[bool] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -122,9 +121,8 @@ class _AsyncioSignal:
             return
         self._timer_at = math.inf
         future = self._future
-        if future is None:
-            if self._overdue is not None:
-                self._overdue()
+        if future is None:  # it sends
+            self._overdue()
         elif not future.done():
             future.set_result(False)
 
