@@ -35,6 +35,12 @@ class CancelOnce(AbstractContextManager["CancelOnce", bool], Protocol):
     def is_cancelled(self) -> bool:
         """Whether anyone has cancelled the block or its task."""
 
+    def take_back(self) -> bool:
+        """Take a cancellation of the task back, if it wasn't ours. Returns false if there is none.
+
+        For who has caught it, and has done what it asks for.
+        """
+
 
 class _AnyioCancelOnce:
     """A plain scope: every ``await`` of a cancelled block is cancelled, as trio rules."""
@@ -58,6 +64,9 @@ class _AnyioCancelOnce:
 
     def is_cancelled(self) -> bool:
         return True  # trio knows no other reason
+
+    def take_back(self) -> bool:
+        return False  # trio knows no such cancellation
 
     def __enter__(self) -> Self:
         self._scope.__enter__()
@@ -101,6 +110,13 @@ class _AsyncioCancelOnce(_AnyioCancelOnce):
 
     def is_cancelled(self) -> bool:
         return self._cancelled or self._task.cancelling() > self._before
+
+    def take_back(self) -> bool:
+        if self._cancelled:
+            return False
+        while self._task.cancelling() > self._before:
+            self._task.uncancel()
+        return True
 
     def __enter__(self) -> Self:
         self._before = self._task.cancelling()

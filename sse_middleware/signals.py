@@ -64,7 +64,6 @@ class _AsyncioSignal:
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._overdue: Callable[[], object] | None = None
         self._alarms: Alarms | None = None
         self._loop = loop
         self._future: asyncio.Future[bool] | None = None
@@ -138,9 +137,8 @@ class _AsyncioSignal:
             return
         self._timer_at = math.inf
         future = self._future
-        if future is None:
-            if self._overdue is not None:
-                self._overdue()
+        if future is None:  # nobody waits: it is a `send` that takes too long
+            self._overdue()
         elif not future.done():
             future.set_result(False)
 

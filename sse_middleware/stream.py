@@ -242,24 +242,31 @@ class Stream:
         except BaseException as error:
             cancelled = isinstance(error, anyio.get_cancelled_exc_class())
             if cancelled and self._producing.is_cancelled():
-                await self._say_last_words()
-                raise
-            self._note(CloseReason.ERROR)
-            self._failure = error
-            self._say_why(error)
-            self._outbox.close(Ending.BROKEN)
+                if not (await self._say_last_words() and self._producing.take_back()):
+                    raise
+            else:
+                self._note(CloseReason.ERROR)
+                self._failure = error
+                self._say_why(error)
+                self._outbox.close(Ending.BROKEN)
         else:
             self._outbox.close(Ending.COMPLETE)
         self._produced = True
         if self._slot is not None:
             await self._until_written()
 
-    async def _say_last_words(self) -> None:
-        """Say farewell where a server that stops has cancelled what it doesn't wait for."""
-        if self._slot is not None and self._slot.draining and not self._outbox.closed:
-            self._say_farewell(CloseReason.DRAINED)
-            with anyio.move_on_after(PARTING, shield=True):
-                await self._until_written()
+    async def _say_last_words(self) -> bool:
+        """Say farewell where a server that stops has cancelled what it doesn't wait for.
+
+        Returns whether it was said. Then the request ends as any other: daphne stops as soon as the
+        first of its requests has ended as cancelled.
+        """
+        if self._slot is None or not self._slot.draining or self._outbox.closed:
+            return False
+        self._say_farewell(CloseReason.DRAINED)
+        with anyio.move_on_after(PARTING, shield=True):
+            await self._until_written()
+        return self._written
 
     async def _until_written(self) -> None:
         while not (self._written or self._outbox.ending is Ending.ABANDONED):
