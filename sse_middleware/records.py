@@ -74,7 +74,7 @@ class EventsSent:
     """One message was handed to the server.
 
     Attributes:
-        events: how many events it joined.
+        events: how many events it joined; 0 where it only ends a compressed body.
         size: its bytes, as they were sent: compressed, if the stream is.
     """
 

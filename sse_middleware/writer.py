@@ -233,7 +233,7 @@ class Writer:
             self._lifetime.had_event(self._sent)
         info = self._opening.slot.info
         if info is not None and frames:
-            self._tell(info, events, len(frames))
+            self._tell(info, events, len(frames), more=more)
 
     async def _compressed(self, codec: Codec, frames: bytes) -> bytes:
         """Compress, in a worker thread what would hold the event loop up."""
@@ -242,12 +242,12 @@ class Writer:
         self._outbox.ready.close()  # the time for the last send goes on until the next one
         return await run_sync(codec.compress, frames, limiter=CapacityLimiter(1))
 
-    def _tell(self, info: StreamInfo, events: int, size: int) -> None:
+    def _tell(self, info: StreamInfo, events: int, size: int, *, more: bool) -> None:
         slot = self._opening.slot
-        if not events:
+        if more and not events:
             slot.tell(PingSent(info, size))
             return
-        if events == self.events:
+        if events and events == self.events:
             slot.tell(FirstEvent(info, slot.seconds(self._sent)))
         slot.tell(EventsSent(info, events, size))
 

@@ -12,7 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from sse_middleware import ConfigurationError, EventSourceResponse, SSEMiddleware, StreamSettings
+from sse_middleware import (
+    ConfigurationError,
+    EventSourceResponse,
+    EventsSent,
+    SSEMiddleware,
+    StreamSettings,
+)
 from sse_middleware import compression as module
 from sse_middleware.accept import preferred_coding
 from sse_middleware.compression import CODECS, offered
@@ -222,3 +228,15 @@ async def test_an_adopted_stream_is_compressed_too() -> None:
     async with client_of(app, "br") as client, client.stream("GET", "/") as stream:
         assert stream.response.headers["content-encoding"] == "br"
         assert len(await stream.take(3)) == 3
+
+
+@pytest.mark.anyio
+async def test_the_end_of_a_body_is_told_as_no_keep_alive_and_no_event() -> None:
+    told: list[Any] = []
+    app = SSEMiddleware(EventSourceResponse([]), observers=[told.append], compression=["gzip"])
+    async with client_of(app, "gzip") as client:
+        await client.http.get("/")
+    opened, sent, closed = told
+    assert sent == EventsSent(opened.stream, 0, closed.size)
+    assert closed.size > 0
+    assert closed.events == 0

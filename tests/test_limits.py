@@ -297,7 +297,7 @@ class TestMaxDuration:
         async with events_of(app) as events:
             begin = anyio.current_time()
             assert [event.json() async for event in events] == [0]
-            assert 90 <= anyio.current_time() - begin <= 100
+            assert 90 <= anyio.current_time() - begin <= 101.01  # with a second of cleanup
         assert ends.reasons == [CloseReason.MAX_DURATION]
         assert trace.was_cleaned_up()
 
