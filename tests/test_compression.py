@@ -32,7 +32,7 @@ def can_decode(name: str) -> bool:
     return type(response._get_content_decoder()).__name__ != "IdentityDecoder"
 
 
-each_codec = pytest.mark.parametrize("name", filter(can_decode, CODECS))
+each_codec = pytest.mark.parametrize("name", [name for name in CODECS if can_decode(name)])
 
 
 def decoder_of(name: str) -> Callable[[bytes], bytes]:
