@@ -28,6 +28,7 @@ from sse_middleware.records import (
 )
 from sse_middleware.response import EventSourceResponse
 from sse_middleware.settings import StreamOptions, StreamSettings
+from sse_middleware.stats import StreamStatsEndpoint
 from sse_middleware.wire import Comment, EventStreamDecoder, MessageEvent, ReconnectionTime
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "StreamRecord",
     "StreamSettings",
     "StreamStats",
+    "StreamStatsEndpoint",
     "event_stream",
     "format_sse_event",
 ]

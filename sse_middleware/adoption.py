@@ -225,10 +225,10 @@ class Adoption:
             await refuse(self._forward, self._slot, self._handover.settings)
             self._stream.refuse()
             await checkpoint()  # an application whose task this is ends here
-            return
-        self._conversion = conversion
-        opening = Opening(*compressed(start, self._scope, self._handover.settings), self._slot)
-        self._stream.open(opening)
+        else:
+            self._conversion = conversion
+            opening = Opening(*compressed(start, self._scope, self._handover.settings), self._slot)
+            self._stream.open(opening)
 
     async def _take(self, conversion: Conversion, message: Message) -> None:
         if message["type"] != "http.response.body" or self._outbox.closed:

@@ -39,7 +39,7 @@ class Codec(Protocol):
 class Gzip:
     """A window of 4 KiB: a sixth of the memory, and two bytes an event more than the largest one.
 
-    The tables of level 5 are as large as what a window of 4 KiB can use: those of level 6 take
+    The tables of ``memLevel`` 5 are as large as what such a window can use: those of 6 take
     10 KiB more, and save no byte.
     """
 

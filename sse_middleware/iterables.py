@@ -20,9 +20,10 @@ from typing import Any, Protocol
 from anyio import CapacityLimiter, move_on_after
 from anyio.to_thread import run_sync
 
-from sse_middleware.backends import signal, threadsafe_caller
+from sse_middleware.backends import threadsafe_caller
 from sse_middleware.errors import EncodingError
 from sse_middleware.payload import Encoder
+from sse_middleware.signals import signal
 from sse_middleware.wire import FRAMING
 
 logger = logging.getLogger(__name__)

@@ -44,7 +44,7 @@ class LegacyRoute:
         unfinished: what becomes of a line or record that the end of the body cuts off: it is sent
             (``"deliver"``), or left out and reported (``"drop"``). By default it is sent, but an
             event of an event stream is left out.
-        max_piece: bytes that one line, record or document may take.
+        max_piece: bytes that one line, record, document or event may take.
         poll: seconds between two calls of an endpoint that is to be polled: an event is sent when
             its answer has changed.
         key: what the subscribers that share one poll have in common. By default nobody shares.

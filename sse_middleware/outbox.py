@@ -13,7 +13,7 @@ Rules of this file:
 from enum import Enum
 from time import monotonic
 
-from sse_middleware.backends import signal
+from sse_middleware.signals import signal
 from sse_middleware.wire import encode_data
 
 TIME_SLICE = 0.005

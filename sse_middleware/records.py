@@ -100,7 +100,7 @@ class StreamClosed:
         events: how many events were handed to the server.
         size: how many bytes, as they were sent.
         seconds: since the stream began; 0 if it was refused.
-        error: what the endpoint raised, with the reason ``ERROR``.
+        error: what was raised, with the reason ``ERROR``, or by a cleanup with any other.
     """
 
     stream: StreamInfo

@@ -108,7 +108,7 @@ class EventSourceResponse(StreamingResponse):
         source = source_of(self.body_iterator, self._encoder(scope, handover, settings, own))
         admitted = False
         try:
-            slot = admit(handover, scope)
+            slot = self._admit(handover, scope)
             admitted = isinstance(slot, Slot)
         finally:
             if not admitted:
@@ -121,6 +121,9 @@ class EventSourceResponse(StreamingResponse):
             await Stream(send, handover.connection, settings, own).run(source, opening)
         finally:
             slot.give_back()
+
+    def _admit(self, handover: Handover, scope: Scope) -> Slot | Full:
+        return admit(handover, scope)
 
     def _encoder(
         self, scope: Scope, handover: Handover, settings: StreamSettings, own: OwnFrames

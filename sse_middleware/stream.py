@@ -23,11 +23,13 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 from starlette.types import Send
 
-from sse_middleware.backends import cancel_once, later, signal
+from sse_middleware.backends import later
+from sse_middleware.cancellation import cancel_once
 from sse_middleware.connection import Connection
 from sse_middleware.outbox import Ending, Outbox
 from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
+from sse_middleware.signals import signal
 from sse_middleware.writer import Opening, Writer
 
 if TYPE_CHECKING:
@@ -214,9 +216,8 @@ class Stream:
             return
         busy = not self._outbox.awaited
         self._say_farewell(reason)
-        if (
-            self._heeding and self._connection.listened
-        ):  # it will read that the response is complete
+        # One that listens is about to read that its response is complete.
+        if self._heeding and self._connection.listened:
             self._later(HEEDING, self._producing.cancel)
         elif busy:
             self._producing.cancel()
@@ -241,24 +242,31 @@ class Stream:
         except BaseException as error:
             cancelled = isinstance(error, anyio.get_cancelled_exc_class())
             if cancelled and self._producing.is_cancelled():
-                await self._say_last_words()
-                raise
-            self._note(CloseReason.ERROR)
-            self._failure = error
-            self._say_why(error)
-            self._outbox.close(Ending.BROKEN)
+                if not (await self._say_last_words() and self._producing.take_back()):
+                    raise
+            else:
+                self._note(CloseReason.ERROR)
+                self._failure = error
+                self._say_why(error)
+                self._outbox.close(Ending.BROKEN)
         else:
             self._outbox.close(Ending.COMPLETE)
         self._produced = True
         if self._slot is not None:
             await self._until_written()
 
-    async def _say_last_words(self) -> None:
-        """Say farewell where a server that stops has cancelled what it doesn't wait for."""
-        if self._slot is not None and self._slot.draining and not self._outbox.closed:
-            self._say_farewell(CloseReason.DRAINED)
-            with anyio.move_on_after(PARTING, shield=True):
-                await self._until_written()
+    async def _say_last_words(self) -> bool:
+        """Say farewell where a server that stops has cancelled what it doesn't wait for.
+
+        Returns whether it was said. Then the request ends as any other: daphne stops as soon as the
+        first of its requests has ended as cancelled.
+        """
+        if self._slot is None or not self._slot.draining or self._outbox.closed:
+            return False
+        self._say_farewell(CloseReason.DRAINED)
+        with anyio.move_on_after(PARTING, shield=True):
+            await self._until_written()
+        return self._written
 
     async def _until_written(self) -> None:
         while not (self._written or self._outbox.ending is Ending.ABANDONED):

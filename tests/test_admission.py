@@ -508,6 +508,23 @@ class TestInfo:
         (record,) = ends.records
         assert record.stream.route is None
 
+    @pytest.mark.parametrize(("route", "told"), [("/{x}", "/mounted/{x}"), (None, "/mounted")])
+    async def test_of_another_framework_that_is_mounted_has_its_prefix(
+        self, route: Any, told: str
+    ) -> None:
+        class Named:
+            path = route
+
+        ends = Ends()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            more = {"route": Named(), "app_root_path": "", "root_path": "/mounted"}
+            await EventSourceResponse([1])({**scope, **more}, receive, send)
+
+        await self.told(SSEMiddleware(app, observers=[ends]), "/mounted/x")
+        (record,) = ends.records
+        assert record.stream.route == told
+
     async def test_of_an_application_that_is_no_framework(self) -> None:
         ends = Ends()
         await self.told(SSEMiddleware(EventSourceResponse([1]), observers=[ends]), "/x")

@@ -7,7 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-from sse_middleware.backends import cancel_once, clock, next_pass, signal, threadsafe_caller
+from sse_middleware.backends import clock, later, next_pass, threadsafe_caller
+from sse_middleware.cancellation import cancel_once
+from sse_middleware.signals import signal
 
 pytestmark = pytest.mark.anyio
 
@@ -144,3 +146,88 @@ async def test_a_thread_may_call_into_the_loop_without_waiting() -> None:
     call = threadsafe_caller()
     await anyio.to_thread.run_sync(call, called.set)
     await called.wait()
+
+
+class TestWithin:
+    """A `send` that takes too long."""
+
+    def sending(self, seconds: float, takes: list[float]) -> tuple[Any, Any, list[float]]:
+        overdue: list[float] = []
+        sleeper, now = signal(), clock()
+
+        async def send(_: Any) -> None:
+            await anyio.sleep(takes.pop(0))
+
+        return sleeper, sleeper.within(seconds, send, lambda: overdue.append(now())), overdue
+
+    async def test_is_told_once_and_goes_on(self) -> None:
+        sleeper, send, overdue = self.sending(5, [100])
+        begin = anyio.current_time()
+        await send(None)
+        assert anyio.current_time() - begin == pytest.approx(100, abs=0.01)
+        assert overdue == [pytest.approx(begin + 5, abs=0.01)]
+        sleeper.close()
+
+    async def test_that_is_quick_enough_is_not_told_of(self) -> None:
+        sleeper, send, overdue = self.sending(5, [4.9] * 10)
+        for _ in range(10):
+            await send(None)
+            assert not await sleeper.wait(anyio.current_time() + 2)
+        await sleeper.wait(anyio.current_time() + 100)
+        assert overdue == []
+        sleeper.close()
+
+    async def test_is_told_of_after_many_that_were_quick(self) -> None:
+        sleeper, send, overdue = self.sending(5, [1, 0, 3, 0, 100])
+        begin = anyio.current_time()
+        for _ in range(5):
+            await send(None)
+        assert overdue == [pytest.approx(begin + 4 + 5, abs=0.01)]
+        sleeper.close()
+
+    async def test_is_not_told_of_when_closed(self) -> None:
+        sleeper, send, overdue = self.sending(5, [1])
+        await send(None)
+        sleeper.close()
+        sleeper.close()
+        await anyio.sleep(100)
+        assert overdue == []
+
+    async def test_may_go_on_after_a_close(self) -> None:
+        sleeper, send, overdue = self.sending(5, [1, 100])
+        await send(None)
+        sleeper.close()
+        await send(None)
+        assert len(overdue) == 1
+        sleeper.close()
+
+
+class TestLater:
+    async def test_calls_in_time(self) -> None:
+        called: list[float] = []
+        begin = anyio.current_time()
+        later(5, lambda: called.append(anyio.current_time() - begin))
+        later(0, lambda: called.append(anyio.current_time() - begin))
+        await anyio.sleep(10)
+        assert called == pytest.approx([0, 5], abs=0.01)
+
+    async def test_that_is_cancelled_calls_nobody(self) -> None:
+        called: list[bool] = []
+        cancel = later(5, lambda: called.append(True))
+        cancel()
+        cancel()
+        await anyio.sleep(10)
+        assert called == []
+
+    async def test_may_be_cancelled_when_it_is_over(self) -> None:
+        called: list[bool] = []
+        cancel = later(0, lambda: called.append(True))
+        await anyio.sleep(1)
+        cancel()
+        assert called == [True]
+
+    async def test_may_be_asked_for_where_no_task_runs(self) -> None:
+        called = anyio.Event()
+        await anyio.to_thread.run_sync(threadsafe_caller(), lambda: later(1, called.set))
+        with anyio.fail_after(2):
+            await called.wait()

@@ -11,7 +11,7 @@ import sse_middleware
 
 FLOORS = {
     "words": ["errors", "wire", "events", "records", "compression", "settings", "accept"],
-    "ground": ["alarms", "backends", "shutdown"],
+    "ground": ["alarms", "backends", "signals", "cancellation", "shutdown"],
     "sources": ["item_type", "payload", "iterables", "body_text", "bodies", "conversion"],
     "pipe": ["outbox", "connection", "registry", "writer", "stream"],
     "handover": ["handover"],
@@ -23,10 +23,14 @@ FLOORS = {
         "legacy",
         "adoption",
         "polling",
+        "stats",
         "middleware",
     ],
     "top": ["__init__"],
     "guests": [
+        "observers.__init__",
+        "observers.logging",
+        "observers.opentelemetry",
         "pytest_plugin",
         "testing.__init__",
         "testing.client",
@@ -56,7 +60,7 @@ MAY_IMPORT = {
     "handover": {"anyio", "starlette"},
     "doors": RUNTIME,
     "top": set[str](),
-    "guests": {"anyio", "httpx", "pytest", "starlette", "trio"},
+    "guests": {"anyio", "httpx", "opentelemetry", "pytest", "starlette", "trio"},
 }
 
 CALLED_AT_IMPORT = {
@@ -101,7 +105,7 @@ def floor_of(name: str) -> str:
     while name not in FLOOR_OF:
         if f"{name}.__init__" in FLOOR_OF:
             return FLOOR_OF[f"{name}.__init__"]
-        name = name.rpartition(".")[0]
+        name = name.rpartition(".")[0] or "__init__"
     return FLOOR_OF[name]
 
 

@@ -59,6 +59,17 @@ async def test_lifespan_passes() -> None:
     assert seen == ["lifespan.startup", "lifespan.shutdown"]
 
 
+async def test_a_scope_of_a_kind_to_come_passes_untouched() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.extend([scope, receive, send])
+
+    given: list[Any] = [{"type": "tcp"}, print, repr]
+    await SSEMiddleware(app)(*given)
+    assert seen == given == [{"type": "tcp"}, print, repr]
+
+
 def test_an_unknown_setting_is_refused_where_it_is_made() -> None:
     with pytest.raises(ConfigurationError, match=r"'ping_intervall'.*'ping_interval'"):
         SSEMiddleware(EventSourceResponse([]), ping_intervall=5)  # type: ignore[call-arg]

@@ -169,6 +169,7 @@ class Load:
         name = "is drained while it stalls" if stalls else "is drained"
 
         async def act(visit: Visit) -> None:
+            visit.last = stalls  # then it reads until the connection ends
             try:
                 status = await visit.get(f"/short-lived{path}", accept=EVENTS, **options)
                 check(status == 200, f"status {status}")

@@ -87,9 +87,10 @@ WAYS = [
     Way(
         "hypercorn",
         (
+            # It keeps a connection that is half closed as long as one that is kept alive.
             *("-m", "hypercorn", "tests.soak.app:app", "-b", HOST + ":{port}", "-w", "0"),
             *("-k", "asyncio", "--log-level", "critical", "--backlog", "4096"),
-            *("--keep-alive", KEEP_ALIVE),
+            *("--keep-alive", "10"),
         ),
         ("hypercorn",),
     ),

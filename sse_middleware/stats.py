@@ -1,0 +1,134 @@
+"""`StreamStatsEndpoint`: what the streams of an application are doing, as JSON or as events.
+
+Rules of this file:
+- Who watches is counted among the open streams, but what is sent to those who watch is no news:
+  otherwise each event would be the reason for the next one.
+- The numbers are those of one process, in one event loop, as everything in `StreamStats`.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import fields, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import anyio
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from sse_middleware.accept import accept_of, prefers_events
+from sse_middleware.admission import admit
+from sse_middleware.errors import ConfigurationError
+from sse_middleware.handover import Handover
+from sse_middleware.records import StreamStats
+from sse_middleware.registry import Full, Registry, Slot
+from sse_middleware.response import EventSourceResponse
+from sse_middleware.settings import check_seconds
+
+_METHODS = ("GET", "HEAD")
+_VARY = "Accept"
+
+
+class StreamStatsEndpoint:
+    """Answers with the `StreamStats` of the application.
+
+    ``Route("/streams", StreamStatsEndpoint())``, or mounted, in any ASGI application.
+
+    JSON, or events for a client that prefers ``text/event-stream``: one at once, then one each
+    `interval` seconds when something has changed, and a last one when the application drains. Such
+    a client is a stream of the application itself, and is counted as one.
+
+    The numbers are for whoever may ask: put it behind what protects the application's other
+    internal endpoints.
+
+    Args:
+        interval: seconds between two looks at the numbers.
+
+    Raises:
+        ConfigurationError: the interval is no duration; when called: there is no `SSEMiddleware`.
+    """
+
+    def __init__(self, interval: float = 1.0) -> None:
+        check_seconds("interval", interval, "between two events")
+        self._interval = interval
+        self._watching: WeakKeyDictionary[Registry, set[Slot]] = WeakKeyDictionary()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; a WebSocket is turned away."""
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+            return
+        handover = Handover.find(scope)
+        if handover is None:
+            raise ConfigurationError(
+                "StreamStatsEndpoint tells of streams below SSEMiddleware, and there is none"
+            )
+        await self._response(scope, handover)(scope, receive, send)
+
+    def _response(self, scope: Scope, handover: Handover) -> Response:
+        if scope["method"] not in _METHODS:
+            allow = {"allow": ", ".join(_METHODS)}
+            return PlainTextResponse("Method Not Allowed", 405, allow)
+        accept = accept_of(scope["headers"])
+        if accept is not None and prefers_events(accept, b"application/json"):
+            watching = self._watching.setdefault(handover.registry(), set())
+            return _Watch(handover, watching, self._interval)
+        headers = {"cache-control": "no-store", "vary": _VARY}
+        return JSONResponse(_told(handover.stats()), headers=headers)
+
+
+class _Watch(EventSourceResponse):
+    """The stream of one who watches.
+
+    Args:
+        handover: whose streams are watched.
+        watching: the places of all who watch them, where it puts its own.
+        interval: seconds.
+    """
+
+    def __init__(self, handover: Handover, watching: set[Slot], interval: float) -> None:
+        super().__init__(self._numbers(), headers={"vary": _VARY}, item_type=Any)
+        self._handover = handover
+        self._watching = watching
+        self._interval = interval
+
+    def _admit(self, handover: Handover, scope: Scope) -> Slot | Full:
+        self._slot = admit(handover, scope)
+        return self._slot
+
+    async def _numbers(self) -> AsyncIterator[dict[str, Any]]:
+        slot: Any = self._slot  # one that is refused is never iterated
+        self._watching.add(slot)
+        try:
+            draining = self._handover.draining
+            known = None
+            while True:
+                stats = self._handover.stats()
+                news = _without(stats, self._watching)
+                if news != known:
+                    known = news
+                    yield _told(stats)
+                if stats.draining:
+                    return
+                with anyio.move_on_after(self._interval):
+                    await draining.wait()
+        finally:
+            self._watching.discard(slot)
+
+
+def _without(stats: StreamStats, slots: set[Slot]) -> StreamStats:
+    """Return the counts without what was sent to these streams, or waits in them."""
+    counts = [slot.stream.counts() for slot in slots if slot.stream is not None]
+    events, size, waiting = map(sum, zip((0, 0, 0), *counts, strict=True))
+    return replace(
+        stats,
+        events=stats.events - events,
+        size=stats.size - size,
+        waiting=stats.waiting - waiting,
+    )
+
+
+def _told(stats: StreamStats) -> dict[str, Any]:
+    """Return the counts as what JSON has."""
+    told = {field.name: getattr(stats, field.name) for field in fields(stats)}
+    return {**told, "closed": {reason.value: count for reason, count in stats.closed.items()}}
