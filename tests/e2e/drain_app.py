@@ -74,6 +74,13 @@ async def silent(_: Request) -> AsyncIterator[str]:
         yield "never"
 
 
+async def flow(_: Request) -> AsyncIterator[str]:
+    """Have always more to say."""
+    async with told_about():
+        while True:
+            yield "x" * 1024
+
+
 async def drain(request: Request) -> PlainTextResponse:
     """Drain, as the application's own maintenance may."""
     tell("draining")
@@ -98,6 +105,7 @@ def made() -> Starlette:
             Route("/plain", plain),
             Route("/stream", event_stream(stream)),
             Route("/silent", event_stream(commit_after=3600)(silent)),
+            Route("/flow", event_stream(send_timeout=0.2)(flow)),
             Route("/drain", drain),
             Route("/watching", event_stream(watching)),
             Route("/late", event_stream(drain_grace=60)(late)),

@@ -17,7 +17,7 @@ NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations.md"
 
 SHORT = "500ms"
-"""A `proxy_read_timeout` that a test can wait for."""
+"""A `proxy_read_timeout` and a `send_timeout` that a test can wait for."""
 
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
@@ -30,7 +30,7 @@ class Proxy:
     http2: int
     """As documented, for clients that speak HTTP/2 by prior knowledge."""
     short: int
-    """As documented, but for silence of no more than `SHORT`."""
+    """As documented, but with timeouts of `SHORT`."""
     defaults: int
     """With nothing but ``proxy_pass``."""
 
@@ -61,7 +61,9 @@ def _configuration(proxy: Proxy, upstream: int, directory: Path) -> str:
     servers = [
         _server(f"{proxy.documented}", documented),
         _server(f"{proxy.http2} http2", documented),
-        _server(f"{proxy.short}", f"proxy_read_timeout {SHORT}; {documented}"),
+        _server(
+            f"{proxy.short}", f"proxy_read_timeout {SHORT}; send_timeout {SHORT}; {documented}"
+        ),
         _server(f"{proxy.defaults}", f"location / {{ proxy_pass http://{HOST}:{upstream}; }}"),
     ]
     temporary = [f"{name}_temp_path {directory / name};" for name in _TEMPORARY]

@@ -121,6 +121,15 @@ def test_a_client_that_leaves_is_noticed(
     assert server.journal(name, 3) == WHOLE_LIFE
 
 
+def test_a_client_that_never_reads_is_given_up_by_nginx(
+    proxy: Proxy, server: Server, name: str
+) -> None:
+    with Http1Client(proxy.short, small_buffer=True) as client:
+        client.get(f"/flow?name={name}")
+        assert server.journal(name, 3) == WHOLE_LIFE
+    assert server.journal(f"{name}-reasons", 1) == ["client_disconnected"]
+
+
 def test_a_stream_that_fails_is_broken_for_the_client_too(
     server: Server, proxy: Proxy, name: str
 ) -> None:
