@@ -1,13 +1,14 @@
 """The two event loops: waking up, and cancelling once."""
 
 import asyncio
+import sys
 from math import inf
 from typing import Any
 
 import anyio
 import pytest
 
-from sse_middleware.backends import clock, later, next_pass, threadsafe_caller
+from sse_middleware.backends import clock, later, next_pass, running_loop, threadsafe_caller
 from sse_middleware.cancellation import cancel_once
 from sse_middleware.signals import signal
 
@@ -231,3 +232,42 @@ class TestLater:
         await anyio.to_thread.run_sync(threadsafe_caller(), lambda: later(1, called.set))
         with anyio.fail_after(2):
             await called.wait()
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_timed_send_may_swallow_its_cancellation(*, again: bool) -> None:
+    begun = anyio.Event()
+
+    async def send(_message: Any) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if again:
+                await asyncio.sleep(1)
+
+    async def call() -> str:
+        await signal().within(100, send, bytes)({})
+        return "sent"
+
+    task = asyncio.create_task(call())
+    await begun.wait()
+    task.cancel()
+    assert await task == "sent"
+
+
+async def test_a_cancellation_of_our_own_is_not_taken_back() -> None:
+    guard = cancel_once(5)
+    with guard:
+        guard.cancel()
+        assert not guard.take_back()
+        await anyio.sleep_forever()
+
+
+def test_no_event_loop_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError):
+        running_loop()
+    monkeypatch.delitem(sys.modules, "trio", raising=False)
+    with pytest.raises(RuntimeError):
+        running_loop()

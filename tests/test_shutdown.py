@@ -343,6 +343,22 @@ class TestDefaultAction:
         assert self.run("listen(lambda: say('told'))", after="signalled()") == ""
 
     @pytest.mark.anyio
+    async def test_is_asked_for_once_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As above, in this process: what would end it is only noted."""
+        Handlers.put([signal.SIG_DFL, signal.SIG_DFL])
+        told = Told()
+        listen(told)
+        handler: Any = signal.getsignal(signal.SIGTERM)
+        asked: list[int] = []
+        monkeypatch.setattr(signal, "raise_signal", asked.append)
+        handler(signal.SIGTERM, None)
+        assert asked == []
+        handler(signal.SIGTERM, None)
+        assert asked == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        await told.wait_for_all()
+
+    @pytest.mark.anyio
     async def test_is_taken_down_where_the_server_stops_by_itself(self) -> None:
         """hypercorn sends two of them to its other workers when the first one has stopped."""
         Handlers.put([signal.SIG_DFL, signal.SIG_DFL])
