@@ -116,6 +116,11 @@ CODECS: Mapping[str, Callable[[], Codec]] = MappingProxyType(
 )
 """By their names in ``Content-Encoding``, the best first."""
 
+_MODULES = MappingProxyType(
+    {"gzip": (), "zstd": ("zstandard", "compression.zstd"), "br": ("brotli",)}
+)
+"""What each needs one of, if it needs any."""
+
 
 def offered(compression: bool | Sequence[str]) -> tuple[str, ...]:  # noqa: FBT001 - a setting
     """Return the names of the codecs that a setting offers, in its order.
@@ -139,8 +144,14 @@ def offered(compression: bool | Sequence[str]) -> tuple[str, ...]:  # noqa: FBT0
 
 
 def _works(name: str) -> bool:
+    """Whether a module of the codec is there. To make a context would cost each stream one more."""
+    modules = _MODULES[name]
+    return not modules or any(_is_there(module) for module in modules)
+
+
+def _is_there(module: str) -> bool:
     try:
-        CODECS[name]()
+        import_module(module)
     except ImportError:
         return False
     return True

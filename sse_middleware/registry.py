@@ -97,19 +97,15 @@ class Slot:
         info: for observers, ``None`` if there are none.
     """
 
-    __slots__ = ("_began", "_registry", "_stream", "client", "info")
+    __slots__ = ("_began", "_registry", "client", "info", "stream")
 
     def __init__(self, registry: "Registry", client: str | None, info: StreamInfo | None) -> None:
         self._registry = registry
-        self._stream: OpenStream | None = None
         self._began = 0.0
         self.client = client
         self.info = info
-
-    @property
-    def stream(self) -> OpenStream | None:
-        """The stream, once it is open."""
-        return self._stream
+        self.stream: OpenStream | None = None
+        """The stream, while it is open."""
 
     @property
     def alarms(self) -> Alarms:
@@ -123,7 +119,7 @@ class Slot:
 
     def opened(self, stream: OpenStream, now: float) -> None:
         """Note that the stream is open, from this moment of the loop's clock on."""
-        self._stream, self._began = stream, now
+        self.stream, self._began = stream, now
         self._registry.opened += 1
         if self.info is not None:
             self._registry.tell(StreamOpened(self.info))
@@ -140,11 +136,11 @@ class Slot:
 
     def closed(self, reason: CloseReason, now: float, error: BaseException | None) -> None:
         """Note that the stream, which was open, has ended."""
-        events, size, _ = self._stream.counts() if self._stream else (0, 0, 0)
+        events, size, _ = self.stream.counts() if self.stream else (0, 0, 0)
         self._registry.closed[reason] += 1
         self._registry.events += events
         self._registry.size += size
-        self._stream = None
+        self.stream = None
         if self.info is not None:
             seconds = self.seconds(now)
             self.tell(StreamClosed(self.info, reason, events, size, seconds, error))

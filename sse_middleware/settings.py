@@ -43,7 +43,6 @@ ErrorEvent = Callable[[Exception], object]
 Farewell = Callable[[CloseReason], ServerSentEvent | None]
 """Makes the last event of a stream that is ended early, or ``None`` for no such event."""
 
-
 Refusal = Literal["status", "retry"]
 """How a stream is refused."""
 

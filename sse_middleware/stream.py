@@ -197,7 +197,8 @@ class Stream:
 
     def drain(self, delay: float) -> None:
         """End after `drain_grace` and so many seconds."""
-        self._later(self._settings.drain_grace + delay, self._end_drained)
+        end = partial(self._end, CloseReason.DRAINED)
+        self._later(self._settings.drain_grace + delay, end)
 
     def refuse(self) -> None:
         """Cancel the source of a stream that was not opened, and never will be."""
@@ -205,9 +206,6 @@ class Stream:
 
     def _later(self, seconds: float, callback: Callable[[], object]) -> None:
         self._timers = (*self._timers, later(seconds, callback))
-
-    def _end_drained(self) -> None:
-        self._end(CloseReason.DRAINED)
 
     def _end(self, reason: CloseReason) -> None:
         """End the body in good order, and cancel the source."""

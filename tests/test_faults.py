@@ -57,6 +57,14 @@ class Fault:
         finally:
             self.seen.append("finally")
 
+    async def silent(self) -> AsyncIterator[int]:
+        """Yield nothing; note the end."""
+        try:
+            await anyio.sleep_forever()
+            yield 1
+        finally:
+            self.seen.append("finally")
+
     def check(self, reason: CloseReason, *seen: str, error: Any = None) -> None:
         (closed,) = self.ends.records
         assert closed.reason == reason
@@ -83,19 +91,12 @@ async def test_fin_or_rst(fault: Fault) -> None:
 
 
 async def test_client_gone_before_the_first_event(fault: Fault) -> None:
-    async def silent() -> AsyncIterator[int]:
-        try:
-            await anyio.sleep_forever()
-            yield 1
-        finally:
-            fault.seen.append("finally")
-
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = fault.app(EventSourceResponse(silent(), commit_after=1000))
+    app = fault.app(EventSourceResponse(fault.silent(), commit_after=1000))
     await call(app, leave=partial(anyio.sleep, 1), send=send)
     assert [message.get("body") for message in sent] == [None, b""], "an answer for nobody"
     fault.check(CloseReason.CLIENT_DISCONNECTED, "finally")
@@ -240,14 +241,7 @@ async def test_cancelled_by_the_server(fault: Fault) -> None:
 
 
 async def test_drain_during_commit(fault: Fault) -> None:
-    async def silent() -> AsyncIterator[int]:
-        try:
-            await anyio.sleep_forever()
-            yield 1
-        finally:
-            fault.seen.append("finally")
-
-    app = fault.app(EventSourceResponse(silent(), commit_after=1000))
+    app = fault.app(EventSourceResponse(fault.silent(), commit_after=1000))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(drain_soon, app)
         async with events_of(app) as events:
