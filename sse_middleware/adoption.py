@@ -155,6 +155,8 @@ class Adoption:
         convert: from the start of the response to how it begins, and what converts its body.
     """
 
+    _outbox: Outbox
+
     def __init__(
         self,
         app: ASGIApp,
@@ -174,7 +176,6 @@ class Adoption:
         self._slot: Slot | Full | None = None
         settings, connection = handover.settings, handover.connection
         self._stream = Stream(send, connection, settings, OwnFrames(settings), heeding=True)
-        self._outbox = self._stream.outbox
 
     def __repr__(self) -> str:
         return f"{self._scope['method']} {self._scope['path']}"
@@ -187,17 +188,17 @@ class Adoption:
             if isinstance(self._slot, Slot):
                 self._slot.give_back()
 
-    async def feed(self, sink: Outbox) -> None:
+    async def feed(self, stream: Stream) -> None:  # noqa: ARG002 - a `Feed`
         """Run the application."""
         try:
             await self._app(self._scope, self._handover.connection.receive, self._send)
         finally:
             self._ended = True
-        if self._conversion is None or sink.closed:
+        if self._conversion is None or self._outbox.closed:
             return
         if self._conversion.error is not None:
             raise self._conversion.error
-        sink.close(Ending.BROKEN)
+        self._outbox.close(Ending.BROKEN)
 
     async def close(self, within: float) -> None:  # noqa: ARG002 - a `Feed`
         """Forget the error, whose traceback holds this object. The application has ended."""
@@ -228,7 +229,7 @@ class Adoption:
         else:
             self._conversion = conversion
             opening = Opening(*compressed(start, self._scope, self._handover.settings), self._slot)
-            self._stream.open(opening)
+            self._outbox = self._stream.open(opening)
 
     async def _take(self, conversion: Conversion, message: Message) -> None:
         if message["type"] != "http.response.body" or self._outbox.closed:

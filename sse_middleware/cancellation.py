@@ -1,12 +1,14 @@
 """`CancelOnce`: cancels the block that it guards, from another task, once.
 
-So an ``await`` in a ``finally`` of the block completes. On trio it is a cancel scope, by its rules.
+So an ``await`` in a ``finally`` of the block completes, also when it is a scope outside that has
+been cancelled. On trio it is a cancel scope, by its rules.
 """
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractContextManager
-from types import TracebackType
+from types import TracebackType, coroutine
 from typing import Any, Protocol, Self
 
 import anyio
@@ -22,9 +24,14 @@ class CancelOnce(AbstractContextManager["CancelOnce", bool], Protocol):
 
     gave_up: bool
     """Whether the block had to be ended because its cleanup took too long."""
+    cancelled_outside: bool
+    """Whether a cancelled scope outside was noticed, and has struck once."""
 
-    def shield(self) -> None:
-        """Leave cancellation to `cancel`: whoever notices one from outside must call it."""
+    def heed(self, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
+        """Return what awaits the work of the block, with an eye on what cancels it."""
+
+    def notice(self, on_cancelled: Callable[[], object]) -> None:
+        """From now on let a cancelled scope outside strike the work once, and call this first."""
 
     def cancel(self) -> None:
         """Cancel the guarded block; calls after the first change nothing."""
@@ -35,8 +42,12 @@ class CancelOnce(AbstractContextManager["CancelOnce", bool], Protocol):
     def is_cancelled(self) -> bool:
         """Whether anyone has cancelled the block or its task."""
 
+    @property
+    def requested(self) -> bool:
+        """Whether `cancel` was called."""
+
     def take_back(self) -> bool:
-        """Take a cancellation of the task back, if it wasn't ours. Returns false if there is none.
+        """Take a cancellation of the task back that wasn't ours. Returns false if there is none.
 
         For who has caught it, and has done what it asks for.
         """
@@ -45,13 +56,18 @@ class CancelOnce(AbstractContextManager["CancelOnce", bool], Protocol):
 class _AnyioCancelOnce:
     """A plain scope: every ``await`` of a cancelled block is cancelled, as trio rules."""
 
+    __slots__ = ("_cleanup_timeout", "_clock", "_scope", "cancelled_outside", "gave_up")
+
     def __init__(self, cleanup_timeout: float) -> None:
-        self.gave_up = False
+        self.gave_up = self.cancelled_outside = False
         self._cleanup_timeout = cleanup_timeout
         self._scope = anyio.CancelScope()
         self._clock = clock()  # it is also read where no task is running
 
-    def shield(self) -> None:
+    def heed(self, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
+        return work
+
+    def notice(self, on_cancelled: Callable[[], object]) -> None:
         """Change nothing: here cancellation from outside does no harm."""
 
     def cancel(self) -> None:
@@ -64,6 +80,10 @@ class _AnyioCancelOnce:
 
     def is_cancelled(self) -> bool:
         return True  # trio knows no other reason
+
+    @property
+    def requested(self) -> bool:
+        return self._scope.cancel_called
 
     def take_back(self) -> bool:
         return False  # trio knows no such cancellation
@@ -87,19 +107,52 @@ class _AsyncioCancelOnce(_AnyioCancelOnce):
     """One `Task.cancel`, taken back with `Task.uncancel` as `asyncio.timeout` does it.
 
     A cancelled anyio scope strikes every later ``await`` of its block again, and so an ``await`` in
-    a ``finally`` never completes. So the block is shielded from the scopes outside; whoever notices
-    their cancellation calls `cancel`. What is still running `cleanup_timeout` seconds later is
-    cancelled by anyio's rules after all.
+    a ``finally`` never completes. So the block is shielded from the scopes outside as soon as one
+    of them has struck. What is still running `cleanup_timeout` seconds later is cancelled by
+    anyio's rules after all.
     """
+
+    __slots__ = ("_active", "_before", "_cancelled", "_on_cancelled", "_task")
 
     def __init__(self, task: asyncio.Task[Any], cleanup_timeout: float) -> None:
         super().__init__(cleanup_timeout)
         self._task = task
         self._before = 0
         self._active = self._cancelled = False
+        self._on_cancelled: Callable[[], object] | None = None
 
-    def shield(self) -> None:
-        self._scope.shield = True
+    @coroutine
+    def heed(self, work: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
+        # Each step by hand, as a cancellation must be seen before the work sees it.
+        try:
+            waits_for = work.send(None)
+            while True:
+                try:
+                    yield waits_for
+                except BaseException as error:  # not ours to judge
+                    if isinstance(error, asyncio.CancelledError):
+                        self._look_outside()
+                    waits_for = work.throw(error)
+                else:
+                    waits_for = work.send(None)
+        except StopIteration:
+            return
+
+    def notice(self, on_cancelled: Callable[[], object]) -> None:
+        self._on_cancelled = on_cancelled
+
+    def _look_outside(self) -> None:
+        """Shield the block, if it is a scope outside that cancels, and not one of the work's."""
+        scope = self._scope
+        if self._on_cancelled is None or scope.shield or not _is_any_scope_cancelled():
+            return
+        scope.shield = True
+        if _is_any_scope_cancelled():
+            scope.shield = False
+            return
+        self.cancelled_outside = True
+        self.begin_cleanup()
+        self._on_cancelled()
 
     def cancel(self) -> None:
         if not self._active or self._cancelled:
@@ -111,9 +164,11 @@ class _AsyncioCancelOnce(_AnyioCancelOnce):
     def is_cancelled(self) -> bool:
         return self._cancelled or self._task.cancelling() > self._before
 
+    @property
+    def requested(self) -> bool:
+        return self._cancelled
+
     def take_back(self) -> bool:
-        if self._cancelled:
-            return False
         while self._task.cancelling() > self._before:
             self._task.uncancel()
         return True
@@ -138,6 +193,10 @@ class _AsyncioCancelOnce(_AnyioCancelOnce):
         ended = swallowed or (isinstance(error, asyncio.CancelledError) and not others)
         self.gave_up = ended and self._clock() >= self._scope.deadline
         return ended
+
+
+def _is_any_scope_cancelled() -> bool:
+    return anyio.current_effective_deadline() == -math.inf
 
 
 def cancel_once(cleanup_timeout: float) -> CancelOnce:

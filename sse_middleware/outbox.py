@@ -46,12 +46,13 @@ class Outbox:
         "_bound",
         "_frames",
         "_looked",
-        "_taken",
         "awaited",
         "closed",
+        "completing",
         "ending",
         "events",
         "look_at",
+        "moved",
         "ready",
         "size",
         "texts",
@@ -63,7 +64,12 @@ class Outbox:
         self.ending: Ending | None = None
         self.events = 0
         """How many events were taken, or are framed already."""
+        self.completing = False
+        """Whether the last message has been sent, or is about to be."""
+        self.moved = signal()
+        """Wakes the producer."""
         self.ready = signal()
+        """Wakes the writer."""
         self.size = 0
         """How many bytes wait."""
         self.look_at = 0
@@ -71,7 +77,6 @@ class Outbox:
         self.texts: list[bytes] = []
         """The run of data that waits last, unframed."""
         self._frames: list[bytes] = []
-        self._taken = signal()
         self._bound = bound
         self._looked = monotonic()
 
@@ -109,7 +114,7 @@ class Outbox:
         self.awaited = closable
         try:
             while self.size and not self.closed:
-                await self._taken.wait()
+                await self.moved.wait()
         finally:
             self.awaited = False
         return not self.closed
@@ -121,7 +126,7 @@ class Outbox:
         if taken or self.closed:
             self._frames.clear()
             self.size = self.look_at = 0
-            self._taken.set()
+            self.moved.set()
         return taken
 
     def _end_run(self) -> None:
@@ -142,4 +147,4 @@ class Outbox:
             self.ending = ending
         self._bound = self.look_at = 0
         self.ready.set()
-        self._taken.set()
+        self.moved.set()

@@ -4,7 +4,7 @@ Everything that happens to the items happens in `payload`, `iterables` and `stre
 put together.
 """
 
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
 from typing import Any, Literal, Unpack
 
 from pydantic import BaseModel
@@ -17,7 +17,7 @@ from sse_middleware.connection import Connection
 from sse_middleware.handover import Handover
 from sse_middleware.head import compressed, with_defaults
 from sse_middleware.item_type import ItemType, ItemTypes
-from sse_middleware.iterables import source_of
+from sse_middleware.iterables import Source, source_of
 from sse_middleware.payload import Encoder, OwnFrames
 from sse_middleware.registry import Full, Policy, Registry, Slot
 from sse_middleware.settings import DEFAULT, Default, StreamOptions, StreamSettings
@@ -118,7 +118,8 @@ class EventSourceResponse(StreamingResponse):
             return
         try:
             opening = Opening(*compressed(self._start(), scope, settings), slot)
-            await Stream(send, handover.connection, settings, own).run(source, opening)
+            stream = Stream(send, handover.connection, settings, own)
+            await stream.run(_Opened(source, opening))
         finally:
             slot.give_back()
 
@@ -146,6 +147,23 @@ class EventSourceResponse(StreamingResponse):
             "status": self.status_code,
             "headers": with_defaults(self.raw_headers),
         }
+
+
+class _Opened:
+    """A source whose stream is open from the beginning."""
+
+    __slots__ = ("_opening", "_source", "close")
+
+    def __init__(self, source: Source, opening: Opening) -> None:
+        self._source = source
+        self._opening = opening
+        self.close = source.close
+
+    def __repr__(self) -> str:
+        return repr(self._source)
+
+    def feed(self, stream: Stream) -> Awaitable[None]:
+        return self._source.feed(stream.open(self._opening))
 
 
 def _may_have_body(status: int) -> bool:

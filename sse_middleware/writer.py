@@ -109,7 +109,6 @@ class Writer:
         "_send",
         "_sent",
         "_slack",
-        "completing",
         "events",
         "has_sent",
         "size",
@@ -127,8 +126,6 @@ class Writer:
     ) -> None:
         self.started = False
         """Whether the status line has been sent."""
-        self.completing = False
-        """Whether the last message has been sent, or is about to be."""
         self.has_sent: anyio.Event | None = None
         """Set once a frame has been sent, if there is somebody who waits for it."""
         self.events = self.size = 0
@@ -155,6 +152,10 @@ class Writer:
         finally:
             self._codec = None
             self._outbox.ready.close()
+
+    def now(self) -> float:
+        """Return the event loop's time."""
+        return self._clock()
 
     async def send_nothing(self) -> None:
         """Send a whole response without a frame."""
@@ -214,7 +215,7 @@ class Writer:
     async def _send_last(self) -> None:
         ending, frames = self._outbox.ending, self._outbox.take()
         if ending is Ending.COMPLETE:
-            self.completing = True
+            self._outbox.completing = True
             await self._deliver(frames, more=False)
         elif ending is Ending.BROKEN and frames:
             await self._deliver(frames)

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from sse_middleware import SSEMiddleware
-from sse_middleware.stream import HEEDING
+from sse_middleware.ends import HEEDING
 from sse_middleware.testing import EventClient, VirtualTime
 
 pytestmark = pytest.mark.anyio

@@ -147,7 +147,9 @@ def stands_in(call: object, function: Callable[..., object]) -> bool:
     while call is not None:
         if getattr(call, "cr_code", None) is function.__code__:
             return True
-        call = getattr(call, "cr_await", None)
+        taken_by_hand = getattr(call, "gi_frame", None)
+        waits_for = None if taken_by_hand is None else taken_by_hand.f_locals.get("work")
+        call = waits_for or getattr(call, "cr_await", None)
     return False
 
 
