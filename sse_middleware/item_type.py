@@ -55,6 +55,8 @@ class ItemType:
     """
 
     def __init__(self, annotation: Any) -> None:
+        self.annotation = annotation
+        """As it was declared."""
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(annotation)
             self._validate = adapter.validator.validate_python  # an undefined name shows here

@@ -12,7 +12,15 @@ import sse_middleware
 FLOORS = {
     "words": ["errors", "wire", "events", "records", "compression", "settings", "accept"],
     "ground": ["alarms", "backends", "signals", "cancellation", "companions", "shutdown"],
-    "sources": ["item_type", "payload", "iterables", "body_text", "bodies", "conversion"],
+    "sources": [
+        "item_type",
+        "item_schema",
+        "payload",
+        "iterables",
+        "body_text",
+        "bodies",
+        "conversion",
+    ],
     "pipe": ["outbox", "connection", "registry", "writer", "ends", "stream"],
     "handover": ["handover"],
     "doors": [
