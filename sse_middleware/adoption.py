@@ -12,11 +12,13 @@ Rules of this file:
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from dataclasses import replace
+from typing import Any
 
 import anyio
 from anyio.lowlevel import checkpoint
+from asgiref.sync import markcoroutinefunction
 from starlette.types import ASGIApp, Message, Scope, Send
 
 from sse_middleware.accept import EVENT_STREAM, prefers_events
@@ -152,8 +154,26 @@ class Adoption:
         scope: of the request.
         handover: of the request.
         send: where the response goes.
-        convert: from the start of the response to how it begins, and what converts its body.
+        adopter: knows whether the response can be adopted.
+        accept: what the client accepts.
+        route: what is configured for the path.
     """
+
+    __slots__ = (
+        "_accept",
+        "_adopter",
+        "_app",
+        "_conversion",
+        "_ended",
+        "_forward",
+        "_handover",
+        "_outbox",
+        "_route",
+        "_scope",
+        "_slot",
+        "_stream",
+        "_waiting",
+    )
 
     _outbox: Outbox
 
@@ -163,13 +183,17 @@ class Adoption:
         scope: Scope,
         handover: Handover,
         send: Send,
-        convert: Callable[[Message], tuple[Message, Conversion | None]],
+        adopter: Adopter,
+        accept: bytes,
+        route: LegacyRoute | None,
     ) -> None:
         self._app = app
         self._scope = _without_shortcuts(scope)
         self._handover = handover
         self._forward = send
-        self._convert = convert
+        self._adopter = adopter
+        self._accept = accept
+        self._route = route
         self._conversion: Conversion | None = None
         self._ended = False
         self._waiting: anyio.Lock | None = None
@@ -180,13 +204,9 @@ class Adoption:
     def __repr__(self) -> str:
         return f"{self._scope['method']} {self._scope['path']}"
 
-    async def run(self) -> None:
+    def run(self) -> Coroutine[Any, Any, None]:
         """Run the application, and its stream if there is one. Raises what they raise."""
-        try:
-            await self._stream.run(self)
-        finally:
-            if isinstance(self._slot, Slot):
-                self._slot.give_back()
+        return self._stream.run(self)
 
     async def feed(self, stream: Stream) -> None:  # noqa: ARG002 - a `Feed`
         """Run the application."""
@@ -205,31 +225,34 @@ class Adoption:
         if self._conversion is not None:
             self._conversion.error = None
 
-    async def _send(self, message: Message) -> None:
+    @markcoroutinefunction
+    def _send(self, message: Message) -> Awaitable[None]:
         if self._conversion is not None:
-            await self._take(self._conversion, message)
-        elif self._slot is not None:
-            await checkpoint()  # it was refused, and may not have noticed yet
-        elif message["type"] == "http.response.start" and not self._handover.claimed:
-            await self._begin(message)
-        else:
-            await self._forward(message)
+            return self._take(self._conversion, message)
+        if self._slot is not None:
+            return checkpoint()  # it was refused, and may not have noticed yet
+        if message["type"] == "http.response.start" and not self._handover.claimed:
+            return self._begin(message)
+        return self._forward(message)
 
     async def _begin(self, message: Message) -> None:
-        start, conversion = self._convert(message)
+        settings = self._handover.settings
+        start, conversion = self._adopter.converted(
+            message, self._scope, self._accept, self._route, settings.max_event_size
+        )
         if conversion is None:
             await self._forward(start)
             return
         self._handover.claim()
+        start, codec = compressed(start, self._scope, settings)
         self._slot = admit(self._handover, self._scope)
         if isinstance(self._slot, Full):
-            await refuse(self._forward, self._slot, self._handover.settings)
+            await refuse(self._forward, self._slot, settings)
             self._stream.refuse()
             await checkpoint()  # an application whose task this is ends here
         else:
             self._conversion = conversion
-            opening = Opening(*compressed(start, self._scope, self._handover.settings), self._slot)
-            self._outbox = self._stream.open(opening)
+            self._outbox = self._stream.open(Opening(start, codec, self._slot))
 
     async def _take(self, conversion: Conversion, message: Message) -> None:
         if message["type"] != "http.response.body" or self._outbox.closed:

@@ -13,7 +13,10 @@ from typing import Any, Protocol, Self
 
 import anyio
 
-from sse_middleware.backends import clock, running_asyncio_task
+from sse_middleware.backends import running_asyncio_task
+
+INSISTENCE = 0.01
+"""Seconds between two cancellations of what should have ended: rare enough to let others run."""
 
 
 class CancelOnce(AbstractContextManager["CancelOnce", bool], Protocol):
@@ -56,13 +59,12 @@ class CancelOnce(AbstractContextManager["CancelOnce", bool], Protocol):
 class _AnyioCancelOnce:
     """A plain scope: every ``await`` of a cancelled block is cancelled, as trio rules."""
 
-    __slots__ = ("_cleanup_timeout", "_clock", "_scope", "cancelled_outside", "gave_up")
+    __slots__ = ("_cleanup_timeout", "_scope", "cancelled_outside", "gave_up")
 
     def __init__(self, cleanup_timeout: float) -> None:
         self.gave_up = self.cancelled_outside = False
         self._cleanup_timeout = cleanup_timeout
         self._scope = anyio.CancelScope()
-        self._clock = clock()  # it is also read where no task is running
 
     def heed(self, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
         return work
@@ -76,7 +78,7 @@ class _AnyioCancelOnce:
     def begin_cleanup(self) -> None:
         self._scope.shield = True
         if self._scope.deadline == math.inf:
-            self._scope.deadline = self._clock() + self._cleanup_timeout
+            self._scope.deadline = anyio.current_time() + self._cleanup_timeout
 
     def is_cancelled(self) -> bool:
         return True  # trio knows no other reason
@@ -99,26 +101,102 @@ class _AnyioCancelOnce:
         trace: TracebackType | None,
     ) -> bool:
         swallowed = bool(self._scope.__exit__(kind, error, trace))
-        self.gave_up = swallowed and self._clock() >= self._scope.deadline
+        self.gave_up = swallowed and anyio.current_time() >= self._scope.deadline
         return swallowed
 
 
-class _AsyncioCancelOnce(_AnyioCancelOnce):
+class _AsyncioCancelOnce:
     """One `Task.cancel`, taken back with `Task.uncancel` as `asyncio.timeout` does it.
 
     A cancelled anyio scope strikes every later ``await`` of its block again, and so an ``await`` in
-    a ``finally`` never completes. So the block is shielded from the scopes outside as soon as one
-    of them has struck. What is still running `cleanup_timeout` seconds later is cancelled by
-    anyio's rules after all.
+    a ``finally`` never completes. Here only what is still running `cleanup_timeout` seconds later
+    is struck again, and again.
     """
 
-    __slots__ = ("_active", "_before", "_cancelled", "_on_cancelled", "_task")
+    __slots__ = (
+        "_active",
+        "_before",
+        "_cleanup_timeout",
+        "_strikes",
+        "_task",
+        "_timer",
+        "cancelled_outside",
+        "gave_up",
+        "requested",
+    )
 
     def __init__(self, task: asyncio.Task[Any], cleanup_timeout: float) -> None:
-        super().__init__(cleanup_timeout)
+        self.cancelled_outside = self.gave_up = self.requested = self._active = False
         self._task = task
-        self._before = 0
-        self._active = self._cancelled = False
+        self._cleanup_timeout = cleanup_timeout
+        self._before = self._strikes = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def heed(self, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
+        return work
+
+    def notice(self, on_cancelled: Callable[[], object]) -> None:
+        """Change nothing: it strikes the block as it would without a guard."""
+
+    def cancel(self) -> None:
+        if self._active and not self.requested:
+            self.requested = True
+            self._strike()
+            self.begin_cleanup()
+
+    def begin_cleanup(self) -> None:
+        if self._timer is None:  # who bounds its own cleanup comes first
+            self._strike_again_in(self._cleanup_timeout + INSISTENCE)
+
+    def _strike(self) -> None:
+        self._strikes += 1
+        self._task.cancel()
+
+    def _strike_again_in(self, seconds: float) -> None:
+        self._timer = self._task.get_loop().call_later(seconds, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self.gave_up = True
+        self._strike()
+        self._strike_again_in(INSISTENCE)
+
+    def is_cancelled(self) -> bool:
+        return self._task.cancelling() > self._before
+
+    def take_back(self) -> bool:
+        while self._task.cancelling() > self._before:
+            self._task.uncancel()
+        return True
+
+    def __enter__(self) -> Self:
+        self._before = self._task.cancelling()
+        self._active = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        self._active = False
+        if self._timer is not None:
+            self._timer.cancel()
+        for _ in range(self._strikes):
+            self._task.uncancel()
+        ended = isinstance(error, asyncio.CancelledError) and not self.is_cancelled()
+        self.gave_up = ended and self.gave_up
+        return ended and self._strikes > 0
+
+
+class _ShieldedCancelOnce(_AsyncioCancelOnce):
+    """Shields its block from the scopes outside as soon as one of them has struck."""
+
+    __slots__ = ("_on_cancelled", "_scope")
+
+    def __init__(self, task: asyncio.Task[Any], cleanup_timeout: float) -> None:
+        super().__init__(task, cleanup_timeout)
+        self._scope = anyio.CancelScope()
         self._on_cancelled: Callable[[], object] | None = None
 
     @coroutine
@@ -141,8 +219,12 @@ class _AsyncioCancelOnce(_AnyioCancelOnce):
     def notice(self, on_cancelled: Callable[[], object]) -> None:
         self._on_cancelled = on_cancelled
 
+    def begin_cleanup(self) -> None:
+        self._scope.shield = True
+        super().begin_cleanup()
+
     def _look_outside(self) -> None:
-        """Shield the block, if it is a scope outside that cancels, and not one of the work's."""
+        """Raise the shield, if it is a scope outside that cancels, and not one of the work's."""
         scope = self._scope
         if self._on_cancelled is None or scope.shield or not _is_any_scope_cancelled():
             return
@@ -154,28 +236,8 @@ class _AsyncioCancelOnce(_AnyioCancelOnce):
         self.begin_cleanup()
         self._on_cancelled()
 
-    def cancel(self) -> None:
-        if not self._active or self._cancelled:
-            return
-        self._cancelled = True
-        self._task.cancel()
-        self.begin_cleanup()
-
-    def is_cancelled(self) -> bool:
-        return self._cancelled or self._task.cancelling() > self._before
-
-    @property
-    def requested(self) -> bool:
-        return self._cancelled
-
-    def take_back(self) -> bool:
-        while self._task.cancelling() > self._before:
-            self._task.uncancel()
-        return True
-
     def __enter__(self) -> Self:
-        self._before = self._task.cancelling()
-        self._active = True
+        self._scope.__enter__()
         return super().__enter__()
 
     def __exit__(
@@ -184,28 +246,23 @@ class _AsyncioCancelOnce(_AnyioCancelOnce):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        self._active = False
-        swallowed = super().__exit__(kind, error, trace)
-        if not self._cancelled:
-            return swallowed
-        # anyio leaves a deadline's cancellation to whoever has cancelled the task too: to us.
-        others = self._task.uncancel() > self._before
-        ended = swallowed or (isinstance(error, asyncio.CancelledError) and not others)
-        self.gave_up = ended and self._clock() >= self._scope.deadline
-        return ended
+        self._scope.__exit__(kind, error, trace)  # it is never cancelled itself
+        return super().__exit__(kind, error, trace)
 
 
 def _is_any_scope_cancelled() -> bool:
     return anyio.current_effective_deadline() == -math.inf
 
 
-def cancel_once(cleanup_timeout: float) -> CancelOnce:
-    """Make the guard of the running event loop.
+def cancel_once(cleanup_timeout: float, *, shielding: bool = True) -> CancelOnce:
+    """Make the guard of the running task.
 
     Args:
         cleanup_timeout: seconds that the block has to end once it cleans up.
+        shielding: whether a cancelled scope outside strikes the block once, too.
     """
     task = running_asyncio_task()
     if task is None:
         return _AnyioCancelOnce(cleanup_timeout)
-    return _AsyncioCancelOnce(task, cleanup_timeout)
+    guard = _ShieldedCancelOnce if shielding else _AsyncioCancelOnce
+    return guard(task, cleanup_timeout)

@@ -58,12 +58,14 @@ def _endpoint(function: Callable[..., Any], item_type: Any, settings: StreamOpti
     if not callable(function):
         raise TypeError(f"event_stream takes a function that yields, got {function!r}")
     StreamSettings.of(settings)
-    call = _caller(function)
+    code = function if inspect.isroutine(function) else underlying(function)
+    yields = inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code)
+    call = function if inspect.iscoroutinefunction(code) else _in_thread(function)
     resolved = item_type if item_type is DEFAULT else ItemType.declared(item_type)
 
     async def respond(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
         nonlocal resolved
-        content = await call(*args, **kwargs)
+        content = function(*args, **kwargs) if yields else await call(*args, **kwargs)
         if isinstance(content, Response):
             return content
         if resolved is DEFAULT:  # not before: the annotation may name what is defined later
@@ -77,20 +79,14 @@ def _endpoint(function: Callable[..., Any], item_type: Any, settings: StreamOpti
     return _dressed(endpoint, function)
 
 
-def _caller(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    """Return how to get at what `function` yields or returns, without blocking the loop."""
-    code = function if inspect.isroutine(function) else underlying(function)
+def _in_thread(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """Return how to call a function that may block, and may return what is to be awaited."""
 
     async def call(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
-
-    async def call_in_thread(*args: Any, **kwargs: Any) -> Any:
         content = await run_sync(partial(function, *args, **kwargs))
         return await content if inspect.isawaitable(content) else content
 
-    if inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code):
-        return call
-    return function if inspect.iscoroutinefunction(code) else call_in_thread
+    return call
 
 
 def _dressed(endpoint: Callable[..., Any], function: Callable[..., Any]) -> Endpoint:

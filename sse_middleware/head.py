@@ -72,8 +72,10 @@ def compressed(
     start: Message, scope: Scope, settings: StreamSettings
 ) -> tuple[Message, Callable[[], Codec] | None]:
     """Return how a stream begins, and what makes its codec, if its client wants that."""
+    if not settings.codecs:
+        return start, None
     head = Head(start)
-    if not settings.codecs or head.get(b"content-encoding") is not None:
+    if head.get(b"content-encoding") is not None:
         return start, None
     coding = preferred_coding(scope["headers"], settings.codecs)
     start = head.varied(b"Accept-Encoding")

@@ -101,6 +101,7 @@ class AsyncSource:
                     full = sink.size >= sink.look_at and sink.is_full()
                 else:
                     full = put(encoder.encode(item), item is not None)
+                    plain = encoder.plain
             except Exception as error:
                 full = put(*await self._refuse(encoder.refusal(item, error)))
             if full and not await sink.room():

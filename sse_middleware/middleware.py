@@ -115,37 +115,23 @@ class SSEMiddleware:
                 scope, connection.receive, connection.sending(send, self._adopter.varied)
             )
             return
-        await self._respond(scope, handover, connection.sending(send), route, accept or b"*/*")
+        send, accept = connection.sending(send), accept or b"*/*"
+        if route is not None and await self._polled(scope, handover, send, route, accept):
+            return
+        await Adoption(self.app, scope, handover, send, self._adopter, accept, route).run()
 
     def _route(self, scope: Scope) -> LegacyRoute | None:
         return next((route for route in self._routes if route.matches(scope)), None)
 
-    async def _respond(
-        self,
-        scope: Scope,
-        handover: Handover,
-        send: Send,
-        route: LegacyRoute | None,
-        accept: bytes,
-    ) -> None:
-        """Answer a request whose response may become a stream."""
-        if route is not None:
-            handover.settings = handover.settings.overridden(route.settings)
-            receive = handover.connection.receive
-            if route.polls(scope, accept) and await self._polling.respond(
-                scope, receive, send, route, accept
-            ):
-                return
-        adopter = self._adopter
-        await Adoption(
-            self.app,
-            scope,
-            handover,
-            send,
-            lambda start: adopter.converted(
-                start, scope, accept, route, handover.settings.max_event_size
-            ),
-        ).run()
+    async def _polled(
+        self, scope: Scope, handover: Handover, send: Send, route: LegacyRoute, accept: bytes
+    ) -> bool:
+        """Lay a route's settings over the middleware's, and answer by polling if it says so."""
+        handover.settings = handover.settings.overridden(route.settings)
+        receive = handover.connection.receive
+        return route.polls(scope, accept) and await self._polling.respond(
+            scope, receive, send, route, accept
+        )
 
 
 def _checked(legacy: Iterable[LegacyRoute]) -> tuple[LegacyRoute, ...]:

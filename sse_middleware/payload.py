@@ -8,7 +8,7 @@ Rules of this file:
 - What can't be encoded is refused with the name of its type and of the endpoint.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from random import uniform
 from typing import Any
 
@@ -30,6 +30,9 @@ def _json(value: Any) -> bytes:
     return _to_json(value, by_alias=True)
 
 
+_PLAIN = (dict, str, list, int, float, bool, tuple)
+
+
 class Encoder:
     """Encodes the items of one stream.
 
@@ -48,8 +51,8 @@ class Encoder:
         endpoint: str,
     ) -> None:
         self._most = settings.max_event_size
-        self.plain: set[type] = set()
-        """The types met so far that are data and nothing else: `to_text` is enough for them."""
+        self.plain: Collection[type] = _PLAIN
+        """Types that are data and nothing else, those met so far: `to_text` is enough for them."""
         self.to_text = _text_encoder(settings.serializer, item_type)
         if self._most is not None:
             self.to_text = _bounded(self.to_text, self._most)
@@ -65,7 +68,7 @@ class Encoder:
         try:
             if isinstance(item, ServerSentEvent):
                 return self._in_bounds(_fields_frame(item, self._field_json))
-            self.plain.add(type(item))
+            self.plain = {*self.plain, type(item)}
             return encode_data((self.to_text(item, by_alias=True),))
         except Exception as error:
             raise self.refusal(item, error) from error
@@ -93,12 +96,21 @@ class OwnFrames:
     What they say is no item of the endpoint's, so it is not validated as one.
     """
 
-    __slots__ = ("_settings", "ping")
+    __slots__ = ("_ping", "_settings")
 
     def __init__(self, settings: StreamSettings) -> None:
-        self.ping: Callable[[], bytes] = _ping_encoder(settings)
-        """Makes a keep-alive."""
         self._settings = settings
+        self._ping: bytes | None = None
+
+    def ping(self) -> bytes:
+        """Return a keep-alive."""
+        if self._ping is not None:
+            return self._ping
+        ping, field_json = self._settings.ping, _field_json(self._settings.serializer)
+        if callable(ping):
+            return _encode_ping(ping(), field_json)
+        self._ping = _encode_ping(ping, field_json)
+        return self._ping
 
     def of_error(self, error: Exception) -> bytes:
         """Return the last frame of a stream that failed, or ``b""``."""
@@ -122,14 +134,6 @@ class OwnFrames:
 def retry_milliseconds(settings: StreamSettings) -> int:
     """Return when a client that is sent away shall come back, which differs from one to another."""
     return round(1000 * settings.retry_after * uniform(1, 2))  # noqa: S311 - nothing to guess
-
-
-def _ping_encoder(settings: StreamSettings) -> Callable[[], bytes]:
-    ping, serializer = settings.ping, settings.serializer
-    if callable(ping):
-        return lambda: _encode_ping(ping(), _field_json(serializer))
-    encoded = _encode_ping(ping, _field_json(serializer))
-    return lambda: encoded
 
 
 def _encode_ping(ping: Ping, field_json: Callable[[Any], bytes]) -> bytes:

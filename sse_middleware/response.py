@@ -4,7 +4,8 @@ Everything that happens to the items happens in `payload`, `iterables` and `stre
 put together.
 """
 
-from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
+from inspect import isasyncgen
 from typing import Any, Literal, Unpack
 
 from pydantic import BaseModel
@@ -77,7 +78,7 @@ class EventSourceResponse(StreamingResponse):
         self._options = settings
         self._item_type: ItemType | Literal[Default.DEFAULT] | None = (
             item_type
-            if item_type is DEFAULT or isinstance(item_type, ItemType)
+            if item_type is None or item_type is DEFAULT or isinstance(item_type, ItemType)
             else ItemType.declared(item_type)
         )
 
@@ -97,17 +98,21 @@ class EventSourceResponse(StreamingResponse):
             send = _as_denial(send)
         if scope.get("method") == "HEAD" or not _may_have_body(self.status_code):
             await self._send_head(send)
-        else:
-            await self._stream(scope, send, handover)
+        elif (stream := await self._admitted(scope, send, handover)) is not None:
+            await stream
         if self.background is not None:
             await self.background()
 
-    async def _stream(self, scope: Scope, send: Send, handover: Handover) -> None:
+    async def _admitted(
+        self, scope: Scope, send: Send, handover: Handover
+    ) -> Coroutine[Any, Any, None] | None:
+        """Return the stream that is to run, or refuse it."""
         settings = handover.settings.overridden(self._options)
         own = OwnFrames(settings)
         source = source_of(self.body_iterator, self._encoder(scope, handover, settings, own))
         admitted = False
         try:
+            start, codec = compressed(self._start(), scope, settings)
             slot = self._admit(handover, scope)
             admitted = isinstance(slot, Slot)
         finally:
@@ -115,13 +120,9 @@ class EventSourceResponse(StreamingResponse):
                 await source.close(settings.cleanup_timeout)
         if isinstance(slot, Full):
             await refuse(send, slot, settings)
-            return
-        try:
-            opening = Opening(*compressed(self._start(), scope, settings), slot)
-            stream = Stream(send, handover.connection, settings, own)
-            await stream.run(_Opened(source, opening))
-        finally:
-            slot.give_back()
+            return None
+        opened = _Opened(source, Opening(start, codec, slot))
+        return Stream(send, handover.connection, settings, own).run(opened)
 
     def _admit(self, handover: Handover, scope: Scope) -> Slot | Full:
         return admit(handover, scope)
@@ -132,7 +133,8 @@ class EventSourceResponse(StreamingResponse):
         item_type = self._item_type
         if item_type is DEFAULT:
             item_type = handover.item_types.of(scope.get("endpoint"))
-        return Encoder(settings, own.ping, item_type, _origin(scope, self.body_iterator))
+        endpoint = _origin(scope.get("endpoint") or self.body_iterator)
+        return Encoder(settings, own.ping, item_type, endpoint)
 
     async def _send_head(self, send: Send) -> None:
         await send(self._start())
@@ -162,7 +164,7 @@ class _Opened:
     def __repr__(self) -> str:
         return repr(self._source)
 
-    def feed(self, stream: Stream) -> Awaitable[None]:
+    def feed(self, stream: Stream) -> Coroutine[Any, Any, None]:
         return self._source.feed(stream.open(self._opening))
 
 
@@ -171,6 +173,8 @@ def _may_have_body(status: int) -> bool:
 
 
 def _checked(content: Any) -> Any:
+    if isasyncgen(content):  # as most are
+        return content
     if isinstance(content, str | bytes | bytearray | memoryview | Mapping | BaseModel):
         raise TypeError(
             f"content must yield items, but a {type(content).__name__} would yield its parts; "
@@ -181,8 +185,7 @@ def _checked(content: Any) -> Any:
     return content
 
 
-def _origin(scope: Scope, content: Any) -> str:
-    origin = scope.get("endpoint") or content
+def _origin(origin: Any) -> str:
     if not hasattr(origin, "__qualname__"):
         origin = type(origin)
     return ".".join(filter(None, (getattr(origin, "__module__", None), origin.__qualname__)))

@@ -9,7 +9,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Generator
 from types import coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import anyio
 
@@ -58,6 +58,8 @@ class _AsyncioSignal:
         "_future",
         "_loop",
         "_overdue",
+        "_send",
+        "_send_timeout",
         "_slack",
         "_timer",
         "_timer_at",
@@ -92,29 +94,28 @@ class _AsyncioSignal:
         self._start_timer()
 
     def within(self, seconds: float, send: Send, overdue: Callable[[], object]) -> Send:
-        self._overdue = overdue
+        self._send_timeout, self._send, self._overdue = seconds, send, overdue
+        return cast("Send", self._send_in_time)  # a generator that can be awaited
 
+    @coroutine
+    def _send_in_time(self, message: Any) -> Generator[Any, Any, None]:
         # Most calls of `send` don't suspend, and need no timer.
-        @coroutine
-        def send_in_time(message: Any) -> Generator[Any, Any, None]:
-            sending: Any = send(message).__await__()
-            try:
-                waits_for = next(sending)
-            except StopIteration:
-                return
-            self._expect(seconds)
-            try:
-                yield from _resumed(sending, waits_for)
-            finally:
-                self._deadline = math.inf
+        sending: Any = self._send(message).__await__()
+        try:
+            waits_for = next(sending)
+        except StopIteration:
+            return
+        self._expect_send()
+        try:
+            yield from _resumed(sending, waits_for)
+        finally:
+            self._deadline = math.inf
 
-        return send_in_time
-
-    def _expect(self, seconds: float) -> None:
+    def _expect_send(self) -> None:
         """Let the timer fire for a `send`."""
         self._future = None
         self._slack = 0.0
-        self._deadline = self._loop.time() + seconds
+        self._deadline = self._loop.time() + self._send_timeout
         if self._deadline < self._timer_at:
             self._start_timer()
 

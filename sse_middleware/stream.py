@@ -11,13 +11,14 @@ Rules of this file:
 """
 
 import logging
-from collections.abc import Awaitable
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 from starlette.types import Send
 
+from sse_middleware.backends import clock
 from sse_middleware.cancellation import cancel_once
 from sse_middleware.companions import companions
 from sse_middleware.connection import Connection
@@ -38,7 +39,7 @@ thousand requests are cancelled at once, and all of them have something to say."
 class Feed(Protocol):
     """What a stream sends: frames, put into its outbox."""
 
-    def feed(self, stream: "Stream") -> Awaitable[None]:
+    def feed(self, stream: "Stream") -> Coroutine[Any, Any, None]:
         """Open the stream if it is one, put every frame, and wait for room when told to."""
 
     async def close(self, within: float) -> None:
@@ -90,7 +91,7 @@ class Stream:
         self._settings = settings
         self._own = own
         self._heeding = heeding
-        self._producing = cancel_once(settings.cleanup_timeout)
+        self._producing = cancel_once(settings.cleanup_timeout, shielding=not heeding)
         self._companions = companions()
         self._ends: Ends | None = None
         self._written = False
@@ -106,15 +107,15 @@ class Stream:
             async with self._companions:
                 with self._producing:
                     try:
-                        await self._producing.heed(self._produce(source))
+                        await self._producing.heed(source.feed(self))
+                    except BaseException as error:
+                        if not await self._settle(error):
+                            raise
                     finally:
-                        if self._ends is not None:
-                            await self._close(source, self._ends)
-                if self._ends is not None:
-                    await self._finish(source, self._ends)
+                        await self._close(source)
+                await self._finish(source)
         finally:
-            if self._ends is not None:
-                failure = self._over(self._ends)
+            failure = self._over()
         if self._producing.cancelled_outside:
             await checkpoint_if_cancelled()
         if failure is not None:
@@ -129,7 +130,7 @@ class Stream:
         Until then the source is on its own, as if there were no stream.
         """
         settings, connection, producing = self._settings, self._connection, self._producing
-        self._slot = opening.slot
+        self._slot = opening.slot  # which is this stream's to give back
         self._outbox = outbox = Outbox(settings.max_buffer)
         self._ends = ends = Ends(
             outbox, producing, connection, settings, self._own, heeding=self._heeding
@@ -144,7 +145,7 @@ class Stream:
         producing.notice(ends.cancelled)
         self._companions.start(self._write(ends))
         self._companions.start(self._watch(ends))
-        opening.slot.opened(self, self._writer.now())
+        opening.slot.opened(self, clock()())
         return outbox
 
     def counts(self) -> tuple[int, int, int]:
@@ -160,25 +161,18 @@ class Stream:
         """Cancel the source of a stream that was not opened, and never will be."""
         self._producing.cancel()
 
-    async def _produce(self, source: Feed) -> None:
-        try:
-            await source.feed(self)
-        except BaseException as error:
-            if self._ends is None or not await self._settle(error, self._ends):
-                raise
-        if self._ends is not None:
-            self._outbox.close(Ending.COMPLETE)
-            await self._until_written()
-
-    async def _settle(self, error: BaseException, ends: Ends) -> bool:
-        """Keep what the source raised. Returns false for a cancellation, which must go on."""
+    async def _settle(self, error: BaseException) -> bool:
+        """Keep what the source raised. Returns false for what must go on as it is."""
+        ends, producing = self._ends, self._producing
+        if ends is None:
+            return False
         cancelled = isinstance(error, anyio.get_cancelled_exc_class())
-        if not (cancelled and self._producing.is_cancelled()):
+        if not (cancelled and producing.is_cancelled()):
             started = self._writer.started or self._outbox.size > 0
             ends.source_failed(error, started=started)
             return True
-        if not self._producing.requested:
-            if await self._say_last_words(ends) and self._producing.take_back():
+        if not producing.requested:
+            if await self._say_last_words(ends) and producing.take_back():
                 return True
             ends.cancelled()
         return False
@@ -209,18 +203,28 @@ class Stream:
                 self._ends.fail(error)  # also an OSError, which is not the server's here
             raise
 
-    async def _close(self, source: Feed, ends: Ends) -> None:
+    async def _close(self, source: Feed) -> None:
+        if self._ends is None:
+            return
+        self._outbox.close(Ending.COMPLETE)  # unless it has ended otherwise
         # No scope of our own around it: a generator that stands at a `yield` may be inside of some.
         self._producing.begin_cleanup()
         try:
             await source.close(self._settings.cleanup_timeout)
         except Exception as error:
-            ends.closing_failed(error)
+            self._ends.closing_failed(error)
 
-    async def _finish(self, source: Feed, ends: Ends) -> None:
+    async def _finish(self, source: Feed) -> None:
+        ends = self._ends
+        if ends is None:
+            return
         if self._producing.gave_up:
             logger.warning("%r took more than cleanup_timeout to close", source)
-        await self._until_written()  # a source that was ended early has not waited for that
+        try:
+            await self._until_written()
+        except anyio.get_cancelled_exc_class():
+            ends.cancelled()
+            raise
         answered = self._writer.started or self._connection.complete
         if ends.client_left and not answered and ends.failure is None:
             await self._answer_nobody()
@@ -233,11 +237,15 @@ class Stream:
             except Exception as error:
                 logger.debug("nobody was answered: %r", error)
 
-    def _over(self, ends: Ends) -> BaseException | None:
+    def _over(self) -> BaseException | None:
         """Give back what the stream held. Returns what is to be raised."""
+        ends = self._ends
+        if ends is None:
+            return None
         failure, ends.failure = ends.failure, None
         ends.over()
-        self._slot.closed(ends.reason or CloseReason.FINISHED, self._writer.now(), failure)
+        self._slot.closed(ends.reason or CloseReason.FINISHED, clock()(), failure)
+        self._slot.give_back()
         return failure
 
     async def _watch(self, ends: Ends) -> None:

@@ -100,7 +100,6 @@ class Writer:
         "_codec",
         "_commit_after",
         "_lifetime",
-        "_next_pass",
         "_on_limit",
         "_opening",
         "_outbox",
@@ -140,7 +139,6 @@ class Writer:
         self._ping_interval = interval = _ping_interval(settings)
         self._slack = 0.0 if interval == math.inf else interval * SLACK
         self._clock = clock()
-        self._next_pass = next_pass()
         self._sent = self._clock()
         self._lifetime = Lifetime(settings, self._sent)
 
@@ -152,10 +150,6 @@ class Writer:
         finally:
             self._codec = None
             self._outbox.ready.close()
-
-    def now(self) -> float:
-        """Return the event loop's time."""
-        return self._clock()
 
     async def send_nothing(self) -> None:
         """Send a whole response without a frame."""
@@ -182,11 +176,13 @@ class Writer:
     async def _send_frames(self) -> None:
         outbox, clock, lifetime = self._outbox, self._clock, self._lifetime
         self._sent = clock()
+        in_flow = False
         while True:
             waited = outbox.size or outbox.closed or await self._wait()
             now = clock()
-            if now - self._sent < FLOW:
+            if in_flow and now - self._sent < FLOW:
                 await self._gather()
+            in_flow = True
             if now >= lifetime.end:
                 self._on_limit(lifetime.reason)
             if outbox.closed:
@@ -205,10 +201,10 @@ class Writer:
 
     async def _gather(self) -> None:
         """Let a producer in full flow add to what is ready, as long as each pass brings more."""
-        outbox = self._outbox
+        outbox, pause = self._outbox, next_pass()
         for _ in range(GATHER_PASSES):
             before = outbox.size
-            await self._next_pass()
+            await pause()
             if outbox.size == before:
                 return
 
