@@ -395,9 +395,13 @@ def flow_in_thread(request: Request) -> Iterator[str]:
 
 
 async def deny(websocket: WebSocket) -> None:
-    """Answer a handshake by a stream."""
-    items = ["denied", websocket.query_params["name"]]
-    await websocket.send_denial_response(EventSourceResponse(items))
+    """Answer a handshake by a stream, all of it at once: granian takes one message of a body."""
+
+    async def items() -> AsyncIterator[str]:
+        yield "denied"
+        yield websocket.query_params["name"]
+
+    await websocket.send_denial_response(EventSourceResponse(items()))
 
 
 QUICK = 0.1
