@@ -5,15 +5,11 @@ Rules of this file:
 - The template of a path is only looked for where somebody observes.
 """
 
-from collections.abc import Iterable
 from math import ceil
 from secrets import token_hex
 from types import MappingProxyType
-from typing import Any
 
-from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, Match
 from starlette.types import Scope, Send
 
 from sse_middleware.errors import ConfigurationError
@@ -22,6 +18,7 @@ from sse_middleware.head import with_defaults
 from sse_middleware.payload import retry_milliseconds
 from sse_middleware.records import StreamInfo
 from sse_middleware.registry import Full, Policy, Slot
+from sse_middleware.routing import template
 from sse_middleware.settings import StreamSettings
 from sse_middleware.wire import encode_event
 
@@ -80,40 +77,6 @@ def _info(scope: Scope, client: str | None) -> StreamInfo:
         id=token_hex(8),
         method=scope.get("method", "GET"),
         path=scope["path"],
-        route=_template(scope),
+        route=template(scope),
         client=client,
     )
-
-
-def _template(scope: Scope) -> str | None:
-    """Return the template of the path, as the framework names it, or as Starlette's routes tell it.
-
-    A route that the framework names knows nothing of what it is mounted below.
-    """
-    root = scope.get("root_path", "")
-    outside = scope.get("app_root_path", root)
-    route, app = scope.get("route"), scope.get("app")
-    if route is not None and root == outside:
-        return _path(route)
-    found = None
-    if isinstance(app, Starlette):
-        found = _found(app.routes, {**scope, "root_path": outside})
-    if found is None and route is not None:
-        return f"{root[len(outside) :]}{_path(route) or ''}"
-    return found
-
-
-def _path(route: Any) -> str | None:
-    path: str | None = getattr(route, "path_format", None) or getattr(route, "path", None)
-    return path
-
-
-def _found(routes: Iterable[BaseRoute], scope: Scope) -> str | None:
-    for route in routes:
-        match, below = route.matches(scope)
-        if match is Match.FULL:
-            inner = getattr(route, "routes", None)
-            if inner is None:
-                return _path(route)
-            return getattr(route, "path", "") + (_found(inner, {**scope, **below}) or "")
-    return None

@@ -25,6 +25,7 @@ FLOORS = {
     "handover": ["handover"],
     "doors": [
         "head",
+        "routing",
         "admission",
         "response",
         "endpoint",
