@@ -61,20 +61,25 @@ def _endpoint(function: Callable[..., Any], item_type: Any, settings: StreamOpti
     call = _caller(function)
     resolved = item_type if item_type is DEFAULT else ItemType.declared(item_type)
 
-    async def respond(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
+    def items() -> ItemType | None:
         nonlocal resolved
+        if resolved is DEFAULT:  # not before: the annotation may name what is defined later
+            resolved = ItemType.of_endpoint(function)
+        return resolved
+
+    async def respond(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
         content = await call(*args, **kwargs)
         if isinstance(content, Response):
             return content
-        if resolved is DEFAULT:  # not before: the annotation may name what is defined later
-            resolved = ItemType.of_endpoint(function)
-        return EventSourceResponse(content, item_type=resolved, **settings)
+        return EventSourceResponse(content, item_type=items(), **settings)
 
     # Its code will run with the globals of the user's module: it may name nothing but its closure.
     async def endpoint(*args: Any, **kwargs: Any) -> Response:
         return await respond(args, kwargs)
 
-    return _dressed(endpoint, function)
+    dressed = _dressed(endpoint, function)
+    dressed.__sse_item_type__ = items  # type: ignore[attr-defined] # for who describes the stream
+    return dressed
 
 
 def _caller(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:

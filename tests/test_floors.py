@@ -10,7 +10,17 @@ import pytest
 import sse_middleware
 
 FLOORS = {
-    "words": ["errors", "wire", "events", "records", "compression", "settings", "accept"],
+    "words": [
+        "errors",
+        "wire",
+        "annotations",
+        "events",
+        "typed",
+        "records",
+        "compression",
+        "settings",
+        "accept",
+    ],
     "ground": ["alarms", "backends", "signals", "cancellation", "companions", "shutdown"],
     "sources": [
         "item_type",
@@ -61,7 +71,7 @@ SIBLINGS = {("pipe", "sources")}  # they meet upstairs
 
 RUNTIME = {"anyio", "asgiref", "pydantic", "starlette"}
 MAY_IMPORT = {
-    "words": {"pydantic", "pydantic_core"},
+    "words": {"pydantic", "pydantic_core", "typing_extensions"},
     "ground": {"anyio", "trio"},  # trio inside a function: no dependency, but it is running
     "sources": {"anyio", "pydantic", "pydantic_core"},
     "pipe": {"anyio", "asgiref", "starlette"},
