@@ -15,6 +15,9 @@ from sse_middleware.settings import DEFAULT, StreamOptions, StreamSettings
 
 Endpoint = Callable[..., Awaitable[Response]]
 
+ITEM_TYPE = "__sse_item_type__"
+"""The attribute of such an endpoint that returns its `ItemType`, or ``None``, when called."""
+
 
 @overload
 def event_stream(function: Callable[..., Any], /) -> Endpoint: ...
@@ -61,7 +64,7 @@ def _endpoint(function: Callable[..., Any], item_type: Any, settings: StreamOpti
     call = _caller(function)
     resolved = item_type if item_type is DEFAULT else ItemType.declared(item_type)
 
-    def items() -> ItemType | None:
+    def resolve() -> ItemType | None:
         nonlocal resolved
         if resolved is DEFAULT:  # not before: the annotation may name what is defined later
             resolved = ItemType.of_endpoint(function)
@@ -71,14 +74,14 @@ def _endpoint(function: Callable[..., Any], item_type: Any, settings: StreamOpti
         content = await call(*args, **kwargs)
         if isinstance(content, Response):
             return content
-        return EventSourceResponse(content, item_type=items(), **settings)
+        return EventSourceResponse(content, item_type=resolve(), **settings)
 
     # Its code will run with the globals of the user's module: it may name nothing but its closure.
     async def endpoint(*args: Any, **kwargs: Any) -> Response:
         return await respond(args, kwargs)
 
     dressed = _dressed(endpoint, function)
-    dressed.__sse_item_type__ = items  # type: ignore[attr-defined] # for who describes the stream
+    setattr(dressed, ITEM_TYPE, resolve)
     return dressed
 
 
