@@ -16,7 +16,7 @@ import fastapi
 import pytest
 from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, TypeAdapter, computed_field
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, computed_field
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.routing import Host, Mount, Route, Router
@@ -216,10 +216,8 @@ Job = Annotated[Started | Ended, EventDiscriminator("type")]
 
 def test_every_kind_of_type() -> None:
     text = written(everything=Everything)
-    if "propertyNames" not in TypeAdapter(dict[Colour, int]).json_schema():  # of an old Pydantic
-        text = text.replace("[key: string]", "[Key in Colour]?", 2).replace(
-            "[Key in Colour]?", "[key: string]", 1
-        )
+    # An old Pydantic doesn't say what keys there are.
+    text = text.replace("colours: {\n    [key: string]", "colours: {\n    [Key in Colour]?")
     assert EVERYTHING in text
     for definition in (
         'export type Colour = "red" | "blue";',

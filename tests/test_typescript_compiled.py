@@ -1,6 +1,7 @@
 """What is written for TypeScript, compiled as strictly as it can be, and run in a browser."""
 
 import base64
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from tests.test_typescript import Everything
 from tests.typescript import Compile, compiler
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+DOCS = Path(__file__).parent.parent / "docs" / "typed-events.md"
 
 CLIENT = """
 import { subscribe, type Streams } from "./streams";
@@ -144,6 +147,14 @@ def run(page: Any, folder: Path, function: str, count: int) -> list[str]:
 
 def as_url(code: str) -> str:
     return f"data:text/javascript;base64,{base64.b64encode(code.encode()).decode()}"
+
+
+def test_the_client_of_the_docs_is_compiled(tsc: Compile, tmp_path: Path) -> None:
+    write_streams(tmp_path)
+    [client] = re.findall(r"```typescript\n(import.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "client.ts").write_text(client, "utf-8")
+    done = tsc(tmp_path / "client.ts")
+    assert done.returncode == 0, done.stdout
 
 
 def test_what_is_wrong_is_not_compiled(tsc: Compile, tmp_path: Path) -> None:
