@@ -29,6 +29,7 @@ from sse_middleware.records import (
 from sse_middleware.response import EventSourceResponse
 from sse_middleware.settings import StreamOptions, StreamSettings
 from sse_middleware.stats import StreamStatsEndpoint
+from sse_middleware.typed import EventDiscriminator, SSEModel
 from sse_middleware.wire import Comment, EventStreamDecoder, MessageEvent, ReconnectionTime
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Comment",
     "ConfigurationError",
     "EncodingError",
+    "EventDiscriminator",
     "EventSourceResponse",
     "EventStreamDecoder",
     "EventTooLargeError",
@@ -53,6 +55,7 @@ __all__ = [
     "ReconnectionTime",
     "SSEError",
     "SSEMiddleware",
+    "SSEModel",
     "ServerSentEvent",
     "StreamClosed",
     "StreamInfo",

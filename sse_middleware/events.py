@@ -1,6 +1,6 @@
 """`ServerSentEvent` and the constants of the stream, under the names that FastAPI gave them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic
 
 from pydantic import (
     AfterValidator,
@@ -12,6 +12,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import from_json, to_json
+from typing_extensions import TypeVar  # with a default, as typing's from Python 3.13 on
 
 from sse_middleware.wire import check_single_line, format_sse_event
 
@@ -40,7 +41,11 @@ def _single_line(field: str) -> AfterValidator:
     return AfterValidator(lambda value: value and check_single_line(field, value))
 
 
-class ServerSentEvent(BaseModel):
+DataT_co = TypeVar("DataT_co", covariant=True, default=Any)
+"""The type of an event's data."""
+
+
+class ServerSentEvent(BaseModel, Generic[DataT_co]):
     """One event, with every field that the standard knows (WHATWG HTML, 9.2.5).
 
     Yield it where the data alone doesn't say enough. Anything else that is yielded is the ``data``
@@ -63,7 +68,7 @@ class ServerSentEvent(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: Any = None
+    data: DataT_co = None  # type: ignore[assignment] # left out, which is no data of any type
     raw_data: StrictStr | None = None
     event: Annotated[StrictStr | None, _single_line("event")] = None
     id: Annotated[StrictStr | None, _single_line("id")] = None
@@ -71,7 +76,7 @@ class ServerSentEvent(BaseModel):
     comment: StrictStr | None = None
 
     @model_validator(mode="after")
-    def _one_payload(self) -> "ServerSentEvent":
+    def _one_payload(self) -> "ServerSentEvent[DataT_co]":
         if self.data is not None and self.raw_data is not None:
             raise ValueError(
                 f"data and raw_data exclude each other, got data={self.data!r} and "

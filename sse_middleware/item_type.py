@@ -2,7 +2,8 @@
 
 Rules of this file:
 - A return annotation counts where it names a stream: ``AsyncIterator[Item]``, ``Iterable[Item]``
-  and their like, also inside ``Annotated`` and unions. ``None`` and `ServerSentEvent` are no items.
+  and their like, also inside ``Annotated`` and unions. ``None`` and `ServerSentEvent` are no items;
+  ``ServerSentEvent[Item]`` says what its ``data`` is.
 - Strings are evaluated where the endpoint was written.
 - What can't be evaluated is an error. Going on without it would send what it was to filter out.
 """
@@ -21,25 +22,23 @@ from collections.abc import (
     Sequence,
 )
 from functools import partial
-from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
+from sse_middleware.annotations import UNIONS, without_alias
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
+from sse_middleware.typed import EventNames, SSEModel
 
 _STREAMS = (AsyncIterable, AsyncIterator, AsyncGenerator, Iterable, Iterator, Generator)
 
 _COLLECTIONS = (list, set, frozenset, Collection, Sequence)  # returned, not yielded
 
 _AWAITABLES = (Awaitable, Coroutine)
-
-_UNIONS = (Union, UnionType)
-
-_NO_DATA = (NoneType, ServerSentEvent)
 
 _WAY_OUT = "Import its names at runtime, or give item_type=... (Any for no validation)"
 
@@ -49,14 +48,16 @@ class ItemType:
 
     Args:
         annotation: any type that Pydantic knows.
+        of_events: whether it is also the type of the ``data`` of each `ServerSentEvent`.
 
     Raises:
-        ConfigurationError: Pydantic doesn't know it.
+        ConfigurationError: Pydantic doesn't know it, or two of its models name the same event.
     """
 
-    def __init__(self, annotation: Any) -> None:
+    def __init__(self, annotation: Any, *, of_events: bool = False) -> None:
         self.annotation = annotation
-        """As it was declared."""
+        """The type of the data, as it was declared."""
+        self.of_events = of_events
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(annotation)
             self._validate = adapter.validator.validate_python  # an undefined name shows here
@@ -66,15 +67,21 @@ class ItemType:
             raise ConfigurationError(
                 f"items can't be validated as {annotation!r}: {error.message}. {_WAY_OUT}"
             ) from error
+        self.names = EventNames(annotation)
+        """The names of the events that it is about; false if it names none."""
 
     @classmethod
     def declared(cls, annotation: Any) -> "ItemType | None":
         """Make the item type of an annotation, or ``None`` where it allows everything.
 
-        ``None`` and `ServerSentEvent` are not items: in a union they are left out.
+        ``None`` and `ServerSentEvent` are not items: in a union they are left out. In place of
+        ``ServerSentEvent[Item]`` stands ``Item``.
         """
-        data = _data_part(annotation)
-        return None if data is None or data is Any else cls(data)
+        data = data_part(annotation)
+        if data is None or data is Any:
+            return None
+        told = [_data_of(event) for event in _events_in(annotation)]
+        return cls(data, of_events=bool(told) and None not in told)
 
     @classmethod
     def of_endpoint(cls, endpoint: Any) -> "ItemType | None":
@@ -89,6 +96,21 @@ class ItemType:
             return cls.declared(Union[tuple(items)]) if items else None  # noqa: UP007 - of a list
         except ConfigurationError as error:
             raise ConfigurationError(f"{_qualified(function)}: {error}") from error
+
+    def validated(self, item: Any) -> Any:
+        """Validate, as what it was declared as. Raises Pydantic's errors.
+
+        A model that names its event is never taken for another one that looks like it.
+        """
+        return self._validate(item, from_attributes=not isinstance(item, SSEModel))
+
+    def filtered_json(self, validated: Any) -> bytes:
+        """Filter and encode what `validated` returned."""
+        return self._dump_json(validated, by_alias=True)
+
+    def filtered(self, validated: Any) -> Any:
+        """Filter what `validated` returned, for a serializer of the user's."""
+        return self._dump(validated, by_alias=True)
 
     def to_json(self, item: Any, *, by_alias: bool) -> bytes:
         """Validate, filter and encode. Raises Pydantic's errors."""
@@ -135,44 +157,61 @@ def underlying(endpoint: Any) -> Any:
     return getattr(type(function), "__call__", function)  # noqa: B004 - the function is wanted
 
 
-def _data_part(annotation: Any) -> Any:
+def data_part(annotation: Any) -> Any:
     """Return what an annotation says of data, ``None`` if nothing."""
-    annotation = _without_alias(annotation)
+    annotation = without_alias(annotation)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        data = _data_part(arguments[0])
+        data = data_part(arguments[0])
         return None if data is None else Annotated[data, *arguments[1:]]
-    if origin in _UNIONS:
-        parts = [part for part in map(_data_part, arguments) if part is not None]
+    if origin in UNIONS:
+        parts = [part for part in map(data_part, arguments) if part is not None]
         if Any in parts:
             return Any
         return Union[tuple(parts)] if parts else None  # noqa: UP007 - of a list
-    if annotation is None or (isinstance(annotation, type) and issubclass(annotation, _NO_DATA)):
+    if annotation in (None, NoneType):
         return None
-    return annotation
+    return _data_of(annotation) if _is_event(annotation) else annotation
+
+
+def _is_event(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, ServerSentEvent)
+
+
+def _data_of(event: type[ServerSentEvent]) -> Any:
+    """Return the type of an event's data, ``None`` where it may be anything."""
+    info = event.model_fields["data"]
+    if info.annotation is Any or isinstance(info.annotation, TypeVar):
+        return None
+    notes = list(info.metadata)  # Pydantic takes Annotated apart
+    if info.discriminator is not None:
+        notes.append(Field(discriminator=info.discriminator))
+    return Annotated[info.annotation, *notes] if notes else info.annotation
+
+
+def _events_in(annotation: Any) -> Iterator[type[ServerSentEvent]]:
+    """Return the kinds of `ServerSentEvent` in an annotation."""
+    annotation = without_alias(annotation)
+    if get_origin(annotation) is Annotated:
+        yield from _events_in(annotation.__origin__)
+    elif get_origin(annotation) in UNIONS:
+        for part in get_args(annotation):
+            yield from _events_in(part)
+    elif _is_event(annotation):
+        yield annotation
 
 
 def _items_of(annotation: Any) -> list[Any]:
     """Return the item types of the streams in an annotation (``Iterator[A] | Response``)."""
-    annotation = _without_alias(annotation)
+    annotation = without_alias(annotation)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _items_of(arguments[0])
     if origin in _AWAITABLES and arguments:
         return _items_of(arguments[-1])
-    if origin in _UNIONS:
+    if origin in UNIONS:
         return [item for one in arguments for item in _items_of(one)]
     return [arguments[0]] if origin in _STREAMS + _COLLECTIONS and arguments else []
-
-
-def _without_alias(annotation: Any) -> Any:
-    """Return what a ``type`` statement stands for."""
-    while True:
-        generic = get_origin(annotation) or annotation
-        if not hasattr(generic, "__value__"):
-            return annotation
-        value = generic.__value__
-        annotation = value if generic is annotation else value[get_args(annotation)]
 
 
 def _return_annotation(function: Any) -> Any:

@@ -4,7 +4,8 @@ Rules of this file:
 - ``None`` is a keep-alive, a `ServerSentEvent` says all its fields, anything else is data.
 - Data is always JSON, strings included. NaN and infinities become null, since JSON has none.
 - A declared item type validates data and filters it. It does not apply to `ServerSentEvent`, whose
-  ``data`` is the endpoint's own choice.
+  ``data`` is the endpoint's own choice, unless the type is that of ``ServerSentEvent[Item]``.
+- Data that names its event is sent as that event. A `ServerSentEvent` with an ``event`` keeps it.
 - What can't be encoded is refused with the name of its type and of the endpoint.
 """
 
@@ -20,6 +21,7 @@ from sse_middleware.events import ServerSentEvent
 from sse_middleware.item_type import ItemType
 from sse_middleware.records import CloseReason
 from sse_middleware.settings import DEFAULT, Ping, Serializer, StreamSettings
+from sse_middleware.typed import SSEModel, event_name
 from sse_middleware.wire import FRAMING, encode_data, encode_event, split_lines, to_utf8
 
 # As pydantic_core.to_json, with its options compiled: that takes half the time.
@@ -51,13 +53,18 @@ class Encoder:
         endpoint: str,
     ) -> None:
         self._most = settings.max_event_size
-        self.plain: Collection[type] = _PLAIN
+        self._serializer = settings.serializer
+        self.plain: Collection[type] = () if item_type and item_type.names else _PLAIN
         """Types that are data and nothing else, those met so far: `to_text` is enough for them."""
         self.to_text = _text_encoder(settings.serializer, item_type)
         if self._most is not None:
             self.to_text = _bounded(self.to_text, self._most)
         """From an item and ``by_alias=True`` to what `wire.encode_data` takes."""
         self._field_json = _field_json(settings.serializer)
+        self._item_type = item_type
+        self._named: Any = SSEModel if item_type is None or not item_type.names else object
+        """What plain items that may name their event are instances of."""
+        self._name_of = event_name if item_type is None else item_type.names.of
         self._ping = ping
         self._endpoint = endpoint
 
@@ -66,12 +73,34 @@ class Encoder:
         if item is None:
             return self._ping()
         try:
-            if isinstance(item, ServerSentEvent):
-                return self._in_bounds(_fields_frame(item, self._field_json))
-            self.plain = {*self.plain, type(item)}
+            if type(item) not in self.plain:
+                if isinstance(item, ServerSentEvent):
+                    return self._in_bounds(self._fields(item))
+                if isinstance(item, self._named):
+                    return self._in_bounds(self._named_frame(item))
+                self.plain = {*self.plain, type(item)}
             return encode_data((self.to_text(item, by_alias=True),))
         except Exception as error:
             raise self.refusal(item, error) from error
+
+    def _fields(self, item: ServerSentEvent) -> bytes:
+        declared = self._item_type
+        if declared is None or not declared.of_events or item.data is None:
+            return _fields_frame(item, self._field_json, self._name_of)
+        item = item.model_copy(update={"data": declared.validated(item.data)})
+        return _fields_frame(item, self._filtered_json, self._name_of)
+
+    def _named_frame(self, item: Any) -> bytes:
+        value = item if self._item_type is None else self._item_type.validated(item)
+        return encode_event(self._filtered_json(value), event=self._name_of(value))
+
+    def _filtered_json(self, value: Any) -> bytes:
+        """Encode what the item type has let through."""
+        if self._item_type is None:
+            return self._field_json(value)
+        if self._serializer is None:
+            return self._item_type.filtered_json(value)
+        return self._field_json(self._item_type.filtered(value))
 
     def _in_bounds(self, frame: bytes) -> bytes:
         if self._most is not None:
@@ -144,12 +173,17 @@ def _encode_ping(ping: Ping, field_json: Callable[[Any], bytes]) -> bytes:
     raise ConfigurationError(f"ping must return a str or a ServerSentEvent, got {ping!r}")
 
 
-def _fields_frame(item: ServerSentEvent, field_json: Callable[[Any], bytes]) -> bytes:
+def _fields_frame(
+    item: ServerSentEvent,
+    field_json: Callable[[Any], bytes],
+    name_of: Callable[[Any], str | None] = event_name,
+) -> bytes:
     if item.raw_data is not None:
         data: bytes | None = to_utf8("raw_data", item.raw_data)
     else:
         data = None if item.data is None else field_json(item.data)
-    return encode_event(data, event=item.event, id=item.id, retry=item.retry, comment=item.comment)
+    event = name_of(item.data) if item.event is None else item.event
+    return encode_event(data, event=event, id=item.id, retry=item.retry, comment=item.comment)
 
 
 def check_size(size: int, most: int) -> None:

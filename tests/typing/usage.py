@@ -1,7 +1,7 @@
 """The public API as a user writes it: mypy in strict mode has nothing to say to it."""
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, assert_type
+from typing import Annotated, Literal, assert_type
 
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel
@@ -14,12 +14,14 @@ from starlette.routing import Route
 from sse_middleware import (
     KEEPALIVE_COMMENT,
     Comment,
+    EventDiscriminator,
     EventSourceResponse,
     EventStreamDecoder,
     MessageEvent,
     ReconnectionTime,
     ServerSentEvent,
     SSEMiddleware,
+    SSEModel,
     StreamOptions,
     StreamSettings,
     event_stream,
@@ -58,6 +60,26 @@ def with_settings() -> Iterator[dict[str, str]]:
     yield {"name": "a"}
 
 
+class Priced(SSEModel, event="price", extra="forbid"):
+    price: float
+
+
+class Ended(BaseModel):
+    type: Literal["ended", "failed"]
+
+
+Job = Annotated[Ended, EventDiscriminator("type")]
+
+
+@app.get("/typed")
+@event_stream
+async def typed() -> AsyncIterator[Priced | Job | ServerSentEvent[Priced | Job] | None]:
+    yield Priced(price=1)
+    yield Ended(type="failed")
+    yield ServerSentEvent(data=Priced(price=1), id="1")
+    yield ServerSentEvent(raw_data="[DONE]")
+
+
 class Events(HTTPEndpoint):
     @event_stream
     async def get(self, request: Request) -> AsyncIterator[str]:
@@ -78,8 +100,13 @@ assert_type(StreamSettings(ping_interval=5).overridden(options), StreamSettings)
 assert_type(format_sse_event(data_str="x") + KEEPALIVE_COMMENT, bytes)
 assert_type(EventStreamDecoder().feed(b""), list[MessageEvent | Comment | ReconnectionTime])
 
+assert_type(ServerSentEvent[Item](data=Item(name="a")).data, Item)
+assert_type(ServerSentEvent(raw_data="a"), ServerSentEvent)
+
 # What is wrong must stay wrong: an ignore that is not needed is an error.
 app.add_middleware(SSEMiddleware, ping_intervall=20)  # type: ignore[call-arg]
 EventSourceResponse([], ping_interval="5")  # type: ignore[arg-type]
 event_stream(pings=5)  # type: ignore[call-overload]
 ServerSentEvent(retry="3000")  # type: ignore[arg-type]
+ServerSentEvent[Item](data=1)  # type: ignore[arg-type]
+wrapped: ServerSentEvent[Item] = ServerSentEvent(data=Priced(price=1))  # type: ignore[arg-type]

@@ -1,0 +1,85 @@
+"""The endpoints of an application that are tagged as streams, found by its routes.
+
+Rules of this file:
+- Tagged is what `event_stream` made, and what has an `EventSourceResponse` as ``response_class``.
+  What an endpoint returns is only known when it is called.
+- Routes are looked for in routers, mounts and hosts, and below middleware that keeps what it wraps
+  under ``app``. An included router is what FastAPI says that it is.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sse_middleware.endpoint import ITEM_TYPE
+from sse_middleware.item_type import ItemType, ItemTypes, underlying
+from sse_middleware.response import EventSourceResponse
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedStream:
+    """An endpoint that streams.
+
+    Attributes:
+        path: with its parameters in braces, below the paths of its mounts.
+        method: the first of ``GET``, ``POST``, ... that it answers.
+        item_type: what its items are declared as, ``None`` where that is anything.
+    """
+
+    path: str
+    method: str
+    item_type: ItemType | None
+
+
+def routes_of(app: Any) -> Iterable[Any] | None:
+    """Return the routes of an application, ``None`` where it has none that can be seen."""
+    while app is not None and not hasattr(app, "routes"):
+        app = getattr(app, "app", None)
+    return None if app is None else _flat(app.routes)
+
+
+def tagged_streams(routes: Iterable[Any], prefix: str = "") -> Iterator[TaggedStream]:
+    """Return the streams of routes, in their order.
+
+    Raises:
+        ConfigurationError: what an endpoint declares can't be evaluated, or Pydantic doesn't know
+            it.
+    """
+    for route in routes:
+        path = prefix + (getattr(route, "path", None) or "")  # a host has none
+        if getattr(route, "endpoint", None) is not None:
+            yield from _of_route(route, re.sub(r":\w+}", "}", path))
+        else:
+            yield from tagged_streams(routes_of(getattr(route, "app", None)) or (), path)
+
+
+def _flat(routes: Iterable[Any]) -> Iterable[Any]:
+    """Put the routes of included routers in their place, which only a recent FastAPI keeps."""
+    fastapi = sys.modules.get("fastapi.routing")
+    flat: Iterable[Any] = getattr(fastapi, "iter_route_contexts", iter)(routes)
+    return flat
+
+
+def _of_route(route: Any, path: str) -> Iterator[TaggedStream]:
+    if isinstance(route.endpoint, type):  # Starlette's HTTPEndpoint
+        for method in _METHODS:
+            handler = getattr(route.endpoint, method.lower(), None)
+            if hasattr(handler, ITEM_TYPE):
+                yield TaggedStream(path, method, getattr(handler, ITEM_TYPE)())
+        return
+    function = underlying(route.endpoint)
+    method = next((one for one in _METHODS if one in (getattr(route, "methods", None) or ())), "")
+    if hasattr(function, ITEM_TYPE):
+        yield TaggedStream(path, method, getattr(function, ITEM_TYPE)())
+    elif _is_of_class(route):
+        yield TaggedStream(path, method, ItemTypes().of(route.endpoint))
+
+
+def _is_of_class(route: Any) -> bool:
+    response_class = getattr(route, "response_class", None)
+    response_class = getattr(response_class, "value", response_class)  # FastAPI wraps defaults
+    return isinstance(response_class, type) and issubclass(response_class, EventSourceResponse)
