@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from sse_middleware.item_type import ItemType, underlying
 from sse_middleware.response import EventSourceResponse
-from sse_middleware.settings import DEFAULT, StreamOptions, StreamSettings
+from sse_middleware.settings import DEFAULT, Overrides, StreamOptions
 
 Endpoint = Callable[..., Awaitable[Response]]
 
@@ -60,7 +60,7 @@ def event_stream(
 def _endpoint(function: Callable[..., Any], item_type: Any, settings: StreamOptions) -> Endpoint:
     if not callable(function):
         raise TypeError(f"event_stream takes a function that yields, got {function!r}")
-    StreamSettings.of(settings)
+    overrides = Overrides(settings)
     code = function if inspect.isroutine(function) else underlying(function)
     yields = inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code)
     call = function if inspect.iscoroutinefunction(code) else _in_thread(function)
@@ -76,7 +76,9 @@ def _endpoint(function: Callable[..., Any], item_type: Any, settings: StreamOpti
         content = function(*args, **kwargs) if yields else await call(*args, **kwargs)
         if isinstance(content, Response):
             return content
-        return EventSourceResponse(content, item_type=resolve(), **settings)
+        response = EventSourceResponse(content, item_type=resolve())
+        response.overrides = overrides
+        return response
 
     # Its code will run with the globals of the user's module: it may name nothing but its closure.
     async def endpoint(*args: Any, **kwargs: Any) -> Response:

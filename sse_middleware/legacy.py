@@ -16,7 +16,7 @@ from sse_middleware.conversion import EventFields, Malformed
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.payload import Encoder
-from sse_middleware.settings import StreamOptions, StreamSettings
+from sse_middleware.settings import Overrides, StreamOptions, StreamSettings
 
 Key = Callable[[Request], Hashable]
 """What the subscribers of one poll have in common; ``None`` for nothing."""
@@ -72,7 +72,6 @@ class LegacyRoute:
         key: Key | None = None,
         **settings: Unpack[StreamOptions],
     ) -> None:
-        StreamSettings.of(settings)
         _check_poll(poll, key, body, id)
         self.path = path
         self.always = always
@@ -83,7 +82,7 @@ class LegacyRoute:
         )
         self.poll = poll
         self.key = key
-        self.settings = settings
+        self.overrides = Overrides(settings)
         self._methods = _upper(methods)
         self._pattern = _compiled(path)
         self._prefix = path.partition("{")[0]

@@ -127,7 +127,7 @@ class SSEMiddleware:
         self, scope: Scope, handover: Handover, send: Send, route: LegacyRoute, accept: bytes
     ) -> bool:
         """Lay a route's settings over the middleware's, and answer by polling if it says so."""
-        handover.settings = handover.settings.overridden(route.settings)
+        handover.settings = route.overrides.over(handover.settings)
         receive = handover.connection.receive
         return route.polls(scope, accept) and await self._polling.respond(
             scope, receive, send, route, accept

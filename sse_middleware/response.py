@@ -21,7 +21,7 @@ from sse_middleware.item_type import ItemType, ItemTypes
 from sse_middleware.iterables import Source, source_of
 from sse_middleware.payload import Encoder, OwnFrames
 from sse_middleware.registry import Full, Policy, Registry, Slot
-from sse_middleware.settings import DEFAULT, Default, StreamOptions, StreamSettings
+from sse_middleware.settings import DEFAULT, Default, Overrides, StreamOptions, StreamSettings
 from sse_middleware.stream import Stream
 from sse_middleware.writer import Opening
 
@@ -73,9 +73,8 @@ class EventSourceResponse(StreamingResponse):
         self.media_type = media_type or self.media_type
         self.background = background
         self.init_headers(headers)
-        if settings:
-            StreamSettings.of(settings)  # refuse here what can't work, whatever it is laid over
-        self._options = settings
+        self.overrides = Overrides(settings)  # refused here if it can't work, whatever is below
+        """Its settings, over those of the middleware."""
         self._item_type: ItemType | Literal[Default.DEFAULT] | None = (
             item_type
             if item_type is None or item_type is DEFAULT or isinstance(item_type, ItemType)
@@ -107,7 +106,7 @@ class EventSourceResponse(StreamingResponse):
         self, scope: Scope, send: Send, handover: Handover
     ) -> Coroutine[Any, Any, None] | None:
         """Return the stream that is to run, or refuse it."""
-        settings = handover.settings.overridden(self._options)
+        settings = self.overrides.over(handover.settings)
         own = OwnFrames(settings)
         source = source_of(self.body_iterator, self._encoder(scope, handover, settings, own))
         admitted = False

@@ -172,6 +172,30 @@ class StreamSettings:
         return replace(self, **_known(options)) if options else self
 
 
+class Overrides:
+    """Settings to be laid over others; checked once, as most are the same for every request.
+
+    Raises:
+        ConfigurationError: as `StreamSettings.of`.
+    """
+
+    __slots__ = ("_last", "_options")
+
+    def __init__(self, options: StreamOptions) -> None:
+        if options:
+            StreamSettings.of(options)
+        self._options = options
+        self._last: tuple[StreamSettings, StreamSettings] | None = None
+
+    def over(self, settings: StreamSettings) -> StreamSettings:
+        """Return `settings` with these over them."""
+        if not self._options:
+            return settings
+        if self._last is None or self._last[0] is not settings:
+            self._last = settings, settings.overridden(self._options)
+        return self._last[1]
+
+
 _PING = "a comment's text, a ServerSentEvent, or a function that returns one of them"
 
 
