@@ -15,6 +15,9 @@ from sse_middleware.settings import DEFAULT, StreamOptions, StreamSettings
 
 Endpoint = Callable[..., Awaitable[Response]]
 
+ITEM_TYPE = "__sse_item_type__"
+"""The attribute of such an endpoint that returns its `ItemType`, or ``None``, when called."""
+
 
 @overload
 def event_stream(function: Callable[..., Any], /) -> Endpoint: ...
@@ -61,20 +64,25 @@ def _endpoint(function: Callable[..., Any], item_type: Any, settings: StreamOpti
     call = _caller(function)
     resolved = item_type if item_type is DEFAULT else ItemType.declared(item_type)
 
-    async def respond(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
+    def resolve() -> ItemType | None:
         nonlocal resolved
+        if resolved is DEFAULT:  # not before: the annotation may name what is defined later
+            resolved = ItemType.of_endpoint(function)
+        return resolved
+
+    async def respond(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
         content = await call(*args, **kwargs)
         if isinstance(content, Response):
             return content
-        if resolved is DEFAULT:  # not before: the annotation may name what is defined later
-            resolved = ItemType.of_endpoint(function)
-        return EventSourceResponse(content, item_type=resolved, **settings)
+        return EventSourceResponse(content, item_type=resolve(), **settings)
 
     # Its code will run with the globals of the user's module: it may name nothing but its closure.
     async def endpoint(*args: Any, **kwargs: Any) -> Response:
         return await respond(args, kwargs)
 
-    return _dressed(endpoint, function)
+    dressed = _dressed(endpoint, function)
+    setattr(dressed, ITEM_TYPE, resolve)
+    return dressed
 
 
 def _caller(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
