@@ -162,6 +162,8 @@ class _Stream:
     place: tuple[str, ...]
     route: Any  # an APIRoute, or in a recent FastAPI what it is where its router is included
     annotation: Any
+    shown: bool
+    """A response without a body isn't. Its items are components all the same, as FastAPI's are."""
 
     def describe(
         self, document: dict[str, Any], made: dict[str, Any], event_schema: JsonSchema
@@ -174,7 +176,7 @@ class _Stream:
             event_schema: of one event, with references into the components of `made`.
         """
         response, assumed = self._response(document), self._response(made)
-        if response is None or assumed is None:
+        if not self.shown or response is None or assumed is None:
             return
         content = response.setdefault("content", {})
         body = content.pop(self._media_type, {})
@@ -223,39 +225,43 @@ class _Stream:
 
 
 def _streams_of(app: "FastAPI") -> list[_Stream]:
-    """Return the operations of an application's document that stream."""
+    """Return the operations of an application that stream."""
     from fastapi.utils import (  # noqa: PLC0415 - it is there
         is_body_allowed_for_status_code as may_have_body,
     )
 
-    operations = {
-        **_operations(("paths",), app.routes),
-        **_operations(("webhooks",), app.webhooks.routes),
-    }
+    operations = [
+        *_operations(("paths",), app.routes),
+        *_operations(("webhooks",), app.webhooks.routes),
+    ]
+    last = dict(operations)
     return [
-        _Stream(place, route, _annotation_of_route(route))
-        for place, route in operations.items()
-        if _is_tagged(route) and may_have_body(route.status_code)
+        _Stream(
+            place,
+            route,
+            _annotation_of_route(route),
+            shown=last[place] is route and may_have_body(route.status_code),
+        )
+        for place, route in operations
+        if _is_tagged(route)
     ]
 
 
 def _operations(
     parent: tuple[str, ...], routes: Iterable[Any], path: str | None = None
-) -> dict[tuple[str, ...], Any]:
-    """Return the routes by the places of their operations; the last one has a place."""
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the places of operations with their routes; of two in one place the last is shown."""
     from fastapi.routing import APIRoute  # noqa: PLC0415 - it is there
 
-    found: dict[tuple[str, ...], Any] = {}
     for route in _flat(routes):
         if not isinstance(getattr(route, "original_route", route), APIRoute):
             continue
         for method in route.methods if route.include_in_schema else ():
             place = (*parent, path or route.path_format, method.lower())
-            found[place] = route
+            yield place, route
             for callback in route.callbacks or ():
                 inside = (*place, "callbacks", callback.name)
-                found |= _operations(inside, [callback], callback.path)
-    return found
+                yield from _operations(inside, [callback], callback.path)
 
 
 def _flat(routes: Iterable[Any]) -> Iterable[Any]:
@@ -278,7 +284,7 @@ def _is_tagged(route: Any) -> bool:
 def _annotation_of_route(route: Any) -> Any:
     """Return the type that items are validated as, else the ``response_model`` of what yields."""
     function = underlying(route.endpoint)
-    annotation = _annotation_of(route.endpoint)
+    annotation = _annotation_of_endpoint(route.endpoint)
     yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
     if annotation is None and (yields or hasattr(function, ITEM_TYPE)):
         return _annotation(ItemType.declared(route.response_model))
@@ -286,10 +292,15 @@ def _annotation_of_route(route: Any) -> Any:
 
 
 def _annotation_of(stream: Any) -> Any:
-    if not (inspect.isroutine(stream) or isinstance(stream, partial)):
-        return _annotation(ItemType.declared(stream))
-    declared = getattr(underlying(stream), ITEM_TYPE, None)
-    return _annotation(ItemType.of_endpoint(stream) if declared is None else declared())
+    """Return the type of the items of an endpoint, or the type itself."""
+    if inspect.isroutine(stream) or isinstance(stream, partial):
+        return _annotation_of_endpoint(stream)
+    return _annotation(ItemType.declared(stream))
+
+
+def _annotation_of_endpoint(endpoint: Any) -> Any:
+    declared = getattr(underlying(endpoint), ITEM_TYPE, None)
+    return _annotation(ItemType.of_endpoint(endpoint) if declared is None else declared())
 
 
 def _annotation(item_type: ItemType | None) -> Any:
