@@ -1,22 +1,16 @@
 """How OpenAPI describes the endpoints that are tagged as streams.
 
 Rules of this file:
-- FastAPI makes the document, all of it. The schemas of items are got from FastAPI too, by routes
-  beside the application's own, one for each type, which are taken out of the document again. So
-  they are named and shared as if FastAPI knew of the streams, whatever its version.
-- Of an operation only the response that is the stream changes, and of that only what FastAPI
-  assumes of its body. What is declared there (``responses=``, ``openapi_extra=``, a custom
-  ``openapi``) stays, on top.
-- What others made is copied, never changed: their documents, their routes, their application, but
-  for ``app.openapi`` and the document that it caches, which FastAPI means to be replaced.
+- FastAPI means ``app.openapi`` to be replaced, and the document that the application caches with
+  it. Nothing else changes: the documents of others are copied.
+- The application's own cache stays the one place where its document lies, so whoever empties it,
+  fills it or writes into it has the effect that they are used to.
 - FastAPI is no dependency: it is imported where there is such an application.
 """
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator
-from copy import copy, deepcopy
-from dataclasses import dataclass
+from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,19 +18,23 @@ from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.routing import Host, Mount, Router
 
-from sse_middleware.endpoint import ITEM_TYPE
-from sse_middleware.item_schema import JsonSchema, item_schema
-from sse_middleware.item_type import ItemType, underlying
-from sse_middleware.response import EventSourceResponse
+from sse_middleware.item_type import ItemType
+from sse_middleware.operations import (
+    EVENTS,
+    SCHEMAS,
+    annotation_in,
+    annotation_of_endpoint,
+    data_types,
+    event_schema,
+    flat_routes,
+    made_by_fastapi,
+    streams_of,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fastapi import FastAPI
-
-_EVENTS = "text/event-stream"
-
-_SCHEMAS = "#/components/schemas/"
-
-_COMBINING = ("$ref", "allOf", "anyOf", "oneOf")
 
 _DESCRIPTION = "A stream of events"
 
@@ -75,17 +73,17 @@ def sse_components(**streams: Any) -> dict[str, dict[str, Any]]:
     """
     declared = {name: _annotation_of(stream) for name, stream in streams.items()}
     adapters: list[TypeAdapter[Any]] = [
-        TypeAdapter(part) for annotation in declared.values() for part in _data_types(annotation)
+        TypeAdapter(part) for annotation in declared.values() for part in data_types(annotation)
     ]
     schemas, definitions = TypeAdapter.json_schemas(
         [(number, "serialization", adapter) for number, adapter in enumerate(adapters)],
-        ref_template=f"{_SCHEMAS}{{model}}",
+        ref_template=f"{SCHEMAS}{{model}}",
     )
     in_order = iter([schemas[number, "serialization"] for number in range(len(adapters))])
     responses = {
         name: {
             "description": _DESCRIPTION,
-            "content": {_EVENTS: {"itemSchema": _event_schema(annotation, in_order)}},
+            "content": {EVENTS: {"itemSchema": event_schema(annotation, in_order)}},
         }
         for name, annotation in declared.items()
     }
@@ -95,7 +93,8 @@ def sse_components(**streams: Any) -> dict[str, dict[str, Any]]:
 def describe_streams(app: Any) -> None:
     """Let every FastAPI application that `app` is, wraps or mounts describe its streams.
 
-    Once is enough, and more than once does no harm.
+    Mounted ones are found through routers and through middleware that keeps what it wraps as
+    ``app``. Once is enough, and more than once does no harm.
     """
     if "fastapi" in sys.modules:
         for found in _fastapi_applications(app):
@@ -115,7 +114,7 @@ def _fastapi_applications(app: Any) -> "Iterator[FastAPI]":
         if isinstance(app, FastAPI):
             yield app
         if isinstance(app, Starlette | Router):
-            places = (getattr(route, "original_route", route) for route in _flat(app.routes))
+            places = (getattr(route, "original_route", route) for route in flat_routes(app.routes))
             waiting += [place.app for place in places if isinstance(place, Mount | Host)]
         else:
             waiting.append(getattr(app, "__dict__", {}).get("app"))  # of a middleware
@@ -134,10 +133,10 @@ class _Description:
         document = self._openapi()
         if document is self._described:
             return document
-        streams = _streams_of(self._app)
+        streams = streams_of(self._app)
         if not streams:
             return document
-        made, schemas = _made_by_fastapi(self._app, streams)
+        made, schemas = made_by_fastapi(self._app, streams)
         if document is cached or not self._is_fastapis():
             described = deepcopy(document)
         else:
@@ -155,248 +154,8 @@ class _Description:
         return getattr(self._openapi, "__func__", None) is FastAPI.openapi
 
 
-@dataclass(frozen=True)
-class _Stream:
-    """An operation that streams: its place in the document, and what its route says of it."""
-
-    place: tuple[str, ...]
-    route: Any  # an APIRoute, or in a recent FastAPI what it is where its router is included
-    annotation: Any
-    shown: bool
-    """A response without a body isn't. Its items are components all the same, as FastAPI's are."""
-
-    def describe(
-        self, document: dict[str, Any], made: dict[str, Any], event_schema: JsonSchema
-    ) -> None:
-        """Describe the events in a document, if it has the operation.
-
-        Args:
-            document: what changes.
-            made: what FastAPI makes of the application, without any doing of the user's.
-            event_schema: of one event, with references into the components of `made`.
-        """
-        response, assumed = self._response(document), self._response(made)
-        if not self.shown or response is None or assumed is None:
-            return
-        content = response.setdefault("content", {})
-        body = content.pop(self._media_type, {})
-        if "schema" in body:
-            said = self._declared(body["schema"], _inside(assumed, "content", self._media_type))
-            body = {**body, "schema": said} if said else _without(body, "schema")
-        if self._media_type == _EVENTS:
-            content[_EVENTS] = body
-        elif body:
-            content[self._media_type] = body
-        content[_EVENTS] = _laid_over({"itemSchema": event_schema}, content.get(_EVENTS, {}))
-        _add_components(document, made, event_schema)
-
-    @property
-    def _media_type(self) -> str | None:
-        media_type: str | None = _response_class(self.route).media_type
-        return media_type
-
-    @property
-    def _status(self) -> str:
-        return str(self.route.status_code or 200)
-
-    def _response(self, document: dict[str, Any]) -> dict[str, Any] | None:
-        response: dict[str, Any] | None = _inside(document, *self.place, "responses", self._status)
-        return response
-
-    def _declared(self, schema: JsonSchema, assumed: dict[str, Any] | None) -> JsonSchema | None:
-        """Return what the user says that the body is, without what FastAPI assumes of it."""
-        if schema == (assumed or {}).get("schema") and not self._body_is_declared():
-            return None
-        if schema.get("type") == "string" and any(word in schema for word in _COMBINING):
-            return _without(schema, "type")  # what the response class says, under a declared model
-        return schema
-
-    def _body_is_declared(self) -> bool:
-        said = [
-            response
-            for status, response in self.route.responses.items()
-            if str(status) == self._status
-        ]
-        extra = _inside(self.route.openapi_extra, "responses", self._status) or {}
-        return any(
-            "model" in response or _inside(response, "content", self._media_type, "schema")
-            for response in [*said, extra]
-        )
-
-
-def _streams_of(app: "FastAPI") -> list[_Stream]:
-    """Return the operations of an application that stream."""
-    from fastapi.utils import (  # noqa: PLC0415 - it is there
-        is_body_allowed_for_status_code as may_have_body,
-    )
-
-    operations = [
-        *_operations(("paths",), app.routes),
-        *_operations(("webhooks",), app.webhooks.routes),
-    ]
-    last = dict(operations)
-    return [
-        _Stream(
-            place,
-            route,
-            _annotation_of_route(route),
-            shown=last[place] is route and may_have_body(route.status_code),
-        )
-        for place, route in operations
-        if _is_tagged(route)
-    ]
-
-
-def _operations(
-    parent: tuple[str, ...], routes: Iterable[Any], path: str | None = None
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the places of operations with their routes; of two in one place the last is shown."""
-    from fastapi.routing import APIRoute  # noqa: PLC0415 - it is there
-
-    for route in _flat(routes):
-        if not isinstance(getattr(route, "original_route", route), APIRoute):
-            continue
-        for method in route.methods if route.include_in_schema else ():
-            place = (*parent, path or route.path_format, method.lower())
-            yield place, route
-            for callback in route.callbacks or ():
-                inside = (*place, "callbacks", callback.name)
-                yield from _operations(inside, [callback], callback.path)
-
-
-def _flat(routes: Iterable[Any]) -> Iterable[Any]:
-    """Return routes, in place of included routers theirs. Only a recent FastAPI keeps routers."""
-    routing = sys.modules["fastapi.routing"]
-    flat: Iterable[Any] = getattr(routing, "iter_route_contexts", iter)(routes)
-    return flat
-
-
-def _response_class(route: Any) -> Any:
-    return getattr(route.response_class, "value", route.response_class)  # FastAPI wraps defaults
-
-
-def _is_tagged(route: Any) -> bool:
-    response_class = _response_class(route)
-    of_class = isinstance(response_class, type) and issubclass(response_class, EventSourceResponse)
-    return of_class or hasattr(underlying(route.endpoint), ITEM_TYPE)
-
-
-def _annotation_of_route(route: Any) -> Any:
-    """Return the type that items are validated as, else the ``response_model`` of what yields."""
-    function = underlying(route.endpoint)
-    annotation = _annotation_of_endpoint(route.endpoint)
-    yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-    if annotation is None and (yields or hasattr(function, ITEM_TYPE)):
-        return _annotation(ItemType.declared(route.response_model))
-    return annotation
-
-
 def _annotation_of(stream: Any) -> Any:
     """Return the type of the items of an endpoint, or the type itself."""
     if inspect.isroutine(stream) or isinstance(stream, partial):
-        return _annotation_of_endpoint(stream)
-    return _annotation(ItemType.declared(stream))
-
-
-def _annotation_of_endpoint(endpoint: Any) -> Any:
-    declared = getattr(underlying(endpoint), ITEM_TYPE, None)
-    return _annotation(ItemType.of_endpoint(endpoint) if declared is None else declared())
-
-
-def _annotation(item_type: ItemType | None) -> Any:
-    return None if item_type is None else item_type.annotation
-
-
-def _data_types(annotation: Any) -> list[Any]:
-    """Return the types whose schemas that of an event needs, in order."""
-    types = list[Any]()
-
-    def noted(part: Any) -> JsonSchema:
-        types.append(part)
-        return {}
-
-    item_schema(annotation, noted)
-    return types
-
-
-def _event_schema(annotation: Any, in_order: Iterator[JsonSchema]) -> JsonSchema:
-    return item_schema(annotation, lambda _: next(in_order))
-
-
-def _made_by_fastapi(
-    app: "FastAPI", streams: list[_Stream]
-) -> tuple[dict[str, Any], list[JsonSchema]]:
-    """Return the document as FastAPI makes it, and the schemas of the streams' events.
-
-    The components of the document are what both refer to.
-    """
-    from fastapi import FastAPI  # noqa: PLC0415 - it is there
-    from fastapi.routing import APIRoute  # noqa: PLC0415 - it is there
-
-    types = [part for stream in streams for part in _data_types(stream.annotation)]
-    names = [f"sse_middleware {number}" for number in range(len(types))]
-    asking = [
-        APIRoute(f"/ {name}", _asked, response_model=part, operation_id=name)
-        for name, part in zip(names, types, strict=True)
-    ]
-    stand_in = copy(app)
-    stand_in.openapi_schema = None
-    stand_in.router = copy(app.router)
-    stand_in.router.routes = [*app.router.routes, *asking]
-    made = FastAPI.openapi(stand_in)
-    answers = iter([made["paths"].pop(route.path)["get"]["responses"]["200"] for route in asking])
-    return made, [_titled_event_schema(stream, answers) for stream in streams]
-
-
-def _asked() -> None:
-    """Stand for an endpoint: it is never called."""
-
-
-def _titled_event_schema(stream: _Stream, answers: Iterator[dict[str, Any]]) -> JsonSchema:
-    title = f"StreamItem_{stream.route.unique_id}".title().replace("_", " ")  # as FastAPI has it
-    schemas = (answer["content"]["application/json"]["schema"] for answer in answers)
-    titled = (schema if "$ref" in schema else {**schema, "title": title} for schema in schemas)
-    return _event_schema(stream.annotation, titled)
-
-
-def _add_components(document: dict[str, Any], made: dict[str, Any], schema: JsonSchema) -> None:
-    """Add what a schema refers to, and what that refers to, where the document doesn't have it."""
-    waiting = list(_references(schema))
-    if waiting:
-        present = document.setdefault("components", {}).setdefault("schemas", {})
-    while waiting:
-        name = waiting.pop()
-        if name not in present:
-            present[name] = made["components"]["schemas"][name]
-            waiting += _references(present[name])
-
-
-def _references(schema: Any) -> Iterator[str]:
-    if isinstance(schema, dict):
-        reference = schema.get("$ref")
-        if isinstance(reference, str):
-            yield reference.removeprefix(_SCHEMAS)
-        schema = list(schema.values())
-    if isinstance(schema, list):
-        for part in schema:
-            yield from _references(part)
-
-
-def _inside(document: Any, *keys: str | None) -> Any:
-    """Return what lies under one key after the other, ``None`` where there is no such thing."""
-    for key in keys:
-        document = document.get(key) if isinstance(document, dict) else None
-    return document
-
-
-def _without(mapping: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in mapping.items() if name != key}
-
-
-def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Return both in one; where they disagree, `above` is right."""
-    both = {**below, **above}
-    for key in below.keys() & above.keys():
-        if isinstance(below[key], dict) and isinstance(above[key], dict):
-            both[key] = _laid_over(below[key], above[key])
-    return both
+        return annotation_of_endpoint(stream)
+    return annotation_in(ItemType.declared(stream))

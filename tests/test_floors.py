@@ -28,6 +28,7 @@ FLOORS = {
         "admission",
         "response",
         "endpoint",
+        "operations",
         "openapi",
         "legacy",
         "adoption",

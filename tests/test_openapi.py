@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, routing
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import BaseModel
@@ -159,7 +159,12 @@ def test_endpoints_that_return_their_events() -> None:
     async def listed() -> list[Item]:
         return []
 
+    async def unknown() -> "Unknown":  # type: ignore[name-defined] # noqa: F821
+        return EventSourceResponse([])
+
     by_class = {"response_class": EventSourceResponse}
+    by_model = {**by_class, "response_model": list[Item]}
+    assert of_one(unknown, **by_model) == {"text/event-stream": {"itemSchema": ITEM}}
     assert of_one(response, **by_class) == {"text/event-stream": {"itemSchema": EVENT}}
     assert of_one(listed, **by_class) == {"text/event-stream": {"itemSchema": ITEM}}
 
@@ -255,15 +260,27 @@ async def test_every_application_that_is_mounted() -> None:
     def mounting(path: str) -> Mount:
         return Mount(path, with_items(FastAPI()))
 
-    router = APIRouter()
-    router.routes.append(mounting("/routed"))
     app = FastAPI(routes=[mounting("/a"), Mount("/b", Router([mounting("/c")]))])
-    app.include_router(router)
     app.mount("/self", app)
-    app.router.routes.append(Host("testserver", with_items(FastAPI())))
-    outer = Starlette(routes=[Mount("/outer", app)], middleware=[Middleware(SSEMiddleware)])
-    for path in ("/a", "/b/c", "/routed"):
+    with_items(app)
+    hosted = with_items(FastAPI())
+    outer = Starlette(
+        routes=[Host("events.example", hosted), Mount("/outer", app)],
+        middleware=[Middleware(SSEMiddleware)],
+    )
+    for path in ("/a", "/b/c", ""):
         assert describes(await served(outer, f"/outer{path}/openapi.json")), path
+    assert describes(hosted.openapi())
+
+
+@pytest.mark.skipif(not hasattr(routing, "iter_route_contexts"), reason="FastAPI left them out")
+async def test_what_is_mounted_in_a_router() -> None:
+    router = APIRouter()
+    router.mount("/mounted", with_items(FastAPI()))
+    app = FastAPI()
+    app.include_router(router)
+    app.add_middleware(SSEMiddleware)
+    assert describes(await served(app, "/mounted/openapi.json"))
 
 
 async def test_for_each_application_that_it_serves() -> None:
