@@ -12,11 +12,12 @@ from collections.abc import (
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Any, Generic, Literal, TypedDict, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field, computed_field, create_model
+from typing_extensions import TypedDict
 
 import sse_middleware
 from sse_middleware import EventSourceResponse, event_stream, sse_openapi
@@ -484,3 +485,56 @@ def test_all_at_once() -> None:
             app.include_router(router)
         whole.append(app.openapi() if tags is THEIRS else sse_openapi(app))
     assert whole[0] == whole[1]
+
+
+# --- where they differ, which docs/openapi.md lists ---------------------------------------------
+
+
+def event(declare: Callable[[FastAPI, Tags], None], tags: Tags) -> dict[str, Any]:
+    responses = document(declare, tags)["paths"]["/"]["get"]["responses"]
+    described: dict[str, Any] = responses["200"]["content"]["text/event-stream"]["itemSchema"]
+    return described
+
+
+def test_what_is_no_data() -> None:
+    def mixed(app: FastAPI, tags: Tags) -> None:
+        @tags.get(app)
+        async def stream() -> AsyncIterable[Item | None]:
+            yield None
+
+    theirs, ours = (event(mixed, tags)["properties"]["data"] for tags in (THEIRS, OURS))
+    assert theirs["contentSchema"]["anyOf"] == [ours["contentSchema"], {"type": "null"}]
+
+
+def test_anything() -> None:
+    def anything(app: FastAPI, tags: Tags) -> None:
+        @tags.get(app)
+        async def stream() -> AsyncIterable[Any]:
+            yield None
+
+    assert "required" in event(anything, THEIRS)
+    assert event(anything, OURS) == fastapi_sse._SSE_EVENT_SCHEMA
+
+
+def test_a_response_model() -> None:
+    def modelled(app: FastAPI, tags: Tags) -> None:
+        @tags.get(app, response_model=Item)
+        async def stream():  # type: ignore[no-untyped-def]
+            yield {"name": ""}
+
+    theirs, ours = (document(modelled, tags) for tags in (THEIRS, OURS))
+    assert theirs["components"] == ours["components"]
+    assert event(modelled, THEIRS) == fastapi_sse._SSE_EVENT_SCHEMA
+    assert event(modelled, OURS) == event(shapes["model"], OURS)
+
+
+def test_a_list_that_is_declared_again() -> None:
+    def required(app: FastAPI, tags: Tags) -> None:
+        said = {"text/event-stream": {"itemSchema": {"required": ["data", "id"]}}}
+
+        @tags.get(app, responses={200: {"content": said}})
+        async def stream() -> AsyncIterable[Item]:
+            yield Item(name="")
+
+    assert event(required, THEIRS)["required"] == ["data", "data", "id"]
+    assert event(required, OURS)["required"] == ["data", "id"]
