@@ -14,6 +14,7 @@ from sse_middleware.errors import (
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent, format_sse_event
 from sse_middleware.legacy import LegacyRoute
 from sse_middleware.middleware import SSEMiddleware
+from sse_middleware.openapi import sse_components, sse_openapi
 from sse_middleware.records import (
     CloseReason,
     EventsSent,
@@ -67,6 +68,8 @@ __all__ = [
     "StreamStatsEndpoint",
     "event_stream",
     "format_sse_event",
+    "sse_components",
+    "sse_openapi",
 ]
 
 __version__ = "0.1.0"

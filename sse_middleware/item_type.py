@@ -91,11 +91,17 @@ class ItemType:
             ConfigurationError: the annotation can't be evaluated, or Pydantic doesn't know it.
         """
         function = underlying(endpoint)
-        items = _items_of(_return_annotation(function))
+        annotation = _return_annotation(function)
         try:
-            return cls.declared(Union[tuple(items)]) if items else None  # noqa: UP007 - of a list
+            return cls.of_stream(annotation)
         except ConfigurationError as error:
             raise ConfigurationError(f"{_qualified(function)}: {error}") from error
+
+    @classmethod
+    def of_stream(cls, annotation: Any) -> "ItemType | None":
+        """Make the item type that the type of a stream or a collection names."""
+        items = _items_of(annotation)
+        return cls.declared(Union[tuple(items)]) if items else None  # noqa: UP007 - of a list
 
     def validated(self, item: Any) -> Any:
         """Validate, as what it was declared as. Raises Pydantic's errors.

@@ -16,6 +16,7 @@ from sse_middleware.errors import ConfigurationError
 from sse_middleware.handover import SCOPE_KEY, Handover
 from sse_middleware.item_type import ItemTypes
 from sse_middleware.legacy import LegacyRoute
+from sse_middleware.openapi import describe_streams
 from sse_middleware.polling import Polling
 from sse_middleware.records import Observer, StreamStats
 from sse_middleware.registry import Policy, Registries
@@ -44,6 +45,7 @@ class SSEMiddleware:
             By default the peer's address. Behind a proxy that is the proxy's, unless the server is
             told to trust its headers (``--proxy-headers``, ``--forwarded-allow-ips``).
         observers: functions that are told what happens; see `sse_middleware.records`.
+        openapi: whether the OpenAPI documents of FastAPI applications below describe the streams.
         settings: the fields of `StreamSettings`.
 
     Raises:
@@ -62,6 +64,7 @@ class SSEMiddleware:
         max_streams_per_client: int | None = None,
         client_key: Callable[[HTTPConnection], str | None] = peer_address,
         observers: Sequence[Observer] = (),
+        openapi: bool = True,
         **settings: Unpack[StreamOptions],
     ) -> None:
         self.app: ASGIApp = guarantee_single_callable(app)  # type: ignore[no-untyped-call]
@@ -70,6 +73,8 @@ class SSEMiddleware:
         self._adopter = Adopter(adapters or {})
         self._polling = Polling(self.app)
         self._item_types = ItemTypes()
+        self._openapi = openapi
+        self._described: object = self  # the last application whose documents have been seen to
         self._registries = Registries(
             Policy(
                 drain=drain,
@@ -95,6 +100,7 @@ class SSEMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Leave a `Handover` in the scope and call the application."""
         if scope["type"] == "lifespan":
+            self._describe(scope)
             await self.app(scope, self._registries.renewed().until_shutdown(receive), send)
             return
         if scope["type"] not in ("http", "websocket"):
@@ -108,6 +114,9 @@ class SSEMiddleware:
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
             return
+        if scope.get("app") is not self._described:  # its startup may have made an `openapi`
+            self._describe(scope)
+            self._described = scope.get("app")
         accept = accept_of(scope["headers"])
         route = self._route(scope) if self._routes else None
         if route is None and (accept is None or not names_events(accept)):
@@ -119,6 +128,10 @@ class SSEMiddleware:
         if route is not None and await self._polled(scope, handover, send, route, accept):
             return
         await Adoption(self.app, scope, handover, send, self._adopter, accept, route).run()
+
+    def _describe(self, scope: Scope) -> None:
+        if self._openapi:
+            describe_streams(scope.get("app", self.app))
 
     def _route(self, scope: Scope) -> LegacyRoute | None:
         return next((route for route in self._routes if route.matches(scope)), None)

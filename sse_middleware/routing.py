@@ -1,4 +1,4 @@
-"""The template of a request's path, as the routes of Starlette and FastAPI tell it.
+"""What the routes of Starlette and FastAPI tell, above all the template of a request's path.
 
 Rules of this file:
 - The whole template counts, from the outermost application on: `/tenants/{id}` of a mount and
@@ -7,6 +7,7 @@ Rules of this file:
   there are paths.
 """
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -27,6 +28,13 @@ def template(scope: Scope) -> str | None:
     if found or scope.get("route") is None:
         return found or None
     return f"{root.removeprefix(outside)}{_path_of(scope['route']) or ''}" or None
+
+
+def flat_routes(routes: Iterable[Any]) -> Iterable[Any]:
+    """Return routes, in place of included routers theirs. Only a recent FastAPI keeps routers."""
+    fastapi = sys.modules.get("fastapi.routing")
+    flat: Iterable[Any] = getattr(fastapi, "iter_route_contexts", iter)(routes)
+    return flat
 
 
 def _found(routes: Iterable[Any], scope: Scope) -> str | None:

@@ -8,7 +8,6 @@ Rules of this file:
 """
 
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from sse_middleware.endpoint import ITEM_TYPE
 from sse_middleware.item_type import ItemType, ItemTypes, underlying
 from sse_middleware.response import EventSourceResponse
+from sse_middleware.routing import flat_routes
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -39,7 +39,7 @@ def routes_of(app: Any) -> Iterable[Any] | None:
     """Return the routes of an application, ``None`` where it has none that can be seen."""
     while app is not None and not hasattr(app, "routes"):
         app = getattr(app, "app", None)
-    return None if app is None else _flat(app.routes)
+    return None if app is None else flat_routes(app.routes)
 
 
 def tagged_streams(routes: Iterable[Any], prefix: str = "") -> Iterator[TaggedStream]:
@@ -57,11 +57,15 @@ def tagged_streams(routes: Iterable[Any], prefix: str = "") -> Iterator[TaggedSt
             yield from tagged_streams(routes_of(getattr(route, "app", None)) or (), path)
 
 
-def _flat(routes: Iterable[Any]) -> Iterable[Any]:
-    """Put the routes of included routers in their place, which only a recent FastAPI keeps."""
-    fastapi = sys.modules.get("fastapi.routing")
-    flat: Iterable[Any] = getattr(fastapi, "iter_route_contexts", iter)(routes)
-    return flat
+def is_tagged(route: Any) -> bool:
+    """Whether the endpoint of a route is tagged as a stream."""
+    return hasattr(underlying(route.endpoint), ITEM_TYPE) or _is_of_class(route)
+
+
+def response_class_of(route: Any) -> Any:
+    """Return the response class that FastAPI knows of a route."""
+    response_class = getattr(route, "response_class", None)
+    return getattr(response_class, "value", response_class)  # FastAPI wraps defaults
 
 
 def _of_route(route: Any, path: str) -> Iterator[TaggedStream]:
@@ -80,6 +84,5 @@ def _of_route(route: Any, path: str) -> Iterator[TaggedStream]:
 
 
 def _is_of_class(route: Any) -> bool:
-    response_class = getattr(route, "response_class", None)
-    response_class = getattr(response_class, "value", response_class)  # FastAPI wraps defaults
+    response_class = response_class_of(route)
     return isinstance(response_class, type) and issubclass(response_class, EventSourceResponse)
