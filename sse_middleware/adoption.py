@@ -14,7 +14,7 @@ Rules of this file:
 import logging
 from collections.abc import Awaitable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -222,8 +222,7 @@ class Adoption:
 
     async def close(self, within: float) -> None:  # noqa: ARG002 - a `Feed`
         """Forget the error, whose traceback holds this object. The application has ended."""
-        if self._conversion is not None:
-            self._conversion.error = None
+        cast("Conversion", self._conversion).error = None  # the stream is open, so there is one
 
     @markcoroutinefunction
     def _send(self, message: Message) -> Awaitable[None]:

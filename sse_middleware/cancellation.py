@@ -27,8 +27,6 @@ class CancelOnce(AbstractContextManager["CancelOnce", bool], Protocol):
 
     gave_up: bool
     """Whether the block had to be ended because its cleanup took too long."""
-    cancelled_outside: bool
-    """Whether a cancelled scope outside was noticed, and has struck once."""
 
     def heed(self, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
         """Return what awaits the work of the block, with an eye on what cancels it."""
@@ -50,19 +48,19 @@ class CancelOnce(AbstractContextManager["CancelOnce", bool], Protocol):
         """Whether `cancel` was called."""
 
     def take_back(self) -> bool:
-        """Take a cancellation of the task back that wasn't ours. Returns false if there is none.
+        """Take a cancellation of the task back that wasn't ours. Returns whether that can be done.
 
-        For who has caught it, and has done what it asks for.
+        For who has caught it, and does what it asks for.
         """
 
 
 class _AnyioCancelOnce:
     """A plain scope: every ``await`` of a cancelled block is cancelled, as trio rules."""
 
-    __slots__ = ("_cleanup_timeout", "_scope", "cancelled_outside", "gave_up")
+    __slots__ = ("_cleanup_timeout", "_scope", "gave_up")
 
     def __init__(self, cleanup_timeout: float) -> None:
-        self.gave_up = self.cancelled_outside = False
+        self.gave_up = False
         self._cleanup_timeout = cleanup_timeout
         self._scope = anyio.CancelScope()
 
@@ -77,8 +75,7 @@ class _AnyioCancelOnce:
 
     def begin_cleanup(self) -> None:
         self._scope.shield = True
-        if self._scope.deadline == math.inf:
-            self._scope.deadline = anyio.current_time() + self._cleanup_timeout
+        self._scope.deadline = anyio.current_time() + self._cleanup_timeout
 
     def is_cancelled(self) -> bool:
         return True  # trio knows no other reason
@@ -120,13 +117,12 @@ class _AsyncioCancelOnce:
         "_strikes",
         "_task",
         "_timer",
-        "cancelled_outside",
         "gave_up",
         "requested",
     )
 
     def __init__(self, task: asyncio.Task[Any], cleanup_timeout: float) -> None:
-        self.cancelled_outside = self.gave_up = self.requested = self._active = False
+        self.gave_up = self.requested = self._active = False
         self._task = task
         self._cleanup_timeout = cleanup_timeout
         self._before = self._strikes = 0
@@ -232,7 +228,6 @@ class _ShieldedCancelOnce(_AsyncioCancelOnce):
         if _is_any_scope_cancelled():
             scope.shield = False
             return
-        self.cancelled_outside = True
         self.begin_cleanup()
         self._on_cancelled()
 

@@ -11,11 +11,11 @@ Rules of this file:
 """
 
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
-from anyio.lowlevel import checkpoint_if_cancelled
 from starlette.types import Send
 
 from sse_middleware.backends import clock
@@ -70,7 +70,11 @@ class Stream:
         "_slot",
         "_writer",
         "_written",
+        "drain",
     )
+
+    drain: Callable[[float], None]
+    """Ends an open stream after `drain_grace` and so many seconds."""
 
     _outbox: Outbox
     _slot: Slot
@@ -116,8 +120,6 @@ class Stream:
                 await self._finish(source)
         finally:
             failure = self._over()
-        if self._producing.cancelled_outside:
-            await checkpoint_if_cancelled()
         if failure is not None:
             try:
                 raise failure
@@ -135,11 +137,14 @@ class Stream:
         self._ends = ends = Ends(
             outbox, producing, connection, settings, self._own, heeding=self._heeding
         )
+        self.drain = ends.drain
         outbox.ready.share(opening.slot.alarms)
         send = self._send
         if settings.send_timeout is not None:
             send = outbox.ready.within(settings.send_timeout, send, ends.overdue)
-        self._writer = Writer(outbox, send, self._ping, settings, opening, ends.early)
+        self._writer = Writer(
+            outbox, send, partial(self._ping, ends), settings, opening, ends.early
+        )
         if not connection.shared:
             self._writer.has_sent = anyio.Event()
         producing.notice(ends.cancelled)
@@ -151,11 +156,6 @@ class Stream:
     def counts(self) -> tuple[int, int, int]:
         """Return the events and the bytes that were sent, and the bytes that wait."""
         return self._writer.events, self._writer.size, self._outbox.size
-
-    def drain(self, delay: float) -> None:
-        """End after `drain_grace` and so many seconds."""
-        if self._ends is not None:
-            self._ends.drain(delay)
 
     def refuse(self) -> None:
         """Cancel the source of a stream that was not opened, and never will be."""
@@ -172,19 +172,20 @@ class Stream:
             ends.source_failed(error, started=started)
             return True
         if not producing.requested:
-            if await self._say_last_words(ends) and producing.take_back():
+            if self._has_last_words() and producing.take_back() and await self._say_farewell(ends):
                 return True
             ends.cancelled()
         return False
 
-    async def _say_last_words(self, ends: Ends) -> bool:
+    def _has_last_words(self) -> bool:
+        return self._slot.draining and not self._outbox.closed
+
+    async def _say_farewell(self, ends: Ends) -> bool:
         """Say farewell where a server that stops has cancelled what it doesn't wait for.
 
         Returns whether it was said. Then the request ends as any other: daphne stops as soon as the
         first of its requests has ended as cancelled.
         """
-        if not self._slot.draining or self._outbox.closed:
-            return False
         ends.say_farewell(CloseReason.DRAINED)
         with anyio.move_on_after(PARTING, shield=True):
             await self._until_written()
@@ -195,12 +196,11 @@ class Stream:
         while not (self._written or outbox.ending is Ending.ABANDONED):
             await outbox.moved.wait()
 
-    def _ping(self) -> bytes:
+    def _ping(self, ends: Ends) -> bytes:
         try:
             return self._own.ping()
         except Exception as error:
-            if self._ends is not None:
-                self._ends.fail(error)  # also an OSError, which is not the server's here
+            ends.fail(error)  # also an OSError, which is not the server's here
             raise
 
     async def _close(self, source: Feed) -> None:
