@@ -6,7 +6,7 @@ no cost of a connection.
 """
 
 from benchmarks.client import idle_streams
-from benchmarks.plan import CONTENDERS, Size
+from benchmarks.plan import MEMORY_CONTENDERS, Size
 from benchmarks.processes import raise_open_files, resident_kib
 from benchmarks.progress import say
 from benchmarks.servers import RunningServer, serving
@@ -23,8 +23,8 @@ def measure_memory(size: Size) -> tuple[Memory, int]:
 
 def sizes_of(streams: int) -> dict[str, float]:
     sizes = {}
-    with serving(CONTENDERS.values()) as running:
-        for contender, server in CONTENDERS.items():
+    with serving(MEMORY_CONTENDERS.values()) as running:
+        for contender, server in MEMORY_CONTENDERS.items():
             say(f"memory of {streams} idle streams: {contender}")
             kib = kib_per_stream(running[server], streams)
             if kib is not None:

@@ -22,6 +22,7 @@ SSE_STARLETTE_STARLETTE = "sse-starlette, Starlette"
 OURS_STARLETTE = "ours, Starlette"
 FASTAPI_SSE_FASTAPI = "fastapi.sse, FastAPI"
 OURS_FASTAPI = "ours, FastAPI"
+RAW_FASTAPI = "raw bytes, FastAPI"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +159,14 @@ CONTENDERS = {
 """Whose idle streams and clients that come and go are measured: what it is and its server. FastAPI
 takes a share of its own, so each library is compared with one under the same framework."""
 
+MEMORY_CONTENDERS = {**CONTENDERS, RAW_FASTAPI: "raw_fastapi"}
+
 MEMORY_SHARES = (
     Share(OURS_STARLETTE, SSE_STARLETTE_STARLETTE, 0.7),
     Share(OURS_STARLETTE, RAW_STARLETTE),
-    Share(OURS_FASTAPI, FASTAPI_SSE_FASTAPI, 0.5),
+    Share(OURS_STARLETTE, FASTAPI_SSE_FASTAPI, 0.5),
+    Share(OURS_FASTAPI, FASTAPI_SSE_FASTAPI),
+    Share(OURS_FASTAPI, RAW_FASTAPI),
 )
 
 PING_SHARES = (
