@@ -10,6 +10,7 @@ Rules of this file:
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 
 
@@ -17,7 +18,7 @@ class Alarms:
     """The timers of one asyncio loop."""
 
     def __init__(self) -> None:
-        self._rounds: dict[tuple[float, int], _Round] = {}
+        self._rounds: dict[tuple[float, float], Round] = {}
 
     def call_at(
         self,
@@ -25,65 +26,53 @@ class Alarms:
         when: float,
         slack: float,
         callback: Callable[[], object],
-    ) -> "Alarm":
-        """Have a function called at a time of the loop's clock, or up to `slack` seconds before."""
-        key = (slack, int(when / slack))
+    ) -> "Round":
+        """Have a function called at a time of the loop's clock, or up to `slack` seconds before.
+
+        Returns what it is called with, which can `forget` it.
+        """
+        key = slack, when // slack
         found = self._rounds.get(key)
         if found is None:
-            self._rounds[key] = found = _Round(self._rounds, key)
-        found.add(loop, when, callback)
-        return Alarm(found, callback)
+            self._rounds[key] = found = Round(self._rounds, key)
+        found.callbacks[callback] = None
+        if when < found.when:
+            found.start(loop, when)
+        return found
 
 
-class Alarm:
-    """One call that is to come."""
-
-    __slots__ = ("_callback", "_round")
-
-    def __init__(self, of: "_Round", callback: Callable[[], object]) -> None:
-        self._round = of
-        self._callback = callback
-
-    def cancel(self) -> None:
-        """Forget it; harmless when it has come."""
-        self._round.discard(self._callback)
-
-
-class _Round:
+class Round:
     """Those that are called together: at the time of the first."""
 
-    __slots__ = ("_callbacks", "_key", "_rounds", "_timer", "_when")
+    __slots__ = ("_key", "_rounds", "_timer", "callbacks", "when")
 
-    def __init__(self, rounds: "dict[tuple[float, int], _Round]", key: tuple[float, int]) -> None:
+    def __init__(
+        self, rounds: "dict[tuple[float, float], Round]", key: tuple[float, float]
+    ) -> None:
         self._rounds = rounds
         self._key = key
-        self._callbacks: dict[Callable[[], object], None] = {}
-        self._when = 0.0
+        self.callbacks: dict[Callable[[], object], None] = {}
+        self.when = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(
-        self, loop: asyncio.AbstractEventLoop, when: float, callback: Callable[[], object]
-    ) -> None:
-        self._callbacks[callback] = None
-        if self._timer is None or when < self._when:
-            self._stop()
-            self._when = when
-            self._timer = loop.call_at(when, self._fire)
-
-    def discard(self, callback: Callable[[], object]) -> None:
-        self._callbacks.pop(callback, None)
-        if not self._callbacks and self._timer is not None:
-            self._stop()
-            del self._rounds[self._key]
-
-    def _stop(self) -> None:
+    def start(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        """Call all of them then."""
         if self._timer is not None:
             self._timer.cancel()
+        self.when = when
+        self._timer = loop.call_at(when, self._fire)
+
+    def forget(self, callback: Callable[[], object]) -> None:
+        """Don't call a function; harmless when that has come."""
+        self.callbacks.pop(callback, None)
+        if not self.callbacks and self._timer is not None:
+            self._timer.cancel()
             self._timer = None
+            del self._rounds[self._key]
 
     def _fire(self) -> None:
         self._timer = None
         del self._rounds[self._key]  # whoever wants another call gets another round
-        callbacks, self._callbacks = self._callbacks, {}
+        callbacks, self.callbacks = self.callbacks, {}
         for callback in callbacks:
             callback()

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 
 import anyio
 
-from sse_middleware.alarms import Alarm, Alarms
+from sse_middleware.alarms import Alarms, Round
 from sse_middleware.backends import clock, later, running_asyncio_task
 
 Send = Callable[[Any], Awaitable[None]]
@@ -58,6 +58,7 @@ class _AsyncioSignal:
         "_future",
         "_loop",
         "_overdue",
+        "_round",
         "_send",
         "_send_timeout",
         "_slack",
@@ -69,7 +70,8 @@ class _AsyncioSignal:
         self._alarms: Alarms | None = None
         self._loop = loop
         self._future: asyncio.Future[bool] | None = None
-        self._timer: asyncio.TimerHandle | Alarm | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._round: Round | None = None
         self._deadline = self._timer_at = math.inf
         self._slack = 0.0
 
@@ -121,18 +123,23 @@ class _AsyncioSignal:
 
     def _start_timer(self) -> None:
         """Let the one timer fire at the deadline, or never."""
-        if self._timer is not None:
+        if self._round is not None:
+            self._round.forget(self._on_timer)
+            self._round = None
+        elif self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         self._timer_at = self._deadline
         if self._deadline == math.inf:
-            self._timer = None
-        elif self._slack and self._alarms is not None:
+            return
+        if self._slack and self._alarms is not None:
             alarms, slack = self._alarms, self._slack
-            self._timer = alarms.call_at(self._loop, self._deadline, slack, self._on_timer)
+            self._round = alarms.call_at(self._loop, self._deadline, slack, self._on_timer)
         else:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
     def _on_timer(self) -> None:
+        self._timer = self._round = None
         if self._loop.time() < self._deadline - self._slack:
             self._start_timer()
             return

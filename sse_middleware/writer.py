@@ -187,9 +187,7 @@ class Writer:
                 self._on_limit(lifetime.reason)
             if outbox.closed:
                 return await self._send_last()
-            frames = outbox.take()
-            if not waited:
-                frames = frames or self._ping()
+            frames = outbox.take() if waited or outbox.size else self._ping()
             await self._deliver(frames)
             if self.has_sent is not None:
                 self.has_sent.set()
