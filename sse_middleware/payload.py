@@ -2,7 +2,8 @@
 
 Rules of this file:
 - ``None`` is a keep-alive, a `ServerSentEvent` says all its fields, anything else is data.
-- Data is always JSON, strings included. NaN and infinities become null, since JSON has none.
+- Data is always JSON, strings included. NaN and infinities become null, since JSON has none. A
+  preset may make another event of it.
 - A declared item type validates data and filters it. It does not apply to `ServerSentEvent`, whose
   ``data`` is the endpoint's own choice.
 - What can't be encoded is refused with the name of its type and of the endpoint.
@@ -55,6 +56,8 @@ class Encoder:
             self.to_text = _bounded(self.to_text, self._most)
         """From an item and ``by_alias=True`` to what `wire.encode_data` takes."""
         self._field_json = _field_json(settings.serializer)
+        self._to_event = None if settings.preset is None else settings.preset.to_event
+        self._item_type = item_type
         self._ping = ping
         self._endpoint = endpoint
 
@@ -65,10 +68,19 @@ class Encoder:
         try:
             if isinstance(item, ServerSentEvent):
                 return self._in_bounds(_fields_frame(item, self._field_json))
+            if self._to_event is not None:
+                event = self._made_event(item, self._to_event)
+                return self._in_bounds(_fields_frame(event, self._field_json))
             self.plain.add(type(item))
             return encode_data((self.to_text(item, by_alias=True),))
         except Exception as error:
             raise self.refusal(item, error) from error
+
+    def _made_event(self, item: Any, to_event: Callable[[Any], ServerSentEvent]) -> ServerSentEvent:
+        event: Any = to_event(item if self._item_type is None else self._item_type.plain(item))
+        if not isinstance(event, ServerSentEvent):
+            raise TypeError(f"the preset's to_event must return a ServerSentEvent, got {event!r}")
+        return event
 
     def _in_bounds(self, frame: bytes) -> bytes:
         if self._most is not None:
@@ -88,7 +100,7 @@ class Encoder:
 
 
 class OwnFrames:
-    """What a stream says of its own accord: keep-alives, why it failed, and farewell.
+    """What a stream says of its own accord: keep-alives, how it begins and ends, and why.
 
     What they say is no item of the endpoint's, so it is not validated as one.
     """
@@ -102,16 +114,27 @@ class OwnFrames:
 
     def of_error(self, error: Exception) -> bytes:
         """Return the last frame of a stream that failed, or ``b""``."""
-        error_event = self._settings.error_event
-        return self._encoded(error_event(error) if error_event else None, "error_event")
+        error_event = self._settings.own("error_event")
+        said = error_event is not DEFAULT and error_event is not None
+        return self._encoded(error_event(error) if said else None, "error_event")
 
     def farewell(self, reason: CloseReason) -> bytes:
         """Return the last frame of a stream that is ended early, or ``b""``."""
-        farewell = self._settings.farewell
+        farewell = self._settings.own("farewell")
         if farewell is DEFAULT:
             retry = retry_milliseconds(self._settings)
             return encode_event(None, retry=retry) if reason is CloseReason.DRAINED else b""
         return self._encoded(farewell(reason) if farewell else None, "farewell")
+
+    def first(self) -> bytes:
+        """Return the frame that the preset begins a stream with, or ``b""``."""
+        first = self._settings.preset and self._settings.preset.first
+        return self._encoded(first() if callable(first) else first, "first")
+
+    def last(self) -> bytes:
+        """Return the frame behind the last item of a stream that ends by itself, or ``b""``."""
+        preset = self._settings.preset
+        return self._encoded(preset and preset.last, "last")
 
     def _encoded(self, item: object, origin: str) -> bytes:
         if item is None:
@@ -125,7 +148,9 @@ def retry_milliseconds(settings: StreamSettings) -> int:
 
 
 def _ping_encoder(settings: StreamSettings) -> Callable[[], bytes]:
-    ping, serializer = settings.ping, settings.serializer
+    ping, serializer = settings.own("ping"), settings.serializer
+    if ping is DEFAULT:
+        ping = "ping"
     if callable(ping):
         return lambda: _encode_ping(ping(), _field_json(serializer))
     encoded = _encode_ping(ping, _field_json(serializer))

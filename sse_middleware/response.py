@@ -96,7 +96,7 @@ class EventSourceResponse(StreamingResponse):
         if scope["type"] == "websocket":
             send = _as_denial(send)
         if scope.get("method") == "HEAD" or not _may_have_body(self.status_code):
-            await self._send_head(send)
+            await self._send_head(send, handover.settings.overridden(self._options))
         else:
             await self._stream(scope, send, handover)
         if self.background is not None:
@@ -117,9 +117,10 @@ class EventSourceResponse(StreamingResponse):
             await refuse(send, slot, settings)
             return
         try:
-            opening = Opening(*compressed(self._start(), scope, settings), slot)
+            opening = Opening(*compressed(self._start(settings), scope, settings), slot)
             stream = Stream(send, handover.connection, settings, own)
-            await stream.run(_Opened(source, opening))
+            opened = _Opened if settings.preset is None else _Framed
+            await stream.run(opened(source, opening, own))
         finally:
             slot.give_back()
 
@@ -134,28 +135,29 @@ class EventSourceResponse(StreamingResponse):
             item_type = handover.item_types.of(scope.get("endpoint"))
         return Encoder(settings, own.ping, item_type, _origin(scope, self.body_iterator))
 
-    async def _send_head(self, send: Send) -> None:
-        await send(self._start())
+    async def _send_head(self, send: Send, settings: StreamSettings) -> None:
+        await send(self._start(settings))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-        settings = StreamSettings()
         unused = Encoder(settings, bytes, None, "")
         await source_of(self.body_iterator, unused).close(settings.cleanup_timeout)
 
-    def _start(self) -> Message:
+    def _start(self, settings: StreamSettings) -> Message:
+        preset = () if settings.preset is None else settings.preset.raw_headers
         return {
             "type": "http.response.start",
             "status": self.status_code,
-            "headers": with_defaults(self.raw_headers),
+            "headers": with_defaults(self.raw_headers, preset),
         }
 
 
 class _Opened:
     """A source whose stream is open from the beginning."""
 
-    __slots__ = ("_opening", "_source", "close")
+    __slots__ = ("_opening", "_own", "_source", "close")
 
-    def __init__(self, source: Source, opening: Opening) -> None:
+    def __init__(self, source: Source, opening: Opening, own: OwnFrames) -> None:
         self._source = source
+        self._own = own
         self._opening = opening
         self.close = source.close
 
@@ -164,6 +166,20 @@ class _Opened:
 
     def feed(self, stream: Stream) -> Awaitable[None]:
         return self._source.feed(stream.open(self._opening))
+
+
+class _Framed(_Opened):
+    """Such a source, between what its preset begins and ends a stream with."""
+
+    __slots__ = ()
+
+    async def feed(self, stream: Stream) -> None:
+        outbox = stream.open(self._opening)
+        if first := self._own.first():
+            outbox.put(first)
+        await self._source.feed(outbox)
+        if last := self._own.last():
+            outbox.put(last)  # to nowhere, if the stream was ended early
 
 
 def _may_have_body(status: int) -> bool:

@@ -10,7 +10,17 @@ import pytest
 import sse_middleware
 
 FLOORS = {
-    "words": ["errors", "wire", "events", "records", "compression", "settings", "accept"],
+    "words": [
+        "errors",
+        "wire",
+        "events",
+        "records",
+        "compression",
+        "settings",
+        "accept",
+        "datastar",
+        "presets",
+    ],
     "ground": ["alarms", "backends", "signals", "cancellation", "companions", "shutdown"],
     "sources": [
         "item_type",
@@ -78,6 +88,8 @@ CALLED_AT_IMPORT = {
     "CoreConfig": "an argument of the above",
     "re.compile": "a pattern",
     "TypeVar": "a type",
+    "Preset": "frozen",
+    "ServerSentEvent": "frozen",
     "find_spec": "whether trio is there",
 }
 CONSTANTS = {
