@@ -1,5 +1,6 @@
 """Server-Sent Events for ASGI applications: ``app.add_middleware(SSEMiddleware)``."""
 
+from sse_middleware.accept import accepts_events
 from sse_middleware.bodies import BodyAdapter
 from sse_middleware.body_text import BodyFormat
 from sse_middleware.endpoint import event_stream
@@ -28,7 +29,7 @@ from sse_middleware.records import (
     StreamStats,
 )
 from sse_middleware.response import EventSourceResponse
-from sse_middleware.settings import StreamOptions, StreamSettings
+from sse_middleware.settings import Preset, StreamOptions, StreamSettings
 from sse_middleware.stats import StreamStatsEndpoint
 from sse_middleware.typed import EventDiscriminator, SSEModel
 from sse_middleware.wire import Comment, EventStreamDecoder, MessageEvent, ReconnectionTime
@@ -53,6 +54,7 @@ __all__ = [
     "MessageEvent",
     "Observer",
     "PingSent",
+    "Preset",
     "ReconnectionTime",
     "SSEError",
     "SSEMiddleware",
@@ -66,6 +68,7 @@ __all__ = [
     "StreamSettings",
     "StreamStats",
     "StreamStatsEndpoint",
+    "accepts_events",
     "event_stream",
     "format_sse_event",
     "sse_components",

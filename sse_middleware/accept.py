@@ -34,6 +34,14 @@ def quality(accept: bytes, media_type: bytes) -> float:
     return 0.0
 
 
+def accepts_events(accept: str | None) -> bool:
+    """Whether a client takes an event stream, by the ``Accept`` of its request.
+
+    For an endpoint that can answer by one document as well. No ``Accept`` takes everything.
+    """
+    return accept is None or quality(accept.encode(), EVENT_STREAM) > 0
+
+
 def names_events(accept: bytes) -> bool:
     """Whether an event stream is asked for by its name."""
     return EVENT_STREAM in accept.lower()

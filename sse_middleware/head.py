@@ -1,6 +1,6 @@
 """The heads of responses that are streams: what is said before the body."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from starlette.types import Message, Scope
 
@@ -16,10 +16,14 @@ _OF_EVENTS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _OF_THE_OLD_BODY = (b"content-length", b"etag", b"accept-ranges", b"content-type")
 
 
-def with_defaults(headers: Headers) -> Headers:
-    """Let nobody keep or hold back the events, unless the headers say otherwise."""
+def with_defaults(headers: Headers, preset: Iterable[tuple[bytes, bytes]] = ()) -> Headers:
+    """Add the preset's headers, and let nobody keep or hold back the events.
+
+    A header that is there already stays as it is.
+    """
     own = {name for name, _ in headers}
-    return [*headers, *(default for default in _OF_EVENTS if default[0] not in own)]
+    defaults = {**dict(_OF_EVENTS), **dict(preset)}
+    return [*headers, *(default for default in defaults.items() if default[0] not in own)]
 
 
 class Head:

@@ -2,7 +2,8 @@
 
 Rules of this file:
 - ``None`` is a keep-alive, a `ServerSentEvent` says all its fields, anything else is data.
-- Data is always JSON, strings included. NaN and infinities become null, since JSON has none.
+- Data is always JSON, strings included. NaN and infinities become null, since JSON has none. A
+  preset may make another event of it.
 - A declared item type validates data and filters it. It does not apply to `ServerSentEvent`, whose
   ``data`` is the endpoint's own choice, unless the type is that of ``ServerSentEvent[Item]``.
 - Data that names its event is sent as that event. A `ServerSentEvent` with an ``event`` keeps it.
@@ -54,7 +55,9 @@ class Encoder:
     ) -> None:
         self._most = settings.max_event_size
         self._serializer = settings.serializer
-        self.plain: Collection[type] = () if item_type and item_type.names else _PLAIN
+        made = settings.preset is not None and settings.preset.to_event is not None
+        named = item_type is not None and item_type.names
+        self.plain: Collection[type] = () if made or named else _PLAIN
         """Types that are data and nothing else, those met so far: `to_text` is enough for them."""
         self.to_text = _text_encoder(settings.serializer, item_type)
         if self._most is not None:
@@ -65,6 +68,7 @@ class Encoder:
         self._named: Any = SSEModel if item_type is None or not item_type.names else object
         """What plain items that may name their event are instances of."""
         self._name_of = event_name if item_type is None else item_type.names.of
+        self._to_event = None if settings.preset is None else settings.preset.to_event
         self._ping = ping
         self._endpoint = endpoint
 
@@ -76,6 +80,9 @@ class Encoder:
             if type(item) not in self.plain:
                 if isinstance(item, ServerSentEvent):
                     return self._in_bounds(self._fields(item))
+                if self._to_event is not None:
+                    event = self._made_event(item, self._to_event)
+                    return self._in_bounds(_fields_frame(event, self._field_json, self._name_of))
                 if isinstance(item, self._named):
                     return self._in_bounds(self._named_frame(item))
                 self.plain = {*self.plain, type(item)}
@@ -102,6 +109,12 @@ class Encoder:
             return self._item_type.filtered_json(value)
         return self._field_json(self._item_type.filtered(value))
 
+    def _made_event(self, item: Any, to_event: Callable[[Any], ServerSentEvent]) -> ServerSentEvent:
+        event: Any = to_event(item if self._item_type is None else self._item_type.plain(item))
+        if not isinstance(event, ServerSentEvent):
+            raise TypeError(f"the preset's to_event must return a ServerSentEvent, got {event!r}")
+        return event
+
     def _in_bounds(self, frame: bytes) -> bytes:
         if self._most is not None:
             check_size(len(frame), self._most)
@@ -120,7 +133,7 @@ class Encoder:
 
 
 class OwnFrames:
-    """What a stream says of its own accord: keep-alives, why it failed, and farewell.
+    """What a stream says of its own accord: keep-alives, how it begins and ends, and why.
 
     What they say is no item of the endpoint's, so it is not validated as one.
     """
@@ -135,7 +148,9 @@ class OwnFrames:
         """Return a keep-alive."""
         if self._ping is not None:
             return self._ping
-        ping, field_json = self._settings.ping, _field_json(self._settings.serializer)
+        ping, field_json = self._settings.own("ping"), _field_json(self._settings.serializer)
+        if ping is DEFAULT:
+            ping = "ping"
         if callable(ping):
             return _encode_ping(ping(), field_json)
         self._ping = _encode_ping(ping, field_json)
@@ -143,16 +158,27 @@ class OwnFrames:
 
     def of_error(self, error: Exception) -> bytes:
         """Return the last frame of a stream that failed, or ``b""``."""
-        error_event = self._settings.error_event
-        return self._encoded(error_event(error) if error_event else None, "error_event")
+        error_event = self._settings.own("error_event")
+        said = error_event is not DEFAULT and error_event is not None
+        return self._encoded(error_event(error) if said else None, "error_event")
 
     def farewell(self, reason: CloseReason) -> bytes:
         """Return the last frame of a stream that is ended early, or ``b""``."""
-        farewell = self._settings.farewell
+        farewell = self._settings.own("farewell")
         if farewell is DEFAULT:
             retry = retry_milliseconds(self._settings)
             return encode_event(None, retry=retry) if reason is CloseReason.DRAINED else b""
         return self._encoded(farewell(reason) if farewell else None, "farewell")
+
+    def first(self) -> bytes:
+        """Return the frame that the preset begins a stream with, or ``b""``."""
+        first = self._settings.preset and self._settings.preset.first
+        return self._encoded(first() if callable(first) else first, "first")
+
+    def last(self) -> bytes:
+        """Return the frame behind the last item of a stream that ends by itself, or ``b""``."""
+        preset = self._settings.preset
+        return self._encoded(preset and preset.last, "last")
 
     def _encoded(self, item: object, origin: str) -> bytes:
         if item is None:

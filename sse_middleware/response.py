@@ -96,7 +96,7 @@ class EventSourceResponse(StreamingResponse):
         if scope["type"] == "websocket":
             send = _as_denial(send)
         if scope.get("method") == "HEAD" or not _may_have_body(self.status_code):
-            await self._send_head(send)
+            await self._send_head(send, self.overrides.over(handover.settings))
         elif (stream := await self._admitted(scope, send, handover)) is not None:
             await stream
         if self.background is not None:
@@ -111,7 +111,7 @@ class EventSourceResponse(StreamingResponse):
         source = source_of(self.body_iterator, self._encoder(scope, handover, settings, own))
         admitted = False
         try:
-            start, codec = compressed(self._start(), scope, settings)
+            start, codec = compressed(self._start(settings), scope, settings)
             slot = self._admit(handover, scope)
             admitted = isinstance(slot, Slot)
         finally:
@@ -120,7 +120,8 @@ class EventSourceResponse(StreamingResponse):
         if isinstance(slot, Full):
             await refuse(send, slot, settings)
             return None
-        opened = _Opened(source, Opening(start, codec, slot))
+        kind = _Opened if settings.preset is None else _Framed
+        opened = kind(source, Opening(start, codec, slot), own)
         return Stream(send, handover.connection, settings, own).run(opened)
 
     def _admit(self, handover: Handover, scope: Scope) -> Slot | Full:
@@ -135,28 +136,29 @@ class EventSourceResponse(StreamingResponse):
         endpoint = _origin(scope.get("endpoint") or self.body_iterator)
         return Encoder(settings, own.ping, item_type, endpoint)
 
-    async def _send_head(self, send: Send) -> None:
-        await send(self._start())
+    async def _send_head(self, send: Send, settings: StreamSettings) -> None:
+        await send(self._start(settings))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-        settings = StreamSettings()
         unused = Encoder(settings, bytes, None, "")
         await source_of(self.body_iterator, unused).close(settings.cleanup_timeout)
 
-    def _start(self) -> Message:
+    def _start(self, settings: StreamSettings) -> Message:
+        preset = () if settings.preset is None else settings.preset.raw_headers
         return {
             "type": "http.response.start",
             "status": self.status_code,
-            "headers": with_defaults(self.raw_headers),
+            "headers": with_defaults(self.raw_headers, preset),
         }
 
 
 class _Opened:
     """A source whose stream is open from the beginning."""
 
-    __slots__ = ("_opening", "_source", "close")
+    __slots__ = ("_opening", "_own", "_source", "close")
 
-    def __init__(self, source: Source, opening: Opening) -> None:
+    def __init__(self, source: Source, opening: Opening, own: OwnFrames) -> None:
         self._source = source
+        self._own = own
         self._opening = opening
         self.close = source.close
 
@@ -165,6 +167,20 @@ class _Opened:
 
     def feed(self, stream: Stream) -> Coroutine[Any, Any, None]:
         return self._source.feed(stream.open(self._opening))
+
+
+class _Framed(_Opened):
+    """Such a source, between what its preset begins and ends a stream with."""
+
+    __slots__ = ()
+
+    async def feed(self, stream: Stream) -> None:
+        outbox = stream.open(self._opening)
+        if first := self._own.first():
+            outbox.put(first)
+        await self._source.feed(outbox)
+        if last := self._own.last():
+            outbox.put(last)  # to nowhere, if the stream was ended early
 
 
 def _may_have_body(status: int) -> bool:

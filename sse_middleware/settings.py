@@ -4,12 +4,14 @@ The middleware gives the defaults; a route (`event_stream`) and a response (`Eve
 may override each of them by its name. A limit has a name, a default, and a reason.
 """
 
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from enum import Enum
 from inspect import iscoroutinefunction
+from types import MappingProxyType
 from typing import Any, Literal, Self, TypedDict, get_args
 
 from sse_middleware.compression import offered
@@ -47,9 +49,58 @@ Refusal = Literal["status", "retry"]
 """How a stream is refused."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Preset:
+    """What the clients of a protocol expect of a stream; see `sse_middleware.presets`.
+
+    It is data: ``dataclasses.replace`` makes another one of it.
+
+    Attributes:
+        to_event: from an item that is neither ``None`` nor a `ServerSentEvent` to the event that is
+            sent; ``None`` sends its JSON. Where an item type is declared, it is given what that
+            makes of the item. Also what `error_event` returns goes through it.
+        first: an event that is sent when the stream begins, before there is an item: so the status
+            line is sent, too, and what fails later is no status but an error event. Or a function
+            that makes it.
+        last: an event behind the last item of a stream that has ended by itself: not of one that
+            has failed, was ended early or has lost its client.
+        ping: the keep-alive, where the setting of that name says nothing.
+        error_event: the last item of a stream that fails, where the setting says nothing.
+        farewell: the last event of a stream that is ended early, where the setting says nothing.
+        headers: of the response, where it has none of these names.
+
+    Raises:
+        ConfigurationError: when it is made: a field of a wrong type. Names the field and the value.
+    """
+
+    to_event: Callable[[Any], ServerSentEvent] | None = None
+    first: ServerSentEvent | Callable[[], ServerSentEvent] | None = None
+    last: ServerSentEvent | None = None
+    ping: Ping | Callable[[], Ping] | Literal[Default.DEFAULT] = DEFAULT
+    error_event: ErrorEvent | Literal[Default.DEFAULT] | None = DEFAULT
+    farewell: Farewell | Literal[Default.DEFAULT] | None = DEFAULT
+    headers: Mapping[str, str] = MappingProxyType({})
+    raw_headers: tuple[tuple[bytes, bytes], ...] = field(init=False, repr=False)
+    """The headers as ASGI has them."""
+
+    def __post_init__(self) -> None:
+        """Refuse what can't work."""
+        check_function("to_event", self.to_event)
+        first = self.first is None or isinstance(self.first, ServerSentEvent)
+        _check("first", self.first, first or is_function(self.first), _FIRST)
+        last = self.last is None or isinstance(self.last, ServerSentEvent)
+        _check("last", self.last, last, "a ServerSentEvent or None")
+        _check_own(self)
+        _check_headers(self.headers)
+        raw = ((name.lower().encode(), value.encode()) for name, value in self.headers.items())
+        object.__setattr__(self, "raw_headers", tuple(raw))
+        object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
+
+
 class StreamOptions(TypedDict, total=False):
     """The settings as keyword arguments; `StreamSettings` says what they mean."""
 
+    preset: Preset | None
     ping_interval: float | None
     ping: Ping | Callable[[], Ping]
     commit_after: float
@@ -73,6 +124,9 @@ class StreamSettings:
     """How streams are sent: what `SSEMiddleware`, `event_stream` and `EventSourceResponse` take.
 
     Attributes:
+        preset: what the clients of a protocol expect, see `sse_middleware.presets`. Its ``ping``,
+            ``error_event`` and ``farewell`` stand over those that were set further outside, and
+            below those that are set beside it.
         ping_interval: seconds of silence after which a keep-alive is sent; ``None`` sends none. By
             default ``sse_middleware.events._PING_INTERVAL`` at the moment when the stream starts:
             15 s, well below the 60 s after which common proxies close an idle connection.
@@ -118,8 +172,9 @@ class StreamSettings:
             the setting and the value.
     """
 
+    preset: Preset | None = None
     ping_interval: float | Literal[Default.DEFAULT] | None = DEFAULT
-    ping: Ping | Callable[[], Ping] = "ping"
+    ping: Ping | Callable[[], Ping] | Literal[Default.DEFAULT] = DEFAULT
     commit_after: float = 0.5
     cleanup_timeout: float = 5.0
     max_buffer: int = 64 * 1024
@@ -133,12 +188,14 @@ class StreamSettings:
     retry_after: float = 2.0
     compression: bool | Sequence[str] = False
     serializer: Serializer | None = None
-    error_event: ErrorEvent | None = None
+    error_event: ErrorEvent | Literal[Default.DEFAULT] | None = DEFAULT
     codecs: tuple[str, ...] = field(init=False, repr=False)
     """What `compression` offers."""
 
     def __post_init__(self) -> None:
         """Refuse what can't work."""
+        preset = self.preset is None or isinstance(self.preset, Preset)
+        _check("preset", self.preset, preset, "one of sse_middleware.presets, a Preset, or None")
         if self.ping_interval is not DEFAULT:
             _check_limit("ping_interval", self.ping_interval, "None switches keep-alives off")
         for name in ("send_timeout", "max_duration", "idle_timeout"):
@@ -149,14 +206,10 @@ class StreamSettings:
         check_count("max_buffer", self.max_buffer, "bytes")
         if self.max_event_size is not None:
             check_count("max_event_size", self.max_event_size, "bytes")
-        _check("ping", self.ping, isinstance(self.ping, Ping) or callable(self.ping), _PING)
-        if isinstance(self.ping, str):
-            _check("ping", self.ping, _is_utf8(self.ping), "text that UTF-8 can encode")
+        _check_own(self)
         _check("refusal", self.refusal, self.refusal in get_args(Refusal), "'status' or 'retry'")
         object.__setattr__(self, "codecs", _codecs(self.compression))
-        for name in ("serializer", "error_event", "farewell"):
-            if getattr(self, name) is not DEFAULT:
-                check_function(name, getattr(self, name))
+        check_function("serializer", self.serializer)
 
     @classmethod
     def of(cls, options: StreamOptions) -> Self:
@@ -169,7 +222,20 @@ class StreamSettings:
 
     def overridden(self, options: StreamOptions) -> Self:
         """Return these settings with `options` over them. Raises as `of`."""
-        return replace(self, **_known(options)) if options else self
+        if not options:
+            return self
+        known: dict[str, Any] = dict(_known(options))
+        said = dict.fromkeys((name for name in _OWN if _says(known.get("preset"), name)), DEFAULT)
+        return replace(self, **said | known)
+
+    def own(self, name: str) -> Any:
+        """Return a ``ping``, ``error_event`` or ``farewell``, the preset's if none was set."""
+        value = getattr(self, name)
+        return getattr(self.preset, name, DEFAULT) if value is DEFAULT else value
+
+
+_OWN = ("ping", "error_event", "farewell")
+"""What a stream says of its own accord, and both a preset and a setting may say."""
 
 
 class Overrides:
@@ -197,6 +263,39 @@ class Overrides:
 
 
 _PING = "a comment's text, a ServerSentEvent, or a function that returns one of them"
+
+_FIRST = "a ServerSentEvent, a function that is not async, or None"
+
+_LINE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*")
+"""A header (RFC 9110, 5.1 and 5.5), in ASCII."""
+
+_OF_EVERY_STREAM = ("content-type", "content-length", "transfer-encoding", "connection")
+
+
+def _says(preset: object, name: str) -> bool:
+    return getattr(preset, name, DEFAULT) is not DEFAULT
+
+
+def _check_own(own: "Preset | StreamSettings") -> None:
+    ping = own.ping
+    if ping is not DEFAULT:
+        _check("ping", ping, isinstance(ping, Ping) or callable(ping), _PING)
+    if isinstance(ping, str):
+        _check("ping", ping, _is_utf8(ping), "text that UTF-8 can encode")
+    for name in ("error_event", "farewell"):
+        if getattr(own, name) is not DEFAULT:
+            check_function(name, getattr(own, name))
+
+
+def _check_headers(headers: Any) -> None:
+    _check("headers", headers, isinstance(headers, Mapping), "a mapping from names to values")
+    for name, value in headers.items():
+        line = (
+            isinstance(name, str) and isinstance(value, str) and _LINE.fullmatch(name + ":" + value)
+        )
+        _check("headers", headers, bool(line), "ASCII names and values of headers")
+        own = name.lower() not in _OF_EVERY_STREAM
+        _check("headers", headers, own, f"without what each stream has: {name!r}")
 
 
 def _known(options: StreamOptions) -> StreamOptions:

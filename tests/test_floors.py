@@ -20,6 +20,8 @@ FLOORS = {
         "compression",
         "settings",
         "accept",
+        "datastar",
+        "presets",
     ],
     "ground": ["alarms", "backends", "signals", "cancellation", "companions", "shutdown"],
     "sources": [
@@ -94,6 +96,8 @@ CALLED_AT_IMPORT = {
     "CoreConfig": "an argument of the above",
     "re.compile": "a pattern",
     "TypeVar": "a type",
+    "Preset": "frozen",
+    "ServerSentEvent": "frozen",
     "find_spec": "whether trio is there",
 }
 TESTED_AT_IMPORT = {"TYPE_CHECKING", "__name__ == '__main__'"}

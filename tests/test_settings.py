@@ -11,7 +11,7 @@ import pytest
 
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
-from sse_middleware.settings import DEFAULT, Default, StreamOptions, StreamSettings
+from sse_middleware.settings import DEFAULT, Default, Preset, StreamOptions, StreamSettings
 
 OR_NONE = ("ping_interval", "send_timeout", "max_duration", "idle_timeout")
 OR_ZERO = ("commit_after", "cleanup_timeout", "drain_grace", "retry_after")
@@ -26,6 +26,7 @@ def some_function(*_: object) -> str:
 
 
 ALLOWED: dict[str, list[Any]] = {
+    "preset": [None, Preset()],
     **{name: [0.001, 1, 1e9, None] for name in OR_NONE},
     **{name: [0, 0.0, 0.001, 1, 1e9] for name in OR_ZERO},
     "ping": ["", "ping", "two\nlines", ServerSentEvent(event="ping"), some_function],
@@ -38,6 +39,7 @@ ALLOWED: dict[str, list[Any]] = {
     "error_event": [None, some_function],
 }
 REFUSED: dict[str, list[Any]] = {
+    "preset": [5, "openai", True, Preset, {"last": None}],
     **{
         name: [-1, -0.001, math.nan, math.inf, -math.inf, True, False, "5", b"5", Decimal(5), [5]]
         for name in OR_NONE + OR_ZERO
@@ -56,7 +58,8 @@ for one in OR_NONE:
 for one in OR_ZERO:
     REFUSED[one] += [None, 10**400]
 ALLOWED["ping_interval"].append(DEFAULT)
-ALLOWED["farewell"].append(DEFAULT)
+for one in ("ping", "error_event", "farewell"):
+    ALLOWED[one].append(DEFAULT)
 
 
 def pairs(table: dict[str, list[Any]]) -> list[Any]:
@@ -98,7 +101,7 @@ def test_what_can_not_work_is_refused_by_name_and_value(name: str, value: Any) -
         ("ping_intervall", "did you mean 'ping_interval'?"),
         ("pings", "did you mean 'ping'?"),
         ("max_buffer_size", "did you mean 'max_buffer'?"),
-        ("zzz", "known are ping_interval, ping, commit_after, cleanup_timeout, max_buffer, "),
+        ("zzz", "known are preset, ping_interval, ping, commit_after, cleanup_timeout, "),
     ],
 )
 def test_an_unknown_name_is_refused_with_a_hint(name: str, hint: str) -> None:
@@ -113,8 +116,8 @@ def test_the_defaults() -> None:
     settings = StreamSettings()
     assert settings == StreamSettings.of({}) == settings.overridden({})
     assert settings.ping_interval is DEFAULT  # so that it is looked up when a stream starts
-    assert settings.ping == "ping"
-    assert settings.serializer is settings.error_event is None
+    assert settings.ping is settings.error_event is DEFAULT  # which a preset may say
+    assert settings.serializer is None
     assert "ping_interval=DEFAULT" in repr(settings)
 
 
@@ -152,7 +155,7 @@ def test_settings_are_frozen(name: str) -> None:
 def test_the_options_are_the_settings_as_keyword_arguments() -> None:
     settings, options = get_type_hints(StreamSettings), get_type_hints(StreamOptions)
     # The default stands for a keyword argument that isn't given, so none can be given as it.
-    for name in ("ping_interval", "farewell"):
+    for name in ("ping_interval", "ping", "farewell", "error_event"):
         spoken = [one for one in get_args(settings[name]) if one != Literal[Default.DEFAULT]]
         settings[name] = reduce(or_, spoken)
     del settings["codecs"]
