@@ -85,6 +85,8 @@ def _unwrapped(content: AsyncIterable[Any]) -> AsyncIterable[Any]:
 class AsyncSource:
     """Items of an asynchronous iterable, pulled in the running task."""
 
+    __slots__ = ("_encoder", "_items")
+
     def __init__(self, content: AsyncIterable[Any], encoder: Encoder) -> None:
         self._items: AsyncIterator[Any] = aiter(content)
         self._encoder = encoder

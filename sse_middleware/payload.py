@@ -46,6 +46,20 @@ class Encoder:
         endpoint: what errors call the origin of the items.
     """
 
+    __slots__ = (
+        "_endpoint",
+        "_field_json",
+        "_item_type",
+        "_most",
+        "_name_of",
+        "_named",
+        "_ping",
+        "_serializer",
+        "_to_event",
+        "plain",
+        "to_text",
+    )
+
     def __init__(
         self,
         settings: StreamSettings,
