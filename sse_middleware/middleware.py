@@ -74,7 +74,7 @@ class SSEMiddleware:
         self._polling = Polling(self.app)
         self._item_types = ItemTypes()
         self._openapi = openapi
-        self._described: object = self  # the last application whose documents have been seen to
+        self._described: object = ...  # the last application whose documents have been seen to
         self._registries = Registries(
             Policy(
                 drain=drain,
