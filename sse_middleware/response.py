@@ -104,7 +104,7 @@ class EventSourceResponse(StreamingResponse):
 
     async def _stream(self, scope: Scope, send: Send, handover: Handover) -> None:
         settings = handover.settings.overridden(self._options)
-        own = OwnFrames(settings)
+        own = self._own(settings)
         source = source_of(self.body_iterator, self._encoder(scope, handover, settings, own))
         admitted = False
         try:
@@ -126,13 +126,16 @@ class EventSourceResponse(StreamingResponse):
     def _admit(self, handover: Handover, scope: Scope) -> Slot | Full:
         return admit(handover, scope)
 
+    def _own(self, settings: StreamSettings) -> OwnFrames:
+        return OwnFrames(settings)
+
     def _encoder(
         self, scope: Scope, handover: Handover, settings: StreamSettings, own: OwnFrames
     ) -> Encoder:
         item_type = self._item_type
         if item_type is DEFAULT:
             item_type = handover.item_types.of(scope.get("endpoint"))
-        return Encoder(settings, own.ping, item_type, _origin(scope, self.body_iterator))
+        return Encoder(settings, own.ping, item_type, origin_of(scope, self.body_iterator))
 
     async def _send_head(self, send: Send) -> None:
         await send(self._start())
@@ -181,7 +184,8 @@ def _checked(content: Any) -> Any:
     return content
 
 
-def _origin(scope: Scope, content: Any) -> str:
+def origin_of(scope: Scope, content: Any) -> str:
+    """Return what errors call the origin of a stream's items."""
     origin = scope.get("endpoint") or content
     if not hasattr(origin, "__qualname__"):
         origin = type(origin)

@@ -28,6 +28,8 @@ FLOORS = {
         "admission",
         "response",
         "endpoint",
+        "compat.__init__",
+        "compat.sse_starlette",
         "legacy",
         "adoption",
         "polling",
