@@ -1,13 +1,19 @@
-"""`event_stream`: tags a function that yields as an endpoint that streams events."""
+"""`event_stream`: tags a function that yields as an endpoint that streams events.
+
+FastAPI takes the endpoint for one that returns a response, so it applies neither the status that
+the route declares nor what dependencies set on the response that they share. Both are done here:
+the endpoint has one parameter more than its function, by which FastAPI hands that response over.
+"""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from types import FunctionType
-from typing import Any, Unpack, overload
+from typing import Any, Unpack, get_type_hints, overload
 
 from anyio.to_thread import run_sync
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from sse_middleware.item_type import ItemType, underlying
 from sse_middleware.response import EventSourceResponse
@@ -17,6 +23,11 @@ Endpoint = Callable[..., Awaitable[Response]]
 
 ITEM_TYPE = "__sse_item_type__"
 """The attribute of such an endpoint that returns its `ItemType`, or ``None``, when called."""
+
+_SHARED = "_shared_response"
+"""The parameter for the response that FastAPI's dependencies share, where the function has none."""
+
+_OF_THE_BODY = (b"content-length", b"content-type")
 
 
 @overload
@@ -35,12 +46,11 @@ def event_stream(
     """Make an endpoint that answers with the events that `function` yields.
 
     ``@event_stream``, ``@event_stream(ping_interval=5)`` or ``Route("/", event_stream(function))``.
-    The endpoint has the signature of the function: FastAPI finds its parameters and dependencies,
+    The endpoint has the parameters of the function: FastAPI finds them and the dependencies,
     Starlette passes it the request, and it may be a method. The function is an asynchronous or a
     plain generator function, or returns an iterable, awaited or not; a `Response` that it returns
-    is sent as it is. FastAPI treats the endpoint as one that returns a response: a status and
-    headers that are declared on the route or set on an injected ``Response`` are not applied to it
-    (they are with ``response_class=EventSourceResponse``).
+    is sent as it is. The status that a FastAPI route declares is that of the stream, and so are the
+    status and the headers that were set on an injected ``Response`` when the function is called.
 
     Args:
         function: what yields the items.
@@ -65,6 +75,8 @@ def _endpoint(function: Callable[..., Any], item_type: Any, settings: StreamOpti
     yields = inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code)
     call = function if inspect.iscoroutinefunction(code) else _in_thread(function)
     resolved = item_type if item_type is DEFAULT else ItemType.declared(item_type)
+    signature = inspect.signature(function)
+    own = _own_response(function, signature)
 
     def resolve() -> ItemType | None:
         nonlocal resolved
@@ -73,20 +85,76 @@ def _endpoint(function: Callable[..., Any], item_type: Any, settings: StreamOpti
         return resolved
 
     async def respond(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
+        shared = kwargs.pop(_SHARED, None) if own is None else kwargs.get(own)
         content = function(*args, **kwargs) if yields else await call(*args, **kwargs)
         if isinstance(content, Response):
             return content
-        response = EventSourceResponse(content, item_type=resolve())
-        response.overrides = overrides
-        return response
+        answer = _Answer(shared, content, resolve())
+        answer.overrides = overrides
+        return answer
 
     # Its code will run with the globals of the user's module: it may name nothing but its closure.
     async def endpoint(*args: Any, **kwargs: Any) -> Response:
         return await respond(args, kwargs)
 
-    dressed = _dressed(endpoint, function)
+    dressed = _dressed(endpoint, function, signature if own else _with_shared(signature))
     setattr(dressed, ITEM_TYPE, resolve)
     return dressed
+
+
+class _Answer(EventSourceResponse):
+    """The response of an endpoint, with what FastAPI would apply to its own.
+
+    Args:
+        shared: the response that dependencies have set a status or headers on.
+        content: as of `EventSourceResponse`.
+        item_type: as of `EventSourceResponse`.
+    """
+
+    def __init__(self, shared: Response | None, content: Any, item_type: ItemType | None) -> None:
+        super().__init__(content, item_type=item_type)
+        self._status: int | None = None
+        if shared is not None:
+            self._status = shared.status_code
+            headers = shared.raw_headers
+            self.raw_headers += [header for header in headers if header[0] not in _OF_THE_BODY]
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        declared = getattr(scope.get("route"), "status_code", None)
+        self.status_code = self._status or declared or self.status_code
+        return super().__call__(scope, receive, send)
+
+
+def _own_response(function: Callable[..., Any], signature: inspect.Signature) -> str | None:
+    """Return the function's parameter, if it has one, that FastAPI fills with a response."""
+    scope = getattr(underlying(function), "__globals__", {})
+    for name, parameter in signature.parameters.items():
+        kind = _evaluated(parameter.annotation, scope)
+        if isinstance(kind, type) and issubclass(kind, Response):
+            return name
+    return None
+
+
+def _evaluated(annotation: Any, scope: dict[str, Any]) -> Any:
+    """Return what FastAPI makes of a parameter's annotation; ``None`` where it can't."""
+
+    def taking() -> None:
+        """Carry the one annotation."""
+
+    taking.__annotations__ = {"it": annotation}
+    try:
+        return get_type_hints(taking, globalns=scope)["it"]
+    except Exception:
+        return None
+
+
+def _with_shared(signature: inspect.Signature) -> inspect.Signature:
+    """Add the parameter that FastAPI fills by its annotation, and nobody else."""
+    shared = inspect.Parameter(
+        _SHARED, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Response
+    )
+    parameters = sorted([*signature.parameters.values(), shared], key=lambda one: one.kind)
+    return signature.replace(parameters=parameters)
 
 
 def _in_thread(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
@@ -99,7 +167,9 @@ def _in_thread(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     return call
 
 
-def _dressed(endpoint: Callable[..., Any], function: Callable[..., Any]) -> Endpoint:
+def _dressed(
+    endpoint: Callable[..., Any], function: Callable[..., Any], signature: inspect.Signature
+) -> Endpoint:
     """Let `endpoint` look like `function` to a framework, but for the generator.
 
     No ``__wrapped__``: FastAPI would follow it and see a function that yields. The globals are the
@@ -116,6 +186,6 @@ def _dressed(endpoint: Callable[..., Any], function: Callable[..., Any]) -> Endp
     dressed.__qualname__ = code.__qualname__
     dressed.__module__ = code.__module__
     dressed.__doc__ = function.__doc__
-    signature = inspect.signature(function).replace(return_annotation=EventSourceResponse)
+    signature = signature.replace(return_annotation=EventSourceResponse)
     dressed.__signature__ = signature  # type: ignore[attr-defined] # what inspect looks for
     return dressed

@@ -97,7 +97,7 @@ class Slot:
         info: for observers, ``None`` if there are none.
     """
 
-    __slots__ = ("_began", "_registry", "client", "info", "stream")
+    __slots__ = ("_began", "_registry", "client", "info", "reason", "stream")
 
     def __init__(self, registry: "Registry", client: str | None, info: StreamInfo | None) -> None:
         self._registry = registry
@@ -106,6 +106,8 @@ class Slot:
         self.info = info
         self.stream: OpenStream | None = None
         """The stream, while it is open."""
+        self.reason: CloseReason | None = None
+        """Why the stream has ended, once it has."""
 
     @property
     def alarms(self) -> Alarms:
@@ -140,7 +142,7 @@ class Slot:
         self._registry.closed[reason] += 1
         self._registry.events += events
         self._registry.size += size
-        self.stream = None
+        self.stream, self.reason = None, reason
         if self.info is not None:
             seconds = self.seconds(now)
             self.tell(StreamClosed(self.info, reason, events, size, seconds, error))

@@ -107,7 +107,7 @@ class EventSourceResponse(StreamingResponse):
     ) -> Coroutine[Any, Any, None] | None:
         """Return the stream that is to run, or refuse it."""
         settings = self.overrides.over(handover.settings)
-        own = OwnFrames(settings)
+        own = self._own(settings)
         source = source_of(self.body_iterator, self._encoder(scope, handover, settings, own))
         admitted = False
         try:
@@ -127,14 +127,16 @@ class EventSourceResponse(StreamingResponse):
     def _admit(self, handover: Handover, scope: Scope) -> Slot | Full:
         return admit(handover, scope)
 
+    def _own(self, settings: StreamSettings) -> OwnFrames:
+        return OwnFrames(settings)
+
     def _encoder(
         self, scope: Scope, handover: Handover, settings: StreamSettings, own: OwnFrames
     ) -> Encoder:
         item_type = self._item_type
         if item_type is DEFAULT:
             item_type = handover.item_types.of(scope.get("endpoint"))
-        endpoint = _origin(scope.get("endpoint") or self.body_iterator)
-        return Encoder(settings, own.ping, item_type, endpoint)
+        return Encoder(settings, own.ping, item_type, origin_of(scope, self.body_iterator))
 
     async def _send_head(self, send: Send, settings: StreamSettings) -> None:
         await send(self._start(settings))
@@ -200,7 +202,9 @@ def _checked(content: Any) -> Any:
     return content
 
 
-def _origin(origin: Any) -> str:
+def origin_of(scope: Scope, content: Any) -> str:
+    """Return what errors call the origin of a stream's items."""
+    origin = scope.get("endpoint") or content
     if not hasattr(origin, "__qualname__"):
         origin = type(origin)
     return ".".join(filter(None, (getattr(origin, "__module__", None), origin.__qualname__)))

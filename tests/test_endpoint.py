@@ -194,8 +194,29 @@ class TestDecorator:
         assert endpoint.__module__ == __name__
         assert endpoint.__doc__ == "What it does."
         signature = inspect.signature(endpoint)
-        assert signature.parameters == inspect.signature(events).parameters
+        *own, shared = signature.parameters.values()
+        assert own == list(inspect.signature(events).parameters.values())
+        assert (shared.annotation, shared.default) == (Response, None)  # for FastAPI alone
         assert signature.return_annotation is EventSourceResponse
+
+    def test_takes_the_response_that_the_function_takes(self) -> None:
+        async def events(shared: Response, **more: Any) -> AsyncIterator[Item]:
+            yield Item(name="a")
+
+        parameters = inspect.signature(event_stream(events)).parameters
+        assert parameters == inspect.signature(events).parameters
+
+    def test_the_parameter_more_stands_before_keywords(self) -> None:
+        def events(*several: int, **more: Any) -> list[int]:
+            return []
+
+        inspect.signature(event_stream(events)).bind(1, 2, name=3)
+
+    async def test_an_annotation_of_a_parameter_may_be_known_to_type_checkers_only(self) -> None:
+        async def events(_request: "Unknown") -> AsyncIterator[int]:  # type: ignore[name-defined] # noqa: F821
+            yield 1
+
+        assert await body_of(Starlette(routes=[Route("/", event_stream(events))])) == b"data: 1\n\n"
 
     def test_refuses_what_can_not_work_at_once(self) -> None:
         with pytest.raises(ConfigurationError, match=r"ping_interval .* -1"):

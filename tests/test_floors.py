@@ -43,6 +43,8 @@ FLOORS = {
         "endpoint",
         "operations",
         "openapi",
+        "compat.__init__",
+        "compat.sse_starlette",
         "legacy",
         "adoption",
         "polling",

@@ -1,0 +1,323 @@
+"""sse-starlette's names and what they mean there, on this engine.
+
+``from sse_middleware.compat.sse_starlette import EventSourceResponse`` in place of
+``from sse_starlette import EventSourceResponse``. ``docs/migrating.md`` says what differs.
+
+Rules of this file:
+- Items mean what they mean there: the fields of a dict are those of an event, bytes are sent as
+  they are, anything else is the data of an event as ``str()`` writes it. The bytes are the same.
+- How they are sent, kept alive and ended is this package's business: nothing here sends.
+- Of an argument that is not given the middleware's setting holds.
+"""
+
+import json
+import re
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+from starlette.background import BackgroundTask
+from starlette.types import Message, Scope, Send
+
+from sse_middleware import events, response
+from sse_middleware.companions import companions
+from sse_middleware.errors import ConfigurationError
+from sse_middleware.handover import Handover
+from sse_middleware.payload import Encoder, OwnFrames
+from sse_middleware.records import CloseReason
+from sse_middleware.registry import Full, Slot
+from sse_middleware.settings import DEFAULT, Default, StreamOptions, StreamSettings, check_seconds
+
+__all__ = ["EventSourceResponse", "JSONServerSentEvent", "ServerSentEvent", "ensure_bytes"]
+
+SEPARATORS = ("\r\n", "\r", "\n")
+
+A_YEAR = 365 * 24 * 3600.0
+"""Seconds that stand for no limit."""
+
+_LINE_END = re.compile(r"\r\n|[\r\n]")
+
+
+class ServerSentEvent:
+    r"""One event, whose data is text: anything else is sent as ``str()`` writes it.
+
+    Args:
+        data: of the event; each of its lines becomes a ``data`` field.
+        event: the event's type. The ends of lines in it are left out.
+        id: the event's id. The ends of lines in it are left out.
+        retry: the client's reconnection time in milliseconds.
+        comment: text that clients ignore, before the other fields.
+        sep: what ends a line: ``"\r\n"`` by default, ``"\r"`` or ``"\n"``.
+    """
+
+    DEFAULT_SEPARATOR = "\r\n"
+
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        event: str | None = None,
+        id: str | None = None,
+        retry: int | None = None,
+        comment: str | None = None,
+        sep: str | None = None,
+    ) -> None:
+        self.data = data
+        self.event = event
+        self.id = id
+        self.retry = retry
+        self.comment = comment
+        self._sep = self.DEFAULT_SEPARATOR if sep is None else sep
+
+    def encode(self) -> bytes:
+        """Return the bytes of the event.
+
+        Raises:
+            TypeError: ``retry`` is no integer, ``event`` or ``id`` no text.
+        """
+        lines = [f"{name}: {value}" for name, value in self._fields()]
+        return "".join(f"{line}{self._sep}" for line in [*lines, ""]).encode()
+
+    def _fields(self) -> Iterator[tuple[str, object]]:
+        for line in _lines(self.comment):
+            yield "", line
+        if self.id is not None:
+            yield "id", _LINE_END.sub("", self.id)
+        if self.event is not None:
+            yield "event", _LINE_END.sub("", self.event)
+        for line in _lines(self.data):
+            yield "data", line
+        if self.retry is not None:
+            if not isinstance(self.retry, int):
+                raise TypeError(f"retry must be an int, got {self.retry!r}")
+            yield "retry", self.retry
+
+
+class JSONServerSentEvent(ServerSentEvent):
+    """A `ServerSentEvent` whose data is sent as JSON.
+
+    Raises:
+        TypeError: the data has no JSON.
+        ValueError: a NaN or an infinity, which JSON has not.
+    """
+
+    def __init__(self, data: Any = None, **fields: Any) -> None:
+        text = None
+        if data is not None:
+            text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        super().__init__(text, **fields)
+
+
+def ensure_bytes(data: Any, sep: str) -> bytes:
+    """Return the bytes of one item, its lines ended by `sep` unless it says so itself.
+
+    Raises:
+        TypeError: a dict with a key that is no field, or a field of a wrong type.
+    """
+    if isinstance(data, bytes | memoryview):
+        return bytes(data)
+    if isinstance(data, ServerSentEvent):
+        return data.encode()
+    if isinstance(data, dict):
+        return ServerSentEvent(**{**data, "sep": sep}).encode()
+    return ServerSentEvent(str(data), sep=sep).encode()
+
+
+class EventSourceResponse(response.EventSourceResponse):
+    r"""A response whose body is the events that an iterable yields, as sse-starlette means them.
+
+    Args:
+        content: an iterable or asynchronous iterable of items: `ServerSentEvent`, a dict of its
+            fields, bytes that are sent as they are, anything else for its ``str()``. Items of this
+            package's own ``ServerSentEvent`` are sent as everywhere.
+        status_code: of the response.
+        headers: added to ``Cache-Control: no-store`` (or in its place) and
+            ``X-Accel-Buffering: no``.
+        media_type: in place of ``text/event-stream``.
+        background: run after the stream, also after a disconnect.
+        ping: seconds of silence before a keep-alive, 0 for none.
+        sep: what ends a line: ``"\r\n"`` by default, ``"\r"`` or ``"\n"``.
+        ping_message_factory: makes a keep-alive, of anything that may be yielded.
+        data_sender_callable: called and awaited beside the stream, and cancelled when that ends.
+            What it raises ends the stream, and goes on to the server.
+        send_timeout: seconds that the server's `send` may take before the client counts as gone.
+        client_close_handler_callable: called with the ``http.disconnect`` message and awaited once
+            a client has left and the generator is closed, for `cleanup_timeout` seconds at most.
+        shutdown_event: set when the application drains. Needs the middleware.
+        shutdown_grace_period: seconds that the stream then has to end by itself.
+        cleanup_timeout: seconds that a cancelled generator has for its ``finally`` blocks; ``None``
+            for a year.
+
+    Raises:
+        TypeError: `content` can't be iterated, or is a string, bytes, a mapping or a model.
+        ConfigurationError: an argument that can't work. It is a ``ValueError``.
+    """
+
+    DEFAULT_SEPARATOR = "\r\n"
+
+    def __init__(
+        self,
+        content: AsyncIterable[Any] | Iterable[Any],
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        media_type: str | None = None,
+        background: BackgroundTask | None = None,
+        ping: float | None = None,
+        sep: str | None = None,
+        ping_message_factory: Callable[[], Any] | None = None,
+        data_sender_callable: Callable[[], Awaitable[None]] | None = None,
+        send_timeout: float | None = None,
+        client_close_handler_callable: Callable[[Message], Awaitable[None]] | None = None,
+        shutdown_event: anyio.Event | None = None,
+        shutdown_grace_period: float = 0,
+        cleanup_timeout: Default | float | None = DEFAULT,
+    ) -> None:
+        self.sep = _checked_separator(sep or self.DEFAULT_SEPARATOR)
+        self.ping_message_factory = ping_message_factory
+        self.data_sender_callable = data_sender_callable
+        self.client_close_handler_callable = client_close_handler_callable
+        self.shutdown_event = shutdown_event
+        self._slot: Slot | Full | None = None
+        check_seconds("shutdown_grace_period", shutdown_grace_period, "0 doesn't wait", zero=True)
+        options: StreamOptions = {"drain_grace": shutdown_grace_period}
+        if ping is not None:
+            check_seconds("ping", ping, "0 switches keep-alives off", zero=True)
+            options["ping_interval"] = ping or None
+        if send_timeout is not None:
+            options["send_timeout"] = send_timeout
+        if not isinstance(cleanup_timeout, Default):
+            options["cleanup_timeout"] = A_YEAR if cleanup_timeout is None else cleanup_timeout
+        super().__init__(content, status_code, headers, media_type, background, **options)
+        self.headers.setdefault("Cache-Control", "no-store")
+        self.headers["X-Accel-Buffering"] = "no"
+
+    def _own(self, settings: StreamSettings) -> OwnFrames:
+        return _OwnFrames(settings, self._ping)
+
+    def _encoder(
+        self, scope: Scope, handover: Handover, settings: StreamSettings, own: OwnFrames
+    ) -> Encoder:
+        del handover, own
+        return _Encoder(settings, self.sep, response.origin_of(scope, self.body_iterator))
+
+    def _admit(self, handover: Handover, scope: Scope) -> Slot | Full:
+        if self.shutdown_event is not None:
+            _check_drained(scope)
+        self._slot = super()._admit(handover, scope)
+        return self._slot
+
+    async def _admitted(
+        self, scope: Scope, send: Send, handover: Handover
+    ) -> Coroutine[Any, Any, None] | None:
+        stream = await super()._admitted(scope, send, handover)
+        return None if stream is None else self._accompanied(stream, handover)
+
+    async def _accompanied(self, stream: Coroutine[Any, Any, None], handover: Handover) -> None:
+        beside = _Beside()
+        async with companions() as tasks:
+            if self.data_sender_callable is not None:
+                tasks.start(beside.run(self.data_sender_callable))
+            if self.shutdown_event is not None:
+                tasks.start(_pass_on(handover.draining, self.shutdown_event))
+            try:
+                with beside.scope:
+                    await stream
+            finally:
+                await self._after_leaving(self.overrides.over(handover.settings))
+        beside.raise_failure()
+
+    async def _after_leaving(self, settings: StreamSettings) -> None:
+        handler, slot = self.client_close_handler_callable, self._slot
+        left = isinstance(slot, Slot) and slot.reason is CloseReason.CLIENT_DISCONNECTED
+        if handler is not None and left:
+            with anyio.move_on_after(settings.cleanup_timeout, shield=True):
+                await handler({"type": "http.disconnect"})
+
+    def _ping(self) -> bytes:
+        if self.ping_message_factory is not None:
+            return ensure_bytes(self.ping_message_factory(), self.sep)
+        return ServerSentEvent(comment=f"ping - {datetime.now(UTC)}", sep=self.sep).encode()
+
+
+class _OwnFrames(OwnFrames):
+    """What a stream says of its own accord, but for its keep-alives."""
+
+    __slots__ = ("_make_ping",)
+
+    def __init__(self, settings: StreamSettings, make_ping: Callable[[], bytes]) -> None:
+        super().__init__(settings)
+        self._make_ping = make_ping
+
+    def ping(self) -> bytes:
+        """Return a keep-alive."""
+        return self._make_ping()
+
+
+class _Encoder(Encoder):
+    """Encodes the items of one stream as sse-starlette does, and those of this package as ever."""
+
+    def __init__(self, settings: StreamSettings, sep: str, endpoint: str) -> None:
+        super().__init__(settings, bytes, None, endpoint)
+        self.plain = ()
+        self._sep = sep
+
+    def encode(self, item: Any) -> bytes:
+        """Return the bytes of one event. Raises `EncodingError`."""
+        if isinstance(item, events.ServerSentEvent):
+            return super().encode(item)
+        try:
+            return self._in_bounds(ensure_bytes(item, self._sep))
+        except Exception as error:
+            raise self.refusal(item, error) from error
+
+
+class _Beside:
+    """What runs beside a stream, in a scope that its failure cancels."""
+
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+        self._failure: Exception | None = None
+
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception as error:
+            self._failure = error
+            self.scope.cancel()
+
+    def raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+
+async def _pass_on(draining: anyio.Event, shutdown: anyio.Event) -> None:
+    await draining.wait()
+    shutdown.set()
+
+
+def _check_drained(scope: Scope) -> None:
+    if Handover.find(scope) is None:
+        raise ConfigurationError(
+            "shutdown_event is set by SSEMiddleware, and there is none: "
+            "app.add_middleware(SSEMiddleware)"
+        )
+
+
+def _checked_separator(sep: str) -> str:
+    if sep not in SEPARATORS:
+        raise ConfigurationError(f"sep must be '\\r\\n', '\\r' or '\\n', got {sep!r}")
+    return sep
+
+
+def _lines(text: Any) -> list[str]:
+    return [] if text is None else _LINE_END.split(str(text))
