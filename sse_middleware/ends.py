@@ -141,6 +141,14 @@ class Ends:
         self.closing_failed(error)
         self._abandon()
 
+    def ping(self) -> bytes:
+        """Make a keep-alive, or fail."""
+        try:
+            return self._own.ping()
+        except Exception as error:
+            self.fail(error)  # also an OSError, which is not the server's here
+            raise
+
     def leave(self) -> None:
         """Notice the end of the connection."""
         if self._outbox.completing:  # it is our own last message that ends it

@@ -12,7 +12,6 @@ Rules of this file:
 
 import logging
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any, Protocol
 
 import anyio
@@ -142,9 +141,7 @@ class Stream:
         send = self._send
         if settings.send_timeout is not None:
             send = outbox.ready.within(settings.send_timeout, send, ends.overdue)
-        self._writer = Writer(
-            outbox, send, partial(self._ping, ends), settings, opening, ends.early
-        )
+        self._writer = Writer(outbox, send, ends.ping, settings, opening, ends.early)
         if not connection.shared:
             self._writer.has_sent = anyio.Event()
         producing.notice(ends.cancelled)
@@ -195,13 +192,6 @@ class Stream:
         outbox = self._outbox
         while not (self._written or outbox.ending is Ending.ABANDONED):
             await outbox.moved.wait()
-
-    def _ping(self, ends: Ends) -> bytes:
-        try:
-            return self._own.ping()
-        except Exception as error:
-            ends.fail(error)  # also an OSError, which is not the server's here
-            raise
 
     async def _close(self, source: Feed) -> None:
         if self._ends is None:
