@@ -99,6 +99,7 @@ class Writer:
         "_clock",
         "_codec",
         "_commit_after",
+        "_info",
         "_lifetime",
         "_on_limit",
         "_opening",
@@ -133,6 +134,7 @@ class Writer:
         self._send = send
         self._ping = ping
         self._opening = opening
+        self._info = opening.slot.info
         self._codec = None if opening.codec is None else opening.codec()
         self._on_limit = on_limit
         self._commit_after = settings.commit_after
@@ -220,13 +222,13 @@ class Writer:
         if self._codec is not None:
             frames = await self._compressed(self._codec, frames)
             frames += b"" if more else self._codec.finish()
-        await self._send(_body(frames, more=more))
+        await self._send({"type": "http.response.body", "body": frames, "more_body": more})
         self._sent = self._clock()
         self.size += len(frames)
         events, self.events = taken - self.events, taken
         if events:
             self._lifetime.had_event(self._sent)
-        info = self._opening.slot.info
+        info = self._info
         if info is not None and frames:
             self._tell(info, events, len(frames), more=more)
 
