@@ -8,9 +8,11 @@ from importlib.metadata import version
 from typing import Any
 
 import anyio
+import fastapi
 import httpx
 import pytest
 import sse_starlette
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
@@ -27,6 +29,7 @@ tidy = pytest.mark.usefixtures("nothing_left_behind")
 
 # Its streams poll for the end of their server in a task that outlives them, on asyncio only.
 VERSION = tuple(map(int, version("sse_starlette").split(".")[:2]))
+FASTAPI = tuple(map(int, fastapi.__version__.split(".")[:2]))
 of_today = pytest.mark.skipif(VERSION < (3, 7), reason="another version may send other bytes")
 
 LIBRARIES: list[Any] = [
@@ -542,3 +545,27 @@ async def test_as_the_response_class_of_a_starlette_route_under_the_middleware()
         response = await client.http.get("/", headers={"accept-encoding": "gzip"})
     assert response.headers["content-encoding"] == "gzip"
     assert response.content == b"id: 1\r\ndata: x\r\n\r\n"
+
+
+async def test_in_fastapi_the_endpoint_returns_it() -> None:
+    app = FastAPI()
+    app.add_middleware(SSEMiddleware)
+
+    @app.get("/", response_class=compat.EventSourceResponse)
+    async def endpoint() -> compat.EventSourceResponse:
+        return compat.EventSourceResponse(yielding([{"data": "x"}]), status_code=201)
+
+    response = await response_of(app)
+    assert (response.status_code, response.content) == (201, b"data: x\r\n\r\n")
+
+
+@pytest.mark.skipif(FASTAPI < (0, 135), reason="this FastAPI doesn't call endpoints that yield")
+async def test_in_fastapi_the_endpoint_may_yield() -> None:
+    app = FastAPI()
+
+    @app.get("/", response_class=compat.EventSourceResponse, status_code=202)
+    async def endpoint() -> AsyncIterator[dict[str, str]]:
+        yield {"data": "x", "event": "m"}
+
+    response = await response_of(app)
+    assert (response.status_code, response.content) == (202, b"event: m\r\ndata: x\r\n\r\n")
