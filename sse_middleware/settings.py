@@ -79,7 +79,7 @@ class Preset:
     ping: Ping | Callable[[], Ping] | Literal[Default.DEFAULT] = DEFAULT
     error_event: ErrorEvent | Literal[Default.DEFAULT] | None = DEFAULT
     farewell: Farewell | Literal[Default.DEFAULT] | None = DEFAULT
-    headers: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = field(default_factory=dict)
     raw_headers: tuple[tuple[bytes, bytes], ...] = field(init=False, repr=False)
     """The headers as ASGI has them."""
 

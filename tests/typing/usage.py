@@ -17,6 +17,7 @@ from sse_middleware import (
     EventSourceResponse,
     EventStreamDecoder,
     MessageEvent,
+    Preset,
     ReconnectionTime,
     ServerSentEvent,
     SSEMiddleware,
@@ -24,6 +25,7 @@ from sse_middleware import (
     StreamSettings,
     event_stream,
     format_sse_event,
+    presets,
 )
 
 
@@ -58,6 +60,12 @@ def with_settings() -> Iterator[dict[str, str]]:
     yield {"name": "a"}
 
 
+@app.get("/preset")
+@event_stream(preset=presets.HTMX)
+def with_preset() -> Iterator[str | ServerSentEvent]:
+    yield presets.patch_elements("<li>", selector="#log", mode="append")
+
+
 class Events(HTTPEndpoint):
     @event_stream
     async def get(self, request: Request) -> AsyncIterator[str]:
@@ -75,6 +83,7 @@ starlette = Starlette(
 
 options: StreamOptions = {"ping_interval": 5}
 assert_type(StreamSettings(ping_interval=5).overridden(options), StreamSettings)
+assert_type(presets.mcp(1, cursor="1/0"), Preset)
 assert_type(format_sse_event(data_str="x") + KEEPALIVE_COMMENT, bytes)
 assert_type(EventStreamDecoder().feed(b""), list[MessageEvent | Comment | ReconnectionTime])
 
@@ -82,4 +91,7 @@ assert_type(EventStreamDecoder().feed(b""), list[MessageEvent | Comment | Reconn
 app.add_middleware(SSEMiddleware, ping_intervall=20)  # type: ignore[call-arg]
 EventSourceResponse([], ping_interval="5")  # type: ignore[arg-type]
 event_stream(pings=5)  # type: ignore[call-overload]
+EventSourceResponse([], preset="openai")  # type: ignore[arg-type]
+Preset(last="[DONE]")  # type: ignore[arg-type]
+presets.patch_elements("<li>", mode="morph")  # type: ignore[arg-type]
 ServerSentEvent(retry="3000")  # type: ignore[arg-type]
