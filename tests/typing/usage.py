@@ -18,6 +18,7 @@ from sse_middleware import (
     EventSourceResponse,
     EventStreamDecoder,
     MessageEvent,
+    Preset,
     ReconnectionTime,
     ServerSentEvent,
     SSEMiddleware,
@@ -26,6 +27,7 @@ from sse_middleware import (
     StreamSettings,
     event_stream,
     format_sse_event,
+    presets,
 )
 
 
@@ -80,6 +82,12 @@ async def typed() -> AsyncIterator[Priced | Job | ServerSentEvent[Priced | Job] 
     yield ServerSentEvent(raw_data="[DONE]")
 
 
+@app.get("/preset")
+@event_stream(preset=presets.HTMX)
+def with_preset() -> Iterator[str | ServerSentEvent]:
+    yield presets.patch_elements("<li>", selector="#log", mode="append")
+
+
 class Events(HTTPEndpoint):
     @event_stream
     async def get(self, request: Request) -> AsyncIterator[str]:
@@ -97,6 +105,7 @@ starlette = Starlette(
 
 options: StreamOptions = {"ping_interval": 5}
 assert_type(StreamSettings(ping_interval=5).overridden(options), StreamSettings)
+assert_type(presets.mcp(1, cursor="1/0"), Preset)
 assert_type(format_sse_event(data_str="x") + KEEPALIVE_COMMENT, bytes)
 assert_type(EventStreamDecoder().feed(b""), list[MessageEvent | Comment | ReconnectionTime])
 
@@ -107,6 +116,9 @@ assert_type(ServerSentEvent(raw_data="a"), ServerSentEvent)
 app.add_middleware(SSEMiddleware, ping_intervall=20)  # type: ignore[call-arg]
 EventSourceResponse([], ping_interval="5")  # type: ignore[arg-type]
 event_stream(pings=5)  # type: ignore[call-overload]
+EventSourceResponse([], preset="openai")  # type: ignore[arg-type]
+Preset(last="[DONE]")  # type: ignore[arg-type]
+presets.patch_elements("<li>", mode="morph")  # type: ignore[arg-type]
 ServerSentEvent(retry="3000")  # type: ignore[arg-type]
 ServerSentEvent[Item](data=1)  # type: ignore[arg-type]
 wrapped: ServerSentEvent[Item] = ServerSentEvent(data=Priced(price=1))  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""A server for each preset, each as small as its clients allow."""

@@ -1,0 +1,125 @@
+"""The servers, each in a process of its own, and what npm installs.
+
+What is missing skips a test, unless ``ALL_CLIENTS`` is set: then it fails.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.chromium import chromium
+from tests.test_examples import free_port, wait_for
+
+NPM = ("ai@6.0.326", "htmx2@npm:htmx.org@2.0.11", "htmx-ext-sse@2.2.4", "htmx4@npm:htmx.org@4.0.1")
+
+MUST_RUN = "ALL_CLIENTS" in os.environ
+
+
+@dataclass
+class Served:
+    """A server, at its URL."""
+
+    url: str
+    process: "subprocess.Popen[str]"
+
+
+@contextmanager
+def served(module: str) -> Iterator[Served]:
+    """Serve what a module serves as its program."""
+    port = free_port()
+    command = [sys.executable, "-m", module, "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Served(wait_for(port, process), process)
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def example(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Serve the example that the test module is named after, and return its URL."""
+    name = request.module.__name__.rpartition("test_")[2]
+    with served(f"examples.presets.{name}") as server:
+        yield server.url
+
+
+@pytest.fixture
+def troubled() -> Iterator[Served]:
+    """Serve streams that fail or hang."""
+    with served("tests.presets.app") as server:
+        yield server
+
+
+def client_library(name: str) -> ModuleType:
+    """Import the library that brings a client."""
+    module: ModuleType = __import__(name) if MUST_RUN else pytest.importorskip(name)
+    return module
+
+
+def missing(what: str) -> None:
+    """Skip the test, or fail it."""
+    (pytest.fail if MUST_RUN else pytest.skip)(f"there is no {what}")
+
+
+@pytest.fixture(scope="session")
+def npm_packages(pytestconfig: pytest.Config) -> Path:
+    """Install the packages, unless they are there from the last time."""
+    directory = pytestconfig.cache.mkdir("npm")
+    npm = shutil.which("npm")
+    if npm is None:
+        missing("npm")
+    wanted = directory / "installed"
+    if not wanted.exists() or wanted.read_text() != " ".join(NPM):
+        options = ("--no-save", "--no-audit", "--no-fund", "--ignore-scripts")
+        subprocess.run(
+            [str(npm), "install", *options, "--prefix", str(directory), *NPM],
+            check=True,
+            timeout=300,
+            capture_output=True,
+        )
+        wanted.write_text(" ".join(NPM))
+    return directory / "node_modules"
+
+
+@pytest.fixture(scope="module")  # its event loop is in the way of asynchronous tests
+def browser() -> Iterator[Any]:
+    if MUST_RUN:
+        client_library("playwright")
+    with chromium() as browser:
+        yield browser
+
+
+def fulfil(path: Path, route: Any) -> None:
+    route.fulfill(path=path)
+
+
+Visit = Callable[..., Any]
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Visit]:
+    """Return a function that opens a page whose scripts are files and not from the network.
+
+    Given the name of an event, the page then has an element ``#told`` once that has happened.
+    """
+    page = browser.new_page()
+
+    def visit(url: str, scripts: dict[str, Path], event: str = "") -> Any:
+        page.add_init_script(f"addEventListener('{event}', () => document.body.id = 'told')")
+        for pattern, path in scripts.items():
+            page.route(pattern, partial(fulfil, path))
+        page.goto(url)
+        return page
+
+    yield visit
+    page.close()
