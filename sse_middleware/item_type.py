@@ -19,8 +19,10 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
 )
+from copy import copy
 from functools import partial
 from types import NoneType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -118,6 +120,14 @@ class ItemType:
         """Filter what `validated` returned, for a serializer of the user's."""
         return self._dump(validated, by_alias=True)
 
+    def dumped_with(self, options: Mapping[str, Any]) -> "ItemType":
+        """Return this type for items that are also filtered by Pydantic's options (``exclude``)."""
+        other = copy(self)
+        vars(other).update(
+            _dump_json=_with(self._dump_json, options), _dump=_with(self._dump, options)
+        )
+        return other
+
     def to_json(self, item: Any, *, by_alias: bool) -> bytes:
         """Validate, filter and encode. Raises Pydantic's errors."""
         return self._dump_json(self._validate(item, from_attributes=True), by_alias=by_alias)
@@ -145,6 +155,10 @@ class ItemTypes:
             return item_type
         except TypeError:  # no weak references to it, or no hash
             return _of_generator(endpoint)
+
+
+def _with(dump: Any, options: Mapping[str, Any]) -> Any:
+    return lambda value, **said: dump(value, **{**said, **options})
 
 
 def _of_generator(endpoint: Any) -> ItemType | None:

@@ -21,6 +21,7 @@ from sse_middleware.item_type import ItemType, ItemTypes
 from sse_middleware.iterables import Source, source_of
 from sse_middleware.payload import Encoder, OwnFrames
 from sse_middleware.registry import Full, Policy, Registry, Slot
+from sse_middleware.routing import dump_options
 from sse_middleware.settings import DEFAULT, Default, Overrides, StreamOptions, StreamSettings
 from sse_middleware.stream import Stream
 from sse_middleware.writer import Opening
@@ -136,6 +137,9 @@ class EventSourceResponse(StreamingResponse):
         item_type = self._item_type
         if item_type is DEFAULT:
             item_type = handover.item_types.of(scope.get("endpoint"))
+        options = None if item_type is None else dump_options(scope.get("route"))
+        if item_type is not None and options:
+            item_type = item_type.dumped_with(options)
         return Encoder(settings, own.ping, item_type, origin_of(scope, self.body_iterator))
 
     async def _send_head(self, send: Send, settings: StreamSettings) -> None:

@@ -14,6 +14,15 @@ from typing import Any
 from starlette.routing import BaseRoute, Host, Match, Mount
 from starlette.types import Scope
 
+_DUMPED = (
+    ("include", None),
+    ("exclude", None),
+    ("by_alias", True),
+    ("exclude_unset", False),
+    ("exclude_defaults", False),
+    ("exclude_none", False),
+)
+
 
 def template(scope: Scope) -> str | None:
     """Return the template of the path: ``/users/{id}``. ``None`` if no route tells it.
@@ -35,6 +44,15 @@ def flat_routes(routes: Iterable[Any]) -> Iterable[Any]:
     fastapi = sys.modules.get("fastapi.routing")
     flat: Iterable[Any] = getattr(fastapi, "iter_route_contexts", iter)(routes)
     return flat
+
+
+def dump_options(route: Any) -> dict[str, Any]:
+    """Return how a route of FastAPI wants what it returns to be dumped, in Pydantic's words."""
+    return {
+        name: value
+        for name, default in _DUMPED
+        if (value := getattr(route, f"response_model_{name}", default)) != default
+    }
 
 
 def _found(routes: Iterable[Any], scope: Scope) -> str | None:

@@ -414,6 +414,32 @@ class TestInjected:
         assert response.status_code == 201
         assert compact(response.content) == AS_EVENTS
 
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ({"exclude": {"price"}}, {"title": "a", "stock": 1}),
+            ({"include": {"price"}}, {"price": None}),
+            ({"by_alias": False}, {"name": "a", "price": None, "stock": 1}),
+            ({"exclude_unset": True}, {"title": "a", "price": None}),
+            ({"exclude_defaults": True}, {"title": "a"}),
+            ({"exclude_none": True}, {"title": "a", "stock": 1}),
+        ],
+        ids=lambda options: next(iter(options)),
+    )
+    async def test_what_a_route_leaves_out(
+        self, app: FastAPI, way: Way, options: dict[str, Any], expected: dict[str, Any]
+    ) -> None:
+        class Named(BaseModel):
+            name: str = Field(alias="title")
+            price: float | None = None
+            stock: int = 1
+
+        @way.get(app, "/", **{f"response_model_{name}": said for name, said in options.items()})
+        async def events() -> AsyncIterable[Named]:
+            yield Named(title="a", price=None)
+
+        assert json.loads((await events_from(app)).removeprefix(b"data: ")) == expected
+
     async def test_a_status_that_is_set_goes_before_the_declared_one(
         self, app: FastAPI, way: Way
     ) -> None:
