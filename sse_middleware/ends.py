@@ -6,6 +6,7 @@ Rules of this file:
   order. What has not come to that within `cleanup_timeout` seconds is given up.
 - A source that waits for the end of the connection has a moment to end by itself. Any other is
   cancelled. One that waits for room, or that has nothing more to put, is not: it ends anyway.
+- A source that shall finish goes on without its client, and what it puts is dropped.
 - Nothing here suspends, so that timers and other tasks may call it.
 """
 
@@ -157,6 +158,9 @@ class Ends:
             return
         self.client_left = True
         self._note(CloseReason.CLIENT_DISCONNECTED)
+        if self._settings.own("on_disconnect") == "finish" and not self._outbox.closed:
+            self._outbox.leave_unread()
+            return
         ends_itself = self._heeding and self._connection.heeded
         if ends_itself and not self._outbox.closed:
             self._later(HEEDING, self._producing.cancel)

@@ -56,6 +56,7 @@ class Outbox:
         "ready",
         "size",
         "texts",
+        "unread",
     )
 
     def __init__(self, bound: int) -> None:
@@ -74,6 +75,8 @@ class Outbox:
         """How many bytes wait."""
         self.look_at = 0
         """The size from which on `is_full` must be asked."""
+        self.unread = False
+        """Whether what is taken is to be dropped."""
         self.texts: list[bytes] = []
         """The run of data that waits last, unframed."""
         self._frames: list[bytes] = []
@@ -128,6 +131,11 @@ class Outbox:
             self.size = self.look_at = 0
             self.moved.set()
         return taken
+
+    def leave_unread(self) -> None:
+        """Say that nobody reads any more, and that the producer goes on nevertheless."""
+        self.unread = True
+        self.ready.set()
 
     def _end_run(self) -> None:
         if self.texts and not self.closed:

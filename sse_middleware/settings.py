@@ -45,6 +45,9 @@ ErrorEvent = Callable[[Exception], object]
 Farewell = Callable[[CloseReason], ServerSentEvent | None]
 """Makes the last event of a stream that is ended early, or ``None`` for no such event."""
 
+OnDisconnect = Literal["cancel", "finish"]
+"""What becomes of the generator of a stream whose client leaves."""
+
 Refusal = Literal["status", "retry"]
 """How a stream is refused."""
 
@@ -67,6 +70,7 @@ class Preset:
         ping: the keep-alive, where the setting of that name says nothing.
         error_event: the last item of a stream that fails, where the setting says nothing.
         farewell: the last event of a stream that is ended early, where the setting says nothing.
+        on_disconnect: where the setting of that name says nothing.
         headers: of the response, where it has none of these names.
 
     Raises:
@@ -79,6 +83,7 @@ class Preset:
     ping: Ping | Callable[[], Ping] | Literal[Default.DEFAULT] = DEFAULT
     error_event: ErrorEvent | Literal[Default.DEFAULT] | None = DEFAULT
     farewell: Farewell | Literal[Default.DEFAULT] | None = DEFAULT
+    on_disconnect: OnDisconnect | Literal[Default.DEFAULT] = DEFAULT
     headers: Mapping[str, str] = field(default_factory=dict)
     raw_headers: tuple[tuple[bytes, bytes], ...] = field(init=False, repr=False)
     """The headers as ASGI has them."""
@@ -103,6 +108,7 @@ class StreamOptions(TypedDict, total=False):
     preset: Preset | None
     ping_interval: float | None
     ping: Ping | Callable[[], Ping]
+    on_disconnect: OnDisconnect
     commit_after: float
     cleanup_timeout: float
     max_buffer: int
@@ -132,6 +138,10 @@ class StreamSettings:
             15 s, well below the 60 s after which common proxies close an idle connection.
         ping: the keep-alive: the text of a comment, a `ServerSentEvent`, or a function that returns
             one of them, called for each. It is also what a yielded ``None`` sends.
+        on_disconnect: what becomes of the generator when its client leaves: by default it is
+            cancelled (``"cancel"``). With ``"finish"`` it goes on to its end, and what it yields is
+            dropped; it holds its place among the streams, and is ended by a drain, `max_duration`
+            and `idle_timeout` as any other.
         commit_after: seconds that the status line waits for the first item. An exception within
             them is still answered by a real 404 or 500; after them a browser's ``EventSource``
             learns that it is open. Long enough for a look-up, short enough for nobody to notice.
@@ -175,6 +185,7 @@ class StreamSettings:
     preset: Preset | None = None
     ping_interval: float | Literal[Default.DEFAULT] | None = DEFAULT
     ping: Ping | Callable[[], Ping] | Literal[Default.DEFAULT] = DEFAULT
+    on_disconnect: OnDisconnect | Literal[Default.DEFAULT] = DEFAULT
     commit_after: float = 0.5
     cleanup_timeout: float = 5.0
     max_buffer: int = 64 * 1024
@@ -229,13 +240,13 @@ class StreamSettings:
         return replace(self, **said | known)
 
     def own(self, name: str) -> Any:
-        """Return a ``ping``, ``error_event`` or ``farewell``, the preset's if none was set."""
+        """Return what both may say: the setting of that name, else the preset's."""
         value = getattr(self, name)
         return getattr(self.preset, name, DEFAULT) if value is DEFAULT else value
 
 
-_OWN = ("ping", "error_event", "farewell")
-"""What a stream says of its own accord, and both a preset and a setting may say."""
+_OWN = ("ping", "on_disconnect", "error_event", "farewell")
+"""What both a preset and a setting may say."""
 
 
 class Overrides:
@@ -282,6 +293,9 @@ def _check_own(own: "Preset | StreamSettings") -> None:
         _check("ping", ping, isinstance(ping, Ping) or callable(ping), _PING)
     if isinstance(ping, str):
         _check("ping", ping, _is_utf8(ping), "text that UTF-8 can encode")
+    if own.on_disconnect is not DEFAULT:
+        allowed = own.on_disconnect in get_args(OnDisconnect)
+        _check("on_disconnect", own.on_disconnect, allowed, "'cancel' or 'finish'")
     for name in ("error_event", "farewell"):
         if getattr(own, name) is not DEFAULT:
             check_function(name, getattr(own, name))

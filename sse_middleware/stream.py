@@ -248,11 +248,17 @@ class Stream:
 
     async def _write(self, ends: Ends) -> None:
         try:
+            await self._send_all(ends)
+            if self._outbox.unread:
+                await self._writer.discard()
+        finally:
+            self._written = True
+            ends.stopped()
+
+    async def _send_all(self, ends: Ends) -> None:
+        try:
             await self._writer.run()
         except OSError:
             ends.send_failed()
         except Exception as error:
             ends.fail(error)
-        finally:
-            self._written = True
-            ends.stopped()

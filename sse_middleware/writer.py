@@ -145,13 +145,22 @@ class Writer:
         self._lifetime = Lifetime(settings, self._sent)
 
     async def run(self) -> None:
-        """Send until the outbox is closed. Raises what `send` raises."""
+        """Send until the outbox is closed or left unread. Raises what `send` raises."""
         try:
             if await self._commit():
                 await self._send_frames()
         finally:
             self._codec = None
             self._outbox.ready.close()
+
+    async def discard(self) -> None:
+        """Drop what comes until the outbox is closed, so that its producer can go on."""
+        outbox, lifetime = self._outbox, self._lifetime
+        while not outbox.closed:
+            if outbox.take():
+                lifetime.had_event(self._clock())
+            if not (outbox.size or await outbox.ready.wait(lifetime.end)):
+                self._on_limit(lifetime.reason)
 
     async def send_nothing(self) -> None:
         """Send a whole response without a frame."""
@@ -167,7 +176,7 @@ class Writer:
         if not (outbox.size or outbox.closed):
             await outbox.ready.wait(min(self._clock() + self._commit_after, self._lifetime.end))
         broken = outbox.ending is Ending.BROKEN and not outbox.size
-        if broken or outbox.ending is Ending.ABANDONED:
+        if broken or outbox.ending is Ending.ABANDONED or outbox.unread:
             return False
         self.started = True
         await self._send(self._opening.start)
@@ -187,8 +196,11 @@ class Writer:
             in_flow = True
             if now >= lifetime.end:
                 self._on_limit(lifetime.reason)
+            if outbox.unread:
+                return
             if outbox.closed:
-                return await self._send_last()
+                await self._send_last()
+                return
             frames = outbox.take() if waited or outbox.size else self._ping()
             await self._deliver(frames)
             if self.has_sent is not None:

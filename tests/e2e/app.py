@@ -296,6 +296,19 @@ async def idle(request: Request) -> AsyncIterator[str]:
         await anyio.sleep_forever()
 
 
+async def finishing(request: Request) -> AsyncIterator[str]:
+    """Yield until its client has left, and then some more."""
+    name = request.query_params["name"]
+    async with recorded(name):
+        while not await request.is_disconnected():
+            yield "first"
+            await anyio.sleep(0.01)
+        for number in range(1000):
+            yield str(number)
+            await anyio.lowlevel.checkpoint()
+        journal.add(f"{name}-work", "finished")
+
+
 async def never(request: Request) -> AsyncIterator[str]:
     async with recorded(request.query_params["name"]):
         await anyio.sleep_forever()
@@ -429,6 +442,7 @@ app = Starlette(
         Route("/break-off-later", event_stream(break_off_later)),
         Route("/break-off-in-thread", event_stream(break_off_in_thread)),
         Route("/idle", event_stream(idle)),
+        Route("/finishing", event_stream(on_disconnect="finish")(finishing)),
         Route("/blocked", event_stream(blocked)),
         Route("/silent", event_stream(ping_interval=QUICK)(idle)),
         Route("/silent-in-thread", event_stream(ping_interval=QUICK)(blocked)),

@@ -57,6 +57,19 @@ def test_leaving_an_idle_stream_closes_its_generator(
     assert server.journal(name, 3) == WHOLE_LIFE
 
 
+def test_a_generator_that_shall_finish_goes_on_to_its_end(
+    server: Server, client: Client, name: str, leave_unread: Leave
+) -> None:
+    client.get(f"/finishing?name={name}")
+    assert next(client.events()) == MessageEvent('"first"')
+
+    leave_unread()
+
+    assert server.journal(f"{name}-work", 1) == ["finished"]
+    assert server.journal(name, 3) == ["started", "closed", "ended"]
+    assert server.journal(f"{name}-reasons", 1) == ["client_disconnected"]
+
+
 @pytest.mark.parametrize("target", ["/opens-never", "/opens-early"])
 def test_leaving_before_the_first_event_closes_the_generator(
     server: Server, client: Client, name: str, leave: Leave, target: str
