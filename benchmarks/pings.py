@@ -4,11 +4,14 @@ Rules of this file:
 - Streams are opened evenly over one period, so that keep-alives come evenly too: all at once, as
   they would come from streams that were opened in a row, would be another scenario.
 - The client reads what comes, so no buffer ever fills. Its own CPU time is not in the figure.
+- All contenders are watched at the same time: the machine is shared, and its speed changes.
 - The figure is CPU time per keep-alive that arrived: who sends fewer is not to look cheaper.
 """
 
 import socket
 import time
+from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from selectors import EVENT_READ, DefaultSelector
 
@@ -38,42 +41,51 @@ class Idling:
 
 
 def measure_pings(size: Size) -> tuple[dict[str, Idling], int]:
-    """Return what keep-alives cost, and how many streams there were."""
-    streams = min(size.pinged_streams, raise_open_files())
-    idling = {}
-    with serving(CONTENDERS.values()) as running:
-        for contender, server in CONTENDERS.items():
-            say(f"keep-alives of {streams} idle streams: {contender}")
-            cost = cost_of_pings(running[server], streams, size)
-            if cost is not None:
-                idling[contender] = cost
-    return idling, streams
+    """Return what keep-alives cost, and how many streams of each contender there were."""
+    streams = min(size.pinged_streams, raise_open_files() // len(CONTENDERS))
+    with serving(CONTENDERS.values()) as running, ExitStack() as opened:
+        servers = {contender: running[server] for contender, server in CONTENDERS.items()}
+        connections = {}
+        for contender, server in servers.items():
+            say(f"keep-alives of {streams} idle streams: opening those of {contender}")
+            path = f"/pinged?period={size.ping_period}"
+            idle = idle_streams(server.port, streams, path, size.ping_period)
+            connections[contender] = opened.enter_context(idle)
+        say("keep-alives of all of them at the same time")
+        return costs_of_pings(servers, connections, size), streams
 
 
-def cost_of_pings(server: RunningServer, streams: int, size: Size) -> Idling | None:
-    path = f"/pinged?period={size.ping_period}"
-    with idle_streams(server.port, streams, path, size.ping_period) as connections:
-        # Each is to have been pinged: the start of a stream is no cost of a keep-alive.
-        read_pings(connections, size.ping_period)
-        start, before = time.monotonic(), cpu_seconds(server.pid)
-        pings = read_pings(connections, size.ping_seconds)
-        seconds, after = time.monotonic() - start, cpu_seconds(server.pid)
-    if not pings:
-        raise IncompleteError(f"no keep-alive of {path} arrived")
-    if before is None or after is None:
-        return None
-    return Idling((after - before) / seconds, pings / seconds)
+def costs_of_pings(
+    servers: dict[str, RunningServer], connections: dict[str, list[socket.socket]], size: Size
+) -> dict[str, Idling]:
+    # Each is to have been pinged: the start of a stream is no cost of a keep-alive.
+    read_pings(connections, size.ping_period)
+    start = time.monotonic()
+    before = {contender: cpu_seconds(server.pid) for contender, server in servers.items()}
+    pings = read_pings(connections, size.ping_seconds)
+    seconds = time.monotonic() - start
+    costs = {}
+    for contender, server in servers.items():
+        if not pings[contender]:
+            raise IncompleteError(f"no keep-alive of {contender} arrived")
+        began, ended = before[contender], cpu_seconds(server.pid)
+        if began is not None and ended is not None:
+            costs[contender] = Idling((ended - began) / seconds, pings[contender] / seconds)
+    return costs
 
 
-def read_pings(connections: list[socket.socket], seconds: float) -> int:
-    """Read what comes for so long, and return how many keep-alives were in it."""
-    pings = 0
+def read_pings(connections: dict[str, list[socket.socket]], seconds: float) -> Counter[str]:
+    """Read what comes for so long, and return how many keep-alives of each were in it."""
+    pings: Counter[str] = Counter()
     end = time.monotonic() + seconds
     with DefaultSelector() as selector:
-        for connection in connections:
-            selector.register(connection, EVENT_READ, connection)
+        for contender, those in connections.items():
+            for connection in those:
+                selector.register(connection, EVENT_READ, (contender, connection))
         while (left := end - time.monotonic()) > 0:
-            pings += sum(count_pings(key.data) for key, _ in selector.select(left))
+            for key, _ in selector.select(left):
+                contender, connection = key.data
+                pings[contender] += count_pings(connection)
     return pings
 
 

@@ -93,6 +93,7 @@ class _AsyncioSignal:
 
     def close(self) -> None:
         self._deadline = math.inf
+        self._slack = 0.0
         self._start_timer()
 
     def within(self, seconds: float, send: Send, overdue: Callable[[], object]) -> Send:
@@ -129,14 +130,11 @@ class _AsyncioSignal:
         elif self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._timer_at = self._deadline
-        if self._deadline == math.inf:
-            return
+        self._timer_at = deadline = self._deadline
         if self._slack and self._alarms is not None:
-            alarms, slack = self._alarms, self._slack
-            self._round = alarms.call_at(self._loop, self._deadline, slack, self._on_timer)
-        else:
-            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+            self._round = self._alarms.call_at(self._loop, deadline, self._slack, self._on_timer)
+        elif deadline != math.inf:
+            self._timer = self._loop.call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = self._round = None

@@ -202,7 +202,12 @@ class Writer:
                 await self._send_last()
                 return
             frames = outbox.take() if waited or outbox.size else self._ping()
-            await self._deliver(frames)
+            if self._codec is None:  # no coroutine more around what is done most
+                taken = outbox.events
+                await self._send({"type": "http.response.body", "body": frames, "more_body": True})
+                self._count(frames, taken)
+            else:
+                await self._deliver(frames)
             if self.has_sent is not None:
                 self.has_sent.set()
 
@@ -234,7 +239,11 @@ class Writer:
         if self._codec is not None:
             frames = await self._compressed(self._codec, frames)
             frames += b"" if more else self._codec.finish()
-        await self._send({"type": "http.response.body", "body": frames, "more_body": more})
+        await self._send(_body(frames, more=more))
+        self._count(frames, taken, more=more)
+
+    def _count(self, frames: bytes, taken: int, *, more: bool = True) -> None:
+        """Count what was sent, when so many events had been taken."""
         self._sent = self._clock()
         self.size += len(frames)
         events, self.events = taken - self.events, taken
