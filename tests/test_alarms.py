@@ -1,0 +1,76 @@
+"""Timers that fire together: at the time of the first, and none of them late."""
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import anyio
+import pytest
+
+from sse_middleware.alarms import Alarms
+
+pytestmark = pytest.mark.anyio
+
+Calls = list[tuple[str, float]]
+
+
+@pytest.fixture
+def anyio_backend(virtual_time: Any) -> Any:
+    if virtual_time.backend == "trio":
+        pytest.skip("trio's scopes need none")
+    return virtual_time.backend, virtual_time.backend_options
+
+
+class Bell:
+    """Notes who was called, and when."""
+
+    def __init__(self) -> None:
+        self.calls: Calls = []
+        self.alarms = Alarms()
+        self.loop = asyncio.get_running_loop()
+        # Rounds are cut by the clock: begin with one.
+        self.begin = (self.loop.time() // 10 + 1) * 10
+        self.rings = {name: partial(self._ring, name) for name in "abc"}
+
+    def _ring(self, name: str) -> None:
+        self.calls.append((name, round(self.loop.time() - self.begin, 1)))
+
+    def ask(self, name: str, when: float) -> Any:
+        return self.alarms.call_at(self.loop, self.begin + when, 10.0, self.rings[name])
+
+
+async def test_all_of_a_round_are_called_with_the_first_of_them() -> None:
+    bell = Bell()
+    for name, when in (("a", 5), ("b", 2), ("c", 9)):
+        bell.ask(name, when)
+    await anyio.sleep(40)
+    assert bell.calls == [("a", 2), ("b", 2), ("c", 2)]
+
+
+async def test_another_round_is_called_apart() -> None:
+    bell = Bell()
+    bell.ask("a", 5)
+    bell.ask("b", 11)
+    await anyio.sleep(40)
+    assert bell.calls == [("a", 5), ("b", 11)]
+
+
+async def test_who_is_forgotten_is_not_called() -> None:
+    bell = Bell()
+    bell.ask("a", 5)
+    bell.ask("b", 6).forget(bell.rings["b"])
+    bell.ask("c", 15).forget(bell.rings["c"])
+    await anyio.sleep(40)
+    assert bell.calls == [("a", 5)]
+
+
+async def test_who_forgets_another_while_they_are_called_does_no_harm() -> None:
+    bell = Bell()
+    rounds: list[Any] = []
+    bell.rings["a"] = lambda: rounds[0].forget(bell.rings["b"])  # type: ignore[assignment]
+    rounds.append(bell.ask("a", 5))
+    bell.ask("b", 6)
+    await anyio.sleep(40)
+    bell.ask("c", 50)
+    await anyio.sleep(40)
+    assert bell.calls[-1] == ("c", 50)
