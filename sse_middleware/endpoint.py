@@ -89,7 +89,10 @@ def _endpoint(function: Callable[..., Any], item_type: Any, settings: StreamOpti
         content = function(*args, **kwargs) if yields else await call(*args, **kwargs)
         if isinstance(content, Response):
             return content
-        answer = _Answer(shared, content, resolve())
+        if shared is None:
+            answer = EventSourceResponse(content, item_type=resolve())
+        else:
+            answer = _Answer(shared, content, resolve())
         answer.overrides = overrides
         return answer
 
@@ -111,13 +114,11 @@ class _Answer(EventSourceResponse):
         item_type: as of `EventSourceResponse`.
     """
 
-    def __init__(self, shared: Response | None, content: Any, item_type: ItemType | None) -> None:
+    def __init__(self, shared: Response, content: Any, item_type: ItemType | None) -> None:
         super().__init__(content, item_type=item_type)
-        self._status: int | None = None
-        if shared is not None:
-            self._status = shared.status_code
-            headers = shared.raw_headers
-            self.raw_headers += [header for header in headers if header[0] not in _OF_THE_BODY]
+        self._status: int | None = shared.status_code
+        headers = shared.raw_headers
+        self.raw_headers += [header for header in headers if header[0] not in _OF_THE_BODY]
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         declared = getattr(scope.get("route"), "status_code", None)

@@ -22,8 +22,8 @@ def with_defaults(headers: Headers, preset: Iterable[tuple[bytes, bytes]] = ()) 
     A header that is there already stays as it is.
     """
     own = {name for name, _ in headers}
-    defaults = {**dict(_OF_EVENTS), **dict(preset)}
-    return [*headers, *(default for default in defaults.items() if default[0] not in own)]
+    defaults = tuple({**dict(_OF_EVENTS), **dict(preset)}.items()) if preset else _OF_EVENTS
+    return [*headers, *(default for default in defaults if default[0] not in own)]
 
 
 class Head:

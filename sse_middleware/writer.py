@@ -68,8 +68,10 @@ class Lifetime:
     __slots__ = ("_end", "_idle_timeout", "end")
 
     def __init__(self, settings: StreamSettings, now: float) -> None:
-        longest = math.inf if settings.max_duration is None else settings.max_duration
-        self._end = now + longest * uniform(1 - JITTER, 1)  # noqa: S311 - nothing to guess
+        self._end = math.inf
+        if settings.max_duration is not None:
+            part = uniform(1 - JITTER, 1)  # noqa: S311 - nothing to guess
+            self._end = now + settings.max_duration * part
         self._idle_timeout = math.inf if settings.idle_timeout is None else settings.idle_timeout
         self.had_event(now)
 
