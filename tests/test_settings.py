@@ -37,6 +37,7 @@ ALLOWED: dict[str, list[Any]] = {
     "compression": [True, False, [], ["gzip"], ("gzip",)],
     "serializer": [None, some_function],
     "error_event": [None, some_function],
+    "on_disconnect": ["cancel", "finish"],
 }
 REFUSED: dict[str, list[Any]] = {
     "preset": [5, "openai", True, Preset, {"last": None}],
@@ -51,6 +52,7 @@ REFUSED: dict[str, list[Any]] = {
     "refusal": [None, 503, "STATUS", "", ["status"]],
     "compression": [None, 1, "gzip", ["deflate"], [5], {"gzip": 1}],
     "serializer": [5, "json", b"", True, {}],
+    "on_disconnect": [None, True, "detach", ["finish"]],
     "error_event": [5, "error", True, ServerSentEvent(event="error"), some_coroutine_function],
 }
 for one in OR_NONE:
@@ -58,7 +60,7 @@ for one in OR_NONE:
 for one in OR_ZERO:
     REFUSED[one] += [None, 10**400]
 ALLOWED["ping_interval"].append(DEFAULT)
-for one in ("ping", "error_event", "farewell"):
+for one in ("ping", "on_disconnect", "error_event", "farewell"):
     ALLOWED[one].append(DEFAULT)
 
 
@@ -101,7 +103,10 @@ def test_what_can_not_work_is_refused_by_name_and_value(name: str, value: Any) -
         ("ping_intervall", "did you mean 'ping_interval'?"),
         ("pings", "did you mean 'ping'?"),
         ("max_buffer_size", "did you mean 'max_buffer'?"),
-        ("zzz", "known are preset, ping_interval, ping, commit_after, cleanup_timeout, "),
+        (
+            "zzz",
+            "known are preset, ping_interval, ping, on_disconnect, commit_after, cleanup_timeout, ",
+        ),
     ],
 )
 def test_an_unknown_name_is_refused_with_a_hint(name: str, hint: str) -> None:
@@ -155,7 +160,7 @@ def test_settings_are_frozen(name: str) -> None:
 def test_the_options_are_the_settings_as_keyword_arguments() -> None:
     settings, options = get_type_hints(StreamSettings), get_type_hints(StreamOptions)
     # The default stands for a keyword argument that isn't given, so none can be given as it.
-    for name in ("ping_interval", "ping", "farewell", "error_event"):
+    for name in ("ping_interval", "ping", "on_disconnect", "farewell", "error_event"):
         spoken = [one for one in get_args(settings[name]) if one != Literal[Default.DEFAULT]]
         settings[name] = reduce(or_, spoken)
     del settings["codecs"]
