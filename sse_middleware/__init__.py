@@ -16,6 +16,7 @@ from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent, format_sse
 from sse_middleware.legacy import LegacyRoute
 from sse_middleware.middleware import SSEMiddleware
 from sse_middleware.openapi import sse_components, sse_openapi
+from sse_middleware.preset import Preset
 from sse_middleware.records import (
     CloseReason,
     EventsSent,
@@ -29,7 +30,7 @@ from sse_middleware.records import (
     StreamStats,
 )
 from sse_middleware.response import EventSourceResponse
-from sse_middleware.settings import Preset, StreamOptions, StreamSettings
+from sse_middleware.settings import StreamOptions, StreamSettings
 from sse_middleware.stats import StreamStatsEndpoint
 from sse_middleware.typed import EventDiscriminator, SSEModel
 from sse_middleware.wire import Comment, EventStreamDecoder, MessageEvent, ReconnectionTime

@@ -11,7 +11,8 @@ from typing import Any
 from sse_middleware.endpoint import ITEM_TYPE
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.item_type import ItemType
-from sse_middleware.tagged import routes_of, tagged_streams
+from sse_middleware.routing import routes_of
+from sse_middleware.tagged import tagged_streams
 from sse_middleware.typescript import typescript_of
 
 

@@ -168,7 +168,6 @@ class Adoption:
         "_forward",
         "_handover",
         "_outbox",
-        "_passing",
         "_route",
         "_scope",
         "_slot",
@@ -196,7 +195,7 @@ class Adoption:
         self._accept = accept
         self._route = route
         self._conversion: Conversion | None = None
-        self._ended = self._passing = False
+        self._ended = False
         self._waiting: anyio.Lock | None = None
         self._slot: Slot | Full | None = None
         settings, connection = handover.settings, handover.connection
@@ -227,15 +226,12 @@ class Adoption:
 
     @markcoroutinefunction
     def _send(self, message: Message) -> Awaitable[None]:
-        if self._passing:
-            return self._forward(message)
         if self._conversion is not None:
             return self._take(self._conversion, message)
         if self._slot is not None:
             return checkpoint()  # it was refused, and may not have noticed yet
         if message["type"] == "http.response.start" and not self._handover.claimed:
             return self._begin(message)
-        self._passing = self._handover.claimed  # a response of our own: nothing is adopted any more
         return self._forward(message)
 
     async def _begin(self, message: Message) -> None:

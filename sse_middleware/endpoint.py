@@ -9,15 +9,17 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from types import FunctionType
-from typing import Any, Unpack, get_type_hints, overload
+from typing import Annotated, Any, Unpack, get_args, get_origin, overload
 
 from anyio.to_thread import run_sync
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from sse_middleware.annotations import evaluated
+from sse_middleware.default import DEFAULT
 from sse_middleware.item_type import ItemType, underlying
 from sse_middleware.response import EventSourceResponse
-from sse_middleware.settings import DEFAULT, Overrides, StreamOptions
+from sse_middleware.settings import Overrides, StreamOptions
 
 Endpoint = Callable[..., Awaitable[Response]]
 
@@ -128,25 +130,21 @@ class _Answer(EventSourceResponse):
 
 def _own_response(function: Callable[..., Any], signature: inspect.Signature) -> str | None:
     """Return the function's parameter, if it has one, that FastAPI fills with a response."""
-    scope = getattr(underlying(function), "__globals__", {})
+    code = underlying(function)
     for name, parameter in signature.parameters.items():
-        kind = _evaluated(parameter.annotation, scope)
+        kind = _known(parameter.annotation, code)
         if isinstance(kind, type) and issubclass(kind, Response):
             return name
     return None
 
 
-def _evaluated(annotation: Any, scope: dict[str, Any]) -> Any:
+def _known(annotation: Any, code: Any) -> Any:
     """Return what FastAPI makes of a parameter's annotation; ``None`` where it can't."""
-
-    def taking() -> None:
-        """Carry the one annotation."""
-
-    taking.__annotations__ = {"it": annotation}
     try:
-        return get_type_hints(taking, globalns=scope)["it"]
+        kind = evaluated(annotation, code)
     except Exception:
         return None
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def _with_shared(signature: inspect.Signature) -> inspect.Signature:

@@ -25,13 +25,13 @@ from collections.abc import (
 from copy import copy
 from functools import partial
 from types import NoneType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from weakref import WeakKeyDictionary
 
 from pydantic import Field, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
-from sse_middleware.annotations import UNIONS, without_alias
+from sse_middleware.annotations import UNIONS, evaluated, without_alias
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.typed import EventNames, SSEModel
@@ -235,16 +235,8 @@ def _items_of(annotation: Any) -> list[Any]:
 
 
 def _return_annotation(function: Any) -> Any:
-    """Return the annotation with its strings evaluated, where the endpoint was written."""
-
-    def returning() -> None:
-        """Carry the one annotation that matters: the others need not be evaluable."""
-
     try:
-        annotations = getattr(function, "__annotations__", {})
-        returning.__annotations__ = {"return": annotations.get("return", Any)}
-        scope = getattr(function, "__globals__", {})
-        return get_type_hints(returning, globalns=scope, include_extras=True)["return"]
+        return evaluated(getattr(function, "__annotations__", {}).get("return", Any), function)
     except Exception as error:
         raise ConfigurationError(
             f"the return annotation of {_qualified(function)} can't be evaluated: {error}. "

@@ -17,11 +17,13 @@ from typing import Any
 from pydantic_core import SchemaSerializer
 from pydantic_core.core_schema import CoreConfig, any_schema
 
+from sse_middleware.default import DEFAULT
 from sse_middleware.errors import ConfigurationError, EncodingError
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.item_type import ItemType
+from sse_middleware.preset import Ping
 from sse_middleware.records import CloseReason
-from sse_middleware.settings import DEFAULT, Ping, Serializer, StreamSettings
+from sse_middleware.settings import Serializer, StreamSettings
 from sse_middleware.typed import SSEModel, event_name
 from sse_middleware.wire import FRAMING, encode_data, encode_event, split_lines, to_utf8
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from sse_middleware.datastar import html_of, patch_elements, patch_signals, to_patch
 from sse_middleware.events import ServerSentEvent
+from sse_middleware.preset import Preset
 from sse_middleware.records import CloseReason
-from sse_middleware.settings import Preset
 
 __all__ = [
     "AI_SDK",

@@ -23,6 +23,7 @@ from starlette.types import Message, Receive
 
 from sse_middleware.alarms import Alarms
 from sse_middleware.backends import running_loop
+from sse_middleware.checks import check_count, check_seconds, is_function
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.records import (
     CloseReason,
@@ -33,7 +34,6 @@ from sse_middleware.records import (
     StreamRecord,
     StreamStats,
 )
-from sse_middleware.settings import check_count, check_seconds, is_function
 from sse_middleware.shutdown import listen
 
 logger = logging.getLogger(__name__)

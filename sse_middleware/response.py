@@ -15,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sse_middleware.admission import admit, refuse
 from sse_middleware.connection import Connection
+from sse_middleware.default import DEFAULT, Default
 from sse_middleware.handover import Handover
 from sse_middleware.head import compressed, with_defaults
 from sse_middleware.item_type import ItemType, ItemTypes
@@ -22,7 +23,7 @@ from sse_middleware.iterables import Source, source_of
 from sse_middleware.payload import Encoder, OwnFrames
 from sse_middleware.registry import Full, Policy, Registry, Slot
 from sse_middleware.routing import dump_options
-from sse_middleware.settings import DEFAULT, Default, Overrides, StreamOptions, StreamSettings
+from sse_middleware.settings import Overrides, StreamOptions, StreamSettings
 from sse_middleware.stream import Stream
 from sse_middleware.writer import Opening
 

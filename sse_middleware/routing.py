@@ -8,7 +8,7 @@ Rules of this file:
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from starlette.routing import BaseRoute, Host, Match, Mount
@@ -37,6 +37,16 @@ def template(scope: Scope) -> str | None:
     if found or scope.get("route") is None:
         return found or None
     return f"{root.removeprefix(outside)}{_path_of(scope['route']) or ''}" or None
+
+
+def routes_of(app: Any) -> Sequence[Any] | None:
+    """Return the routes of an application, whatever middleware is around it; ``None`` for none."""
+    while app is not None:
+        routes = getattr(app, "routes", None)
+        if isinstance(routes, list | tuple):  # other frameworks have routes of their own kind
+            return routes
+        app = getattr(app, "app", None)
+    return None
 
 
 def flat_routes(routes: Iterable[Any]) -> Iterable[Any]:
@@ -75,13 +85,8 @@ def _below(route: Any) -> Iterator[Any]:
 
 
 def _routes_of(app: Any) -> list[Any]:
-    """Return the routes of an application, whatever middleware is around it."""
-    while app is not None:
-        routes = getattr(app, "routes", None)
-        if isinstance(routes, list | tuple):  # other frameworks have routes of their own kind
-            return [route for route in routes if isinstance(route, BaseRoute)]
-        app = getattr(app, "app", None)
-    return []
+    """Return the routes of an application that are Starlette's."""
+    return [route for route in routes_of(app) or () if isinstance(route, BaseRoute)]
 
 
 def _path_of(route: Any) -> str | None:

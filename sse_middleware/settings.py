@@ -4,102 +4,30 @@ The middleware gives the defaults; a route (`event_stream`) and a response (`Eve
 may override each of them by its name. A limit has a name, a default, and a reason.
 """
 
-import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
-from enum import Enum
-from inspect import iscoroutinefunction
-from types import MappingProxyType
 from typing import Any, Literal, Self, TypedDict, get_args
 
+from sse_middleware.checks import check, check_count, check_function, check_limit, check_seconds
 from sse_middleware.compression import offered
+from sse_middleware.default import DEFAULT, Default
 from sse_middleware.errors import ConfigurationError
-from sse_middleware.events import ServerSentEvent
-from sse_middleware.records import CloseReason
-
-
-class Default(Enum):
-    """The type of `DEFAULT`."""
-
-    DEFAULT = "the default"
-
-    def __repr__(self) -> str:
-        """Read well in signatures and in the settings' own representation."""
-        return "DEFAULT"
-
-
-DEFAULT: Literal[Default.DEFAULT] = Default.DEFAULT
-"""Stands where nothing was said, for what is only known later."""
-
-Ping = str | ServerSentEvent
-"""A keep-alive: the text of a comment, or an event."""
+from sse_middleware.preset import (
+    SAID_BY_BOTH,
+    ErrorEvent,
+    Farewell,
+    OnDisconnect,
+    Ping,
+    Preset,
+    check_said,
+)
 
 Serializer = Callable[[Any], bytes | str]
 """Turns the data of an event into text, as bytes in UTF-8 or as a string."""
 
-ErrorEvent = Callable[[Exception], object]
-"""Turns an exception into the last item of a stream, or ``None`` for no such item."""
-
-Farewell = Callable[[CloseReason], ServerSentEvent | None]
-"""Makes the last event of a stream that is ended early, or ``None`` for no such event."""
-
-OnDisconnect = Literal["cancel", "finish"]
-"""What becomes of the generator of a stream whose client leaves."""
-
 Refusal = Literal["status", "retry"]
 """How a stream is refused."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Preset:
-    """What the clients of a protocol expect of a stream; see `sse_middleware.presets`.
-
-    It is data: ``dataclasses.replace`` makes another one of it.
-
-    Attributes:
-        to_event: from an item that is neither ``None`` nor a `ServerSentEvent` to the event that is
-            sent; ``None`` sends its JSON. Where an item type is declared, it is given what that
-            makes of the item. Also what `error_event` returns goes through it.
-        first: an event that is sent when the stream begins, before there is an item: so the status
-            line is sent, too, and what fails later is no status but an error event. Or a function
-            that makes it.
-        last: an event behind the last item of a stream that has ended by itself: not of one that
-            has failed, was ended early or has lost its client.
-        ping: the keep-alive, where the setting of that name says nothing.
-        error_event: the last item of a stream that fails, where the setting says nothing.
-        farewell: the last event of a stream that is ended early, where the setting says nothing.
-        on_disconnect: where the setting of that name says nothing.
-        headers: of the response, where it has none of these names.
-
-    Raises:
-        ConfigurationError: when it is made: a field of a wrong type. Names the field and the value.
-    """
-
-    to_event: Callable[[Any], ServerSentEvent] | None = None
-    first: ServerSentEvent | Callable[[], ServerSentEvent] | None = None
-    last: ServerSentEvent | None = None
-    ping: Ping | Callable[[], Ping] | Literal[Default.DEFAULT] = DEFAULT
-    error_event: ErrorEvent | Literal[Default.DEFAULT] | None = DEFAULT
-    farewell: Farewell | Literal[Default.DEFAULT] | None = DEFAULT
-    on_disconnect: OnDisconnect | Literal[Default.DEFAULT] = DEFAULT
-    headers: Mapping[str, str] = field(default_factory=dict)
-    raw_headers: tuple[tuple[bytes, bytes], ...] = field(init=False, repr=False)
-    """The headers as ASGI has them."""
-
-    def __post_init__(self) -> None:
-        """Refuse what can't work."""
-        check_function("to_event", self.to_event)
-        first = self.first is None or isinstance(self.first, ServerSentEvent)
-        _check("first", self.first, first or is_function(self.first), _FIRST)
-        last = self.last is None or isinstance(self.last, ServerSentEvent)
-        _check("last", self.last, last, "a ServerSentEvent or None")
-        _check_own(self)
-        _check_headers(self.headers)
-        raw = ((name.lower().encode(), value.encode()) for name, value in self.headers.items())
-        object.__setattr__(self, "raw_headers", tuple(raw))
-        object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
 
 
 class StreamOptions(TypedDict, total=False):
@@ -206,19 +134,19 @@ class StreamSettings:
     def __post_init__(self) -> None:
         """Refuse what can't work."""
         preset = self.preset is None or isinstance(self.preset, Preset)
-        _check("preset", self.preset, preset, "one of sse_middleware.presets, a Preset, or None")
+        check("preset", self.preset, preset, "one of sse_middleware.presets, a Preset, or None")
         if self.ping_interval is not DEFAULT:
-            _check_limit("ping_interval", self.ping_interval, "None switches keep-alives off")
+            check_limit("ping_interval", self.ping_interval, "None switches keep-alives off")
         for name in ("send_timeout", "max_duration", "idle_timeout"):
-            _check_limit(name, getattr(self, name), "None switches it off")
+            check_limit(name, getattr(self, name), "None switches it off")
         for name in ("commit_after", "cleanup_timeout", "drain_grace"):
             check_seconds(name, getattr(self, name), "0 doesn't wait", zero=True)
         check_seconds("retry_after", self.retry_after, "0 is at once", zero=True)
         check_count("max_buffer", self.max_buffer, "bytes")
         if self.max_event_size is not None:
             check_count("max_event_size", self.max_event_size, "bytes")
-        _check_own(self)
-        _check("refusal", self.refusal, self.refusal in get_args(Refusal), "'status' or 'retry'")
+        check_said(self)
+        check("refusal", self.refusal, self.refusal in get_args(Refusal), "'status' or 'retry'")
         object.__setattr__(self, "codecs", _codecs(self.compression))
         check_function("serializer", self.serializer)
 
@@ -236,17 +164,14 @@ class StreamSettings:
         if not options:
             return self
         known: dict[str, Any] = dict(_known(options))
-        said = dict.fromkeys((name for name in _OWN if _says(known.get("preset"), name)), DEFAULT)
-        return replace(self, **said | known)
+        preset = known.get("preset")
+        said = [name for name in SAID_BY_BOTH if getattr(preset, name, DEFAULT) is not DEFAULT]
+        return replace(self, **dict.fromkeys(said, DEFAULT) | known)
 
     def own(self, name: str) -> Any:
         """Return what both may say: the setting of that name, else the preset's."""
         value = getattr(self, name)
         return getattr(self.preset, name, DEFAULT) if value is DEFAULT else value
-
-
-_OWN = ("ping", "on_disconnect", "error_event", "farewell")
-"""What both a preset and a setting may say."""
 
 
 class Overrides:
@@ -273,45 +198,6 @@ class Overrides:
         return self._last[1]
 
 
-_PING = "a comment's text, a ServerSentEvent, or a function that returns one of them"
-
-_FIRST = "a ServerSentEvent, a function that is not async, or None"
-
-_LINE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*")
-"""A header (RFC 9110, 5.1 and 5.5), in ASCII."""
-
-_OF_EVERY_STREAM = ("content-type", "content-length", "transfer-encoding", "connection")
-
-
-def _says(preset: object, name: str) -> bool:
-    return getattr(preset, name, DEFAULT) is not DEFAULT
-
-
-def _check_own(own: "Preset | StreamSettings") -> None:
-    ping = own.ping
-    if ping is not DEFAULT:
-        _check("ping", ping, isinstance(ping, Ping) or callable(ping), _PING)
-    if isinstance(ping, str):
-        _check("ping", ping, _is_utf8(ping), "text that UTF-8 can encode")
-    if own.on_disconnect is not DEFAULT:
-        allowed = own.on_disconnect in get_args(OnDisconnect)
-        _check("on_disconnect", own.on_disconnect, allowed, "'cancel' or 'finish'")
-    for name in ("error_event", "farewell"):
-        if getattr(own, name) is not DEFAULT:
-            check_function(name, getattr(own, name))
-
-
-def _check_headers(headers: Any) -> None:
-    _check("headers", headers, isinstance(headers, Mapping), "a mapping from names to values")
-    for name, value in headers.items():
-        line = (
-            isinstance(name, str) and isinstance(value, str) and _LINE.fullmatch(name + ":" + value)
-        )
-        _check("headers", headers, bool(line), "ASCII names and values of headers")
-        own = name.lower() not in _OF_EVERY_STREAM
-        _check("headers", headers, own, f"without what each stream has: {name!r}")
-
-
 def _known(options: StreamOptions) -> StreamOptions:
     names = [field.name for field in fields(StreamSettings) if field.init]
     for name in options:
@@ -322,53 +208,10 @@ def _known(options: StreamOptions) -> StreamOptions:
     return options
 
 
-def check_seconds(name: str, value: object, note: str, *, zero: bool = False) -> None:
-    """Refuse what is no finite number of seconds over 0, or from 0 on."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    holds = number and 0 <= value <= sys.float_info.max and (zero or value != 0)  # type: ignore[operator]
-    bound = "of at least 0" if zero else "over 0"
-    _check(name, value, holds, f"a finite number of seconds {bound} ({note})")
-
-
-def check_count(name: str, value: object, of: str) -> None:
-    """Refuse what is no number over 0."""
-    _check(name, value, type(value) is int and value > 0, f"a number of {of} over 0")
-
-
-def check_function(name: str, value: object) -> None:
-    """Refuse what can't be called without being awaited, and is not ``None``."""
-    holds = value is None or is_function(value)
-    _check(name, value, holds, "a function that is not async, or None")
-
-
-def is_function(value: object) -> bool:
-    """Whether a value can be called, and what it returns need not be awaited."""
-    called = type(value).__call__ if callable(value) else None
-    return callable(value) and not (iscoroutinefunction(value) or iscoroutinefunction(called))
-
-
-def _check(name: str, value: object, holds: bool, allowed: str) -> None:  # noqa: FBT001
-    if not holds:
-        raise ConfigurationError(f"{name} must be {allowed}, got {value!r}")
-
-
-def _check_limit(name: str, value: object, note: str) -> None:
-    if value is not None:
-        check_seconds(name, value, note)
-
-
 def _codecs(compression: Any) -> tuple[str, ...]:
     listed = isinstance(compression, list | tuple) and all(
         isinstance(one, str) for one in compression
     )
     allowed = "True, False, or a list of codecs"
-    _check("compression", compression, isinstance(compression, bool) or listed, allowed)
+    check("compression", compression, isinstance(compression, bool) or listed, allowed)
     return offered(compression)
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

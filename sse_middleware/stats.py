@@ -18,12 +18,12 @@ from starlette.websockets import WebSocketClose
 
 from sse_middleware.accept import accept_of, prefers_events
 from sse_middleware.admission import admit
+from sse_middleware.checks import check_seconds
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.handover import Handover
 from sse_middleware.records import StreamStats
 from sse_middleware.registry import Full, Registry, Slot
 from sse_middleware.response import EventSourceResponse
-from sse_middleware.settings import check_seconds
 
 _METHODS = ("GET", "HEAD")
 _VARY = "Accept"

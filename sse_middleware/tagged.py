@@ -15,7 +15,7 @@ from typing import Any
 from sse_middleware.endpoint import ITEM_TYPE
 from sse_middleware.item_type import ItemType, ItemTypes, underlying
 from sse_middleware.response import EventSourceResponse
-from sse_middleware.routing import flat_routes
+from sse_middleware.routing import flat_routes, routes_of
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -35,13 +35,6 @@ class TaggedStream:
     item_type: ItemType | None
 
 
-def routes_of(app: Any) -> Iterable[Any] | None:
-    """Return the routes of an application, ``None`` where it has none that can be seen."""
-    while app is not None and not hasattr(app, "routes"):
-        app = getattr(app, "app", None)
-    return None if app is None else flat_routes(app.routes)
-
-
 def tagged_streams(routes: Iterable[Any], prefix: str = "") -> Iterator[TaggedStream]:
     """Return the streams of routes, in their order.
 
@@ -49,7 +42,7 @@ def tagged_streams(routes: Iterable[Any], prefix: str = "") -> Iterator[TaggedSt
         ConfigurationError: what an endpoint declares can't be evaluated, or Pydantic doesn't know
             it.
     """
-    for route in routes:
+    for route in flat_routes(routes):
         path = prefix + (getattr(route, "path", None) or "")  # a host has none
         if getattr(route, "endpoint", None) is not None:
             yield from _of_route(route, re.sub(r":\w+}", "}", path))

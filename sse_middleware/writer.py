@@ -26,10 +26,11 @@ from starlette.types import Message, Send
 from sse_middleware import events
 from sse_middleware.backends import clock, next_pass
 from sse_middleware.compression import Codec
+from sse_middleware.default import DEFAULT
 from sse_middleware.outbox import Ending, Outbox
 from sse_middleware.records import CloseReason, EventsSent, FirstEvent, PingSent, StreamInfo
 from sse_middleware.registry import Slot
-from sse_middleware.settings import DEFAULT, StreamSettings
+from sse_middleware.settings import StreamSettings
 
 FLOW = 0.001
 """Seconds between two writes below which frames are in full flow and are gathered: far shorter than
@@ -204,12 +205,7 @@ class Writer:
                 await self._send_last()
                 return
             frames = outbox.take() if waited or outbox.size else self._ping()
-            if self._codec is None:  # no coroutine more around what is done most
-                taken = outbox.events
-                await self._send({"type": "http.response.body", "body": frames, "more_body": True})
-                self._count(frames, taken)
-            else:
-                await self._deliver(frames)
+            await self._deliver(frames)
             if self.has_sent is not None:
                 self.has_sent.set()
 
@@ -242,10 +238,6 @@ class Writer:
             frames = await self._compressed(self._codec, frames)
             frames += b"" if more else self._codec.finish()
         await self._send(_body(frames, more=more))
-        self._count(frames, taken, more=more)
-
-    def _count(self, frames: bytes, taken: int, *, more: bool = True) -> None:
-        """Count what was sent, when so many events had been taken."""
         self._sent = self._clock()
         self.size += len(frames)
         events, self.events = taken - self.events, taken

@@ -18,7 +18,7 @@ Calls = list[tuple[str, float]]
 def anyio_backend(virtual_time: Any) -> Any:
     if virtual_time.backend == "trio":
         pytest.skip("trio's scopes need none")
-    return virtual_time.backend, virtual_time.backend_options
+    return virtual_time.anyio_backend
 
 
 class Bell:

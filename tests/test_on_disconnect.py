@@ -21,11 +21,6 @@ from tests.served import Ends, OopsError, call, events_of
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend(virtual_time: Any) -> Any:
-    return virtual_time.backend, virtual_time.backend_options
-
-
 class Work:
     """A generator that takes its time, and what it has come to."""
 

@@ -9,9 +9,11 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import pytest
 
+from sse_middleware.default import DEFAULT, Default
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
-from sse_middleware.settings import DEFAULT, Default, Preset, StreamOptions, StreamSettings
+from sse_middleware.preset import Preset
+from sse_middleware.settings import StreamOptions, StreamSettings
 
 OR_NONE = ("ping_interval", "send_timeout", "max_duration", "idle_timeout")
 OR_ZERO = ("commit_after", "cleanup_timeout", "drain_grace", "retry_after")

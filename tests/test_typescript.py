@@ -32,7 +32,8 @@ from sse_middleware import (
 )
 from sse_middleware.__main__ import main
 from sse_middleware.item_type import ItemType
-from sse_middleware.tagged import routes_of, tagged_streams
+from sse_middleware.routing import routes_of
+from sse_middleware.tagged import tagged_streams
 from sse_middleware.typescript import TypeWriter, typescript_of
 
 FASTAPI = tuple(map(int, fastapi.__version__.split(".")[:2]))

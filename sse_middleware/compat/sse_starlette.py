@@ -29,13 +29,15 @@ from starlette.background import BackgroundTask
 from starlette.types import Message, Scope, Send
 
 from sse_middleware import events, response
+from sse_middleware.checks import check_seconds
 from sse_middleware.companions import companions
+from sse_middleware.default import DEFAULT, Default
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.handover import Handover
 from sse_middleware.payload import Encoder, OwnFrames
 from sse_middleware.records import CloseReason
 from sse_middleware.registry import Full, Slot
-from sse_middleware.settings import DEFAULT, Default, StreamOptions, StreamSettings, check_seconds
+from sse_middleware.settings import StreamOptions, StreamSettings
 
 __all__ = ["EventSourceResponse", "JSONServerSentEvent", "ServerSentEvent", "ensure_bytes"]
 

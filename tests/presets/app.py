@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from examples.presets import anthropic, openai
 from sse_middleware import SSEMiddleware, event_stream, presets
-from sse_middleware.settings import Preset
+from sse_middleware.preset import Preset
 
 FIRST: dict[str, tuple[Preset, Any]] = {
     "openai": (presets.OPENAI, openai.chunk("echo", {"content": "Hello"})),
