@@ -11,7 +11,7 @@ HINT = """
                   curl -N -H 'Content-Type: application/json' \\
                        -d '{{"text": "hello"}}' http://127.0.0.1:{port}/chat
 
-  Ctrl-C twice ends it (the first waits for open streams).
+  Ctrl-C ends it: open streams are told, and end first.
 """
 
 
