@@ -11,7 +11,18 @@ Rules of this file:
 
 import asyncio
 import math
-from collections.abc import Callable
+from typing import Protocol
+
+
+class Sleeper(Protocol):
+    """Who wants to be called."""
+
+    def on_alarm(self, now: float) -> None:
+        """Wake up.
+
+        Args:
+            now: the time of the loop's clock.
+        """
 
 
 class Alarms:
@@ -25,47 +36,51 @@ class Alarms:
         loop: asyncio.AbstractEventLoop,
         when: float,
         slack: float,
-        callback: Callable[[], object],
+        sleeper: Sleeper,
     ) -> "Round":
-        """Have a function called at a time of the loop's clock, or up to `slack` seconds before.
+        """Have somebody called at a time of the loop's clock, or up to `slack` seconds before.
 
-        Returns what it is called with, which can `forget` it.
+        Returns whom it is called with, which can `forget` it.
         """
         key = slack, when // slack
         found = self._rounds.get(key)
         if found is None:
-            self._rounds[key] = found = Round(self._rounds, key)
-        found.callbacks[callback] = None
+            self._rounds[key] = found = Round(loop, self._rounds, key)
+        found.sleepers[sleeper] = None
         if when < found.when:
-            found.start(loop, when)
+            found.start(when)
         return found
 
 
 class Round:
     """Those that are called together: at the time of the first."""
 
-    __slots__ = ("_key", "_rounds", "_timer", "callbacks", "when")
+    __slots__ = ("_key", "_loop", "_rounds", "_timer", "sleepers", "when")
 
     def __init__(
-        self, rounds: "dict[tuple[float, float], Round]", key: tuple[float, float]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        rounds: "dict[tuple[float, float], Round]",
+        key: tuple[float, float],
     ) -> None:
+        self._loop = loop
         self._rounds = rounds
         self._key = key
-        self.callbacks: dict[Callable[[], object], None] = {}
+        self.sleepers: dict[Sleeper, None] = {}
         self.when = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+    def start(self, when: float) -> None:
         """Call all of them then."""
         if self._timer is not None:
             self._timer.cancel()
         self.when = when
-        self._timer = loop.call_at(when, self._fire)
+        self._timer = self._loop.call_at(when, self._fire)
 
-    def forget(self, callback: Callable[[], object]) -> None:
-        """Don't call a function; harmless when that has come."""
-        self.callbacks.pop(callback, None)
-        if not self.callbacks and self._timer is not None:
+    def forget(self, sleeper: Sleeper) -> None:
+        """Don't call somebody; harmless when that has come."""
+        self.sleepers.pop(sleeper, None)
+        if not self.sleepers and self._timer is not None:
             self._timer.cancel()
             self._timer = None
             del self._rounds[self._key]
@@ -73,6 +88,7 @@ class Round:
     def _fire(self) -> None:
         self._timer = None
         del self._rounds[self._key]  # whoever wants another call gets another round
-        callbacks, self.callbacks = self.callbacks, {}
-        for callback in callbacks:
-            callback()
+        sleepers, self.sleepers = self.sleepers, {}
+        now = self._loop.time()
+        for sleeper in sleepers:
+            sleeper.on_alarm(now)

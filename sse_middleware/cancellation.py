@@ -241,6 +241,7 @@ class _ShieldedCancelOnce(_AsyncioCancelOnce):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
+        self._on_cancelled = None
         self._scope.__exit__(kind, error, trace)  # it is never cancelled itself
         return super().__exit__(kind, error, trace)
 

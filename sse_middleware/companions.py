@@ -56,10 +56,11 @@ class _AsyncioCompanions:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for task in self._tasks:
+        tasks, self._tasks = self._tasks, ()  # what has ended holds frames that may hold this
+        for task in tasks:
             task.cancel()
         cancelled: asyncio.CancelledError | None = None
-        for task in self._tasks:
+        for task in tasks:
             while not task.done():
                 try:
                     await self._end_of(task)

@@ -7,16 +7,17 @@ when a `send` takes too long. (Signals of the operating system live in `shutdown
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Generator
-from types import coroutine
-from typing import Any, Protocol, cast
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import anyio
 
 from sse_middleware.alarms import Alarms, Round
 from sse_middleware.backends import clock, later, running_asyncio_task
 
-Send = Callable[[Any], Awaitable[None]]
+
+def _nothing() -> None:
+    """Do nothing: no send takes too long."""
 
 
 class Signal(Protocol):
@@ -36,20 +37,26 @@ class Signal(Protocol):
     def share(self, alarms: Alarms) -> None:
         """Have the timers of waits with slack fire together with others'."""
 
+    def expect(self, deadline: float, slack: float) -> None:
+        """Set the timer of a `wait` to come, so that sends before it need none of their own."""
+
     def close(self) -> None:
-        """Give up the timer, until the next `wait` or send."""
+        """Give up the limit of sends, and the timer until the next `wait`."""
 
-    def within(self, seconds: float, send: Send, overdue: Callable[[], object]) -> Send:
-        """Return a `send` that calls `overdue` when it takes longer, and goes on nevertheless.
+    def limit(self, seconds: float, overdue: Callable[[], object]) -> None:
+        """Have `overdue` called when a send takes longer."""
 
-        It shares the timer of `wait`, so the task that waits must be the one that sends.
-        """
+    def sending(self) -> None:
+        """Note that a send begins. The task that waits must be the one that sends."""
+
+    def sent(self) -> None:
+        """Note that the send has ended; not needed where `close` follows."""
 
 
 class _AsyncioSignal:
     """A future to wake up by, and one timer that looks at the latest deadline when it fires.
 
-    Deadlines mostly move forward, so most waits don't touch the timer.
+    Deadlines mostly move forward, so most waits and sends don't touch the timer.
     """
 
     __slots__ = (
@@ -59,7 +66,6 @@ class _AsyncioSignal:
         "_loop",
         "_overdue",
         "_round",
-        "_send",
         "_send_timeout",
         "_slack",
         "_timer",
@@ -72,7 +78,8 @@ class _AsyncioSignal:
         self._future: asyncio.Future[bool] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._round: Round | None = None
-        self._deadline = self._timer_at = math.inf
+        self._deadline = self._timer_at = self._send_timeout = math.inf
+        self._overdue: Callable[[], object] = _nothing
         self._slack = 0.0
 
     def set(self) -> None:
@@ -91,89 +98,71 @@ class _AsyncioSignal:
     def share(self, alarms: Alarms) -> None:
         self._alarms = alarms
 
-    def close(self) -> None:
-        self._deadline = math.inf
-        self._slack = 0.0
+    def expect(self, deadline: float, slack: float) -> None:
+        self._deadline = deadline
+        self._slack = slack
         self._start_timer()
 
-    def within(self, seconds: float, send: Send, overdue: Callable[[], object]) -> Send:
-        self._send_timeout, self._send, self._overdue = seconds, send, overdue
-        return cast("Send", self._send_in_time)  # a generator that can be awaited
+    def close(self) -> None:
+        self.limit(math.inf, _nothing)
+        self.expect(math.inf, 0.0)
 
-    @coroutine
-    def _send_in_time(self, message: Any) -> Generator[Any, Any, None]:
-        # Most calls of `send` don't suspend, and need no timer.
-        sending: Any = self._send(message).__await__()
-        try:
-            waits_for = next(sending)
-        except StopIteration:
-            return
-        self._expect_send()
-        try:
-            yield from _resumed(sending, waits_for)
-        finally:
-            self._deadline = math.inf
+    def limit(self, seconds: float, overdue: Callable[[], object]) -> None:
+        self._send_timeout, self._overdue = seconds, overdue
 
-    def _expect_send(self) -> None:
-        """Let the timer fire for a `send`."""
+    def sending(self) -> None:
         self._future = None
         self._slack = 0.0
-        self._deadline = self._loop.time() + self._send_timeout
-        if self._deadline < self._timer_at:
+        self._deadline = deadline = self._loop.time() + self._send_timeout
+        if deadline < self._timer_at:
             self._start_timer()
+
+    def sent(self) -> None:
+        self._deadline = math.inf
 
     def _start_timer(self) -> None:
         """Let the one timer fire at the deadline, or never."""
         if self._round is not None:
-            self._round.forget(self._on_timer)
+            self._round.forget(self)
             self._round = None
         elif self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._timer_at = deadline = self._deadline
         if self._slack and self._alarms is not None:
-            self._round = self._alarms.call_at(self._loop, deadline, self._slack, self._on_timer)
+            self._round = self._alarms.call_at(self._loop, deadline, self._slack, self)
         elif deadline != math.inf:
             self._timer = self._loop.call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:
+        self.on_alarm(self._loop.time())
+
+    def on_alarm(self, now: float) -> None:
+        """See who is waiting, and whether their time has come."""
         self._timer = self._round = None
-        if self._loop.time() < self._deadline - self._slack:
+        if now < self._deadline - self._slack:
             self._start_timer()
             return
         self._timer_at = math.inf
         future = self._future
-        if future is None:  # nobody waits: it is a `send` that takes too long
+        if future is None:  # nobody waits: it is a send that takes too long
             self._overdue()
         elif not future.done():
             future.set_result(False)
 
 
-def _resumed(sending: Any, waits_for: Any) -> Generator[Any, Any, None]:
-    """Go on with an awaitable that has taken its first step."""
-    try:
-        yield waits_for
-    except BaseException as error:  # a cancellation, which is not ours to judge
-        try:
-            waits_for = sending.throw(error)
-        except StopIteration:
-            return
-        yield from _resumed(sending, waits_for)
-    else:
-        yield from sending
-
-
 class _AnyioSignal:
-    """An event to wake up by, and one timer that looks at the latest deadline of a `send`.
+    """An event to wake up by, and one timer that looks at the latest deadline of a send.
 
-    A deadline of the `send` itself would not do: one server's can't be cancelled.
+    A deadline of the send itself would not do: one server's can't be cancelled.
     """
 
-    __slots__ = ("_cancel_timer", "_clock", "_due", "_event", "_overdue")
+    __slots__ = ("_cancel_timer", "_clock", "_due", "_event", "_overdue", "_send_timeout")
 
     def __init__(self) -> None:
         self._event: anyio.Event | None = None
-        self._due = math.inf
+        self._due = self._send_timeout = math.inf
+        self._overdue: Callable[[], object] = _nothing
         self._cancel_timer: Callable[[], object] | None = None
         self._clock = clock()
 
@@ -194,23 +183,26 @@ class _AnyioSignal:
     def share(self, alarms: Alarms) -> None:
         """Share nothing: trio's scopes are cheap."""
 
+    def expect(self, deadline: float, slack: float) -> None:
+        """Expect nothing: a scope of its own times each wait."""
+
     def close(self) -> None:
+        self.limit(math.inf, _nothing)
         self._due = math.inf
         if self._cancel_timer is not None:
             self._cancel_timer()
             self._cancel_timer = None
 
-    def within(self, seconds: float, send: Send, overdue: Callable[[], object]) -> Send:
-        self._overdue = overdue
+    def limit(self, seconds: float, overdue: Callable[[], object]) -> None:
+        self._send_timeout, self._overdue = seconds, overdue
 
-        async def send_in_time(message: Any) -> None:
-            self._due = self._clock() + seconds
-            if self._cancel_timer is None:
-                self._cancel_timer = later(seconds, self._on_timer)
-            await send(message)
-            self._due = math.inf
+    def sending(self) -> None:
+        self._due = self._clock() + self._send_timeout
+        if self._cancel_timer is None and self._due < math.inf:
+            self._cancel_timer = later(self._send_timeout, self._on_timer)
 
-        return send_in_time
+    def sent(self) -> None:
+        self._due = math.inf
 
     def _on_timer(self) -> None:
         self._cancel_timer = None

@@ -138,10 +138,9 @@ class Stream:
         )
         self.drain = ends.drain
         outbox.ready.share(opening.slot.alarms)
-        send = self._send
         if settings.send_timeout is not None:
-            send = outbox.ready.within(settings.send_timeout, send, ends.overdue)
-        self._writer = Writer(outbox, send, ends.ping, settings, opening, ends.early)
+            outbox.ready.limit(settings.send_timeout, ends.overdue)
+        self._writer = Writer(outbox, self._send, ends.ping, settings, opening, ends.early)
         if not connection.shared:
             self._writer.has_sent = anyio.Event()
         producing.notice(ends.cancelled)

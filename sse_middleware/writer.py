@@ -109,6 +109,7 @@ class Writer:
         "_outbox",
         "_ping",
         "_ping_interval",
+        "_ready",
         "_send",
         "_sent",
         "_slack",
@@ -134,6 +135,7 @@ class Writer:
         self.events = self.size = 0
         """How many events and bytes of the body were sent."""
         self._outbox = outbox
+        self._ready = outbox.ready
         self._send = send
         self._ping = ping
         self._opening = opening
@@ -149,12 +151,13 @@ class Writer:
 
     async def run(self) -> None:
         """Send until the outbox is closed or left unread. Raises what `send` raises."""
+        self._ready.expect(self._sent + self._ping_interval, self._slack)
         try:
             if await self._commit():
                 await self._send_frames()
         finally:
             self._codec = None
-            self._outbox.ready.close()
+            self._ready.close()
 
     async def discard(self) -> None:
         """Drop what comes until the outbox is closed, so that its producer can go on."""
@@ -162,29 +165,29 @@ class Writer:
         while not outbox.closed:
             if outbox.take():
                 lifetime.had_event(self._clock())
-            if not (outbox.size or await outbox.ready.wait(lifetime.end)):
+            if not (outbox.size or await self._ready.wait(lifetime.end)):
                 self._on_limit(lifetime.reason)
 
     async def send_nothing(self) -> None:
         """Send a whole response without a frame."""
         try:
-            await self._send(self._opening.start)
-            await self._send(_body(b"", more=False))
+            await self._send_in_time(self._opening.start)
+            await self._send_in_time(_body(b"", more=False))
         finally:
-            self._outbox.ready.close()
+            self._ready.close()
 
     async def _commit(self) -> bool:
         """Send the status line once there is a reason to. Returns false if there never was."""
         outbox = self._outbox
         if not (outbox.size or outbox.closed):
-            await outbox.ready.wait(min(self._clock() + self._commit_after, self._lifetime.end))
+            await self._ready.wait(min(self._clock() + self._commit_after, self._lifetime.end))
         broken = outbox.ending is Ending.BROKEN and not outbox.size
         if broken or outbox.ending is Ending.ABANDONED or outbox.unread:
             return False
         self.started = True
-        await self._send(self._opening.start)
+        await self._send_in_time(self._opening.start)
         if not (outbox.size or outbox.closed):
-            await self._send(_body(b""))  # some servers hold the headers back until a body
+            await self._send_in_time(_body(b""))  # some servers hold the headers back until a body
         return True
 
     async def _send_frames(self) -> None:
@@ -211,8 +214,7 @@ class Writer:
 
     def _wait(self) -> Awaitable[bool]:
         due, end = self._sent + self._ping_interval, self._lifetime.end
-        ready = self._outbox.ready
-        return ready.wait(due, self._slack) if due < end else ready.wait(end)
+        return self._ready.wait(due, self._slack) if due < end else self._ready.wait(end)
 
     async def _gather(self) -> None:
         """Let a producer in full flow add to what is ready, as long as each pass brings more."""
@@ -237,7 +239,7 @@ class Writer:
         if self._codec is not None:
             frames = await self._compressed(self._codec, frames)
             frames += b"" if more else self._codec.finish()
-        await self._send(_body(frames, more=more))
+        await self._send_in_time(_body(frames, more=more))
         self._sent = self._clock()
         self.size += len(frames)
         events, self.events = taken - self.events, taken
@@ -247,11 +249,15 @@ class Writer:
         if info is not None and frames:
             self._tell(info, events, len(frames), more=more)
 
+    async def _send_in_time(self, message: Message) -> None:
+        self._ready.sending()
+        await self._send(message)
+        self._ready.sent()
+
     async def _compressed(self, codec: Codec, frames: bytes) -> bytes:
         """Compress, in a worker thread what would hold the event loop up."""
         if len(frames) < OFF_THE_LOOP:
             return codec.compress(frames) if frames else b""
-        self._outbox.ready.close()  # the time for the last send goes on until the next one
         return await run_sync(codec.compress, frames, limiter=CapacityLimiter(1))
 
     def _tell(self, info: StreamInfo, events: int, size: int, *, more: bool) -> None:

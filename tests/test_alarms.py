@@ -1,7 +1,8 @@
 """Timers that fire together: at the time of the first, and none of them late."""
 
 import asyncio
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -30,13 +31,24 @@ class Bell:
         self.loop = asyncio.get_running_loop()
         # Rounds are cut by the clock: begin with one.
         self.begin = (self.loop.time() // 10 + 1) * 10
-        self.rings = {name: partial(self._ring, name) for name in "abc"}
-
-    def _ring(self, name: str) -> None:
-        self.calls.append((name, round(self.loop.time() - self.begin, 1)))
+        self.sleepers = {name: Sleeper(name, self) for name in "abc"}
 
     def ask(self, name: str, when: float) -> Any:
-        return self.alarms.call_at(self.loop, self.begin + when, 10.0, self.rings[name])
+        return self.alarms.call_at(self.loop, self.begin + when, 10.0, self.sleepers[name])
+
+
+@dataclass(eq=False)
+class Sleeper:
+    """Notes when it was called, then does something else."""
+
+    name: str
+    bell: Bell
+    then: Callable[[], object] = bytes
+
+    def on_alarm(self, now: float) -> None:
+        assert now == pytest.approx(self.bell.loop.time(), abs=0.01)
+        self.bell.calls.append((self.name, round(now - self.bell.begin, 1)))
+        self.then()
 
 
 async def test_all_of_a_round_are_called_with_the_first_of_them() -> None:
@@ -58,8 +70,8 @@ async def test_another_round_is_called_apart() -> None:
 async def test_who_is_forgotten_is_not_called() -> None:
     bell = Bell()
     bell.ask("a", 5)
-    bell.ask("b", 6).forget(bell.rings["b"])
-    bell.ask("c", 15).forget(bell.rings["c"])
+    bell.ask("b", 6).forget(bell.sleepers["b"])
+    bell.ask("c", 15).forget(bell.sleepers["c"])
     await anyio.sleep(40)
     assert bell.calls == [("a", 5)]
 
@@ -67,7 +79,7 @@ async def test_who_is_forgotten_is_not_called() -> None:
 async def test_who_forgets_another_while_they_are_called_does_no_harm() -> None:
     bell = Bell()
     rounds: list[Any] = []
-    bell.rings["a"] = lambda: rounds[0].forget(bell.rings["b"])  # type: ignore[assignment]
+    bell.sleepers["a"].then = lambda: rounds[0].forget(bell.sleepers["b"])
     rounds.append(bell.ask("a", 5))
     bell.ask("b", 6)
     await anyio.sleep(40)
