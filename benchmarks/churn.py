@@ -51,8 +51,8 @@ def measure_churn(size: Size) -> tuple[dict[str, Churned], Tasks]:
         say("churn: warming up")
         run_round(running, size.divisor * WARM_UP)
         rounds = []
-        for number in range(size.rounds):
-            say(f"churn: round {number + 1} of {size.rounds}")
+        for number in range(size.churn_rounds):
+            say(f"churn: round {number + 1} of {size.churn_rounds}")
             rounds.append(run_round(running, size.divisor))
         return collect(rounds), measure_tasks(running, size.left_streams)
 

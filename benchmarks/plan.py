@@ -97,6 +97,8 @@ class Size:
     """Seconds between two keep-alives of a stream."""
     ping_seconds: float
     """How long keep-alives are watched."""
+    churn_rounds: int
+    """The machine's speed changes from one moment to the next: many short ones."""
     left_streams: int
     """How many clients come and go before tasks are counted."""
     compressed_events: int
@@ -182,11 +184,11 @@ CHURN = "churn"
 CHURNS = tuple(
     Churn(contender, CONTENDERS[contender], connections)
     for contender, connections in (
-        (RAW_STARLETTE, 1_000),
-        (SSE_STARLETTE_STARLETTE, 600),
-        (OURS_STARLETTE, 600),
-        (FASTAPI_SSE_FASTAPI, 300),
-        (OURS_FASTAPI, 500),
+        (RAW_STARLETTE, 400),
+        (SSE_STARLETTE_STARLETTE, 250),
+        (OURS_STARLETTE, 250),
+        (FASTAPI_SSE_FASTAPI, 150),
+        (OURS_FASTAPI, 250),
     )
 )
 
@@ -238,6 +240,7 @@ FULL = Size(
     pinged_streams=1_000,
     ping_period=1.0,
     ping_seconds=8.0,
+    churn_rounds=40,
     left_streams=5_000,
     compressed_events=5_000,
     contexts=50,
@@ -253,6 +256,7 @@ QUICK = Size(
     pinged_streams=20,
     ping_period=0.05,
     ping_seconds=0.1,
+    churn_rounds=2,
     left_streams=50,
     compressed_events=100,
     contexts=10,
