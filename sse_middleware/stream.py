@@ -115,10 +115,13 @@ class Stream:
                         if not await self._settle(error):
                             raise
                     finally:
-                        await self._close(source)
-                await self._finish(source)
+                        if self._ends is not None:
+                            await self._close(source, self._ends)
+                if self._ends is not None:
+                    await self._finish(source, self._ends)
         finally:
-            failure = self._over()
+            if self._ends is not None:
+                failure = self._over(self._ends)
         if failure is not None:
             try:
                 raise failure
@@ -192,21 +195,16 @@ class Stream:
         while not (self._written or outbox.ending is Ending.ABANDONED):
             await outbox.moved.wait()
 
-    async def _close(self, source: Feed) -> None:
-        if self._ends is None:
-            return
+    async def _close(self, source: Feed, ends: Ends) -> None:
         self._outbox.close(Ending.COMPLETE)  # unless it has ended otherwise
         # No scope of our own around it: a generator that stands at a `yield` may be inside of some.
         self._producing.begin_cleanup()
         try:
             await source.close(self._settings.cleanup_timeout)
         except Exception as error:
-            self._ends.closing_failed(error)
+            ends.closing_failed(error)
 
-    async def _finish(self, source: Feed) -> None:
-        ends = self._ends
-        if ends is None:
-            return
+    async def _finish(self, source: Feed, ends: Ends) -> None:
         if self._producing.gave_up:
             logger.warning("%r took more than cleanup_timeout to close", source)
         try:
@@ -226,11 +224,8 @@ class Stream:
             except Exception as error:
                 logger.debug("nobody was answered: %r", error)
 
-    def _over(self) -> BaseException | None:
+    def _over(self, ends: Ends) -> BaseException | None:
         """Give back what the stream held. Returns what is to be raised."""
-        ends = self._ends
-        if ends is None:
-            return None
         failure, ends.failure = ends.failure, None
         ends.over()
         self._slot.closed(ends.reason or CloseReason.FINISHED, clock()(), failure)
@@ -246,18 +241,20 @@ class Stream:
             ends.fail(error)
 
     async def _write(self, ends: Ends) -> None:
+        # Few frames deep: those of a stream that is silent stay in memory, and each is resumed for
+        # each keep-alive.
+        writer = self._writer
         try:
-            await self._send_all(ends)
+            try:
+                if await writer.commit():
+                    await writer.send_frames()
+            except OSError:
+                ends.send_failed()
+            except Exception as error:
+                ends.fail(error)
             if self._outbox.unread:
-                await self._writer.discard()
+                await writer.discard()
         finally:
+            writer.close()
             self._written = True
             ends.stopped()
-
-    async def _send_all(self, ends: Ends) -> None:
-        try:
-            await self._writer.run()
-        except OSError:
-            ends.send_failed()
-        except Exception as error:
-            ends.fail(error)

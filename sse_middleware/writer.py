@@ -149,15 +149,10 @@ class Writer:
         self._sent = self._clock()
         self._lifetime = Lifetime(settings, self._sent)
 
-    async def run(self) -> None:
-        """Send until the outbox is closed or left unread. Raises what `send` raises."""
-        self._ready.expect(self._sent + self._ping_interval, self._slack)
-        try:
-            if await self._commit():
-                await self._send_frames()
-        finally:
-            self._codec = None
-            self._ready.close()
+    def close(self) -> None:
+        """Release what was held for sending."""
+        self._codec = None
+        self._ready.close()
 
     async def discard(self) -> None:
         """Drop what comes until the outbox is closed, so that its producer can go on."""
@@ -176,9 +171,13 @@ class Writer:
         finally:
             self._ready.close()
 
-    async def _commit(self) -> bool:
-        """Send the status line once there is a reason to. Returns false if there never was."""
+    async def commit(self) -> bool:
+        """Send the status line once there is a reason to. Returns false if there never was.
+
+        Raises what `send` raises.
+        """
         outbox = self._outbox
+        self._ready.expect(self._sent + self._ping_interval, self._slack)
         if not (outbox.size or outbox.closed):
             await self._ready.wait(min(self._clock() + self._commit_after, self._lifetime.end))
         broken = outbox.ending is Ending.BROKEN and not outbox.size
@@ -187,10 +186,13 @@ class Writer:
         self.started = True
         await self._send_in_time(self._opening.start)
         if not (outbox.size or outbox.closed):
-            await self._send_in_time(_body(b""))  # some servers hold the headers back until a body
+            await self._send_in_time(
+                _body(b"", more=True)
+            )  # some servers hold the headers back until a body
         return True
 
-    async def _send_frames(self) -> None:
+    async def send_frames(self) -> None:
+        """Send until the outbox is closed or left unread. Raises what `send` raises."""
         outbox, clock, lifetime = self._outbox, self._clock, self._lifetime
         self._sent = clock()
         in_flow = False
@@ -239,7 +241,9 @@ class Writer:
         if self._codec is not None:
             frames = await self._compressed(self._codec, frames)
             frames += b"" if more else self._codec.finish()
-        await self._send_in_time(_body(frames, more=more))
+        self._ready.sending()
+        await self._send(_body(frames, more=more))
+        self._ready.sent()
         self._sent = self._clock()
         self.size += len(frames)
         events, self.events = taken - self.events, taken
@@ -270,7 +274,7 @@ class Writer:
         slot.tell(EventsSent(info, events, size))
 
 
-def _body(frames: bytes, *, more: bool = True) -> Message:
+def _body(frames: bytes, *, more: bool) -> Message:
     return {"type": "http.response.body", "body": frames, "more_body": more}
 
 
