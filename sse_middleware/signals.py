@@ -37,8 +37,8 @@ class Signal(Protocol):
     def share(self, alarms: Alarms) -> None:
         """Have the timers of waits with slack fire together with others'."""
 
-    def expect(self, deadline: float, slack: float) -> None:
-        """Set the timer of a `wait` to come, so that sends before it need none of their own."""
+    def expect(self, seconds: float, slack: float) -> None:
+        """Say how long waits are, mostly, so that sends before them need no timer of their own."""
 
     def close(self) -> None:
         """Give up the limit of sends, and the timer until the next `wait`."""
@@ -65,6 +65,8 @@ class _AsyncioSignal:
         "_future",
         "_loop",
         "_overdue",
+        "_pause",
+        "_pause_slack",
         "_round",
         "_send_timeout",
         "_slack",
@@ -78,9 +80,9 @@ class _AsyncioSignal:
         self._future: asyncio.Future[bool] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._round: Round | None = None
-        self._deadline = self._timer_at = self._send_timeout = math.inf
+        self._deadline = self._timer_at = self._send_timeout = self._pause = math.inf
         self._overdue: Callable[[], object] = _nothing
-        self._slack = 0.0
+        self._slack = self._pause_slack = 0.0
 
     def set(self) -> None:
         future = self._future
@@ -91,21 +93,20 @@ class _AsyncioSignal:
         self._deadline = deadline
         self._slack = slack
         if deadline < self._timer_at:
-            self._start_timer()
+            self._start_timer(deadline, slack)
         self._future = future = self._loop.create_future()
         return future
 
     def share(self, alarms: Alarms) -> None:
         self._alarms = alarms
 
-    def expect(self, deadline: float, slack: float) -> None:
-        self._deadline = deadline
-        self._slack = slack
-        self._start_timer()
+    def expect(self, seconds: float, slack: float) -> None:
+        self._pause, self._pause_slack = seconds, slack
 
     def close(self) -> None:
         self.limit(math.inf, _nothing)
-        self.expect(math.inf, 0.0)
+        self._deadline = math.inf
+        self._start_timer(math.inf, 0.0)
 
     def limit(self, seconds: float, overdue: Callable[[], object]) -> None:
         self._send_timeout, self._overdue = seconds, overdue
@@ -113,26 +114,31 @@ class _AsyncioSignal:
     def sending(self) -> None:
         self._future = None
         self._slack = 0.0
-        self._deadline = deadline = self._loop.time() + self._send_timeout
-        if deadline < self._timer_at:
-            self._start_timer()
+        now = self._loop.time()
+        self._deadline = deadline = now + self._send_timeout
+        if deadline >= self._timer_at:
+            return
+        if self._pause <= self._send_timeout:
+            self._start_timer(now + self._pause, self._pause_slack)
+        else:
+            self._start_timer(deadline, 0.0)
 
     def sent(self) -> None:
         self._deadline = math.inf
 
-    def _start_timer(self) -> None:
-        """Let the one timer fire at the deadline, or never."""
+    def _start_timer(self, at: float, slack: float) -> None:
+        """Let the one timer fire then, or so many seconds before, or never."""
         if self._round is not None:
             self._round.forget(self)
             self._round = None
         elif self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._timer_at = deadline = self._deadline
-        if self._slack and self._alarms is not None:
-            self._round = self._alarms.call_at(self._loop, deadline, self._slack, self)
-        elif deadline != math.inf:
-            self._timer = self._loop.call_at(deadline, self._on_timer)
+        self._timer_at = at
+        if slack and self._alarms is not None:
+            self._round = self._alarms.call_at(self._loop, at, slack, self)
+        elif at != math.inf:
+            self._timer = self._loop.call_at(at, self._on_timer)
 
     def _on_timer(self) -> None:
         self.on_alarm(self._loop.time())
@@ -141,7 +147,7 @@ class _AsyncioSignal:
         """See who is waiting, and whether their time has come."""
         self._timer = self._round = None
         if now < self._deadline - self._slack:
-            self._start_timer()
+            self._start_timer(self._deadline, self._slack)
             return
         self._timer_at = math.inf
         future = self._future
@@ -183,7 +189,7 @@ class _AnyioSignal:
     def share(self, alarms: Alarms) -> None:
         """Share nothing: trio's scopes are cheap."""
 
-    def expect(self, deadline: float, slack: float) -> None:
+    def expect(self, seconds: float, slack: float) -> None:
         """Expect nothing: a scope of its own times each wait."""
 
     def close(self) -> None:

@@ -177,7 +177,7 @@ class Writer:
         Raises what `send` raises.
         """
         outbox = self._outbox
-        self._ready.expect(self._sent + self._ping_interval, self._slack)
+        self._ready.expect(self._ping_interval, self._slack)
         if not (outbox.size or outbox.closed):
             await self._ready.wait(min(self._clock() + self._commit_after, self._lifetime.end))
         broken = outbox.ending is Ending.BROKEN and not outbox.size
@@ -186,9 +186,8 @@ class Writer:
         self.started = True
         await self._send_in_time(self._opening.start)
         if not (outbox.size or outbox.closed):
-            await self._send_in_time(
-                _body(b"", more=True)
-            )  # some servers hold the headers back until a body
+            # Some servers hold the headers back until there is a body.
+            await self._send_in_time(_body(b"", more=True))
         return True
 
     async def send_frames(self) -> None:
@@ -241,7 +240,7 @@ class Writer:
         if self._codec is not None:
             frames = await self._compressed(self._codec, frames)
             frames += b"" if more else self._codec.finish()
-        self._ready.sending()
+        self._ready.sending()  # as `_send_in_time`, without a coroutine more for each event
         await self._send(_body(frames, more=more))
         self._ready.sent()
         self._sent = self._clock()
