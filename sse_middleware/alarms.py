@@ -5,23 +5,28 @@ it costs as much as a keep-alive does. A keep-alive may come a little early, so 
 within the same short while are sent when the first of them is. From then on they are due together.
 
 Rules of this file:
-- Nobody is called later than asked for, nor earlier than `slack` seconds before.
+- Nobody is called later than asked for, nor earlier than `SLACK` permits.
 - Who is alone is called at the very moment.
+- Who is called for a keep-alive is called for the next one, too: they stay together.
 """
 
 import asyncio
 import math
 from typing import Protocol
 
+SLACK = 0.1
+"""The part of their pause by which sleepers may be called early, to be called with others."""
+
 
 class Sleeper(Protocol):
     """Who wants to be called."""
 
-    def on_alarm(self, now: float) -> None:
+    def on_alarm(self, now: float, following: "Round") -> None:
         """Wake up.
 
         Args:
             now: the time of the loop's clock.
+            following: the round after the pause, for who wants to be called again: to be joined.
         """
 
 
@@ -31,42 +36,41 @@ class Alarms:
     def __init__(self) -> None:
         self._rounds: dict[tuple[float, float], Round] = {}
 
-    def call_at(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        when: float,
-        slack: float,
-        sleeper: Sleeper,
-    ) -> "Round":
-        """Have somebody called at a time of the loop's clock, or up to `slack` seconds before.
+    def round_at(self, loop: asyncio.AbstractEventLoop, when: float, pause: float) -> "Round":
+        """Return those who are called at a time of the loop's clock, or a little before.
 
-        Returns whom it is called with, which can `forget` it.
+        Args:
+            loop: the running one.
+            when: the time.
+            pause: the seconds between two calls of the same sleeper.
         """
-        key = slack, when // slack
+        key = pause, when // (pause * SLACK)
         found = self._rounds.get(key)
         if found is None:
-            self._rounds[key] = found = Round(loop, self._rounds, key)
-        found.sleepers[sleeper] = None
+            found = Round(loop, self, key)
+            self._rounds[key] = found
         if when < found.when:
             found.start(when)
         return found
+
+    def drop(self, key: tuple[float, float]) -> None:
+        """Forget a round: whoever wants another call gets another one."""
+        del self._rounds[key]
 
 
 class Round:
     """Those that are called together: at the time of the first."""
 
-    __slots__ = ("_key", "_loop", "_rounds", "_timer", "sleepers", "when")
+    __slots__ = ("_alarms", "_key", "_loop", "_timer", "sleepers", "when")
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        rounds: "dict[tuple[float, float], Round]",
-        key: tuple[float, float],
+        self, loop: asyncio.AbstractEventLoop, alarms: Alarms, key: tuple[float, float]
     ) -> None:
         self._loop = loop
-        self._rounds = rounds
+        self._alarms = alarms
         self._key = key
         self.sleepers: dict[Sleeper, None] = {}
+        """Who is called; whoever adds itself."""
         self.when = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
@@ -80,15 +84,20 @@ class Round:
     def forget(self, sleeper: Sleeper) -> None:
         """Don't call somebody; harmless when that has come."""
         self.sleepers.pop(sleeper, None)
+        self._end_if_empty()
+
+    def _end_if_empty(self) -> None:
         if not self.sleepers and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            del self._rounds[self._key]
+            self._alarms.drop(self._key)
 
     def _fire(self) -> None:
         self._timer = None
-        del self._rounds[self._key]  # whoever wants another call gets another round
+        self._alarms.drop(self._key)
         sleepers, self.sleepers = self.sleepers, {}
-        now = self._loop.time()
+        now, pause = self._loop.time(), self._key[0]
+        following = self._alarms.round_at(self._loop, now + pause, pause)
         for sleeper in sleepers:
-            sleeper.on_alarm(now)
+            sleeper.on_alarm(now, following)
+        following._end_if_empty()  # noqa: SLF001 - of the same class

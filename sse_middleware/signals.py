@@ -12,7 +12,7 @@ from typing import Protocol
 
 import anyio
 
-from sse_middleware.alarms import Alarms, Round
+from sse_middleware.alarms import SLACK, Alarms, Round
 from sse_middleware.backends import clock, later, running_asyncio_task
 
 
@@ -26,19 +26,14 @@ class Signal(Protocol):
     def set(self) -> None:
         """Wake the waiting task, if there is one."""
 
-    def wait(self, deadline: float = math.inf, slack: float = 0.0) -> Awaitable[bool]:
-        """Sleep until `set` (true) or until the loop's clock shows `deadline` (false).
+    def wait(self, deadline: float = math.inf) -> Awaitable[bool]:
+        """Sleep until `set` (true) or until the loop's clock shows `deadline` (false)."""
 
-        Args:
-            deadline: on the loop's clock.
-            slack: how many seconds before that it may be, where others wake up.
-        """
+    def share(self, alarms: Alarms, pause: float) -> None:
+        """Say how many seconds a `rest` takes, and with whom it may end early."""
 
-    def share(self, alarms: Alarms) -> None:
-        """Have the timers of waits with slack fire together with others'."""
-
-    def expect(self, seconds: float, slack: float) -> None:
-        """Say how long waits are, mostly, so that sends before them need no timer of their own."""
+    def rest(self, since: float) -> Awaitable[bool]:
+        """Sleep until `set` (true) or until the pause has passed since then, about (false)."""
 
     def close(self) -> None:
         """Give up the limit of sends, and the timer until the next `wait`."""
@@ -66,7 +61,6 @@ class _AsyncioSignal:
         "_loop",
         "_overdue",
         "_pause",
-        "_pause_slack",
         "_round",
         "_send_timeout",
         "_slack",
@@ -74,39 +68,46 @@ class _AsyncioSignal:
         "_timer_at",
     )
 
+    _alarms: Alarms
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._alarms: Alarms | None = None
         self._loop = loop
         self._future: asyncio.Future[bool] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._round: Round | None = None
         self._deadline = self._timer_at = self._send_timeout = self._pause = math.inf
         self._overdue: Callable[[], object] = _nothing
-        self._slack = self._pause_slack = 0.0
+        self._slack = 0.0
 
     def set(self) -> None:
         future = self._future
         if future is not None and not future.done():
             future.set_result(True)
 
-    def wait(self, deadline: float = math.inf, slack: float = 0.0) -> Awaitable[bool]:
+    def wait(self, deadline: float = math.inf) -> Awaitable[bool]:
         self._deadline = deadline
-        self._slack = slack
+        self._slack = 0.0
         if deadline < self._timer_at:
-            self._start_timer(deadline, slack)
+            self._start_timer(deadline)
         self._future = future = self._loop.create_future()
         return future
 
-    def share(self, alarms: Alarms) -> None:
+    def share(self, alarms: Alarms, pause: float) -> None:
         self._alarms = alarms
+        self._pause = pause
 
-    def expect(self, seconds: float, slack: float) -> None:
-        self._pause, self._pause_slack = seconds, slack
+    def rest(self, since: float) -> Awaitable[bool]:
+        self._deadline = deadline = since + self._pause
+        self._slack = self._pause * SLACK
+        if deadline < self._timer_at:
+            self._join_round(deadline)
+        self._future = future = self._loop.create_future()
+        return future
 
     def close(self) -> None:
         self.limit(math.inf, _nothing)
         self._deadline = math.inf
-        self._start_timer(math.inf, 0.0)
+        self._start_timer(math.inf)
 
     def limit(self, seconds: float, overdue: Callable[[], object]) -> None:
         self._send_timeout, self._overdue = seconds, overdue
@@ -118,43 +119,61 @@ class _AsyncioSignal:
         self._deadline = deadline = now + self._send_timeout
         if deadline >= self._timer_at:
             return
-        if self._pause <= self._send_timeout:
-            self._start_timer(now + self._pause, self._pause_slack)
+        if self._pause <= self._send_timeout:  # the `rest` to come needs that timer anyway
+            self._join_round(now + self._pause)
         else:
-            self._start_timer(deadline, 0.0)
+            self._start_timer(deadline)
 
     def sent(self) -> None:
         self._deadline = math.inf
 
-    def _start_timer(self, at: float, slack: float) -> None:
-        """Let the one timer fire then, or so many seconds before, or never."""
+    def _start_timer(self, at: float) -> None:
+        """Let the one timer fire then, or never."""
+        self._give_timer_up()
+        self._timer_at = at
+        if at != math.inf:
+            self._timer = self._loop.call_at(at, self._on_timer)
+
+    def _join_round(self, at: float) -> None:
+        """Let it fire then, or a little before with others'."""
+        self._give_timer_up()
+        self._timer_at = at
+        self._round = self._alarms.round_at(self._loop, at, self._pause)
+        self._round.sleepers[self] = None
+
+    def _give_timer_up(self) -> None:
         if self._round is not None:
             self._round.forget(self)
             self._round = None
         elif self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._timer_at = at
-        if slack and self._alarms is not None:
-            self._round = self._alarms.call_at(self._loop, at, slack, self)
-        elif at != math.inf:
-            self._timer = self._loop.call_at(at, self._on_timer)
 
     def _on_timer(self) -> None:
-        self.on_alarm(self._loop.time())
+        self._timer = None
+        self._look(self._loop.time())
 
-    def on_alarm(self, now: float) -> None:
-        """See who is waiting, and whether their time has come."""
-        self._timer = self._round = None
+    def on_alarm(self, now: float, following: Round) -> None:
+        """As the one timer; stay with the others if the rest has been whole."""
+        self._round = None
+        if self._look(now):
+            self._round = following
+            self._timer_at = following.when
+            following.sleepers[self] = None
+
+    def _look(self, now: float) -> bool:
+        """See whether the time has come, and for what. Returns whether somebody is woken."""
         if now < self._deadline - self._slack:
-            self._start_timer(self._deadline, self._slack)
-            return
+            (self._join_round if self._slack else self._start_timer)(self._deadline)
+            return False
         self._timer_at = math.inf
         future = self._future
         if future is None:  # nobody waits: it is a send that takes too long
             self._overdue()
         elif not future.done():
             future.set_result(False)
+            return True
+        return False
 
 
 class _AnyioSignal:
@@ -163,7 +182,7 @@ class _AnyioSignal:
     A deadline of the send itself would not do: one server's can't be cancelled.
     """
 
-    __slots__ = ("_cancel_timer", "_clock", "_due", "_event", "_overdue", "_send_timeout")
+    __slots__ = ("_cancel_timer", "_clock", "_due", "_event", "_overdue", "_pause", "_send_timeout")
 
     def __init__(self) -> None:
         self._event: anyio.Event | None = None
@@ -176,7 +195,7 @@ class _AnyioSignal:
         if self._event is not None:
             self._event.set()
 
-    async def wait(self, deadline: float = math.inf, slack: float = 0.0) -> bool:  # noqa: ARG002
+    async def wait(self, deadline: float = math.inf) -> bool:
         self._event = anyio.Event()
         try:
             with anyio.CancelScope(deadline=deadline):
@@ -186,11 +205,11 @@ class _AnyioSignal:
         finally:
             self._event = None
 
-    def share(self, alarms: Alarms) -> None:
-        """Share nothing: trio's scopes are cheap."""
+    def share(self, alarms: Alarms, pause: float) -> None:  # noqa: ARG002 - trio's scopes are cheap
+        self._pause = pause
 
-    def expect(self, seconds: float, slack: float) -> None:
-        """Expect nothing: a scope of its own times each wait."""
+    def rest(self, since: float) -> Awaitable[bool]:
+        return self.wait(since + self._pause)
 
     def close(self) -> None:
         self.limit(math.inf, _nothing)

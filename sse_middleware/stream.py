@@ -140,7 +140,6 @@ class Stream:
             outbox, producing, connection, settings, self._own, heeding=self._heeding
         )
         self.drain = ends.drain
-        outbox.ready.share(opening.slot.alarms)
         if settings.send_timeout is not None:
             outbox.ready.limit(settings.send_timeout, ends.overdue)
         self._writer = Writer(outbox, self._send, ends.ping, settings, opening, ends.early)

@@ -44,9 +44,6 @@ OFF_THE_LOOP = 32 * 1024
 """Bytes from which on a write is compressed in a worker thread: half a millisecond of work, against
 a tenth for the switch."""
 
-SLACK = 0.1
-"""The part of `ping_interval` by which a keep-alive may come early, to be sent with others."""
-
 JITTER = 0.1
 """The part of `max_duration` by which streams that began together end apart."""
 
@@ -112,7 +109,6 @@ class Writer:
         "_ready",
         "_send",
         "_sent",
-        "_slack",
         "events",
         "has_sent",
         "size",
@@ -143,8 +139,7 @@ class Writer:
         self._codec = None if opening.codec is None else opening.codec()
         self._on_limit = on_limit
         self._commit_after = settings.commit_after
-        self._ping_interval = interval = _ping_interval(settings)
-        self._slack = 0.0 if interval == math.inf else interval * SLACK
+        self._ping_interval = _ping_interval(settings)
         self._clock = clock()
         self._sent = self._clock()
         self._lifetime = Lifetime(settings, self._sent)
@@ -177,7 +172,7 @@ class Writer:
         Raises what `send` raises.
         """
         outbox = self._outbox
-        self._ready.expect(self._ping_interval, self._slack)
+        self._ready.share(self._opening.slot.alarms, self._ping_interval)
         if not (outbox.size or outbox.closed):
             await self._ready.wait(min(self._clock() + self._commit_after, self._lifetime.end))
         broken = outbox.ending is Ending.BROKEN and not outbox.size
@@ -215,7 +210,7 @@ class Writer:
 
     def _wait(self) -> Awaitable[bool]:
         due, end = self._sent + self._ping_interval, self._lifetime.end
-        return self._ready.wait(due, self._slack) if due < end else self._ready.wait(end)
+        return self._ready.rest(self._sent) if due < end else self._ready.wait(end)
 
     async def _gather(self) -> None:
         """Let a producer in full flow add to what is ready, as long as each pass brings more."""

@@ -8,11 +8,14 @@ from typing import Any
 import anyio
 import pytest
 
-from sse_middleware.alarms import Alarms
+from sse_middleware.alarms import SLACK, Alarms, Round
 
 pytestmark = pytest.mark.anyio
 
 Calls = list[tuple[str, float]]
+
+PAUSE = 10 / SLACK
+"""Seconds that make rounds of ten."""
 
 
 @pytest.fixture
@@ -34,7 +37,9 @@ class Bell:
         self.sleepers = {name: Sleeper(name, self) for name in "abc"}
 
     def ask(self, name: str, when: float) -> Any:
-        return self.alarms.call_at(self.loop, self.begin + when, 10.0, self.sleepers[name])
+        joined = self.alarms.round_at(self.loop, self.begin + when, PAUSE)
+        joined.sleepers[self.sleepers[name]] = None
+        return joined
 
 
 @dataclass(eq=False)
@@ -44,8 +49,12 @@ class Sleeper:
     name: str
     bell: Bell
     then: Callable[[], object] = bytes
+    again: int = 0
 
-    def on_alarm(self, now: float) -> None:
+    def on_alarm(self, now: float, following: Round) -> None:
+        if self.again:
+            self.again -= 1
+            following.sleepers[self] = None
         assert now == pytest.approx(self.bell.loop.time(), abs=0.01)
         self.bell.calls.append((self.name, round(now - self.bell.begin, 1)))
         self.then()
@@ -86,3 +95,25 @@ async def test_who_forgets_another_while_they_are_called_does_no_harm() -> None:
     bell.ask("c", 50)
     await anyio.sleep(40)
     assert bell.calls[-1] == ("c", 50)
+
+
+async def test_who_stays_is_called_again_after_the_pause_with_the_others() -> None:
+    bell = Bell()
+    for name, when, again in (("a", 2, 2), ("b", 9, 1), ("c", 5, 0)):
+        bell.sleepers[name].again = again
+        bell.ask(name, when)
+    await anyio.sleep(3 * PAUSE)
+    first = [("a", 2), ("b", 2), ("c", 2)]
+    assert bell.calls == [*first, ("a", 2 + PAUSE), ("b", 2 + PAUSE), ("a", 2 + 2 * PAUSE)]
+
+
+async def test_who_comes_between_is_called_with_those_who_stay() -> None:
+    bell = Bell()
+    bell.sleepers["a"].again = 1
+    bell.ask("a", 5)
+    await anyio.sleep(40)
+    bell.ask("b", 7 + PAUSE)
+    bell.ask("c", 3 + PAUSE)
+    await anyio.sleep(2 * PAUSE)
+    then = 3 + PAUSE
+    assert bell.calls == [("a", 5), ("a", then), ("b", then), ("c", then)]
