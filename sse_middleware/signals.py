@@ -164,7 +164,8 @@ class _AsyncioSignal:
     def _look(self, now: float) -> bool:
         """See whether the time has come, and for what. Returns whether somebody is woken."""
         if now < self._deadline - self._slack:
-            (self._join_round if self._slack else self._start_timer)(self._deadline)
+            again = self._join_round if self._slack else self._start_timer
+            again(self._deadline)
             return False
         self._timer_at = math.inf
         future = self._future

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from sse_middleware.alarms import Alarms
 from sse_middleware.backends import clock, later, next_pass, running_loop, threadsafe_caller
 from sse_middleware.cancellation import INSISTENCE, cancel_once
 from sse_middleware.signals import signal
@@ -196,6 +197,30 @@ class TestLimit:
         sleeper.close()
         await anyio.sleep(100)
         assert overdue == []
+
+    async def test_is_told_of_also_where_rests_take_longer(self) -> None:
+        sleeper, send, overdue = self.sending(5, [1, 100])
+        sleeper.share(Alarms(), 20)
+        begin = anyio.current_time()
+        await send(None)
+        assert not await sleeper.rest(begin)
+        assert anyio.current_time() == pytest.approx(begin + 20, abs=2)
+        again = anyio.current_time()
+        await send(None)
+        assert overdue == [pytest.approx(again + 5, abs=0.01)]
+        sleeper.close()
+
+    async def test_is_told_of_also_where_rests_are_shorter(self) -> None:
+        sleeper, send, overdue = self.sending(50, [1, 100])
+        sleeper.share(Alarms(), 20)
+        begin = anyio.current_time()
+        await send(None)
+        assert not await sleeper.rest(begin + 1)
+        assert anyio.current_time() == pytest.approx(begin + 20, abs=2)
+        again = anyio.current_time()
+        await send(None)
+        assert overdue == [pytest.approx(again + 50, abs=0.01)]
+        sleeper.close()
 
     async def test_has_no_limit_after_a_close(self) -> None:
         sleeper, send, overdue = self.sending(5, [1, 100])
