@@ -153,7 +153,7 @@ class Adoption:
         app: the application.
         scope: of the request.
         handover: of the request.
-        send: where the response goes.
+        send: the server's.
         adopter: knows whether the response can be adopted.
         accept: what the client accepts.
         route: what is configured for the path.
@@ -163,13 +163,15 @@ class Adoption:
         "_accept",
         "_adopter",
         "_app",
+        "_connection",
         "_conversion",
         "_ended",
-        "_forward",
         "_handover",
         "_outbox",
+        "_respond",
         "_route",
         "_scope",
+        "_server_send",
         "_slot",
         "_stream",
         "_waiting",
@@ -190,7 +192,7 @@ class Adoption:
         self._app = app
         self._scope = _without_shortcuts(scope)
         self._handover = handover
-        self._forward = send
+        self._server_send = send
         self._adopter = adopter
         self._accept = accept
         self._route = route
@@ -198,8 +200,11 @@ class Adoption:
         self._ended = False
         self._waiting: anyio.Lock | None = None
         self._slot: Slot | Full | None = None
-        settings, connection = handover.settings, handover.connection
-        self._stream = Stream(send, connection, settings, OwnFrames(settings), heeding=True)
+        settings = handover.settings
+        self._connection = connection = handover.connection
+        self._respond = connection.sending(send)
+        own = OwnFrames(settings)
+        self._stream = Stream(self._respond, connection, settings, own, heeding=True)
 
     def __repr__(self) -> str:
         return f"{self._scope['method']} {self._scope['path']}"
@@ -211,7 +216,7 @@ class Adoption:
     async def feed(self, stream: Stream) -> None:  # noqa: ARG002 - a `Feed`
         """Run the application."""
         try:
-            await self._app(self._scope, self._handover.connection.receive, self._send)
+            await self._app(self._scope, self._connection.receive, self._send)
         finally:
             self._ended = True
         if self._conversion is None or self._outbox.closed:
@@ -230,9 +235,13 @@ class Adoption:
             return self._take(self._conversion, message)
         if self._slot is not None:
             return checkpoint()  # it was refused, and may not have noticed yet
-        if message["type"] == "http.response.start" and not self._handover.claimed:
+        kind = message["type"]
+        if kind == "http.response.body":  # as `_respond`, without a call more for each message
+            more = message.get("more_body", False)
+            return self._server_send(message) if more else self._connection.finish(message)
+        if kind == "http.response.start" and not self._handover.claimed:
             return self._begin(message)
-        return self._forward(message)
+        return self._server_send(message)
 
     async def _begin(self, message: Message) -> None:
         settings = self._handover.settings
@@ -240,13 +249,13 @@ class Adoption:
             message, self._scope, self._accept, self._route, settings.max_event_size
         )
         if conversion is None:
-            await self._forward(start)
+            await self._respond(start)
             return
         self._handover.claim()
         start, codec = compressed(start, self._scope, settings)
         self._slot = admit(self._handover, self._scope)
         if isinstance(self._slot, Full):
-            await refuse(self._forward, self._slot, settings)
+            await refuse(self._respond, self._slot, settings)
             self._stream.refuse()
             await checkpoint()  # an application whose task this is ends here
         else:

@@ -100,12 +100,13 @@ class Connection:
         kind = message["type"]
         if kind == "http.response.body":
             more = message.get("more_body", False)
-            return self._send(message) if more else self._finish(message)
+            return self._send(message) if more else self.finish(message)
         if self._begin is not None and kind == "http.response.start":
             message = self._begin(message)
         return self._send(message)
 
-    async def _finish(self, message: Message) -> None:
+    async def finish(self, message: Message) -> None:
+        """Send the last message of the response."""
         await self._send(message)
         self.complete = True
         self._ended({"type": "http.disconnect"})

@@ -124,7 +124,7 @@ class SSEMiddleware:
                 scope, connection.receive, connection.sending(send, self._adopter.varied)
             )
             return
-        send, accept = connection.sending(send), accept or b"*/*"
+        accept = accept or b"*/*"
         if route is not None and await self._polled(scope, handover, send, route, accept):
             return
         await Adoption(self.app, scope, handover, send, self._adopter, accept, route).run()
@@ -141,7 +141,7 @@ class SSEMiddleware:
     ) -> bool:
         """Lay a route's settings over the middleware's, and answer by polling if it says so."""
         handover.settings = route.overrides.over(handover.settings)
-        receive = handover.connection.receive
+        receive, send = handover.connection.receive, handover.connection.sending(send)
         return route.polls(scope, accept) and await self._polling.respond(
             scope, receive, send, route, accept
         )
