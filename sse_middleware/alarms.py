@@ -21,12 +21,12 @@ SLACK = 0.1
 class Sleeper(Protocol):
     """Who wants to be called."""
 
-    def on_alarm(self, now: float, following: "Round") -> None:
-        """Wake up.
+    def on_alarm(self, now: float, following: float) -> bool:
+        """Wake up. Returns whether to be called again after the pause, with the others who stay.
 
         Args:
             now: the time of the loop's clock.
-            following: the round after the pause, for who wants to be called again: to be joined.
+            following: when that will be.
         """
 
 
@@ -34,7 +34,7 @@ class Alarms:
     """The timers of one asyncio loop."""
 
     def __init__(self) -> None:
-        self._rounds: dict[tuple[float, float], Round] = {}
+        self._rounds: dict[tuple[float, int], Round] = {}
 
     def round_at(self, loop: asyncio.AbstractEventLoop, when: float, pause: float) -> "Round":
         """Return those who are called at a time of the loop's clock, or a little before.
@@ -44,31 +44,37 @@ class Alarms:
             when: the time.
             pause: the seconds between two calls of the same sleeper.
         """
-        key = pause, when // (pause * SLACK)
-        found = self._rounds.get(key)
+        found = self._rounds.get(_key(when, pause))
         if found is None:
-            found = Round(loop, self, key)
-            self._rounds[key] = found
+            found = Round(loop, self, pause)
         if when < found.when:
             found.start(when)
         return found
 
-    def drop(self, key: tuple[float, float]) -> None:
-        """Forget a round: whoever wants another call gets another one."""
-        del self._rounds[key]
+    def list(self, which: "Round") -> None:
+        """Let others join a round, unless there is one for them already."""
+        self._rounds.setdefault(_key(which.when, which.pause), which)
+
+    def drop(self, which: "Round") -> None:
+        """Let no other join a round."""
+        key = _key(which.when, which.pause)
+        if self._rounds.get(key) is which:
+            del self._rounds[key]
+
+
+def _key(when: float, pause: float) -> tuple[float, int]:
+    return pause, int(when / (pause * SLACK))
 
 
 class Round:
     """Those that are called together: at the time of the first."""
 
-    __slots__ = ("_alarms", "_key", "_loop", "_timer", "sleepers", "when")
+    __slots__ = ("_alarms", "_loop", "_timer", "pause", "sleepers", "when")
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, alarms: Alarms, key: tuple[float, float]
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, alarms: Alarms, pause: float) -> None:
         self._loop = loop
         self._alarms = alarms
-        self._key = key
+        self.pause = pause
         self.sleepers: dict[Sleeper, None] = {}
         """Who is called; whoever adds itself."""
         self.when = math.inf
@@ -76,28 +82,30 @@ class Round:
 
     def start(self, when: float) -> None:
         """Call all of them then."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop()
         self.when = when
         self._timer = self._loop.call_at(when, self._fire)
+        self._alarms.list(self)
 
     def forget(self, sleeper: Sleeper) -> None:
         """Don't call somebody; harmless when that has come."""
         self.sleepers.pop(sleeper, None)
-        self._end_if_empty()
+        if not self.sleepers:
+            self._stop()
 
-    def _end_if_empty(self) -> None:
-        if not self.sleepers and self._timer is not None:
+    def _stop(self) -> None:
+        if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._alarms.drop(self._key)
+            self._alarms.drop(self)
 
     def _fire(self) -> None:
-        self._timer = None
-        self._alarms.drop(self._key)
-        sleepers, self.sleepers = self.sleepers, {}
-        now, pause = self._loop.time(), self._key[0]
-        following = self._alarms.round_at(self._loop, now + pause, pause)
-        for sleeper in sleepers:
-            sleeper.on_alarm(now, following)
-        following._end_if_empty()  # noqa: SLF001 - of the same class
+        self._stop()
+        now = self._loop.time()
+        following = now + self.pause
+        sleepers = self.sleepers
+        leaving = [one for one in tuple(sleepers) if not one.on_alarm(now, following)]
+        for one in leaving:
+            sleepers.pop(one, None)
+        if sleepers:
+            self.start(following)

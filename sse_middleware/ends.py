@@ -37,6 +37,9 @@ none, and some do nothing before their next event."""
 class OwnFrames(Protocol):
     """What a stream says of its own accord."""
 
+    same_ping: bytes
+    """The keep-alive if it is known to be always the same, or ``b""``."""
+
     def ping(self) -> bytes:
         """Make a keep-alive."""
 

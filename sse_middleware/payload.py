@@ -19,7 +19,7 @@ from pydantic_core.core_schema import CoreConfig, any_schema
 
 from sse_middleware.default import DEFAULT
 from sse_middleware.errors import ConfigurationError, EncodingError
-from sse_middleware.events import ServerSentEvent
+from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
 from sse_middleware.item_type import ItemType
 from sse_middleware.preset import Ping
 from sse_middleware.records import CloseReason
@@ -154,23 +154,22 @@ class OwnFrames:
     What they say is no item of the endpoint's, so it is not validated as one.
     """
 
-    __slots__ = ("_ping", "_settings")
+    __slots__ = ("_settings", "same_ping")
 
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
-        self._ping: bytes | None = None
+        self.same_ping = KEEPALIVE_COMMENT if settings.own("ping") is DEFAULT else b""
+        """The keep-alive if it is known to be always the same, or ``b""``."""
 
     def ping(self) -> bytes:
         """Return a keep-alive."""
-        if self._ping is not None:
-            return self._ping
+        if self.same_ping:
+            return self.same_ping
         ping, field_json = self._settings.own("ping"), _field_json(self._settings.serializer)
-        if ping is DEFAULT:
-            ping = "ping"
         if callable(ping):
             return _encode_ping(ping(), field_json)
-        self._ping = _encode_ping(ping, field_json)
-        return self._ping
+        self.same_ping = _encode_ping(ping, field_json)
+        return self.same_ping
 
     def of_error(self, error: Exception) -> bytes:
         """Return the last frame of a stream that failed, or ``b""``."""

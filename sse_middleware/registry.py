@@ -22,7 +22,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive
 
 from sse_middleware.alarms import Alarms
-from sse_middleware.backends import running_loop
+from sse_middleware.backends import clock, running_loop
 from sse_middleware.checks import check_count, check_seconds, is_function
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.records import (
@@ -97,11 +97,13 @@ class Slot:
         info: for observers, ``None`` if there are none.
     """
 
-    __slots__ = ("_began", "_registry", "client", "info", "reason", "stream")
+    __slots__ = ("_began", "_registry", "client", "clock", "info", "reason", "stream")
 
     def __init__(self, registry: "Registry", client: str | None, info: StreamInfo | None) -> None:
         self._registry = registry
         self._began = 0.0
+        self.clock = registry.clock
+        """The event loop's, in seconds: one for all its streams."""
         self.client = client
         self.info = info
         self.stream: OpenStream | None = None
@@ -119,9 +121,9 @@ class Slot:
         """Whether the application is draining."""
         return self._registry.draining.is_set()
 
-    def opened(self, stream: OpenStream, now: float) -> None:
-        """Note that the stream is open, from this moment of the loop's clock on."""
-        self.stream, self._began = stream, now
+    def opened(self, stream: OpenStream) -> None:
+        """Note that the stream is open, from this moment on."""
+        self.stream, self._began = stream, self.clock()
         self._registry.opened += 1
         if self.info is not None:
             self._registry.tell(StreamOpened(self.info))
@@ -136,7 +138,7 @@ class Slot:
         """Return how long the stream has been open."""
         return now - self._began
 
-    def closed(self, reason: CloseReason, now: float, error: BaseException | None) -> None:
+    def closed(self, reason: CloseReason, error: BaseException | None) -> None:
         """Note that the stream, which was open, has ended."""
         events, size, _ = self.stream.counts() if self.stream else (0, 0, 0)
         self._registry.closed[reason] += 1
@@ -144,7 +146,7 @@ class Slot:
         self._registry.size += size
         self.stream, self.reason = None, reason
         if self.info is not None:
-            seconds = self.seconds(now)
+            seconds = self.seconds(self.clock())
             self.tell(StreamClosed(self.info, reason, events, size, seconds, error))
 
     def give_back(self) -> None:
@@ -160,6 +162,7 @@ class Registry:
         """Set from the moment on when streams are told to end."""
         self.alarms = Alarms()
         """Of the streams' keep-alives."""
+        self.clock = clock()
         self.opened = self.events = self.size = 0
         self.closed: Counter[CloseReason] = Counter()
         self.policy = policy

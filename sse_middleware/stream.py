@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import anyio
 from starlette.types import Send
 
-from sse_middleware.backends import clock
 from sse_middleware.cancellation import cancel_once
 from sse_middleware.companions import companions
 from sse_middleware.connection import Connection
@@ -142,13 +141,15 @@ class Stream:
         self.drain = ends.drain
         if settings.send_timeout is not None:
             outbox.ready.limit(settings.send_timeout, ends.overdue)
-        self._writer = Writer(outbox, self._send, ends.ping, settings, opening, ends.early)
+        self._writer = Writer(
+            outbox, self._send, self._own.same_ping, ends.ping, settings, opening, ends.early
+        )
         if not connection.shared:
             self._writer.has_sent = anyio.Event()
         producing.notice(ends.cancelled)
         self._companions.start(self._write(ends))
         self._companions.start(self._watch(ends))
-        opening.slot.opened(self, clock()())
+        opening.slot.opened(self)
         return outbox
 
     def counts(self) -> tuple[int, int, int]:
@@ -227,7 +228,7 @@ class Stream:
         """Give back what the stream held. Returns what is to be raised."""
         failure, ends.failure = ends.failure, None
         ends.over()
-        self._slot.closed(ends.reason or CloseReason.FINISHED, clock()(), failure)
+        self._slot.closed(ends.reason or CloseReason.FINISHED, failure)
         self._slot.give_back()
         return failure
 

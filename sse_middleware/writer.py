@@ -14,7 +14,7 @@ Rules of this file:
 """
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import uniform
 
@@ -24,7 +24,7 @@ from anyio.to_thread import run_sync
 from starlette.types import Message, Send
 
 from sse_middleware import events
-from sse_middleware.backends import clock, next_pass
+from sse_middleware.backends import next_pass
 from sse_middleware.compression import Codec
 from sse_middleware.default import DEFAULT
 from sse_middleware.outbox import Ending, Outbox
@@ -63,24 +63,24 @@ class Opening:
 class Lifetime:
     """When a stream has lived long enough."""
 
-    __slots__ = ("_end", "_idle_timeout", "end")
+    __slots__ = ("_idle_timeout", "_last", "end")
 
     def __init__(self, settings: StreamSettings, now: float) -> None:
-        self._end = math.inf
+        self._last = math.inf
         if settings.max_duration is not None:
             part = uniform(1 - JITTER, 1)  # noqa: S311 - nothing to guess
-            self._end = now + settings.max_duration * part
+            self._last = now + settings.max_duration * part
         self._idle_timeout = math.inf if settings.idle_timeout is None else settings.idle_timeout
         self.had_event(now)
 
     def had_event(self, now: float) -> None:
         """Note the moment of an event."""
-        self.end = min(self._end, now + self._idle_timeout)
+        self.end = min(self._last, now + self._idle_timeout)
 
     @property
     def reason(self) -> CloseReason:
         """Why it ends when it does."""
-        return CloseReason.MAX_DURATION if self.end == self._end else CloseReason.IDLE_TIMEOUT
+        return CloseReason.MAX_DURATION if self.end == self._last else CloseReason.IDLE_TIMEOUT
 
 
 class Writer:
@@ -89,7 +89,8 @@ class Writer:
     Args:
         outbox: where frames come from.
         send: where messages go.
-        ping: makes a keep-alive.
+        same_ping: the keep-alive if it is known to be always the same, or ``b""``.
+        make_ping: makes one.
         settings: when to send.
         opening: how the response begins.
         on_limit: is told that the stream has lived long enough; closes the outbox.
@@ -101,12 +102,13 @@ class Writer:
         "_commit_after",
         "_info",
         "_lifetime",
+        "_make_ping",
         "_on_limit",
         "_opening",
         "_outbox",
-        "_ping",
-        "_ping_interval",
+        "_pause",
         "_ready",
+        "_same_ping",
         "_send",
         "_sent",
         "events",
@@ -119,7 +121,8 @@ class Writer:
         self,
         outbox: Outbox,
         send: Send,
-        ping: Callable[[], bytes],
+        same_ping: bytes,
+        make_ping: Callable[[], bytes],
         settings: StreamSettings,
         opening: Opening,
         on_limit: Callable[[CloseReason], object],
@@ -133,14 +136,15 @@ class Writer:
         self._outbox = outbox
         self._ready = outbox.ready
         self._send = send
-        self._ping = ping
+        self._same_ping = same_ping
+        self._make_ping = make_ping
         self._opening = opening
         self._info = opening.slot.info
         self._codec = None if opening.codec is None else opening.codec()
         self._on_limit = on_limit
         self._commit_after = settings.commit_after
-        self._ping_interval = _ping_interval(settings)
-        self._clock = clock()
+        self._pause = _ping_interval(settings)
+        self._clock = opening.slot.clock
         self._sent = self._clock()
         self._lifetime = Lifetime(settings, self._sent)
 
@@ -152,6 +156,7 @@ class Writer:
     async def discard(self) -> None:
         """Drop what comes until the outbox is closed, so that its producer can go on."""
         outbox, lifetime = self._outbox, self._lifetime
+        self._ready.send_began = math.inf  # it may have failed
         while not outbox.closed:
             if outbox.take():
                 lifetime.had_event(self._clock())
@@ -172,13 +177,13 @@ class Writer:
         Raises what `send` raises.
         """
         outbox = self._outbox
-        self._ready.share(self._opening.slot.alarms, self._ping_interval)
         if not (outbox.size or outbox.closed):
             await self._ready.wait(min(self._clock() + self._commit_after, self._lifetime.end))
         broken = outbox.ending is Ending.BROKEN and not outbox.size
         if broken or outbox.ending is Ending.ABANDONED or outbox.unread:
             return False
         self.started = True
+        self._ready.share(self._opening.slot.alarms, self._pause)
         await self._send_in_time(self._opening.start)
         if not (outbox.size or outbox.closed):
             # Some servers hold the headers back until there is a body.
@@ -187,30 +192,40 @@ class Writer:
 
     async def send_frames(self) -> None:
         """Send until the outbox is closed or left unread. Raises what `send` raises."""
-        outbox, clock, lifetime = self._outbox, self._clock, self._lifetime
+        # One long function, as each call here is paid for each event that comes alone. In silence
+        # it touches as few objects as it can: with many streams none is in the cache any more.
+        outbox, ready, clock = self._outbox, self._ready, self._clock
         self._sent = clock()
         in_flow = False
         while True:
-            waited = outbox.size or outbox.closed or await self._wait()
+            if not ready.raised:
+                await ready.rest(self._sent, self._lifetime.end)
             now = clock()
-            if in_flow and now - self._sent < FLOW:
-                await self._gather()
+            if now >= self._lifetime.end:
+                self._on_limit(self._lifetime.reason)
+            if not ready.raised:
+                frames, taken = self._same_ping or self._make_ping(), self.events
+            else:
+                ready.raised = False
+                if in_flow and now - self._sent < FLOW:
+                    await self._gather()
+                if outbox.unread:
+                    return
+                if outbox.closed:
+                    await self._send_last()
+                    return
+                frames, taken = outbox.take(), outbox.events
+            if self._codec is not None:
+                frames = await self._compressed(self._codec, frames)
+                now = clock()
             in_flow = True
-            if now >= lifetime.end:
-                self._on_limit(lifetime.reason)
-            if outbox.unread:
-                return
-            if outbox.closed:
-                await self._send_last()
-                return
-            frames = outbox.take() if waited or outbox.size else self._ping()
-            await self._deliver(frames)
-            if self.has_sent is not None:
-                self.has_sent.set()
-
-    def _wait(self) -> Awaitable[bool]:
-        due, end = self._sent + self._ping_interval, self._lifetime.end
-        return self._ready.rest(self._sent) if due < end else self._ready.wait(end)
+            ready.send_began = now
+            await self._send({"type": "http.response.body", "body": frames, "more_body": True})
+            ready.send_began = math.inf
+            self._sent = clock()
+            self.size += len(frames)
+            if taken != self.events or self._info is not None or self.has_sent is not None:
+                self._count(taken, len(frames))
 
     async def _gather(self) -> None:
         """Let a producer in full flow add to what is ready, as long as each pass brings more."""
@@ -222,35 +237,34 @@ class Writer:
                 return
 
     async def _send_last(self) -> None:
-        ending, frames = self._outbox.ending, self._outbox.take()
-        if ending is Ending.COMPLETE:
-            self._outbox.completing = True
-            await self._deliver(frames, more=False)
-        elif ending is Ending.BROKEN and frames:
-            await self._deliver(frames)
-
-    async def _deliver(self, frames: bytes, *, more: bool = True) -> None:
-        """Send all that was taken as one message, and count it."""
-        taken = self._outbox.events
-        if self._codec is not None:
-            frames = await self._compressed(self._codec, frames)
-            frames += b"" if more else self._codec.finish()
-        self._ready.sending()  # as `_send_in_time`, without a coroutine more for each event
-        await self._send(_body(frames, more=more))
-        self._ready.sent()
-        self._sent = self._clock()
+        """Send what waits behind the end: nothing, if the body ends without its last message."""
+        outbox, codec = self._outbox, self._codec
+        complete, frames = outbox.ending is Ending.COMPLETE, outbox.take()
+        if not (complete or (outbox.ending is Ending.BROKEN and frames)):
+            return
+        outbox.completing, taken = complete, outbox.events
+        if codec is not None:
+            frames = await self._compressed(codec, frames)
+            frames += codec.finish() if complete else b""
+        await self._send_in_time(_body(frames, more=not complete))
         self.size += len(frames)
+        self._count(taken, len(frames))
+
+    async def _send_in_time(self, message: Message) -> None:
+        self._ready.send_began = self._clock()
+        await self._send(message)
+        self._ready.send_began = math.inf
+        self._sent = self._clock()
+
+    def _count(self, taken: int, size: int) -> None:
+        """Tell that a message was sent, and note how many events were taken until then."""
+        if self.has_sent is not None:
+            self.has_sent.set()
         events, self.events = taken - self.events, taken
         if events:
             self._lifetime.had_event(self._sent)
-        info = self._info
-        if info is not None and frames:
-            self._tell(info, events, len(frames), more=more)
-
-    async def _send_in_time(self, message: Message) -> None:
-        self._ready.sending()
-        await self._send(message)
-        self._ready.sent()
+        if self._info is not None and size:
+            self._tell(self._info, events, size)
 
     async def _compressed(self, codec: Codec, frames: bytes) -> bytes:
         """Compress, in a worker thread what would hold the event loop up."""
@@ -258,9 +272,9 @@ class Writer:
             return codec.compress(frames) if frames else b""
         return await run_sync(codec.compress, frames, limiter=CapacityLimiter(1))
 
-    def _tell(self, info: StreamInfo, events: int, size: int, *, more: bool) -> None:
+    def _tell(self, info: StreamInfo, events: int, size: int) -> None:
         slot = self._opening.slot
-        if more and not events:
+        if not (events or self._outbox.completing):
             slot.tell(PingSent(info, size))
             return
         if events and events == self.events:

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from sse_middleware.alarms import SLACK, Alarms, Round
+from sse_middleware.alarms import SLACK, Alarms
 
 pytestmark = pytest.mark.anyio
 
@@ -51,13 +51,13 @@ class Sleeper:
     then: Callable[[], object] = bytes
     again: int = 0
 
-    def on_alarm(self, now: float, following: Round) -> None:
-        if self.again:
-            self.again -= 1
-            following.sleepers[self] = None
+    def on_alarm(self, now: float, following: float) -> bool:
+        assert following == now + PAUSE
         assert now == pytest.approx(self.bell.loop.time(), abs=0.01)
         self.bell.calls.append((self.name, round(now - self.bell.begin, 1)))
         self.then()
+        self.again -= 1
+        return self.again >= 0
 
 
 async def test_all_of_a_round_are_called_with_the_first_of_them() -> None:

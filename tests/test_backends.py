@@ -153,16 +153,19 @@ async def test_a_thread_may_call_into_the_loop_without_waiting() -> None:
 class TestLimit:
     """A `send` that takes too long."""
 
-    def sending(self, seconds: float, takes: list[float]) -> tuple[Any, Any, list[float]]:
+    def sending(
+        self, seconds: float, takes: list[float], pause: float = inf
+    ) -> tuple[Any, Any, list[float]]:
         overdue: list[float] = []
         sleeper, now = signal(), clock()
 
         async def send(_: Any) -> None:
-            sleeper.sending()
+            sleeper.send_began = now()
             await anyio.sleep(takes.pop(0))
-            sleeper.sent()
+            sleeper.send_began = inf
 
         sleeper.limit(seconds, lambda: overdue.append(now()))
+        sleeper.share(Alarms(), pause)
         return sleeper, send, overdue
 
     async def test_is_told_once_and_goes_on(self) -> None:
@@ -199,11 +202,10 @@ class TestLimit:
         assert overdue == []
 
     async def test_is_told_of_also_where_rests_take_longer(self) -> None:
-        sleeper, send, overdue = self.sending(5, [1, 100])
-        sleeper.share(Alarms(), 20)
+        sleeper, send, overdue = self.sending(5, [1, 100], pause=20)
         begin = anyio.current_time()
         await send(None)
-        assert not await sleeper.rest(begin)
+        assert not await sleeper.rest(begin, inf)
         assert anyio.current_time() == pytest.approx(begin + 20, abs=2)
         again = anyio.current_time()
         await send(None)
@@ -211,11 +213,10 @@ class TestLimit:
         sleeper.close()
 
     async def test_is_told_of_also_where_rests_are_shorter(self) -> None:
-        sleeper, send, overdue = self.sending(50, [1, 100])
-        sleeper.share(Alarms(), 20)
+        sleeper, send, overdue = self.sending(50, [1, 100], pause=20)
         begin = anyio.current_time()
         await send(None)
-        assert not await sleeper.rest(begin + 1)
+        assert not await sleeper.rest(begin + 1, inf)
         assert anyio.current_time() == pytest.approx(begin + 20, abs=2)
         again = anyio.current_time()
         await send(None)

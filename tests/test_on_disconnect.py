@@ -122,14 +122,15 @@ async def test_before_the_first_event_somebody_above_still_has_an_answer() -> No
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
 
-async def test_a_send_that_fails_says_so_too() -> None:
+@pytest.mark.parametrize("send_timeout", [None, 0.5])
+async def test_a_send_that_fails_says_so_too(send_timeout: float | None) -> None:
     work, ends = Work(), Ends()
 
     async def send(message: Message) -> None:
         if message.get("body"):
             raise ConnectionResetError
 
-    await call(served(work.steps(), ends), send=send)
+    await call(served(work.steps(), ends, send_timeout=send_timeout), send=send)
     assert work.log == [0, 1, 2, "finally"]
     assert ends.reasons == [CloseReason.CLIENT_DISCONNECTED]
 

@@ -185,7 +185,7 @@ class TestDrain:
         registry = registry_of(drain_spread=10)
         streams = [Open() for _ in range(4)]
         for stream in streams:
-            admitted(registry).opened(stream, 0)
+            admitted(registry).opened(stream)
         registry.begin_drain()
         registry.begin_drain()
         assert [stream.delays for stream in streams] == [[0], [2.5], [5], [7.5]]
@@ -196,7 +196,7 @@ class TestDrain:
         registry.begin_drain()
         assert stream.delays == []
         assert slot.stream is None
-        slot.opened(stream, 0)
+        slot.opened(stream)
         assert stream.delays == [0]
         assert slot.draining
 
@@ -230,10 +230,10 @@ class TestRecords:
     async def test_a_stream_that_is_closed_counts_on(self) -> None:
         registry = registry_of()
         slot = admitted(registry)
-        slot.opened(Open(), 10.0)
+        slot.opened(Open())
         stats = registry.stats()
         assert (stats.opened, stats.events, stats.size, stats.waiting) == (1, 2, 20, 5)
-        slot.closed(CloseReason.FINISHED, 12.5, None)
+        slot.closed(CloseReason.FINISHED, None)
         slot.give_back()
         stats = registry.stats()
         assert (stats.opened, stats.events, stats.size, stats.waiting) == (1, 2, 20, 0)
@@ -243,14 +243,15 @@ class TestRecords:
     async def test_are_told_in_order_to_every_observer(self) -> None:
         told: list[list[StreamRecord]] = [[], []]
         registry = registry_of(observers=[one.append for one in told])
+        registry.clock = iter((10.0, 12.5)).__next__
         slot = registry.enter("a", INFO)
         assert isinstance(slot, Slot)
-        slot.opened(Open(), 10.0)
+        slot.opened(Open())
         slot.tell(PingSent(INFO, 8))
         slot.tell(FirstEvent(INFO, slot.seconds(11.0)))
         slot.tell(EventsSent(INFO, 2, 20))
         error = KeyError()
-        slot.closed(CloseReason.ERROR, 12.5, error)
+        slot.closed(CloseReason.ERROR, error)
         assert told[0] == told[1]
         assert told[0] == [
             StreamOpened(INFO),
@@ -270,9 +271,10 @@ class TestRecords:
     async def test_of_one_that_never_opened_has_no_counts(self) -> None:
         told: list[StreamRecord] = []
         registry = registry_of(observers=[told.append])
+        registry.clock = float
         slot = registry.enter("a", INFO)
         assert isinstance(slot, Slot)
-        slot.closed(CloseReason.ERROR, 0.0, None)
+        slot.closed(CloseReason.ERROR, None)
         assert told == [StreamClosed(INFO, CloseReason.ERROR, 0, 0, 0.0)]
 
     async def test_an_observer_that_fails_is_reported_and_keeps_nobody_else_from_it(
@@ -294,7 +296,7 @@ class TestLifespan:
     async def test_its_shutdown_waits_for_the_streams_to_end(self, drains: bool) -> None:
         registry = Registry(Policy(drain=drains))
         slot, stream = admitted(registry), Open()
-        slot.opened(stream, 0)
+        slot.opened(stream)
         said: list[str] = []
 
         async def receive() -> Any:

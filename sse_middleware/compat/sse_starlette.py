@@ -257,6 +257,7 @@ class _OwnFrames(OwnFrames):
 
     def __init__(self, settings: StreamSettings, make_ping: Callable[[], bytes]) -> None:
         super().__init__(settings)
+        self.same_ping = b""
         self._make_ping = make_ping
 
     def ping(self) -> bytes:
