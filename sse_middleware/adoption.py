@@ -36,7 +36,7 @@ from sse_middleware.head import Head, compressed
 from sse_middleware.legacy import LegacyRoute, adapter_of
 from sse_middleware.outbox import Ending, Outbox
 from sse_middleware.payload import OwnFrames
-from sse_middleware.registry import Full, Slot
+from sse_middleware.registry import Full
 from sse_middleware.stream import Stream
 from sse_middleware.writer import Opening
 
@@ -165,14 +165,14 @@ class Adoption:
         "_app",
         "_connection",
         "_conversion",
+        "_direct",
+        "_diverted",
         "_ended",
         "_handover",
         "_outbox",
         "_respond",
         "_route",
         "_scope",
-        "_server_send",
-        "_slot",
         "_stream",
         "_waiting",
     )
@@ -192,14 +192,14 @@ class Adoption:
         self._app = app
         self._scope = _without_shortcuts(scope)
         self._handover = handover
-        self._server_send = send
+        self._direct = send
         self._adopter = adopter
         self._accept = accept
         self._route = route
         self._conversion: Conversion | None = None
         self._ended = False
         self._waiting: anyio.Lock | None = None
-        self._slot: Slot | Full | None = None
+        self._diverted = False
         settings = handover.settings
         self._connection = connection = handover.connection
         self._respond = connection.sending(send)
@@ -231,17 +231,15 @@ class Adoption:
 
     @markcoroutinefunction
     def _send(self, message: Message) -> Awaitable[None]:
-        if self._conversion is not None:
-            return self._take(self._conversion, message)
-        if self._slot is not None:
-            return checkpoint()  # it was refused, and may not have noticed yet
+        if self._diverted:
+            return self._take(message)
         kind = message["type"]
         if kind == "http.response.body":  # as `_respond`, without a call more for each message
             more = message.get("more_body", False)
-            return self._server_send(message) if more else self._connection.finish(message)
+            return self._direct(message) if more else self._connection.finish(message)
         if kind == "http.response.start" and not self._handover.claimed:
             return self._begin(message)
-        return self._server_send(message)
+        return self._direct(message)
 
     async def _begin(self, message: Message) -> None:
         settings = self._handover.settings
@@ -252,17 +250,22 @@ class Adoption:
             await self._respond(start)
             return
         self._handover.claim()
+        self._diverted = True
         start, codec = compressed(start, self._scope, settings)
-        self._slot = admit(self._handover, self._scope)
-        if isinstance(self._slot, Full):
-            await refuse(self._respond, self._slot, settings)
+        slot = admit(self._handover, self._scope)
+        if isinstance(slot, Full):
+            await refuse(self._respond, slot, settings)
             self._stream.refuse()
             await checkpoint()  # an application whose task this is ends here
         else:
             self._conversion = conversion
-            self._outbox = self._stream.open(Opening(start, codec, self._slot))
+            self._outbox = self._stream.open(Opening(start, codec, slot))
 
-    async def _take(self, conversion: Conversion, message: Message) -> None:
+    async def _take(self, message: Message) -> None:
+        conversion = self._conversion
+        if conversion is None:
+            await checkpoint()  # it was refused, and may not have noticed yet
+            return
         if message["type"] != "http.response.body" or self._outbox.closed:
             await checkpoint()  # it may go on and on
             if self._ended:  # and a thread of it still does, which nothing else can stop
