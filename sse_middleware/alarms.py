@@ -8,14 +8,18 @@ Rules of this file:
 - Nobody is called later than asked for, nor earlier than `SLACK` permits.
 - Who is alone is called at the very moment.
 - Who is called for a keep-alive is called for the next one, too: they stay together.
+- They are never so many that nothing else could run for long.
 """
 
 import asyncio
 import math
 from typing import Protocol
 
-SLACK = 0.1
+SLACK = 0.2
 """The part of their pause by which sleepers may be called early, to be called with others."""
+
+CROWD = 250
+"""Sleepers who are called together at most: a few milliseconds of work."""
 
 
 class Sleeper(Protocol):
@@ -45,7 +49,7 @@ class Alarms:
             pause: the seconds between two calls of the same sleeper.
         """
         found = self._rounds.get(_key(when, pause))
-        if found is None:
+        if found is None or found.is_full:
             found = Round(loop, self, pause)
         if when < found.when:
             found.start(when)
@@ -53,7 +57,10 @@ class Alarms:
 
     def list(self, which: "Round") -> None:
         """Let others join a round, unless there is one for them already."""
-        self._rounds.setdefault(_key(which.when, which.pause), which)
+        key = _key(which.when, which.pause)
+        listed = self._rounds.get(key)
+        if listed is None or listed.is_full:
+            self._rounds[key] = which
 
     def drop(self, which: "Round") -> None:
         """Let no other join a round."""
@@ -79,6 +86,11 @@ class Round:
         """Who is called; whoever adds itself."""
         self.when = math.inf
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no other should join."""
+        return len(self.sleepers) >= CROWD
 
     def start(self, when: float) -> None:
         """Call all of them then."""

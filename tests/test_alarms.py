@@ -1,6 +1,7 @@
 """Timers that fire together: at the time of the first, and none of them late."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from sse_middleware.alarms import SLACK, Alarms
+from sse_middleware.alarms import CROWD, SLACK, Alarms
 
 pytestmark = pytest.mark.anyio
 
@@ -117,3 +118,26 @@ async def test_who_comes_between_is_called_with_those_who_stay() -> None:
     await anyio.sleep(2 * PAUSE)
     then = 3 + PAUSE
     assert bell.calls == [("a", 5), ("a", then), ("b", then), ("c", then)]
+
+
+async def test_a_crowd_is_called_in_rounds_of_its_own_and_stays_so() -> None:
+    bell = Bell()
+    names = [str(number) for number in range(2 * CROWD + 1)]
+    for number, name in enumerate(names):
+        bell.sleepers[name] = Sleeper(name, bell, again=1)
+        bell.ask(name, 1 + number / CROWD)
+    await anyio.sleep(2 * PAUSE)
+    first, second = bell.calls[: len(names)], bell.calls[len(names) :]
+    assert Counter(when for _, when in first) == {1: CROWD, 2: CROWD, 3: 1}
+    assert second == [(name, when + PAUSE) for name, when in first]
+
+
+async def test_who_comes_between_joins_the_round_that_is_not_full() -> None:
+    bell = Bell()
+    for number in range(CROWD + 1):
+        name = str(number)
+        bell.sleepers[name] = Sleeper(name, bell, again=1)
+        bell.ask(name, 5)
+    await anyio.sleep(40)
+    last = bell.ask("a", 5 + PAUSE)
+    assert len(last.sleepers) == 2
