@@ -4,7 +4,8 @@ Rules of this file:
 - Streams are opened evenly over one period, so that keep-alives come evenly too: all at once, as
   they would come from streams that were opened in a row, would be another scenario.
 - The client reads what comes, so no buffer ever fills. Its own CPU time is not in the figure.
-- All contenders are watched at the same time: the machine is shared, and its speed changes.
+- All contenders are watched at the same time, in rounds: the machine is shared, and its speed
+  changes.
 - The figure is CPU time per keep-alive that arrived: who sends fewer is not to look cheaper.
 """
 
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from selectors import EVENT_READ, DefaultSelector
 
 from benchmarks.client import BUFFER_SIZE, IncompleteError, idle_streams
-from benchmarks.plan import CONTENDERS, Size
+from benchmarks.plan import PING_CONTENDERS, Size
 from benchmarks.processes import cpu_seconds, raise_open_files
 from benchmarks.progress import say
 from benchmarks.servers import RunningServer, serving
@@ -27,7 +28,7 @@ PING = b": ping"
 
 @dataclass(frozen=True, slots=True)
 class Idling:
-    """What the keep-alives of one contender cost."""
+    """What the keep-alives of one contender cost in one round."""
 
     cpu: float
     """Seconds of CPU time in each second."""
@@ -40,26 +41,30 @@ class Idling:
         return self.cpu / self.pings
 
 
-def measure_pings(size: Size) -> tuple[dict[str, Idling], int]:
+Round = dict[str, Idling]
+
+
+def measure_pings(size: Size) -> tuple[list[Round], int]:
     """Return what keep-alives cost, and how many streams of each contender there were."""
-    streams = min(size.pinged_streams, raise_open_files() // len(CONTENDERS))
-    with serving(CONTENDERS.values()) as running, ExitStack() as opened:
-        servers = {contender: running[server] for contender, server in CONTENDERS.items()}
+    streams = min(size.pinged_streams, raise_open_files() // len(PING_CONTENDERS))
+    with serving(PING_CONTENDERS.values()) as running, ExitStack() as opened:
+        servers = {contender: running[server] for contender, server in PING_CONTENDERS.items()}
         connections = {}
         for contender, server in servers.items():
             say(f"keep-alives of {streams} idle streams: opening those of {contender}")
             path = f"/pinged?period={size.ping_period}"
             idle = idle_streams(server.port, streams, path, size.ping_period)
             connections[contender] = opened.enter_context(idle)
+        # Each is to have been pinged: the start of a stream is no cost of a keep-alive.
+        read_pings(connections, size.ping_period)
         say("keep-alives of all of them at the same time")
-        return costs_of_pings(servers, connections, size), streams
+        rounds = [run_round(servers, connections, size) for _ in range(size.ping_rounds)]
+        return rounds, streams
 
 
-def costs_of_pings(
+def run_round(
     servers: dict[str, RunningServer], connections: dict[str, list[socket.socket]], size: Size
-) -> dict[str, Idling]:
-    # Each is to have been pinged: the start of a stream is no cost of a keep-alive.
-    read_pings(connections, size.ping_period)
+) -> Round:
     start = time.monotonic()
     before = {contender: cpu_seconds(server.pid) for contender, server in servers.items()}
     pings = read_pings(connections, size.ping_seconds)

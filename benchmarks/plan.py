@@ -23,6 +23,7 @@ OURS_STARLETTE = "ours, Starlette"
 FASTAPI_SSE_FASTAPI = "fastapi.sse, FastAPI"
 OURS_FASTAPI = "ours, FastAPI"
 RAW_FASTAPI = "raw bytes, FastAPI"
+LOOP_STARLETTE = "hand-written loop, Starlette"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,9 @@ class Size:
     pinged_streams: int
     ping_period: float
     """Seconds between two keep-alives of a stream."""
+    ping_rounds: int
     ping_seconds: float
-    """How long keep-alives are watched."""
+    """How long keep-alives are watched in each round."""
     churn_rounds: int
     """The machine's speed changes from one moment to the next: many short ones."""
     left_streams: int
@@ -163,6 +165,8 @@ takes a share of its own, so each library is compared with one under the same fr
 
 MEMORY_CONTENDERS = {**CONTENDERS, RAW_FASTAPI: "raw_fastapi"}
 
+PING_CONTENDERS = {**CONTENDERS, LOOP_STARLETTE: "loop_starlette"}
+
 MEMORY_SHARES = (
     Share(OURS_STARLETTE, SSE_STARLETTE_STARLETTE, 0.7),
     Share(OURS_STARLETTE, RAW_STARLETTE),
@@ -173,6 +177,8 @@ MEMORY_SHARES = (
 
 PING_SHARES = (
     Share(OURS_STARLETTE, SSE_STARLETTE_STARLETTE, 0.3),
+    Share(LOOP_STARLETTE, SSE_STARLETTE_STARLETTE),
+    Share(OURS_STARLETTE, LOOP_STARLETTE),
     Share(OURS_STARLETTE, RAW_STARLETTE),
     Share(OURS_FASTAPI, FASTAPI_SSE_FASTAPI),
 )
@@ -239,7 +245,8 @@ FULL = Size(
     leaves=LEAVES,
     pinged_streams=1_000,
     ping_period=1.0,
-    ping_seconds=8.0,
+    ping_rounds=9,
+    ping_seconds=3.0,
     churn_rounds=40,
     left_streams=5_000,
     compressed_events=5_000,
@@ -255,6 +262,7 @@ QUICK = Size(
     leaves=tuple(leave for leave in LEAVES if leave.by == UVICORN or leave.contender == OURS),
     pinged_streams=20,
     ping_period=0.05,
+    ping_rounds=2,
     ping_seconds=0.1,
     churn_rounds=2,
     left_streams=50,

@@ -15,7 +15,7 @@ from benchmarks.churn import Churned, Tasks
 from benchmarks.compression import EVENT_SIZE, Compressed
 from benchmarks.latency import PATIENCE, Latencies
 from benchmarks.memory import Memory
-from benchmarks.pings import Idling
+from benchmarks.pings import Round
 from benchmarks.plan import (
     CHURN,
     CHURN_RATIOS,
@@ -124,21 +124,38 @@ def memory_tables(memory: Memory) -> list[str]:
     return [table(shares), table(rows)]
 
 
-def pings_parts(idling: dict[str, Idling], streams: int, size: Size) -> list[str]:
+def pings_parts(rounds: Sequence[Round], streams: int, size: Size) -> list[str]:
     """Return what keep-alives cost, and where it was fewer streams than the plan has."""
-    if not idling:
+    if not all(rounds):
         return [f"The CPU time of keep-alives was {UNKNOWN}."]
-    costs = {contender: cost.per_ping for contender, cost in idling.items()}
-    shares = [("ours", "against", "ratio", "at most", "reached"), *share_rows(costs, PING_SHARES)]
-    rows = [("contender", "CPU, % of a core", "µs per keep-alive", "keep-alives/s")]
-    for contender, cost in idling.items():
-        microseconds = f"{cost.per_ping * 1e6:.1f}"
-        rows.append((contender, f"{100 * cost.cpu:.1f}", microseconds, f"{cost.pings:,.0f}"))
-    parts = [table(shares), table(rows)]
+    parts = [ping_shares_table(rounds), pings_table(rounds)]
     if streams < size.pinged_streams:
         limit = "the hard limit of open files permits no more"
         parts.append(f"Only {streams:,} streams were sent keep-alives: {limit}.")
     return parts
+
+
+def ping_shares_table(rounds: Sequence[Round]) -> str:
+    """Return how much of what its peers take for a keep-alive ours takes."""
+    rows = [("this", "against", "ratio (median)", "min .. max", "at most", "reached")]
+    for share in PING_SHARES:
+        parts = [one[share.ours].per_ping / one[share.peer].per_ping for one in rounds]
+        middle, spread = median(parts), f"{min(parts):.2f} .. {max(parts):.2f}"
+        verdict = floor_columns(share.most, reached=middle <= (share.most or 0))
+        rows.append((share.ours, share.peer, f"{middle:.2f}", spread, *verdict))
+    return table(rows)
+
+
+def pings_table(rounds: Sequence[Round]) -> str:
+    """Return what a keep-alive takes."""
+    rows = [("contender", "CPU, % of a core", "µs per keep-alive", "keep-alives/s")]
+    for contender in rounds[0]:
+        cpu, cost, pings = (
+            median(getattr(one[contender], name) for one in rounds)
+            for name in ("cpu", "per_ping", "pings")
+        )
+        rows.append((contender, f"{100 * cpu:.1f}", f"{1e6 * cost:.1f}", f"{pings:,.0f}"))
+    return table(rows)
 
 
 def churn_parts(churned: dict[str, Churned], tasks: Tasks, size: Size) -> list[str]:
