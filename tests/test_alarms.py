@@ -141,3 +141,14 @@ async def test_who_comes_between_joins_the_round_that_is_not_full() -> None:
     await anyio.sleep(40)
     last = bell.ask("a", 5 + PAUSE)
     assert len(last.sleepers) == 2
+
+
+async def test_those_who_stay_leave_a_round_alone_that_is_there_already() -> None:
+    bell = Bell()
+    bell.sleepers["a"].again = 1
+    bell.ask("a", 5)
+    bell.ask("b", 7 + PAUSE)
+    await anyio.sleep(40)
+    bell.ask("c", 8 + PAUSE)
+    await anyio.sleep(PAUSE)
+    assert bell.calls == [("a", 5), ("a", 5 + PAUSE), ("b", 7 + PAUSE), ("c", 7 + PAUSE)]

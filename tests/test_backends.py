@@ -223,6 +223,13 @@ class TestLimit:
         assert overdue == [pytest.approx(again + 50, abs=0.01)]
         sleeper.close()
 
+    async def test_a_rest_counts_from_when_it_is_told(self) -> None:
+        sleeper, _, _ = self.sending(inf, [], pause=20)
+        begin = anyio.current_time()
+        assert not await sleeper.rest(begin - 15, inf)
+        assert anyio.current_time() - begin == pytest.approx(5, abs=4.01)
+        sleeper.close()
+
     async def test_has_no_limit_after_a_close(self) -> None:
         sleeper, send, overdue = self.sending(5, [1, 100])
         await send(None)
