@@ -125,7 +125,7 @@ class _AsyncioSignal:
 
     def close(self) -> None:
         self.limit(math.inf, _nothing)
-        self._deadline = self._period = math.inf
+        self._deadline = self._earliest = self._period = math.inf
         self._start_timer(math.inf)
 
     def _start_timer(self, at: float) -> None:

@@ -225,7 +225,7 @@ class Writer:
             self._sent = clock()
             self.size += len(frames)
             if taken != self.events or self._info is not None or self.has_sent is not None:
-                self._count(taken, len(frames))
+                self._had_sent(taken, len(frames))
 
     async def _gather(self) -> None:
         """Let a producer in full flow add to what is ready, as long as each pass brings more."""
@@ -256,10 +256,14 @@ class Writer:
         self._ready.send_began = math.inf
         self._sent = self._clock()
 
-    def _count(self, taken: int, size: int) -> None:
-        """Tell that a message was sent, and note how many events were taken until then."""
+    def _had_sent(self, taken: int, size: int) -> None:
+        """Tell that a message was sent which isn't the last one."""
         if self.has_sent is not None:
             self.has_sent.set()
+        self._count(taken, size)
+
+    def _count(self, taken: int, size: int) -> None:
+        """Note how many events were taken until a message that was sent."""
         events, self.events = taken - self.events, taken
         if events:
             self._lifetime.had_event(self._sent)

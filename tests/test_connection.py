@@ -12,7 +12,7 @@ from starlette.routing import Route, Router
 from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
 from sse_middleware.connection import UNREAD_BODY_BOUND, Connection
 from sse_middleware.testing import EventClient
-from tests.served import client_of
+from tests.served import client_of, swallow
 
 pytestmark = pytest.mark.anyio
 
@@ -269,3 +269,24 @@ async def test_an_exception_handler_may_read_the_body_that_has_not_arrived() -> 
 
     async with client_of(SSEMiddleware(app)) as client:
         assert (await client.http.post("/", content=upload())).content == b"late"
+
+
+@pytest.mark.parametrize("middleware", [True, False])
+async def test_the_body_is_left_to_who_reads_it_behind_a_stream_of_one_message(
+    middleware: bool,
+) -> None:
+    got = []
+
+    async def items() -> AsyncIterator[int]:
+        yield 1
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await EventSourceResponse(items())(scope, receive, send)
+        got.append(await receive())
+
+    server = Server(body(b"late", more=False))
+    app: Any = SSEMiddleware(application) if middleware else application
+    await app(
+        {"type": "http", "method": "POST", "path": "/", "headers": []}, server.receive, swallow
+    )
+    assert got == [body(b"late", more=False)]
