@@ -23,7 +23,7 @@ from multiprocessing import get_context
 from benchmarks.plan import Size
 from benchmarks.processes import resident_kib
 from benchmarks.progress import say
-from sse_middleware.compression import CODECS, Codec
+from sse_middleware.wire.compression import CODECS, Codec
 
 EVENT_SIZE = 78
 """Bytes of each event."""

@@ -1,79 +1,111 @@
-"""Server-Sent Events for ASGI applications: ``app.add_middleware(SSEMiddleware)``."""
+"""Server-Sent Events for ASGI applications.
 
-from sse_middleware.accept import accepts_events
-from sse_middleware.bodies import BodyAdapter
-from sse_middleware.body_text import BodyFormat
-from sse_middleware.endpoint import event_stream
-from sse_middleware.errors import (
-    BodyError,
-    ConfigurationError,
-    EncodingError,
-    EventTooLargeError,
-    FieldError,
-    SSEError,
-)
-from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent, format_sse_event
-from sse_middleware.legacy import LegacyRoute
-from sse_middleware.middleware import SSEMiddleware
-from sse_middleware.openapi import sse_components, sse_openapi
-from sse_middleware.preset import Preset
-from sse_middleware.records import (
-    CloseReason,
-    EventsSent,
-    FirstEvent,
-    Observer,
-    PingSent,
-    StreamClosed,
-    StreamInfo,
-    StreamOpened,
-    StreamRecord,
-    StreamStats,
-)
-from sse_middleware.response import EventSourceResponse
-from sse_middleware.settings import StreamOptions, StreamSettings
-from sse_middleware.stats import StreamStatsEndpoint
-from sse_middleware.typed import EventDiscriminator, SSEModel
-from sse_middleware.wire import Comment, EventStreamDecoder, MessageEvent, ReconnectionTime
+    app.add_middleware(SSEMiddleware)
+
+    @app.get("/events")
+    @event_stream
+    async def events():
+        yield {"any": "JSON"}
+        yield ServerSentEvent(event="note", data="with an event name", id="1")
+
+- `SSEMiddleware`: one policy for every stream of an application. Its keyword arguments are the
+  settings, which `StreamOptions` describes.
+- `event_stream` and `EventSourceResponse`: make an endpoint a stream. They take the same settings.
+- `ServerSentEvent`, `SSEModel`, `EventDiscriminator`: what to yield beside plain data.
+- `sse_context`: the middleware's knowledge of a request, as whether the server is about to stop.
+- `presets`: what the clients of OpenAI, Anthropic, the AI SDK, MCP, htmx and Datastar expect.
+- `LegacyRoute`: makes streams of endpoints that know nothing of events.
+
+More is in the packages below: `sse_middleware.testing` (a test kit), `sse_middleware.observers`
+(records of what streams do), `sse_middleware.wire` (a decoder), `sse_middleware.legacy` (adapters
+of other bodies), `sse_middleware.errors`, `sse_middleware.compat`.
+"""
+
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sse_middleware import presets
+    from sse_middleware.endpoint import event_stream
+    from sse_middleware.errors import ConfigurationError, EncodingError, FieldError, SSEError
+    from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent, format_sse_event
+    from sse_middleware.items.typed_events import EventDiscriminator, SSEModel
+    from sse_middleware.legacy.route import LegacyRoute
+    from sse_middleware.middleware import SSEMiddleware
+    from sse_middleware.openapi.components import sse_components
+    from sse_middleware.openapi.document import sse_openapi
+    from sse_middleware.records import CloseReason
+    from sse_middleware.request_context import RequestContext, sse_context
+    from sse_middleware.response import EventSourceResponse
+    from sse_middleware.settings import StreamOptions
+    from sse_middleware.stats.endpoint import StreamStatsEndpoint
+    from sse_middleware.wire.request_headers import accepts_events
 
 __all__ = [
     "KEEPALIVE_COMMENT",
-    "BodyAdapter",
-    "BodyError",
-    "BodyFormat",
     "CloseReason",
-    "Comment",
     "ConfigurationError",
     "EncodingError",
     "EventDiscriminator",
     "EventSourceResponse",
-    "EventStreamDecoder",
-    "EventTooLargeError",
-    "EventsSent",
     "FieldError",
-    "FirstEvent",
     "LegacyRoute",
-    "MessageEvent",
-    "Observer",
-    "PingSent",
-    "Preset",
-    "ReconnectionTime",
+    "RequestContext",
     "SSEError",
     "SSEMiddleware",
     "SSEModel",
     "ServerSentEvent",
-    "StreamClosed",
-    "StreamInfo",
-    "StreamOpened",
     "StreamOptions",
-    "StreamRecord",
-    "StreamSettings",
-    "StreamStats",
     "StreamStatsEndpoint",
     "accepts_events",
     "event_stream",
     "format_sse_event",
+    "presets",
     "sse_components",
+    "sse_context",
     "sse_openapi",
 ]
 
 __version__ = "0.1.0"
+
+_MODULES = MappingProxyType(
+    {
+        "KEEPALIVE_COMMENT": "events",
+        "CloseReason": "records",
+        "ConfigurationError": "errors",
+        "EncodingError": "errors",
+        "EventDiscriminator": "items.typed_events",
+        "EventSourceResponse": "response",
+        "FieldError": "errors",
+        "LegacyRoute": "legacy.route",
+        "RequestContext": "request_context",
+        "SSEError": "errors",
+        "SSEMiddleware": "middleware",
+        "SSEModel": "items.typed_events",
+        "ServerSentEvent": "events",
+        "StreamOptions": "settings",
+        "StreamStatsEndpoint": "stats.endpoint",
+        "accepts_events": "wire.request_headers",
+        "event_stream": "endpoint",
+        "format_sse_event": "events",
+        "sse_components": "openapi.components",
+        "sse_context": "request_context",
+        "sse_openapi": "openapi.document",
+    }
+)
+"""Where each name is defined. It is imported when it is first used (PEP 562)."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "presets":
+        return import_module("sse_middleware.presets")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

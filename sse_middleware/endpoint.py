@@ -15,34 +15,41 @@ from anyio.to_thread import run_sync
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sse_middleware.annotations import evaluated
-from sse_middleware.default import DEFAULT
-from sse_middleware.item_type import ItemType, underlying
+from sse_middleware.items.annotations import evaluated
+from sse_middleware.items.item_type import ItemType, underlying
 from sse_middleware.response import EventSourceResponse
 from sse_middleware.settings import Overrides, StreamOptions
+from sse_middleware.validation import UNSET
 
 Endpoint = Callable[..., Awaitable[Response]]
+
 
 ITEM_TYPE = "__sse_item_type__"
 """The attribute of such an endpoint that returns its `ItemType`, or ``None``, when called."""
 
+
 _SHARED = "_shared_response"
 """The parameter for the response that FastAPI's dependencies share, where the function has none."""
+
 
 _OF_THE_BODY = (b"content-length", b"content-type")
 
 
 @overload
 def event_stream(function: Callable[..., Any], /) -> Endpoint: ...
+
+
 @overload
 def event_stream(
     *, item_type: Any = ..., **settings: Unpack[StreamOptions]
 ) -> Callable[[Callable[..., Any]], Endpoint]: ...
+
+
 def event_stream(
     function: Callable[..., Any] | None = None,
     /,
     *,
-    item_type: Any = DEFAULT,
+    item_type: Any = UNSET,
     **settings: Unpack[StreamOptions],
 ) -> Endpoint | Callable[[Callable[..., Any]], Endpoint]:
     """Make an endpoint that answers with the events that `function` yields.
@@ -76,13 +83,13 @@ def _endpoint(function: Callable[..., Any], item_type: Any, settings: StreamOpti
     code = function if inspect.isroutine(function) else underlying(function)
     yields = inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code)
     call = function if inspect.iscoroutinefunction(code) else _in_thread(function)
-    resolved = item_type if item_type is DEFAULT else ItemType.declared(item_type)
+    resolved = item_type if item_type is UNSET else ItemType.declared(item_type)
     signature = inspect.signature(function)
     own = _own_response(function, signature)
 
     def resolve() -> ItemType | None:
         nonlocal resolved
-        if resolved is DEFAULT:  # not before: the annotation may name what is defined later
+        if resolved is UNSET:  # not before: the annotation may name what is defined later
             resolved = ItemType.of_endpoint(function)
         return resolved
 

@@ -14,7 +14,7 @@ from pydantic import (
 from pydantic_core import from_json, to_json
 from typing_extensions import TypeVar  # with a default, as typing's from Python 3.13 on
 
-from sse_middleware.wire import check_single_line, format_sse_event
+from sse_middleware.wire.encoding import check_single_line, format_sse_event
 
 __all__ = ["KEEPALIVE_COMMENT", "ServerSentEvent", "format_sse_event"]
 

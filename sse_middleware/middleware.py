@@ -7,20 +7,21 @@ from asgiref.compatibility import guarantee_single_callable
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sse_middleware.accept import accept_of, names_events
-from sse_middleware.admission import peer_address
-from sse_middleware.adoption import Adopter, Adoption
-from sse_middleware.bodies import AdapterFactory
-from sse_middleware.connection import Connection
 from sse_middleware.errors import ConfigurationError
-from sse_middleware.handover import SCOPE_KEY, Handover
-from sse_middleware.item_type import ItemTypes
-from sse_middleware.legacy import LegacyRoute
-from sse_middleware.openapi import describe_streams
-from sse_middleware.polling import Polling
+from sse_middleware.items.item_type import ItemTypes
+from sse_middleware.legacy.adopted_response import AdoptedResponse
+from sse_middleware.legacy.body_adapters import AdapterFactory
+from sse_middleware.legacy.polling import Polling
+from sse_middleware.legacy.route import LegacyRoute
+from sse_middleware.legacy.rules import AdoptionRules
+from sse_middleware.openapi.document import describe_streams
 from sse_middleware.records import Observer, StreamStats
-from sse_middleware.registry import Policy, Registries
-from sse_middleware.settings import StreamOptions, StreamSettings
+from sse_middleware.registry.admission import peer_address
+from sse_middleware.registry.registry import Registries
+from sse_middleware.request_context import SCOPE_KEY, RequestContext
+from sse_middleware.settings import Policy, StreamOptions, StreamSettings
+from sse_middleware.stream.connection import Connection
+from sse_middleware.wire.request_headers import accept_of, names_events
 
 
 class SSEMiddleware:
@@ -70,7 +71,7 @@ class SSEMiddleware:
         self.app: ASGIApp = guarantee_single_callable(app)  # type: ignore[no-untyped-call]
         self.settings = StreamSettings.of(settings)
         self._routes = _checked(legacy)
-        self._adopter = Adopter(adapters or {})
+        self._rules = AdoptionRules(adapters or {})
         self._polling = Polling(self.app)
         self._item_types = ItemTypes()
         self._openapi = openapi
@@ -91,14 +92,14 @@ class SSEMiddleware:
 
         Returns when the last one has ended.
         """
-        await self._registries.current().drain()
+        await self._registries.current().drain.run()
 
     def stats(self) -> StreamStats:
         """Return what the streams of the running event loop are doing."""
         return self._registries.current().stats()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Leave a `Handover` in the scope and call the application."""
+        """Leave a `RequestContext` in the scope and call the application."""
         if scope["type"] == "lifespan":
             self._describe(scope)
             await self.app(scope, self._registries.renewed().until_shutdown(receive), send)
@@ -108,7 +109,7 @@ class SSEMiddleware:
             return
         connection = Connection(receive)
         outer = scope.get(SCOPE_KEY)
-        scope[SCOPE_KEY] = handover = Handover(
+        scope[SCOPE_KEY] = context = RequestContext(
             connection, self.settings, self._item_types, self._registries.current, outer
         )
         if scope["type"] == "websocket":
@@ -120,14 +121,12 @@ class SSEMiddleware:
         accept = accept_of(scope["headers"])
         route = self._route(scope) if self._routes else None
         if route is None and (accept is None or not names_events(accept)):
-            await self.app(
-                scope, connection.receive, connection.sending(send, self._adopter.varied)
-            )
+            await self.app(scope, connection.receive, connection.sending(send, self._rules.varied))
             return
         accept = accept or b"*/*"
-        if route is not None and await self._polled(scope, handover, send, route, accept):
+        if route is not None and await self._polled(scope, context, send, route, accept):
             return
-        await Adoption(self.app, scope, handover, send, self._adopter, accept, route).run()
+        await AdoptedResponse(self.app, scope, context, send, self._rules, accept, route).respond()
 
     def _describe(self, scope: Scope) -> None:
         if self._openapi:
@@ -137,11 +136,11 @@ class SSEMiddleware:
         return next((route for route in self._routes if route.matches(scope)), None)
 
     async def _polled(
-        self, scope: Scope, handover: Handover, send: Send, route: LegacyRoute, accept: bytes
+        self, scope: Scope, context: RequestContext, send: Send, route: LegacyRoute, accept: bytes
     ) -> bool:
         """Lay a route's settings over the middleware's, and answer by polling if it says so."""
-        handover.settings = route.overrides.over(handover.settings)
-        receive, send = handover.connection.receive, handover.connection.sending(send)
+        context.settings = route.overrides.over(context.settings)
+        receive, send = context.connection.receive, context.connection.sending(send)
         return route.polls(scope, accept) and await self._polling.respond(
             scope, receive, send, route, accept
         )

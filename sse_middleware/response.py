@@ -1,10 +1,11 @@
 """`EventSourceResponse`: marks a response as a stream of events, and opens it.
 
-Everything that happens to the items happens in `payload`, `iterables` and `stream`; here they are
-put together.
+Everything that happens to the items happens in `items` and `stream`. Here they are put together.
 """
 
-from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from inspect import isasyncgen
 from typing import Any, Literal, Unpack
 
@@ -13,21 +14,36 @@ from starlette.background import BackgroundTask
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from sse_middleware.admission import admit, refuse
-from sse_middleware.connection import Connection
-from sse_middleware.default import DEFAULT, Default
-from sse_middleware.handover import Handover
-from sse_middleware.head import compressed, with_defaults
-from sse_middleware.item_type import ItemType, ItemTypes
-from sse_middleware.iterables import Source, source_of
-from sse_middleware.payload import Encoder, OwnFrames
-from sse_middleware.registry import Full, Policy, Registry, Slot
-from sse_middleware.routing import dump_options
-from sse_middleware.settings import Overrides, StreamOptions, StreamSettings
-from sse_middleware.stream import Stream
-from sse_middleware.writer import Opening
+from sse_middleware.introspection.fastapi import dump_options, unwrapped
+from sse_middleware.items.control_frames import ConfiguredControlFrames
+from sse_middleware.items.item_type import ItemType, ItemTypes
+from sse_middleware.items.serialization import ItemEncoder
+from sse_middleware.registry.admission import admit, refuse
+from sse_middleware.registry.registry import Registry, Slot
+from sse_middleware.registry.slots import Full
+from sse_middleware.request_context import RequestContext
+from sse_middleware.settings import Overrides, Policy, StreamOptions, StreamSettings
+from sse_middleware.stream.abc import Encoder, FrameSink, Producer
+from sse_middleware.stream.async_producer import AsyncProducer
+from sse_middleware.stream.connection import Connection
+from sse_middleware.stream.opening import Opening
+from sse_middleware.stream.stream import ProducerWork, Stream
+from sse_middleware.stream.thread_producer import ThreadProducer
+from sse_middleware.validation import UNSET, Unset
+from sse_middleware.wire.response_headers import compressed, with_defaults
 
 _WITHOUT_BODY = ("GET", "HEAD", None)  # None: a WebSocket handshake
+
+
+@dataclass(slots=True)
+class StreamPlan:
+    """What a response streams."""
+
+    producer: Producer
+    control: ConfiguredControlFrames
+    """What the stream itself says."""
+    beside: Callable[[Slot], AbstractAsyncContextManager[None]] | None = None
+    """What runs beside the stream: a block around it, given its place among the open ones."""
 
 
 class EventSourceResponse(StreamingResponse):
@@ -67,7 +83,7 @@ class EventSourceResponse(StreamingResponse):
         media_type: str | None = None,
         background: BackgroundTask | None = None,
         *,
-        item_type: Any = DEFAULT,
+        item_type: Any = UNSET,
         **settings: Unpack[StreamOptions],
     ) -> None:
         self.body_iterator = _checked(content)
@@ -77,9 +93,9 @@ class EventSourceResponse(StreamingResponse):
         self.init_headers(headers)
         self.overrides = Overrides(settings)  # refused here if it can't work, whatever is below
         """Its settings, over those of the middleware."""
-        self._item_type: ItemType | Literal[Default.DEFAULT] | None = (
+        self._item_type: ItemType | Literal[Unset.UNSET] | None = (
             item_type
-            if item_type is None or item_type is DEFAULT or isinstance(item_type, ItemType)
+            if item_type is None or item_type is UNSET or isinstance(item_type, ItemType)
             else ItemType.declared(item_type)
         )
 
@@ -88,66 +104,64 @@ class EventSourceResponse(StreamingResponse):
 
         ``HEAD`` and a status without a body (204) are answered without starting the stream.
         """
-        handover = Handover.find(scope)
-        if handover is None:
-            shared = scope.get("method") in _WITHOUT_BODY
-            alone = Registry(Policy(drain=False))
-            connection = Connection(receive, shared=shared)
-            handover = Handover(connection, StreamSettings(), ItemTypes(), lambda: alone)
-        handover.claim()
+        context = RequestContext.find(scope) or _without_middleware(scope, receive)
+        context.claim()
+        settings = self.overrides.over(context.settings)
         if scope["type"] == "websocket":
             send = _as_denial(send)
         if scope.get("method") == "HEAD" or not _may_have_body(self.status_code):
-            await self._send_head(send, self.overrides.over(handover.settings))
-        elif (stream := await self._admitted(scope, send, handover)) is not None:
-            await stream
+            await self._send_head(send, settings)
+        else:
+            await self._stream(scope, send, context, settings)
         if self.background is not None:
             await self.background()
 
-    async def _admitted(
-        self, scope: Scope, send: Send, handover: Handover
-    ) -> Coroutine[Any, Any, None] | None:
-        """Return the stream that is to run, or refuse it."""
-        settings = self.overrides.over(handover.settings)
-        own = self._own(settings)
-        source = source_of(self.body_iterator, self._encoder(scope, handover, settings, own))
-        admitted = False
-        try:
-            start, codec = compressed(self._start(settings), scope, settings)
-            slot = self._admit(handover, scope)
-            admitted = isinstance(slot, Slot)
-        finally:
-            if not admitted:
-                await source.close(settings.cleanup_timeout)
-        if isinstance(slot, Full):
-            await refuse(send, slot, settings)
-            return None
-        kind = _Opened if settings.preset is None else _Framed
-        opened = kind(source, Opening(start, codec, slot), own)
-        return Stream(send, handover.connection, settings, own).run(opened)
-
-    def _admit(self, handover: Handover, scope: Scope) -> Slot | Full:
-        return admit(handover, scope)
-
-    def _own(self, settings: StreamSettings) -> OwnFrames:
-        return OwnFrames(settings)
-
-    def _encoder(
-        self, scope: Scope, handover: Handover, settings: StreamSettings, own: OwnFrames
-    ) -> Encoder:
+    def _plan(self, scope: Scope, context: RequestContext, settings: StreamSettings) -> StreamPlan:
+        """Say what is streamed. The one method for subclasses to override."""
         item_type = self._item_type
-        if item_type is DEFAULT:
-            item_type = handover.item_types.of(scope.get("endpoint"))
+        if item_type is UNSET:
+            item_type = context.item_types.of(scope.get("endpoint"))
         options = None if item_type is None else dump_options(scope.get("route"))
         if item_type is not None and options:
             item_type = item_type.dumped_with(options)
-        return Encoder(settings, own.ping, item_type, origin_of(scope, self.body_iterator))
+        control = ConfiguredControlFrames(settings)
+        origin = origin_of(scope, self.body_iterator)
+        encoder = ItemEncoder(settings, control.ping, item_type, origin)
+        return StreamPlan(producer_of(self.body_iterator, encoder), control)
+
+    async def _stream(
+        self, scope: Scope, send: Send, context: RequestContext, settings: StreamSettings
+    ) -> None:
+        """Run the stream, or refuse it."""
+        plan = self._plan(scope, context, settings)
+        try:
+            start = self._start(settings)
+            start, codec = compressed(start, scope.get("headers", ()), settings.codecs)
+            slot = admit(context.registry(), scope)
+        except BaseException:
+            await plan.producer.close(settings.cleanup_timeout)
+            raise
+        if isinstance(slot, Full):
+            await plan.producer.close(settings.cleanup_timeout)
+            await refuse(send, slot, settings)
+            return
+        context.slot = slot
+        producer = plan.producer
+        if settings.preset is not None:
+            producer = FramedProducer(producer, plan.control)
+        stream = Stream(send, context.connection, settings, plan.control)
+        work = ProducerWork(producer, Opening(start, codec, slot))
+        if plan.beside is None:
+            await stream.run(work)
+            return
+        async with plan.beside(slot):
+            await stream.run(work)
 
     async def _send_head(self, send: Send, settings: StreamSettings) -> None:
         await send(self._start(settings))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-        unused = Encoder(settings, bytes, None, "")
-        await source_of(self.body_iterator, unused).close(settings.cleanup_timeout)
+        unused = ItemEncoder(settings, bytes, None, "")
+        await producer_of(self.body_iterator, unused).close(settings.cleanup_timeout)
 
     def _start(self, settings: StreamSettings) -> Message:
         preset = () if settings.preset is None else settings.preset.raw_headers
@@ -158,36 +172,41 @@ class EventSourceResponse(StreamingResponse):
         }
 
 
-class _Opened:
-    """A source whose stream is open from the beginning."""
+def producer_of(content: AsyncIterable[Any] | Iterable[Any], encoder: Encoder) -> Producer:
+    """Make the producer of an iterable's items."""
+    if isinstance(content, AsyncIterable):
+        return AsyncProducer(unwrapped(content), encoder)
+    return ThreadProducer(content, encoder)
 
-    __slots__ = ("_opening", "_own", "_source", "close")
 
-    def __init__(self, source: Source, opening: Opening, own: OwnFrames) -> None:
-        self._source = source
-        self._own = own
-        self._opening = opening
-        self.close = source.close
+def _without_middleware(scope: Scope, receive: Receive) -> RequestContext:
+    """Return the context of a response that is used without the middleware."""
+    shared = scope.get("method") in _WITHOUT_BODY
+    alone = Registry(Policy(drain=False))
+    connection = Connection(receive, shared=shared)
+    return RequestContext(connection, StreamSettings(), ItemTypes(), lambda: alone)
+
+
+class FramedProducer:
+    """A producer, between what its preset begins and ends a stream with."""
+
+    __slots__ = ("_control", "_producer", "close")
+
+    def __init__(self, producer: Producer, control: ConfiguredControlFrames) -> None:
+        self._producer = producer
+        self._control = control
+        self.close = producer.close
 
     def __repr__(self) -> str:
-        return repr(self._source)
+        return repr(self._producer)
 
-    def feed(self, stream: Stream) -> Coroutine[Any, Any, None]:
-        return self._source.feed(stream.open(self._opening))
-
-
-class _Framed(_Opened):
-    """Such a source, between what its preset begins and ends a stream with."""
-
-    __slots__ = ()
-
-    async def feed(self, stream: Stream) -> None:
-        outbox = stream.open(self._opening)
-        if first := self._own.first():
-            outbox.put(first)
-        await self._source.feed(outbox)
-        if last := self._own.last():
-            outbox.put(last)  # to nowhere, if the stream was ended early
+    async def produce(self, sink: FrameSink) -> None:
+        """Put the first frame, all of the producer's, and the last one."""
+        if first := self._control.first():
+            sink.put(first)
+        await self._producer.produce(sink)
+        if last := self._control.last():
+            sink.put(last)  # dropped, if the stream was ended early
 
 
 def _may_have_body(status: int) -> bool:

@@ -1,27 +1,40 @@
-"""The settings of a stream: one frozen object, made once, checked when it is made.
+"""The settings of a stream, and the policy of an application: frozen objects, checked when made.
 
-The middleware gives the defaults; a route (`event_stream`) and a response (`EventSourceResponse`)
+The middleware gives the defaults. A route (`event_stream`) and a response (`EventSourceResponse`)
 may override each of them by its name. A limit has a name, a default, and a reason.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
-from typing import Any, Literal, Self, TypedDict, get_args
+from random import uniform
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, get_args
 
-from sse_middleware.checks import check, check_count, check_function, check_limit, check_seconds
-from sse_middleware.compression import offered
-from sse_middleware.default import DEFAULT, Default
 from sse_middleware.errors import ConfigurationError
-from sse_middleware.preset import (
-    SAID_BY_BOTH,
+from sse_middleware.presets.preset import (
+    SHARED_WITH_SETTINGS,
     ErrorEvent,
     Farewell,
     OnDisconnect,
     Ping,
     Preset,
-    check_said,
+    check_shared,
 )
+from sse_middleware.records import Observer
+from sse_middleware.validation import (
+    UNSET,
+    Unset,
+    check,
+    check_count,
+    check_function,
+    check_limit,
+    check_seconds,
+    is_function,
+)
+from sse_middleware.wire.compression import offered
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
 
 Serializer = Callable[[Any], bytes | str]
 """Turns the data of an event into text, as bytes in UTF-8 or as a string."""
@@ -31,79 +44,118 @@ Refusal = Literal["status", "retry"]
 
 
 class StreamOptions(TypedDict, total=False):
-    """The settings as keyword arguments; `StreamSettings` says what they mean."""
+    """The settings of a stream, as keyword arguments."""
 
     preset: Preset | None
+    """What the clients of a protocol expect: one of `sse_middleware.presets`, or your own.
+
+    ``None`` by default. Its `ping`, `on_disconnect`, `error_event` and `farewell` count more than
+    the same settings further outside, and less than those that are given together with it.
+    """
     ping_interval: float | None
+    """Seconds of silence after which a keep-alive is sent. ``None`` sends none.
+
+    By default ``sse_middleware.events._PING_INTERVAL`` at the moment when the stream starts: 15 s,
+    well below the 60 s after which common proxies close an idle connection.
+    """
     ping: Ping | Callable[[], Ping]
+    """The keep-alive: a comment's text, a `ServerSentEvent`, or a function that returns either.
+
+    ``"ping"`` by default. A function is called for each keep-alive. A yielded ``None`` sends one.
+    """
     on_disconnect: OnDisconnect
+    """What becomes of the generator when its client leaves: ``"cancel"`` (default) or ``"finish"``.
+
+    With ``"finish"`` it goes on to its end, and what it yields is dropped. It keeps its place among
+    the streams, and is ended by a drain, `max_duration` and `idle_timeout` as any other.
+    """
     commit_after: float
+    """Seconds that the status line waits for the first item: 0.5 by default.
+
+    An exception within them is still answered by a real 404 or 500. After them a browser's
+    ``EventSource`` learns that it is open. Long enough for a look-up, short enough for nobody to
+    notice.
+    """
     cleanup_timeout: float
+    """Seconds that a cancelled generator has for its ``finally`` blocks: 5 by default.
+
+    Enough to roll back and to close, an end to a cleanup that hangs.
+    """
     max_buffer: int
+    """Bytes that wait for a slow client before its generator waits too: 65536 by default.
+
+    A stream holds no more than this and the item that went over it, and as much again while the
+    thread of a synchronous generator is at work. It is what servers put into one write.
+    """
     max_event_size: int | None
+    """Bytes that one event may take. A larger one is an `EncodingError` at its ``yield``.
+
+    ``None`` by default, for no bound: only you know what your clients can take.
+    """
     send_timeout: float | None
+    """Seconds that the server's ``send`` may take before the client counts as gone: 30 by default.
+
+    Such a client has stopped reading. It is longer than a train takes through a tunnel. ``None``
+    waits without end.
+    """
     max_duration: float | None
+    """Seconds after which a stream is ended, so that its client comes back. ``None`` by default.
+
+    It may come back to another server, and its credentials are checked again. Each stream has up to
+    a tenth less, so that streams that began together don't end together.
+    """
     idle_timeout: float | None
+    """Seconds without an event after which a stream is ended. Keep-alives don't count.
+
+    ``None`` by default, for no bound.
+    """
     drain_grace: float
+    """Seconds that a stream has to end by itself when the application drains: 1 by default."""
     farewell: Farewell | None
+    """Makes the last event of a stream that is ended early, given the `CloseReason`.
+
+    That is a stream that is drained, or that has reached `max_duration` or `idle_timeout`. By
+    default a drained stream gets a ``retry`` of `retry_after`. ``None`` sends no such event.
+    """
     refusal: Refusal
+    """How a stream is refused: by ``"status"`` (default) or by ``"retry"``.
+
+    ``"status"`` answers 503, or 429 where one client has too many streams, with ``Retry-After``.
+    ``"retry"`` answers an empty stream that says when to come back, because a browser's
+    ``EventSource`` gives up for good on any status but 200.
+    """
     retry_after: float
+    """Seconds before a client that was sent away comes back, at the earliest: 2 by default.
+
+    Each is told a time between this and twice as much, at random, so that they don't all come back
+    at once.
+    """
     compression: bool | Sequence[str]
+    """Whether to compress for clients that accept it, or which codecs to offer, the best first.
+
+    The codecs are ``"gzip"``, ``"zstd"`` and ``"br"``. ``True`` offers those whose packages are
+    installed. ``False`` by default: each compressed stream keeps a context, and an attacker can
+    guess a secret that stands next to text of his choice by the size of the messages.
+    """
     serializer: Serializer | None
+    """Turns the data of an event into JSON, as ``orjson.dumps`` does.
+
+    By default Pydantic's JSON serializer. It is given what was yielded. Where an item type is
+    declared, it is given what that type makes of the item.
+    """
     error_event: ErrorEvent | None
+    """Makes the last item of a stream that fails after it has started, given the exception.
+
+    It may return ``None`` for no such item, as by default. The exception then goes on to the
+    server.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSettings:
-    """How streams are sent: what `SSEMiddleware`, `event_stream` and `EventSourceResponse` take.
+    """How streams are sent. `StreamOptions` says what each setting means.
 
-    Attributes:
-        preset: what the clients of a protocol expect, see `sse_middleware.presets`. Its ``ping``,
-            ``error_event`` and ``farewell`` stand over those that were set further outside, and
-            below those that are set beside it.
-        ping_interval: seconds of silence after which a keep-alive is sent; ``None`` sends none. By
-            default ``sse_middleware.events._PING_INTERVAL`` at the moment when the stream starts:
-            15 s, well below the 60 s after which common proxies close an idle connection.
-        ping: the keep-alive: the text of a comment, a `ServerSentEvent`, or a function that returns
-            one of them, called for each. It is also what a yielded ``None`` sends.
-        on_disconnect: what becomes of the generator when its client leaves: by default it is
-            cancelled (``"cancel"``). With ``"finish"`` it goes on to its end, and what it yields is
-            dropped; it holds its place among the streams, and is ended by a drain, `max_duration`
-            and `idle_timeout` as any other.
-        commit_after: seconds that the status line waits for the first item. An exception within
-            them is still answered by a real 404 or 500; after them a browser's ``EventSource``
-            learns that it is open. Long enough for a look-up, short enough for nobody to notice.
-        cleanup_timeout: seconds that a cancelled generator has for its ``finally`` blocks. Enough
-            to roll back and to close, an end to a cleanup that hangs.
-        max_buffer: bytes that wait for a slow client before its generator waits too. A stream holds
-            no more than this and the item that went over it, and as much again where a synchronous
-            generator's thread is at work. As much as servers put into one write.
-        max_event_size: bytes that one event may take; a larger one is an `EncodingError` at its
-            ``yield``. ``None`` by default: only you know what your clients can take.
-        send_timeout: seconds that the server's `send` may take before the client counts as gone:
-            it has stopped reading. Longer than what a train takes through a tunnel. ``None`` waits.
-        max_duration: seconds after which a stream is ended, so that its client comes back: to
-            another server, with credentials that are checked again. Each stream has up to a tenth
-            less, so that those which began together don't end together. ``None``: never.
-        idle_timeout: seconds without an event after which a stream is ended; keep-alives don't
-            count. ``None``: never.
-        drain_grace: seconds that a stream has to end by itself when the application drains.
-        farewell: makes the last event of a stream that is drained, or that has reached
-            `max_duration` or `idle_timeout`, given the `CloseReason`; ``None`` for none. By default
-            a stream that is drained gets a ``retry`` of `retry_after`.
-        refusal: how a stream is refused: by ``"status"``, 503 (429 where one client has too many)
-            with ``Retry-After``; or by ``"retry"``, an empty stream that says when to come back,
-            since a browser's ``EventSource`` gives up for good on any status but 200.
-        retry_after: seconds after which a client that was sent away shall come back, at the
-            earliest; at random up to twice as many, so that they don't come all at once.
-        compression: whether a body is compressed for a client that accepts it, or the codecs that
-            are offered for it, the best first: ``"gzip"``, ``"zstd"``, ``"br"``. ``True`` offers
-            those whose packages are there. Off by default: a stream then keeps a context, and
-            secrets next to text of an attacker's choice can be guessed by their size.
-        serializer: turns the data of an event into JSON, in place of ``pydantic_core.to_json``. It
-            is given what was yielded, or, where an item type is declared, what that makes of it.
-        error_event: given the exception of a stream that has started, returns the last item of that
-            stream, or ``None``. The exception then goes on to the server.
+    `SSEMiddleware`, `event_stream` and `EventSourceResponse` take them as keyword arguments.
 
     Raises:
         ConfigurationError: when it is made: a setting of a wrong type or out of its range. Names
@@ -111,9 +163,9 @@ class StreamSettings:
     """
 
     preset: Preset | None = None
-    ping_interval: float | Literal[Default.DEFAULT] | None = DEFAULT
-    ping: Ping | Callable[[], Ping] | Literal[Default.DEFAULT] = DEFAULT
-    on_disconnect: OnDisconnect | Literal[Default.DEFAULT] = DEFAULT
+    ping_interval: float | Literal[Unset.UNSET] | None = UNSET
+    ping: Ping | Callable[[], Ping] | Literal[Unset.UNSET] = UNSET
+    on_disconnect: OnDisconnect | Literal[Unset.UNSET] = UNSET
     commit_after: float = 0.5
     cleanup_timeout: float = 5.0
     max_buffer: int = 64 * 1024
@@ -122,12 +174,12 @@ class StreamSettings:
     max_duration: float | None = None
     idle_timeout: float | None = None
     drain_grace: float = 1.0
-    farewell: Farewell | Literal[Default.DEFAULT] | None = DEFAULT
+    farewell: Farewell | Literal[Unset.UNSET] | None = UNSET
     refusal: Refusal = "status"
     retry_after: float = 2.0
     compression: bool | Sequence[str] = False
     serializer: Serializer | None = None
-    error_event: ErrorEvent | Literal[Default.DEFAULT] | None = DEFAULT
+    error_event: ErrorEvent | Literal[Unset.UNSET] | None = UNSET
     codecs: tuple[str, ...] = field(init=False, repr=False)
     """What `compression` offers."""
 
@@ -135,7 +187,7 @@ class StreamSettings:
         """Refuse what can't work."""
         preset = self.preset is None or isinstance(self.preset, Preset)
         check("preset", self.preset, preset, "one of sse_middleware.presets, a Preset, or None")
-        if self.ping_interval is not DEFAULT:
+        if self.ping_interval is not UNSET:
             check_limit("ping_interval", self.ping_interval, "None switches keep-alives off")
         for name in ("send_timeout", "max_duration", "idle_timeout"):
             check_limit(name, getattr(self, name), "None switches it off")
@@ -145,14 +197,14 @@ class StreamSettings:
         check_count("max_buffer", self.max_buffer, "bytes")
         if self.max_event_size is not None:
             check_count("max_event_size", self.max_event_size, "bytes")
-        check_said(self)
+        check_shared(self)
         check("refusal", self.refusal, self.refusal in get_args(Refusal), "'status' or 'retry'")
         object.__setattr__(self, "codecs", _codecs(self.compression))
         check_function("serializer", self.serializer)
 
     @classmethod
     def of(cls, options: StreamOptions) -> Self:
-        """Make settings from keyword arguments, the others being the defaults.
+        """Make settings from keyword arguments. The others have their defaults.
 
         Raises:
             ConfigurationError: also for a name that is no setting.
@@ -165,17 +217,21 @@ class StreamSettings:
             return self
         known: dict[str, Any] = dict(_known(options))
         preset = known.get("preset")
-        said = [name for name in SAID_BY_BOTH if getattr(preset, name, DEFAULT) is not DEFAULT]
-        return replace(self, **dict.fromkeys(said, DEFAULT) | known)
+        said = [one for one in SHARED_WITH_SETTINGS if getattr(preset, one, UNSET) is not UNSET]
+        return replace(self, **dict.fromkeys(said, UNSET) | known)
 
-    def own(self, name: str) -> Any:
-        """Return what both may say: the setting of that name, else the preset's."""
+    def resolved(self, name: str) -> Any:
+        """Return a setting that a preset may have too: its own value, else the preset's."""
         value = getattr(self, name)
-        return getattr(self.preset, name, DEFAULT) if value is DEFAULT else value
+        return getattr(self.preset, name, UNSET) if value is UNSET else value
+
+    def retry_milliseconds(self) -> int:
+        """Return when a client that is sent away may come back: at random, see `retry_after`."""
+        return round(1000 * self.retry_after * uniform(1, 2))  # noqa: S311 - nothing to guess
 
 
 class Overrides:
-    """Settings to be laid over others; checked once, as most are the same for every request.
+    """Settings that are laid over others. Checked once, as most are the same for every request.
 
     Raises:
         ConfigurationError: as `StreamSettings.of`.
@@ -215,3 +271,28 @@ def _codecs(compression: Any) -> tuple[str, ...]:
     allowed = "True, False, or a list of codecs"
     check("compression", compression, isinstance(compression, bool) or listed, allowed)
     return offered(compression)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The settings of a whole application. `SSEMiddleware` says what each means."""
+
+    drain: bool = True
+    drain_spread: float = 0.0
+    max_streams: int | None = None
+    max_streams_per_client: int | None = None
+    client_key: "Callable[[HTTPConnection], str | None]" = lambda _: None
+    observers: Sequence[Observer] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what can't work, so that no protection is missing where one was wanted."""
+        check("drain", self.drain, isinstance(self.drain, bool), "True or False")
+        check_seconds("drain_spread", self.drain_spread, "0 ends all at once", zero=True)
+        for name in ("max_streams", "max_streams_per_client"):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name), "streams")
+        key, observers = self.client_key, self.observers
+        check("client_key", key, is_function(key), "a function that is not async")
+        listed = isinstance(observers, list | tuple) and all(map(is_function, observers))
+        check("observers", observers, listed, "a list of functions that are not async")
+        object.__setattr__(self, "observers", tuple(observers))

@@ -9,7 +9,8 @@ import httpx
 from anyio.lowlevel import checkpoint
 from starlette.types import Message, Send
 
-from sse_middleware import CloseReason, StreamClosed, StreamRecord
+from sse_middleware import CloseReason
+from sse_middleware.observers import StreamClosed, StreamRecord
 from sse_middleware.testing import EventClient, EventStream
 
 

@@ -9,11 +9,11 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import pytest
 
-from sse_middleware.default import DEFAULT, Default
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
-from sse_middleware.preset import Preset
+from sse_middleware.presets.preset import Preset
 from sse_middleware.settings import StreamOptions, StreamSettings
+from sse_middleware.validation import UNSET, Unset
 
 OR_NONE = ("ping_interval", "send_timeout", "max_duration", "idle_timeout")
 OR_ZERO = ("commit_after", "cleanup_timeout", "drain_grace", "retry_after")
@@ -61,9 +61,9 @@ for one in OR_NONE:
     REFUSED[one] += [0, 0.0, -0.0, 10**400]
 for one in OR_ZERO:
     REFUSED[one] += [None, 10**400]
-ALLOWED["ping_interval"].append(DEFAULT)
+ALLOWED["ping_interval"].append(UNSET)
 for one in ("ping", "on_disconnect", "error_event", "farewell"):
-    ALLOWED[one].append(DEFAULT)
+    ALLOWED[one].append(UNSET)
 
 
 def pairs(table: dict[str, list[Any]]) -> list[Any]:
@@ -122,10 +122,10 @@ def test_an_unknown_name_is_refused_with_a_hint(name: str, hint: str) -> None:
 def test_the_defaults() -> None:
     settings = StreamSettings()
     assert settings == StreamSettings.of({}) == settings.overridden({})
-    assert settings.ping_interval is DEFAULT  # so that it is looked up when a stream starts
-    assert settings.ping is settings.error_event is DEFAULT  # which a preset may say
+    assert settings.ping_interval is UNSET  # so that it is looked up when a stream starts
+    assert settings.ping is settings.error_event is UNSET  # which a preset may say
     assert settings.serializer is None
-    assert "ping_interval=DEFAULT" in repr(settings)
+    assert "ping_interval=UNSET" in repr(settings)
 
 
 def test_an_override_wins_and_leaves_the_rest() -> None:
@@ -138,7 +138,7 @@ def test_an_override_wins_and_leaves_the_rest() -> None:
 
 
 def test_an_override_may_return_to_the_default() -> None:
-    options: Any = {"ping_interval": DEFAULT}
+    options: Any = {"ping_interval": UNSET}
     assert StreamSettings(ping_interval=5).overridden(options) == StreamSettings()
 
 
@@ -163,7 +163,7 @@ def test_the_options_are_the_settings_as_keyword_arguments() -> None:
     settings, options = get_type_hints(StreamSettings), get_type_hints(StreamOptions)
     # The default stands for a keyword argument that isn't given, so none can be given as it.
     for name in ("ping_interval", "ping", "on_disconnect", "farewell", "error_event"):
-        spoken = [one for one in get_args(settings[name]) if one != Literal[Default.DEFAULT]]
+        spoken = [one for one in get_args(settings[name]) if one != Literal[Unset.UNSET]]
         settings[name] = reduce(or_, spoken)
     del settings["codecs"]
     assert options == settings

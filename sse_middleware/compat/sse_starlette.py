@@ -14,30 +14,32 @@ import json
 import re
 from collections.abc import (
     AsyncIterable,
+    AsyncIterator,
     Awaitable,
     Callable,
-    Coroutine,
     Iterable,
     Iterator,
     Mapping,
 )
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import anyio
 from starlette.background import BackgroundTask
-from starlette.types import Message, Scope, Send
+from starlette.types import Message, Scope
 
 from sse_middleware import events, response
-from sse_middleware.checks import check_seconds
-from sse_middleware.companions import companions
-from sse_middleware.default import DEFAULT, Default
 from sse_middleware.errors import ConfigurationError
-from sse_middleware.handover import Handover
-from sse_middleware.payload import Encoder, OwnFrames
+from sse_middleware.event_loop.task_group import daemon_task_group
+from sse_middleware.items.control_frames import ConfiguredControlFrames
+from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.records import CloseReason
-from sse_middleware.registry import Full, Slot
+from sse_middleware.registry.registry import Slot
+from sse_middleware.request_context import RequestContext
 from sse_middleware.settings import StreamOptions, StreamSettings
+from sse_middleware.validation import UNSET, Unset, check_seconds
 
 __all__ = ["EventSourceResponse", "JSONServerSentEvent", "ServerSentEvent", "ensure_bytes"]
 
@@ -181,14 +183,13 @@ class EventSourceResponse(response.EventSourceResponse):
         client_close_handler_callable: Callable[[Message], Awaitable[None]] | None = None,
         shutdown_event: anyio.Event | None = None,
         shutdown_grace_period: float = 0,
-        cleanup_timeout: Default | float | None = DEFAULT,
+        cleanup_timeout: Unset | float | None = UNSET,
     ) -> None:
         self.sep = _checked_separator(sep or self.DEFAULT_SEPARATOR)
         self.ping_message_factory = ping_message_factory
         self.data_sender_callable = data_sender_callable
         self.client_close_handler_callable = client_close_handler_callable
         self.shutdown_event = shutdown_event
-        self._slot: Slot | Full | None = None
         check_seconds("shutdown_grace_period", shutdown_grace_period, "0 doesn't wait", zero=True)
         options: StreamOptions = {"drain_grace": shutdown_grace_period}
         if ping is not None:
@@ -196,51 +197,45 @@ class EventSourceResponse(response.EventSourceResponse):
             options["ping_interval"] = ping or None
         if send_timeout is not None:
             options["send_timeout"] = send_timeout
-        if not isinstance(cleanup_timeout, Default):
+        if not isinstance(cleanup_timeout, Unset):
             options["cleanup_timeout"] = A_YEAR if cleanup_timeout is None else cleanup_timeout
         super().__init__(content, status_code, headers, media_type, background, **options)
         self.headers.setdefault("Cache-Control", "no-store")
         self.headers["X-Accel-Buffering"] = "no"
 
-    def _own(self, settings: StreamSettings) -> OwnFrames:
-        return _OwnFrames(settings, self._ping)
-
-    def _encoder(
-        self, scope: Scope, handover: Handover, settings: StreamSettings, own: OwnFrames
-    ) -> Encoder:
-        del handover, own
-        return _Encoder(settings, self.sep, response.origin_of(scope, self.body_iterator))
-
-    def _admit(self, handover: Handover, scope: Scope) -> Slot | Full:
+    def _plan(
+        self, scope: Scope, context: RequestContext, settings: StreamSettings
+    ) -> response.StreamPlan:
         if self.shutdown_event is not None:
-            _check_drained(scope)
-        self._slot = super()._admit(handover, scope)
-        return self._slot
+            _check_middleware(scope)
+        encoder = _Encoder(settings, self.sep, response.origin_of(scope, self.body_iterator))
+        return response.StreamPlan(
+            response.producer_of(self.body_iterator, encoder),
+            _ControlFrames(settings, self._ping),
+            partial(self._beside, context, settings),
+        )
 
-    async def _admitted(
-        self, scope: Scope, send: Send, handover: Handover
-    ) -> Coroutine[Any, Any, None] | None:
-        stream = await super()._admitted(scope, send, handover)
-        return None if stream is None else self._accompanied(stream, handover)
-
-    async def _accompanied(self, stream: Coroutine[Any, Any, None], handover: Handover) -> None:
-        beside = _Beside()
-        async with companions() as tasks:
+    @asynccontextmanager
+    async def _beside(
+        self, context: RequestContext, settings: StreamSettings, slot: Slot
+    ) -> AsyncIterator[None]:
+        """Run what runs beside the stream, and what follows it."""
+        sender = _Sender()
+        async with daemon_task_group() as tasks:
             if self.data_sender_callable is not None:
-                tasks.start(beside.run(self.data_sender_callable))
+                tasks.create_task(sender.run(self.data_sender_callable))
             if self.shutdown_event is not None:
-                tasks.start(_pass_on(handover.draining, self.shutdown_event))
+                tasks.create_task(_pass_on(context.draining, self.shutdown_event))
             try:
-                with beside.scope:
-                    await stream
+                with sender.scope:
+                    yield
             finally:
-                await self._after_leaving(self.overrides.over(handover.settings))
-        beside.raise_failure()
+                await self._after_leaving(settings, slot)
+        sender.raise_failure()
 
-    async def _after_leaving(self, settings: StreamSettings) -> None:
-        handler, slot = self.client_close_handler_callable, self._slot
-        left = isinstance(slot, Slot) and slot.reason is CloseReason.CLIENT_DISCONNECTED
-        if handler is not None and left:
+    async def _after_leaving(self, settings: StreamSettings, slot: Slot) -> None:
+        handler = self.client_close_handler_callable
+        if handler is not None and slot.reason is CloseReason.CLIENT_DISCONNECTED:
             with anyio.move_on_after(settings.cleanup_timeout, shield=True):
                 await handler({"type": "http.disconnect"})
 
@@ -250,7 +245,7 @@ class EventSourceResponse(response.EventSourceResponse):
         return ServerSentEvent(comment=f"ping - {datetime.now(UTC)}", sep=self.sep).encode()
 
 
-class _OwnFrames(OwnFrames):
+class _ControlFrames(ConfiguredControlFrames):
     """What a stream says of its own accord, but for its keep-alives."""
 
     __slots__ = ("_make_ping",)
@@ -265,7 +260,7 @@ class _OwnFrames(OwnFrames):
         return self._make_ping()
 
 
-class _Encoder(Encoder):
+class _Encoder(ItemEncoder):
     """Encodes the items of one stream as sse-starlette does, and those of this package as ever."""
 
     def __init__(self, settings: StreamSettings, sep: str, endpoint: str) -> None:
@@ -283,8 +278,8 @@ class _Encoder(Encoder):
             raise self.refusal(item, error) from error
 
 
-class _Beside:
-    """What runs beside a stream, in a scope that its failure cancels."""
+class _Sender:
+    """The sender of data beside a stream, whose failure cancels the scope of the stream."""
 
     def __init__(self) -> None:
         self.scope = anyio.CancelScope()
@@ -308,8 +303,8 @@ async def _pass_on(draining: anyio.Event, shutdown: anyio.Event) -> None:
     shutdown.set()
 
 
-def _check_drained(scope: Scope) -> None:
-    if Handover.find(scope) is None:
+def _check_middleware(scope: Scope) -> None:
+    if RequestContext.find(scope) is None:
         raise ConfigurationError(
             "shutdown_event is set by SSEMiddleware, and there is none: "
             "app.add_middleware(SSEMiddleware)"

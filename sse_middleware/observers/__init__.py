@@ -1,11 +1,23 @@
-"""Observers to hand to ``SSEMiddleware(observers=[...])``.
+"""Observers for ``SSEMiddleware(observers=[...])``, and the records that they are given.
 
-What needs OpenTelemetry is imported when it is asked for.
+What needs OpenTelemetry is imported when it is used.
 """
 
 from typing import TYPE_CHECKING
 
 from sse_middleware.observers.logging import LoggingObserver
+from sse_middleware.records import (
+    CloseReason,
+    EventsSent,
+    FirstEvent,
+    Observer,
+    PingSent,
+    StreamClosed,
+    StreamInfo,
+    StreamOpened,
+    StreamRecord,
+    StreamStats,
+)
 
 if TYPE_CHECKING:
     from sse_middleware.observers.opentelemetry import OpenTelemetryObserver
@@ -16,7 +28,7 @@ else:
         if name != "OpenTelemetryObserver":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         try:
-            from sse_middleware.observers.opentelemetry import (  # noqa: PLC0415 - when asked for
+            from sse_middleware.observers.opentelemetry import (  # noqa: PLC0415 - when it is used
                 OpenTelemetryObserver,
             )
         except ImportError as error:
@@ -26,4 +38,17 @@ else:
         return OpenTelemetryObserver
 
 
-__all__ = ["LoggingObserver", "OpenTelemetryObserver"]
+__all__ = [
+    "CloseReason",
+    "EventsSent",
+    "FirstEvent",
+    "LoggingObserver",
+    "Observer",
+    "OpenTelemetryObserver",
+    "PingSent",
+    "StreamClosed",
+    "StreamInfo",
+    "StreamOpened",
+    "StreamRecord",
+    "StreamStats",
+]

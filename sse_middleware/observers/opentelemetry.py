@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from opentelemetry import context, metrics, trace
 
-import sse_middleware
+from sse_middleware import __version__
 from sse_middleware.records import (
     CloseReason,
     EventsSent,
@@ -67,7 +67,7 @@ class OpenTelemetryObserver:
         meter_provider: metrics.MeterProvider | None = None,
         tracer_provider: trace.TracerProvider | None = None,
     ) -> None:
-        version = sse_middleware.__version__
+        version = __version__
         self._instruments = _Instruments(metrics.get_meter(_NAME, version, meter_provider))
         self._tracer = trace.get_tracer(_NAME, version, tracer_provider)
         self._spans: dict[str, _StreamSpan] = {}

@@ -9,8 +9,6 @@ It works for any ASGI application, with or without this package's middleware. It
 """
 
 from sse_middleware.testing.client import EventClient
-from sse_middleware.testing.clock import VirtualTime
-from sse_middleware.testing.course import DeadlockError, RealIOError, VirtualTimeError
 from sse_middleware.testing.errors import (
     LeftBehindError,
     NoAnswerError,
@@ -24,6 +22,12 @@ from sse_middleware.testing.event_stream import EventStream
 from sse_middleware.testing.leftovers import nothing_left_behind
 from sse_middleware.testing.sync import SyncEventClient, SyncEventStream
 from sse_middleware.testing.transport import StreamingTransport
+from sse_middleware.testing.virtual_time.clock import VirtualTime
+from sse_middleware.testing.virtual_time.schedule import (
+    DeadlockError,
+    RealIOError,
+    VirtualTimeError,
+)
 
 __all__ = [
     "DeadlockError",

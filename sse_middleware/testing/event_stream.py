@@ -21,7 +21,13 @@ from anyio.abc import TaskGroup
 
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.testing.errors import NoEventError, UsageError
-from sse_middleware.wire import Comment, Decoded, EventStreamDecoder, MessageEvent, ReconnectionTime
+from sse_middleware.wire.decoding import (
+    Comment,
+    Decoded,
+    EventStreamDecoder,
+    MessageEvent,
+    ReconnectionTime,
+)
 
 READ_AHEAD = 64 * 1024
 """Bytes that are read before the test asks for them: three months of keep-alives, or one burst."""

@@ -35,7 +35,7 @@ TO_NOBODY = 0.001
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ResponseHead:
     """The ``http.response.start`` of a response."""
 
     status: int
@@ -72,7 +72,7 @@ class Exchange:
         self._window = window
         self._patience = patience
         self._upload: deque[Message] = deque()
-        self._head: Head | None = None
+        self._head: ResponseHead | None = None
         self._chunks: deque[bytes] = deque()
         self._unread = self._ahead = 0
         self._complete = self._receiving = self._sending = False
@@ -95,7 +95,7 @@ class Exchange:
             self.ended = True
             self._wake()
 
-    async def head(self) -> Head:
+    async def head(self) -> ResponseHead:
         """Wait for the status line.
 
         Raises:
@@ -262,13 +262,13 @@ class Exchange:
         elif self._ahead > 1:
             await checkpoint()
 
-    def _checked_head(self, message: Message) -> Head:
+    def _checked_head(self, message: Message) -> ResponseHead:
         status, headers = message.get("status"), message.get("headers", ())
         if not isinstance(status, int) or isinstance(status, bool):
             self._refuse(f"status={status!r}, which must be an int")
         if not isinstance(headers, Iterable):
             self._refuse(f"headers={headers!r}, which must be pairs of bytes")
-        return Head(int(status), [self._checked_header(header) for header in headers])
+        return ResponseHead(int(status), [self._checked_header(header) for header in headers])
 
     def _checked_header(self, header: Any) -> tuple[bytes, bytes]:
         if not isinstance(header, list | tuple) or [*map(type, header)] != [bytes, bytes]:

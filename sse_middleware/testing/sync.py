@@ -24,9 +24,9 @@ from starlette.types import ASGIApp
 
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.testing.client import EventClient
-from sse_middleware.testing.clock import VirtualTime
 from sse_middleware.testing.errors import UsageError
 from sse_middleware.testing.event_stream import EventStream
+from sse_middleware.testing.virtual_time.clock import VirtualTime
 
 T = TypeVar("T")
 

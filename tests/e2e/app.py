@@ -28,15 +28,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from sse_middleware import (
-    EventSourceResponse,
-    ServerSentEvent,
-    SSEMiddleware,
-    StreamClosed,
-    StreamRecord,
-    event_stream,
-)
-from sse_middleware.outbox import Outbox
+from sse_middleware import EventSourceResponse, ServerSentEvent, SSEMiddleware, event_stream
+from sse_middleware.observers import StreamClosed, StreamRecord
+from sse_middleware.stream.outbox import Outbox
 
 PATIENCE = 4.0
 """Seconds that an answer about a stream waits: less than the client's sockets do, and less than

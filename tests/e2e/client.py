@@ -19,8 +19,8 @@ import h2.errors
 import h2.events
 import h11
 
-from sse_middleware import EventStreamDecoder
-from sse_middleware.wire import Decoded
+from sse_middleware.wire import EventStreamDecoder
+from sse_middleware.wire.decoding import Decoded
 
 HOST = "127.0.0.1"
 TIMEOUT = 10.0
@@ -36,7 +36,7 @@ class BrokenBodyError(Exception):
 
 
 @dataclass(frozen=True)
-class Head:
+class ResponseHead:
     """The status line and the headers of a response, their names in lower case."""
 
     status: int
@@ -80,7 +80,7 @@ class Client(ABC):
         """Send the body that was announced."""
 
     @abstractmethod
-    def head(self) -> Head:
+    def head(self) -> ResponseHead:
         """Wait for the head of the response."""
 
     @abstractmethod
@@ -91,14 +91,14 @@ class Client(ABC):
             BrokenBodyError: it will never be.
         """
 
-    def request(self, method: str, target: str, body: bytes = b"") -> Head:
+    def request(self, method: str, target: str, body: bytes = b"") -> ResponseHead:
         """Send a whole request and return the head of its response."""
         self.begin(method, target, len(body))
         if body:
             self.send_body(body)
         return self.head()
 
-    def get(self, target: str, headers: Mapping[str, str] = NO_HEADERS) -> Head:
+    def get(self, target: str, headers: Mapping[str, str] = NO_HEADERS) -> ResponseHead:
         self.begin("GET", target, headers=headers)
         return self.head()
 
@@ -166,15 +166,15 @@ class Http1Client(Client):
         self._send(h11.Data(data=body))
         self._send(h11.EndOfMessage())
 
-    def head(self) -> Head:
+    def head(self) -> ResponseHead:
         while True:
             event = self._next_event()
             if isinstance(event, h11.Response | h11.InformationalResponse) and (
                 event.status_code == 101 or event.status_code >= 200
             ):
-                return Head(event.status_code, _mapping(event.headers))
+                return ResponseHead(event.status_code, _mapping(event.headers))
 
-    def shake_hands(self, target: str) -> Head:
+    def shake_hands(self, target: str) -> ResponseHead:
         """Ask for a WebSocket, and return the answer."""
         headers = [
             ("Host", HOST),
@@ -223,7 +223,7 @@ class Http2Client(Client):
         self._http.initiate_connection()
         self._flush()
         self._stream = 0
-        self._head: Head | None = None
+        self._head: ResponseHead | None = None
         self._chunks: deque[bytes] = deque()
         self._broken = ""
 
@@ -241,7 +241,7 @@ class Http2Client(Client):
         while body:
             body = self._send_some(body)
 
-    def head(self) -> Head:
+    def head(self) -> ResponseHead:
         while self._head is None:
             self._advance()
         return self._head
@@ -283,7 +283,7 @@ class Http2Client(Client):
         match event:
             case h2.events.ResponseReceived(stream_id=self._stream):
                 headers = _mapping(event.headers)
-                self._head = Head(int(headers[":status"]), headers)
+                self._head = ResponseHead(int(headers[":status"]), headers)
             case h2.events.DataReceived(stream_id=self._stream):
                 self._chunks.extend([event.data] if event.data else [])
                 size = event.flow_controlled_length

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from sse_middleware import EventStreamDecoder
-from sse_middleware.compression import CODECS
-from sse_middleware.wire import Decoded
+from sse_middleware.wire import EventStreamDecoder
+from sse_middleware.wire.compression import CODECS
+from sse_middleware.wire.decoding import Decoded
 
 from .client import HOST
 

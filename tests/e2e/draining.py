@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from sse_middleware.wire import Decoded
+from sse_middleware.wire.decoding import Decoded
 
 from .client import HOST, Http1Client
 from .servers import _free_port, _wait_until_it_accepts

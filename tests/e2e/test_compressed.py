@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sse_middleware import EventStreamDecoder, MessageEvent
-from sse_middleware.wire import Decoded
+from sse_middleware.wire import EventStreamDecoder, MessageEvent
+from sse_middleware.wire.decoding import Decoded
 
 from .app import STEPS
 from .client import Client

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sse_middleware import MessageEvent
+from sse_middleware.wire import MessageEvent
 
 from .client import Client, Http1Client
 from .servers import WHOLE_LIFE, Server

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from sse_middleware import MessageEvent
+from sse_middleware.wire import MessageEvent
 
 from .client import Client, Http2Client
 from .servers import WHOLE_LIFE, Server

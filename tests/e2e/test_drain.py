@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sse_middleware import MessageEvent
-from sse_middleware.wire import Decoded, ReconnectionTime
+from sse_middleware.wire import MessageEvent
+from sse_middleware.wire.decoding import Decoded, ReconnectionTime
 
 from .draining import DEFAULTS, OTHERS, Served, Stream, Way, program, served, streams, uvicorn
 

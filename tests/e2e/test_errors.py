@@ -2,7 +2,7 @@
 
 import pytest
 
-from sse_middleware import MessageEvent
+from sse_middleware.wire import MessageEvent
 
 from .client import BrokenBodyError, Client
 from .servers import WHOLE_LIFE, Server

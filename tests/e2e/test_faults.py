@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sse_middleware import MessageEvent
-from sse_middleware.wire import Decoded, ReconnectionTime
+from sse_middleware.wire import MessageEvent
+from sse_middleware.wire.decoding import Decoded, ReconnectionTime
 
 from .client import Client, Http1Client
 from .draining import DEFAULTS, OTHERS, Served, Way, served, streams

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sse_middleware import Comment, MessageEvent
+from sse_middleware.wire import Comment, MessageEvent
 
 from .client import Client
 from .servers import WHOLE_LIFE, Server

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sse_middleware import Comment, EventStreamDecoder, MessageEvent
+from sse_middleware.wire import Comment, EventStreamDecoder, MessageEvent
 
 from .app import STEPS
 from .client import BrokenBodyError, Client, Http1Client, Http2Client

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sse_middleware import Comment, EventStreamDecoder, MessageEvent
+from sse_middleware.wire import Comment, EventStreamDecoder, MessageEvent
 from tests.e2e.client import BrokenBodyError
 from tests.frameworks.conftest import Serve
 from tests.frameworks.running import AcceptingClient, Running

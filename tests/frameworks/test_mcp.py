@@ -8,7 +8,7 @@ import anyio
 import httpx
 import pytest
 
-from sse_middleware import Comment, EventStreamDecoder
+from sse_middleware.wire import Comment, EventStreamDecoder
 from tests.frameworks.conftest import Serve
 from tests.frameworks.running import PATIENCE, Running
 

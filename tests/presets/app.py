@@ -15,8 +15,9 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount, Route
 
 from examples.presets import anthropic, openai
-from sse_middleware import PingSent, SSEMiddleware, StreamRecord, event_stream, presets
-from sse_middleware.preset import Preset
+from sse_middleware import SSEMiddleware, event_stream, presets
+from sse_middleware.observers import PingSent, StreamRecord
+from sse_middleware.presets.preset import Preset
 
 FIRST: dict[str, tuple[Preset, Any]] = {
     "openai": (presets.OPENAI, openai.chunk("echo", {"content": "Hello"})),

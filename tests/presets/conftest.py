@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.chromium import chromium
-from tests.test_examples import free_port, wait_for
+from tests.examples.test_app import free_port, wait_for
 
 NPM = ("ai@6.0.326", "htmx2@npm:htmx.org@2.0.11", "htmx-ext-sse@2.2.4", "htmx4@npm:htmx.org@4.0.1")
 

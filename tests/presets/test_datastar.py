@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from sse_middleware import EventStreamDecoder, ServerSentEvent
-from sse_middleware.datastar import patch_elements, patch_signals
-from sse_middleware.wire import MessageEvent
+from sse_middleware import ServerSentEvent
+from sse_middleware.presets.datastar import patch_elements, patch_signals
+from sse_middleware.wire import EventStreamDecoder
+from sse_middleware.wire.decoding import MessageEvent
 from tests.presets.conftest import Visit, client_library
 
 pytestmark = pytest.mark.e2e

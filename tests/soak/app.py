@@ -34,18 +34,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import sse_middleware
 from sse_middleware import (
     EncodingError,
-    EventsSent,
-    FirstEvent,
     LegacyRoute,
-    PingSent,
     ServerSentEvent,
     SSEMiddleware,
+    event_stream,
+    format_sse_event,
+)
+from sse_middleware.observers import (
+    EventsSent,
+    FirstEvent,
+    PingSent,
     StreamClosed,
     StreamOpened,
     StreamRecord,
     StreamStats,
-    event_stream,
-    format_sse_event,
 )
 
 SEND_TIMEOUT = 2.0

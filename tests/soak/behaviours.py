@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from sse_middleware import CloseReason, Comment, MessageEvent
+from sse_middleware import CloseReason
+from sse_middleware.wire import Comment, MessageEvent
 from tests.e2e.client import BrokenBodyError
 
 from .app import SEND_TIMEOUT

@@ -10,8 +10,9 @@ from collections import Counter
 from random import Random
 from typing import Any
 
-from sse_middleware import CloseReason, MessageEvent
-from sse_middleware.wire import ReconnectionTime
+from sse_middleware import CloseReason
+from sse_middleware.wire import MessageEvent
+from sse_middleware.wire.decoding import ReconnectionTime
 
 from .app import CLEANUP_TIMEOUT, FEW
 from .behaviours import BEHAVIOURS, ENDLESS, EVENTS, LEFT, STALLED, Behaviour, check

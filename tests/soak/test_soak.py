@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from sse_middleware import MessageEvent
+from sse_middleware.wire import MessageEvent
 from tests.e2e.client import HOST
 from tests.e2e.draining import Served, Way, served
 

@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 
 import h11
 
-from sse_middleware import EventStreamDecoder, MessageEvent
-from sse_middleware.wire import Decoded
+from sse_middleware.wire import EventStreamDecoder, MessageEvent
+from sse_middleware.wire.decoding import Decoded
 from tests.e2e.client import HOST, RECEIVED_AT_ONCE, SMALL, BrokenBodyError
 
 from .decoding import Decompressor

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from sse_middleware import EventStreamDecoder, MessageEvent
 from sse_middleware.testing import EventClient, StreamingTransport, SyncEventClient, VirtualTime
+from sse_middleware.wire import EventStreamDecoder, MessageEvent
 from tests.testing.peers import LONG, PEERS, Peer
 from tests.testing.portals import ON_PORTALS
 

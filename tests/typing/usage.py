@@ -13,22 +13,19 @@ from starlette.routing import Route
 
 from sse_middleware import (
     KEEPALIVE_COMMENT,
-    Comment,
     EventDiscriminator,
     EventSourceResponse,
-    EventStreamDecoder,
-    MessageEvent,
-    Preset,
-    ReconnectionTime,
     ServerSentEvent,
     SSEMiddleware,
     SSEModel,
     StreamOptions,
-    StreamSettings,
     event_stream,
     format_sse_event,
     presets,
 )
+from sse_middleware.presets import Preset
+from sse_middleware.settings import StreamSettings
+from sse_middleware.wire import Comment, EventStreamDecoder, MessageEvent, ReconnectionTime
 
 
 class Item(BaseModel):

@@ -1,0 +1,1 @@
+"""The commands of ``python -m sse_middleware``."""

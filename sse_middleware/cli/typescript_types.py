@@ -1,0 +1,161 @@
+"""`TypeWriter`: writes JSON schemas as TypeScript types. What they leave open is ``unknown``."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+Schema = dict[str, Any]
+
+
+DEFINITIONS = "#/$defs/"
+
+
+_TAKEN = (
+    "Array EventSource EventSourceInit Handlers JSON MessageEvent Object Record Streams "
+    "TypedEventSource URL subscribe any bigint boolean never null number object string symbol "
+    "undefined unknown void break case catch class const continue debugger default delete do else "
+    "enum export extends false finally for function if implements import in instanceof interface "
+    "let new package private protected public return static super switch this throw true try "
+    "typeof var while with yield await"
+)
+"""Names that a type of the user's can't have: those of the language, and those used above."""
+
+
+_BASIC = MappingProxyType(
+    {
+        "string": "string",
+        "integer": "number",
+        "number": "number",
+        "boolean": "boolean",
+        "null": "null",
+    }
+)
+
+
+class TypeWriter:
+    """Writes JSON schemas, of the kinds that Pydantic makes, as TypeScript types.
+
+    Args:
+        definitions: the schemas that others refer to as ``#/$defs/<name>``.
+    """
+
+    def __init__(self, definitions: Mapping[str, Schema]) -> None:
+        self._definitions = definitions
+        self._names = _identifiers(definitions)
+
+    def definitions(self) -> Iterator[str]:
+        """Return the exported types."""
+        for name, schema in self._definitions.items():
+            text, comment = self.of(schema), _comment(schema, 0)
+            if text.startswith("{") and "properties" in schema:
+                yield f"{comment}export interface {self._names[name]} {text}\n"
+            else:
+                yield f"{comment}export type {self._names[name]} = {text};\n"
+
+    def of(self, schema: Any, indent: int = 0) -> str:
+        """Return the type of a schema, its lines after the first indented by so many spaces."""
+        if isinstance(schema, bool):
+            schema = {} if schema else {"enum": []}
+        if "$ref" in schema:
+            return self._names[schema["$ref"].removeprefix(DEFINITIONS)]
+        if "const" in schema:
+            return json.dumps(schema["const"])
+        if "enum" in schema:
+            return _union(json.dumps(value) for value in schema["enum"])
+        for word in ("anyOf", "oneOf"):
+            if word in schema:
+                return _union(self.of(part, indent) for part in schema[word])
+        if "allOf" in schema:
+            return " & ".join(_grouped(self.of(part, indent)) for part in schema["allOf"])
+        return self._of_type(schema, indent)
+
+    def _of_type(self, schema: Schema, indent: int) -> str:
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            return _union(self.of({**schema, "type": one}, indent) for one in kind)
+        if kind == "array":
+            return self._array(schema, indent)
+        if kind == "object":
+            return self._object(schema, indent)
+        return _BASIC.get(str(kind), "unknown")
+
+    def _array(self, schema: Schema, indent: int) -> str:
+        first, rest = schema.get("prefixItems"), schema.get("items", True)
+        if first is None and schema.get("maxItems") == 0:
+            return "[]"
+        listed = f"Array<{self.of(rest, indent)}>"
+        if first is None:
+            return listed
+        parts = [self.of(part, indent) for part in first]
+        if rest is not False and schema.get("maxItems") != len(first):
+            parts.append(f"...{listed}")
+        return f"[{', '.join(parts)}]"
+
+    def _object(self, schema: Schema, indent: int) -> str:
+        """Return a type with a property for each that has a name, and one for all others."""
+        inside = " " * (indent + 2)
+        required = schema.get("required", ())
+        lines = [
+            f"{_comment(part, indent + 2)}{inside}{_key(name)}{'' if name in required else '?'}: "
+            f"{self.of(part, indent + 2)};"
+            for name, part in schema.get("properties", {}).items()
+        ]
+        others = self._others(schema, indent + 2)
+        lines += [inside + others] if others else []
+        return "\n".join(["{", *lines, " " * indent + "}"]) if lines else "Record<string, never>"
+
+    def _others(self, schema: Schema, indent: int) -> str | None:
+        patterns = schema.get("patternProperties")
+        rest = schema.get("additionalProperties", "properties" not in schema and not patterns)
+        if schema.get("properties"):  # those must be of the type of the others, too
+            return "[key: string]: unknown;" if patterns or rest is not False else None
+        values = [*(patterns or {}).values(), *([] if rest is False else [rest])]
+        if not values:
+            return None
+        text = _union(self.of(value, indent) for value in values)
+        key = self.of(schema.get("propertyNames", {"type": "string"}), indent)
+        return (
+            f"[key: string]: {text};"
+            if key in ("string", "unknown")
+            else f"[Key in {key}]?: {text};"
+        )
+
+
+def _identifiers(names: Iterable[str]) -> dict[str, str]:
+    """Return a name in TypeScript for each, no two the same."""
+    taken, found = set(_TAKEN.split()), {}
+    for name in names:
+        identifier = re.sub(r"\W", "_", name, flags=re.ASCII)
+        identifier = f"_{identifier}" if identifier[:1].isdigit() else identifier
+        while identifier in taken:
+            identifier += "_"
+        taken.add(identifier)
+        found[name] = identifier
+    return found
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z_$][\w$]*", name, re.ASCII) else json.dumps(name)
+
+
+def _union(types: Iterable[str]) -> str:
+    return " | ".join(dict.fromkeys(types)) or "never"
+
+
+def _grouped(text: str) -> str:
+    return f"({text})" if " | " in text else text
+
+
+def _comment(schema: Any, indent: int) -> str:
+    """Return the description of a schema as a comment and a line's end, or nothing."""
+    text = schema.get("description") if isinstance(schema, dict) else None
+    if not text:
+        return ""
+    first, *others = text.replace("*/", "*\\/").split("\n")
+    margin = " " * indent
+    if not others:
+        return f"{margin}/** {first} */\n"
+    lines = [f"{margin} * {line}".rstrip() for line in (first, *others)]
+    return "\n".join([f"{margin}/**", *lines, f"{margin} */\n"])

@@ -1,0 +1,1 @@
+"""What asyncio and trio do differently: clocks, wake-ups, timers, cancel scopes, task groups."""

@@ -1,0 +1,1 @@
+"""What a yielded item becomes: its declared type, its event's name, its bytes."""

@@ -1,0 +1,251 @@
+"""The declared type of a stream's items, read from what the endpoint says that it yields.
+
+Rules of this file:
+- A return annotation counts where it names a stream: ``AsyncIterator[Item]``, ``Iterable[Item]``
+  and their like, also inside ``Annotated`` and unions. ``None`` and `ServerSentEvent` are no items;
+  ``ServerSentEvent[Item]`` says what its ``data`` is.
+- Strings are evaluated where the endpoint was written.
+- What can't be evaluated is an error. Going on without it would send what it was to filter out.
+"""
+
+import inspect
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Collection,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from copy import copy
+from functools import partial
+from types import NoneType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from weakref import WeakKeyDictionary
+
+from pydantic import Field, TypeAdapter
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+
+from sse_middleware.errors import ConfigurationError
+from sse_middleware.events import ServerSentEvent
+from sse_middleware.items.annotations import UNIONS, evaluated, without_alias
+from sse_middleware.items.typed_events import EventNames, SSEModel
+
+_STREAMS = (AsyncIterable, AsyncIterator, AsyncGenerator, Iterable, Iterator, Generator)
+
+
+_COLLECTIONS = (list, set, frozenset, Collection, Sequence)  # returned, not yielded
+
+
+_AWAITABLES = (Awaitable, Coroutine)
+
+
+_WAY_OUT = "Import its names at runtime, or give item_type=... (Any for no validation)"
+
+
+class ItemType:
+    """The declared type of a stream's items, compiled once.
+
+    Args:
+        annotation: any type that Pydantic knows.
+        of_events: whether it is also the type of the ``data`` of each `ServerSentEvent`.
+
+    Raises:
+        ConfigurationError: Pydantic doesn't know it, or two of its models name the same event.
+    """
+
+    def __init__(self, annotation: Any, *, of_events: bool = False) -> None:
+        self.annotation = annotation
+        """The type of the data, as it was declared."""
+        self.of_events = of_events
+        try:
+            adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+            self._validate = adapter.validator.validate_python  # an undefined name shows here
+            self._dump_json = adapter.serializer.to_json
+            self._dump = adapter.serializer.to_python
+        except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+            raise ConfigurationError(
+                f"items can't be validated as {annotation!r}: {error.message}. {_WAY_OUT}"
+            ) from error
+        self.names = EventNames(annotation)
+        """The names of the events that it is about; false if it names none."""
+
+    @classmethod
+    def declared(cls, annotation: Any) -> "ItemType | None":
+        """Make the item type of an annotation, or ``None`` where it allows everything.
+
+        ``None`` and `ServerSentEvent` are not items: in a union they are left out. In place of
+        ``ServerSentEvent[Item]`` stands ``Item``.
+        """
+        data = data_part(annotation)
+        if data is None or data is Any:
+            return None
+        told = [_data_of(event) for event in _events_in(annotation)]
+        return cls(data, of_events=bool(told) and None not in told)
+
+    @classmethod
+    def of_endpoint(cls, endpoint: Any) -> "ItemType | None":
+        """Make the item type that an endpoint's return annotation names (``AsyncIterator[Item]``).
+
+        Raises:
+            ConfigurationError: the annotation can't be evaluated, or Pydantic doesn't know it.
+        """
+        function = underlying(endpoint)
+        annotation = _return_annotation(function)
+        try:
+            return cls.of_stream(annotation)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{_qualified(function)}: {error}") from error
+
+    @classmethod
+    def of_stream(cls, annotation: Any) -> "ItemType | None":
+        """Make the item type that the type of a stream or a collection names."""
+        items = _items_of(annotation)
+        return cls.declared(Union[tuple(items)]) if items else None  # noqa: UP007 - of a list
+
+    def validated(self, item: Any) -> Any:
+        """Validate, as what it was declared as. Raises Pydantic's errors.
+
+        A model that names its event is never taken for another one that looks like it.
+        """
+        return self._validate(item, from_attributes=not isinstance(item, SSEModel))
+
+    def filtered_json(self, validated: Any) -> bytes:
+        """Filter and encode what `validated` returned."""
+        return self._dump_json(validated, by_alias=True)
+
+    def filtered(self, validated: Any) -> Any:
+        """Filter what `validated` returned, for a serializer of the user's."""
+        return self._dump(validated, by_alias=True)
+
+    def dumped_with(self, options: Mapping[str, Any]) -> "ItemType":
+        """Return this type for items that are also filtered by Pydantic's options (``exclude``)."""
+        other = copy(self)
+        vars(other).update(
+            _dump_json=_with(self._dump_json, options), _dump=_with(self._dump, options)
+        )
+        return other
+
+    def to_json(self, item: Any, *, by_alias: bool) -> bytes:
+        """Validate, filter and encode. Raises Pydantic's errors."""
+        return self._dump_json(self._validate(item, from_attributes=True), by_alias=by_alias)
+
+    def plain(self, item: Any) -> Any:
+        """Validate and filter, for a serializer of the user's. Raises Pydantic's errors."""
+        return self._dump(self._validate(item, from_attributes=True), by_alias=True)
+
+
+class ItemTypes:
+    """The item types of an application's endpoints, each compiled when its first stream starts."""
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[Any, ItemType | None] = WeakKeyDictionary()
+
+    def of(self, endpoint: Any) -> ItemType | None:
+        """Return what `ItemType.of_endpoint` does, and remember it.
+
+        An endpoint that doesn't yield itself says nothing of items by what it returns.
+        """
+        try:
+            return self._known[endpoint]
+        except KeyError:
+            item_type = self._known[endpoint] = _of_generator(endpoint)
+            return item_type
+        except TypeError:  # no weak references to it, or no hash
+            return _of_generator(endpoint)
+
+
+def _with(dump: Any, options: Mapping[str, Any]) -> Any:
+    return lambda value, **said: dump(value, **{**said, **options})
+
+
+def _of_generator(endpoint: Any) -> ItemType | None:
+    function = underlying(endpoint)
+    yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    return ItemType.of_endpoint(endpoint) if yields else None
+
+
+def underlying(endpoint: Any) -> Any:
+    """Return the function behind decorators, partials and callable objects."""
+    function = inspect.unwrap(endpoint)
+    while isinstance(function, partial):
+        function = inspect.unwrap(function.func)
+    if inspect.isroutine(function) or isinstance(function, type):
+        return function
+    return getattr(type(function), "__call__", function)  # noqa: B004 - the function is wanted
+
+
+def data_part(annotation: Any) -> Any:
+    """Return what an annotation says of data, ``None`` if nothing."""
+    annotation = without_alias(annotation)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        data = data_part(arguments[0])
+        return None if data is None else Annotated[data, *arguments[1:]]
+    if origin in UNIONS:
+        parts = [part for part in map(data_part, arguments) if part is not None]
+        if Any in parts:
+            return Any
+        return Union[tuple(parts)] if parts else None  # noqa: UP007 - of a list
+    if annotation in (None, NoneType):
+        return None
+    return _data_of(annotation) if _is_event(annotation) else annotation
+
+
+def _is_event(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, ServerSentEvent)
+
+
+def _data_of(event: type[ServerSentEvent]) -> Any:
+    """Return the type of an event's data, ``None`` where it may be anything."""
+    info = event.model_fields["data"]
+    if info.annotation is Any or isinstance(info.annotation, TypeVar):
+        return None
+    notes = list(info.metadata)  # Pydantic takes Annotated apart
+    if info.discriminator is not None:
+        notes.append(Field(discriminator=info.discriminator))
+    return Annotated[info.annotation, *notes] if notes else info.annotation
+
+
+def _events_in(annotation: Any) -> Iterator[type[ServerSentEvent]]:
+    """Return the kinds of `ServerSentEvent` in an annotation."""
+    annotation = without_alias(annotation)
+    if get_origin(annotation) is Annotated:
+        yield from _events_in(annotation.__origin__)
+    elif get_origin(annotation) in UNIONS:
+        for part in get_args(annotation):
+            yield from _events_in(part)
+    elif _is_event(annotation):
+        yield annotation
+
+
+def _items_of(annotation: Any) -> list[Any]:
+    """Return the item types of the streams in an annotation (``Iterator[A] | Response``)."""
+    annotation = without_alias(annotation)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _items_of(arguments[0])
+    if origin in _AWAITABLES and arguments:
+        return _items_of(arguments[-1])
+    if origin in UNIONS:
+        return [item for one in arguments for item in _items_of(one)]
+    return [arguments[0]] if origin in _STREAMS + _COLLECTIONS and arguments else []
+
+
+def _return_annotation(function: Any) -> Any:
+    try:
+        return evaluated(getattr(function, "__annotations__", {}).get("return", Any), function)
+    except Exception as error:
+        raise ConfigurationError(
+            f"the return annotation of {_qualified(function)} can't be evaluated: {error}. "
+            f"{_WAY_OUT}"
+        ) from error
+
+
+def _qualified(function: Any) -> str:
+    return f"{function.__module__}.{function.__qualname__}"

@@ -1,0 +1,1 @@
+"""How OpenAPI describes the endpoints that are tagged as streams."""

@@ -1,0 +1,58 @@
+"""`sse_components`: how OpenAPI describes streams, for a document that is not FastAPI's."""
+
+import inspect
+from functools import partial
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from sse_middleware.items.item_type import ItemType
+from sse_middleware.openapi.operations import (
+    EVENTS,
+    SCHEMAS,
+    annotation_in,
+    annotation_of_endpoint,
+    data_types,
+    event_schema,
+)
+
+_DESCRIPTION = "A stream of events"
+
+
+def sse_components(**streams: Any) -> dict[str, dict[str, Any]]:
+    """Return how OpenAPI 3.2 describes streams, for a document that is written otherwise.
+
+    ``sse_components(Prices=prices)`` is a Components Object as a plain dict: ``responses`` under
+    the names that were given, for ``$ref: "#/components/responses/Prices"``, and the ``schemas``
+    that these refer to.
+
+    Args:
+        streams: endpoints that yield, tagged or not, or types of items; ``None`` for any.
+
+    Raises:
+        ConfigurationError: a declared item type can't be evaluated, or Pydantic doesn't know it.
+    """
+    declared = {name: _annotation_of(stream) for name, stream in streams.items()}
+    adapters: list[TypeAdapter[Any]] = [
+        TypeAdapter(part) for annotation in declared.values() for part in data_types(annotation)
+    ]
+    schemas, definitions = TypeAdapter.json_schemas(
+        [(number, "serialization", adapter) for number, adapter in enumerate(adapters)],
+        ref_template=f"{SCHEMAS}{{model}}",
+    )
+    in_order = iter([schemas[number, "serialization"] for number in range(len(adapters))])
+    responses = {
+        name: {
+            "description": _DESCRIPTION,
+            "content": {EVENTS: {"itemSchema": event_schema(annotation, in_order)}},
+        }
+        for name, annotation in declared.items()
+    }
+    return {"responses": responses, "schemas": definitions.get("$defs", {})}
+
+
+def _annotation_of(stream: Any) -> Any:
+    """Return the type of the items of an endpoint, or the type itself."""
+    if inspect.isroutine(stream) or isinstance(stream, partial):
+        return annotation_of_endpoint(stream)
+    return annotation_in(ItemType.declared(stream))

@@ -1,0 +1,80 @@
+"""Admits streams, or tells their clients why not.
+
+Rules of this file:
+- The application says what a client is. If it can't, that is an error of this one request.
+- The template of a path is only looked for where there are observers.
+"""
+
+from math import ceil
+from secrets import token_hex
+from types import MappingProxyType
+
+from starlette.requests import HTTPConnection
+from starlette.types import Scope, Send
+
+from sse_middleware.errors import ConfigurationError
+from sse_middleware.introspection.starlette import route_template
+from sse_middleware.records import StreamInfo
+from sse_middleware.registry.registry import Registry, Slot
+from sse_middleware.registry.slots import Full
+from sse_middleware.settings import Policy, StreamSettings
+from sse_middleware.wire.encoding import encode_event
+from sse_middleware.wire.response_headers import with_defaults
+
+_STATUS = MappingProxyType({Full.CLIENT: 429, Full.STREAMS: 503, Full.DRAINING: 503})
+
+
+def admit(registry: Registry, scope: Scope) -> Slot | Full:
+    """Admit the stream of a request, or say why not.
+
+    Raises:
+        ConfigurationError: the client's key is no key.
+        Exception: what the application's `client_key` raised.
+    """
+    policy = registry.policy
+    limited = policy.max_streams_per_client is not None
+    client = _client(policy, scope) if limited or policy.observers else None
+    info = _info(scope, client) if policy.observers else None
+    return registry.enter(client if limited else None, info)
+
+
+async def refuse(send: Send, full: Full, settings: StreamSettings) -> None:
+    """Send the response that refuses a stream."""
+    retry = settings.retry_milliseconds()
+    if settings.refusal == "retry":
+        headers = with_defaults([(b"content-type", b"text/event-stream; charset=utf-8")])
+        status, body = 200, encode_event(None, retry=retry)
+    else:
+        headers = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"cache-control", b"no-store"),
+            (b"retry-after", str(ceil(retry / 1000)).encode()),
+        ]
+        status, body = _STATUS[full], full.value.encode()
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def peer_address(connection: HTTPConnection) -> str | None:
+    """Return the address of the peer: the client, or the proxy in front of this server."""
+    return connection.client.host if connection.client else None
+
+
+def _client(policy: Policy, scope: Scope) -> str | None:
+    client: object = policy.client_key(HTTPConnection(scope))
+    if client is not None and not isinstance(client, str):
+        raise ConfigurationError(
+            f"client_key must return a str, or None for a client without a limit, got {client!r}"
+        )
+    return client
+
+
+def _info(scope: Scope, client: str | None) -> StreamInfo:
+    return StreamInfo(
+        id=token_hex(8),
+        method=scope.get("method", "GET"),
+        path=scope["path"],
+        route=route_template(scope),
+        client=client,
+    )

@@ -1,0 +1,76 @@
+"""`Slots`: how many streams may be open at once, in all and of one client.
+
+A stream that is admitted holds its slot until it gives it back, whatever happens in between.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from enum import Enum
+from typing import Generic, Protocol, TypeVar
+
+from sse_middleware.settings import Policy
+
+
+class Full(Enum):
+    """Why a stream isn't admitted."""
+
+    DRAINING = "the server is about to stop"
+    STREAMS = "too many streams are open"
+    CLIENT = "too many streams of this client are open"
+
+
+class _Owned(Protocol):
+    """A slot, as far as it counts here."""
+
+    client: str | None
+
+
+SlotT = TypeVar("SlotT", bound=_Owned)
+
+
+class Slots(Generic[SlotT]):
+    """The slots that are taken.
+
+    Args:
+        policy: says how many there may be.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._taken: dict[SlotT, None] = {}
+        self._clients: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def __iter__(self) -> Iterator[SlotT]:
+        return iter(self._taken)
+
+    @property
+    def clients(self) -> int:
+        """Of how many clients they are."""
+        return len(self._clients)
+
+    def why_full(self, client: str | None) -> Full | None:
+        """Return why a client can't have one more, ``None`` if it can."""
+        policy = self._policy
+        if policy.max_streams is not None and len(self._taken) >= policy.max_streams:
+            return Full.STREAMS
+        most = policy.max_streams_per_client
+        if most is not None and client is not None and self._clients[client] >= most:
+            return Full.CLIENT
+        return None
+
+    def take(self, slot: SlotT) -> None:
+        """Note that a slot is taken."""
+        self._taken[slot] = None
+        if slot.client is not None:
+            self._clients[slot.client] += 1
+
+    def give_back(self, slot: SlotT) -> None:
+        """Make room for another stream."""
+        del self._taken[slot]
+        if slot.client is not None:
+            self._clients[slot.client] -= 1
+            if not self._clients[slot.client]:
+                del self._clients[slot.client]

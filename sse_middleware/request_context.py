@@ -1,0 +1,94 @@
+"""`RequestContext`: what the middleware leaves in the scope, for responses and for applications.
+
+A key of the scope passes every middleware in between. A message type of our own would not: some
+middlewares drop what they don't know, others fail on it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+from sse_middleware.errors import ConfigurationError
+from sse_middleware.items.item_type import ItemTypes
+from sse_middleware.records import StreamStats
+from sse_middleware.registry.registry import Registry, Slot
+from sse_middleware.settings import StreamSettings
+from sse_middleware.stream.connection import Connection
+
+SCOPE_KEY = "sse_middleware"
+"""The key of the scope under which a `RequestContext` lies."""
+
+
+@dataclass(slots=True, eq=False)
+class RequestContext:
+    """One request's policy and connection.
+
+    An application uses `draining`, `drain` and `stats`, and gets this object from `sse_context`.
+    Everything else is between the middleware and its responses.
+    """
+
+    connection: Connection
+    settings: StreamSettings
+    item_types: ItemTypes
+    find_registry: Callable[[], Registry]
+    outer: "RequestContext | None" = None
+    claimed: bool = False
+    """Whether the response is a stream of this package."""
+    slot: Slot | None = None
+    """The stream's place among the open ones, once it has one."""
+    _registry: Registry | None = None
+
+    def registry(self) -> Registry:
+        """Return the registry of the event loop. It is found once, and then from any thread."""
+        if self._registry is None:
+            self._registry = self.find_registry()
+        return self._registry
+
+    def claim(self) -> None:
+        """Say that the response is a stream of this package, to the middlewares outside too."""
+        context: RequestContext | None = self
+        while context is not None:
+            context.claimed = True
+            context = context.outer
+
+    @property
+    def draining(self) -> anyio.Event:
+        """Set once streams are to end: ``draining.is_set()``, ``await draining.wait()``."""
+        return self.registry().drain.begun
+
+    async def drain(self) -> None:
+        """End all streams of the application in good order, and admit no more of them.
+
+        Returns when the last one has ended, so a stream that drains must not await it.
+        """
+        await self.registry().drain.run()
+
+    def stats(self) -> StreamStats:
+        """Return what the streams of the application are doing, in this event loop."""
+        return self.registry().stats()
+
+    @classmethod
+    def find(cls, scope: Scope) -> "RequestContext | None":
+        """Return the context of the innermost middleware, if there is one."""
+        return scope.get(SCOPE_KEY)
+
+
+def sse_context(request: HTTPConnection) -> RequestContext:
+    """Return what `SSEMiddleware` knows of a request: its ``draining``, ``drain()``, ``stats()``.
+
+    ``sse_context(request)`` in Starlette, ``Annotated[RequestContext, Depends(sse_context)]`` in
+    FastAPI.
+
+    Raises:
+        ConfigurationError: there is no `SSEMiddleware` around the application.
+    """
+    context = RequestContext.find(request.scope)
+    if context is None:
+        raise ConfigurationError(
+            "sse_context needs SSEMiddleware around the application, and there is none: "
+            "app.add_middleware(SSEMiddleware)"
+        )
+    return context

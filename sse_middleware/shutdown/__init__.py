@@ -1,0 +1,1 @@
+"""How an application learns that its server has been told to stop, while streams are open."""

@@ -1,0 +1,103 @@
+"""What the parts of a stream know of each other, and what a stream knows of its items."""
+
+from collections.abc import Collection
+from enum import Enum
+from typing import Any, Protocol
+
+from sse_middleware.event_loop.wakeup import Wakeup, WriterTimer
+from sse_middleware.records import CloseReason
+
+
+class Ending(Enum):
+    """Why nothing more will be put into an outbox."""
+
+    COMPLETE = "that was all"
+    BROKEN = "more should have come"
+    ABANDONED = "nobody wants what waits"
+
+
+class Encoder(Protocol):
+    """Turns items into the bytes of events, for a producer."""
+
+    plain: Collection[type]
+    """Types whose instances are data and nothing else, as far as they have been met."""
+    to_text: Any
+    """From such an item and ``by_alias=True`` to what `wire.encoding.encode_data` takes."""
+
+    def encode(self, item: Any) -> bytes:
+        """Return the bytes of one event, or of a keep-alive. Raises why the item can't be sent."""
+
+    def refusal(self, item: Any, error: Exception) -> Exception:
+        """Return the error that says why `item` can't be sent."""
+
+
+class ControlFrames(Protocol):
+    """What a stream itself says: keep-alives, and why it ends."""
+
+    same_ping: bytes
+    """The keep-alive if it is known to be always the same, or ``b""``."""
+
+    def ping(self) -> bytes:
+        """Make a keep-alive."""
+
+    def of_error(self, error: Exception) -> bytes:
+        """Make the last frame of a stream that failed, or ``b""``."""
+
+    def farewell(self, reason: CloseReason) -> bytes:
+        """Make the last frame of a stream that is ended early, or ``b""``."""
+
+
+class FrameSink(Protocol):
+    """Where a producer puts its frames.
+
+    An event that is data and nothing else may also be put by hand, as its text: append it to
+    ``texts``, add its length and ``FRAMING`` to ``size``, and if that reached ``look_at``, ask
+    `is_full`. This is what makes bursts fast: two calls for each event cost a quarter of it all.
+    """
+
+    texts: list[bytes]
+    size: int
+    look_at: int
+
+    def put(self, frame: bytes, events: int = 1) -> bool:
+        """Take a frame of this many events. Returns true if the producer must wait for `room`."""
+
+    def is_full(self) -> bool:
+        """Say whether the producer must wait for `room` before the next frame."""
+
+    async def room(self) -> bool:
+        """Wait for room. Returns false if nothing more is wanted."""
+
+
+class FrameQueue(Protocol):
+    """Where a writer takes frames from. One writer takes, and it alone."""
+
+    ready: WriterTimer
+    """Wakes the writer."""
+    moved: Wakeup
+    """Wakes the task that waits for the writer."""
+    size: int
+    """How many bytes wait."""
+    events: int
+    """How many events have been taken so far, at least."""
+    closed: bool
+    """Whether nothing more will come."""
+    ending: Ending | None
+    """Why nothing more will come."""
+    completing: bool
+    """Set by the writer: the last message has been sent, or is about to be."""
+    unread: bool
+    """Whether the client has left and the writer drops what it takes."""
+
+    def take(self) -> bytes:
+        """Return all that waits, as one."""
+
+
+class Producer(Protocol):
+    """Makes a stream's frames."""
+
+    async def produce(self, sink: FrameSink) -> None:
+        """Put every frame. Raises what the user's code raises."""
+
+    async def close(self, within: float) -> None:
+        """Release what is held, also if nothing was ever produced, in this many seconds."""

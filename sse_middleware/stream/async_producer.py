@@ -1,0 +1,76 @@
+"""`AsyncProducer`: the items of an asynchronous iterable, pulled in the endpoint's own task.
+
+Rules of this file:
+- It pulls, encodes and puts, and waits for room when it is told to.
+- It is always closed, also when it never produced anything.
+- An item that can't be encoded is thrown back at the ``yield`` that it came from.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator
+from inspect import isasyncgen
+from typing import Any
+
+from anyio import move_on_after
+
+from sse_middleware.errors import EncodingError
+from sse_middleware.stream.abc import Encoder, FrameSink
+from sse_middleware.wire.encoding import FRAMING
+
+
+class AsyncProducer:
+    """Items of an asynchronous iterable, pulled in the running task."""
+
+    __slots__ = ("_encoder", "_items")
+
+    def __init__(self, content: AsyncIterable[Any], encoder: Encoder) -> None:
+        self._items: AsyncIterator[Any] = aiter(content)
+        self._encoder = encoder
+
+    async def produce(self, sink: FrameSink) -> None:
+        """Pull until the end, or until the sink wants no more."""
+        encoder, put = self._encoder, sink.put
+        plain, to_text, add = encoder.plain, encoder.to_text, sink.texts.append
+        async for item in self._items:
+            try:
+                if type(item) in plain:
+                    add(text := to_text(item, by_alias=True))
+                    sink.size += len(text) + FRAMING
+                    full = sink.size >= sink.look_at and sink.is_full()
+                else:
+                    full = put(encoder.encode(item), item is not None)
+                    plain = encoder.plain
+            except Exception as error:
+                full = put(*await self._refuse(encoder.refusal(item, error)))
+            if full and not await sink.room():
+                return
+
+    async def close(self, within: float) -> None:
+        """Close the iterator, if it can be closed.
+
+        A generator may stand inside of scopes of its own, so there must be none around its closing.
+        """
+        aclose = getattr(self._items, "aclose", None)
+        if isasyncgen(self._items):
+            await self._items.aclose()
+        elif aclose is not None:
+            with move_on_after(within, shield=True):
+                await aclose()
+
+    async def _refuse(self, error: Exception) -> tuple[bytes, bool]:
+        """Throw `error` at the ``yield``; a generator that catches it yields its next item.
+
+        Returns the frame of that, and whether it is an event.
+        """
+        athrow = getattr(self._items, "athrow", None)
+        if athrow is None:
+            raise error
+        while True:
+            try:
+                item = await athrow(error)
+                return self._encoder.encode(item), item is not None
+            except EncodingError as another:
+                if another is error:
+                    raise
+                error = another
+            except StopAsyncIteration:
+                return b"", False

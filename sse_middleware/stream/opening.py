@@ -1,0 +1,22 @@
+"""`Opening`: what is known of a stream when it opens."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.types import Message
+
+from sse_middleware.registry.registry import Slot
+from sse_middleware.wire.compression import Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a response begins, and what its body goes through."""
+
+    start: Message
+    """The ``http.response.start`` message."""
+    codec: Callable[[], Codec] | None
+    """Makes what compresses the body. Only the writer keeps it: a context is large, and other
+    objects of a stream that has ended may live until the next garbage collection."""
+    slot: Slot
+    """The stream's place among the open ones. The stream gives it back."""

@@ -1,0 +1,142 @@
+"""`Stream`: runs the work that makes a response, which may open a stream while it runs.
+
+Rules of this file:
+- The work keeps the endpoint's task, so context variables, cancel scopes and dependencies stay
+  whole. A native stream opens at once. An adopted one opens when the application's response turns
+  out to be events, in the middle of the application's own `send`.
+- Until then there is only the scope that guards the work: no outbox, no tasks.
+- What goes wrong in the tasks beside the work is kept, the work is cancelled, and the endpoint's
+  task raises it, alone.
+"""
+
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from starlette.types import Send
+
+from sse_middleware.event_loop.cancel_scope import edge_cancel_scope
+from sse_middleware.event_loop.task_group import daemon_task_group
+from sse_middleware.settings import StreamSettings
+from sse_middleware.stream.abc import ControlFrames, Producer
+from sse_middleware.stream.connection import Connection
+from sse_middleware.stream.open_stream import OpenStream
+from sse_middleware.stream.opening import Opening
+from sse_middleware.stream.outbox import Outbox
+
+
+class StreamWork(Protocol):
+    """What a stream runs in the endpoint's task."""
+
+    def run(self, stream: "Stream") -> Coroutine[Any, Any, None]:
+        """Open the stream if the response is one, and put every frame into its outbox."""
+
+    async def close(self, within: float) -> None:
+        """Release what is held, in this many seconds. Only called if the stream was opened."""
+
+
+class Stream:
+    """A response that is, or may become, a body of events.
+
+    Args:
+        send: where messages go.
+        connection: whose end ends the stream.
+        settings: how it is sent.
+        control: what the stream itself says.
+        cooperative: whether the producer ends by itself if it waits for the end of the connection.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_control",
+        "_cooperative",
+        "_opened",
+        "_scope",
+        "_send",
+        "_settings",
+        "_tasks",
+    )
+
+    def __init__(
+        self,
+        send: Send,
+        connection: Connection,
+        settings: StreamSettings,
+        control: ControlFrames,
+        *,
+        cooperative: bool = False,
+    ) -> None:
+        self._send = send
+        self._connection = connection
+        self._settings = settings
+        self._control = control
+        self._cooperative = cooperative
+        self._scope = edge_cancel_scope(settings.cleanup_timeout, shielding=not cooperative)
+        self._tasks = daemon_task_group()
+        self._opened: OpenStream | None = None
+
+    def open(self, opening: Opening) -> Outbox:
+        """Begin the response, and return where the producer puts its frames.
+
+        Until then the work is on its own, as if there were no stream.
+        """
+        self._opened = opened = OpenStream(
+            self._send,
+            self._connection,
+            self._settings,
+            self._control,
+            self._scope,
+            opening,
+            cooperative=self._cooperative,
+        )
+        return opened.start(self._tasks)
+
+    def refuse(self) -> None:
+        """Cancel the work. Its stream is not opened, and never will be."""
+        self._scope.cancel()
+
+    async def run(self, work: StreamWork) -> None:
+        """Run the work, and send everything that it puts.
+
+        Returns when the body is complete or the client has gone. Raises what the work raised, what
+        `send` raised, and a cancellation from outside.
+        """
+        failure: BaseException | None = None
+        try:
+            async with self._tasks:
+                with self._scope:
+                    try:
+                        await self._scope.run(work.run(self))
+                    except BaseException as error:
+                        if self._opened is None or not await self._opened.settle(error):
+                            raise
+                    finally:
+                        if self._opened is not None:
+                            await self._opened.close_producer(work)
+                if self._opened is not None:
+                    await self._opened.finish(work)
+        finally:
+            if self._opened is not None:
+                failure = self._opened.release()
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback holds this frame
+
+
+class ProducerWork:
+    """The work of a stream that is open from the beginning: its producer."""
+
+    __slots__ = ("_opening", "_producer", "close")
+
+    def __init__(self, producer: Producer, opening: Opening) -> None:
+        self._producer = producer
+        self._opening = opening
+        self.close = producer.close
+
+    def __repr__(self) -> str:
+        return repr(self._producer)
+
+    def run(self, stream: Stream) -> Coroutine[Any, Any, None]:
+        """Open the stream and produce."""
+        return self._producer.produce(stream.open(self._opening))

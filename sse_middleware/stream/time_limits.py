@@ -1,0 +1,33 @@
+"""`TimeLimits`: when `max_duration` or `idle_timeout` ends a stream."""
+
+import math
+from random import uniform
+
+from sse_middleware.records import CloseReason
+from sse_middleware.settings import StreamSettings
+
+JITTER = 0.1
+"""The part of `max_duration` by which a stream may end earlier, so that not all end together."""
+
+
+class TimeLimits:
+    """The time limits of one stream; ``end`` is when the next one is reached."""
+
+    __slots__ = ("_idle_timeout", "_last", "end")
+
+    def __init__(self, settings: StreamSettings, now: float) -> None:
+        self._last = math.inf
+        if settings.max_duration is not None:
+            part = uniform(1 - JITTER, 1)  # noqa: S311 - nothing to guess
+            self._last = now + settings.max_duration * part
+        self._idle_timeout = math.inf if settings.idle_timeout is None else settings.idle_timeout
+        self.had_event(now)
+
+    def had_event(self, now: float) -> None:
+        """Note the moment of an event."""
+        self.end = min(self._last, now + self._idle_timeout)
+
+    @property
+    def reason(self) -> CloseReason:
+        """Which limit is reached at ``end``."""
+        return CloseReason.MAX_DURATION if self.end == self._last else CloseReason.IDLE_TIMEOUT

@@ -1,0 +1,19 @@
+"""Bytes and headers, without I/O: the text/event-stream grammar both ways, codecs, HTTP headers."""
+
+from sse_middleware.wire.decoding import (
+    Comment,
+    Decoded,
+    EventStreamDecoder,
+    MessageEvent,
+    ReconnectionTime,
+)
+from sse_middleware.wire.encoding import format_sse_event
+
+__all__ = [
+    "Comment",
+    "Decoded",
+    "EventStreamDecoder",
+    "MessageEvent",
+    "ReconnectionTime",
+    "format_sse_event",
+]

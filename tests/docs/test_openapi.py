@@ -1,0 +1,65 @@
+"""What docs/openapi.md and the README say of documents is what comes out."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.app import app as example
+from sse_middleware import sse_openapi
+from sse_middleware.testing import EventClient
+from tests.docs.test_readme import ROOT
+
+pytestmark = pytest.mark.anyio
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text("utf-8"), re.DOTALL)
+
+
+def run(*codes: str) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "documented"}
+    for code in codes:
+        exec(compile(code, "docs/openapi.md", "exec", dont_inherit=True), names)
+    return names
+
+
+PAGE = ROOT / "docs/openapi.md"
+FASTAPI, BY_HAND, STARLETTE = blocks(PAGE, "python")
+
+
+async def test_the_middleware_sees_to_it() -> None:
+    async with EventClient(run(FASTAPI)["app"]) as client:
+        document = (await client.http.get("/openapi.json")).json()
+    (said,) = blocks(PAGE, "json")
+    assert document["paths"]["/prices"]["get"]["responses"]["200"]["content"] == json.loads(said)
+    assert list(document["components"]["schemas"]) == ["Price"]
+
+
+def test_without_a_request() -> None:
+    names = run(FASTAPI, BY_HAND)
+    assert json.loads(names["document"]) == names["app"].openapi()
+    assert "itemSchema" in names["document"]
+
+
+def test_with_starlette() -> None:
+    pytest.importorskip("yaml")
+    reference = {"$ref": "#/components/responses/Prices"}
+    document = run(STARLETTE)["document"]
+    assert document["paths"]["/prices"]["get"] == {"responses": {200: reference}}
+    assert list(document["components"]["responses"]) == ["Prices"]
+
+
+def test_the_readme_shows_the_example() -> None:
+    (said,) = blocks(ROOT / "README.md", "json")
+    paths = sse_openapi(example)["paths"]
+    assert json.loads(said) == {
+        path: {
+            method: operation["responses"]["200"]["content"]
+            for method, operation in operations.items()
+        }
+        for path, operations in paths.items()
+        if path != "/"
+    }

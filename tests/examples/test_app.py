@@ -1,0 +1,73 @@
+"""The demo, started as the README says, and read by curl's kind of client."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+
+import httpx
+import pytest
+
+from sse_middleware.wire import EventStreamDecoder, MessageEvent
+
+pytestmark = pytest.mark.e2e
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "examples", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield wait_for(port, process)
+        finally:
+            process.kill()
+
+
+def wait_for(port: int, process: "subprocess.Popen[str]") -> str:
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
+        except ConnectionRefusedError:
+            continue
+        return f"http://127.0.0.1:{port}"
+    raise AssertionError(f"the demo ended with {process.returncode}")
+
+
+def read(response: httpx.Response, count: int) -> list[MessageEvent]:
+    decoder = EventStreamDecoder()
+    events: list[MessageEvent] = []
+    for chunk in response.iter_raw():
+        events += [event for event in decoder.feed(chunk) if isinstance(event, MessageEvent)]
+        if len(events) >= count:
+            break
+    return events
+
+
+def test_the_page_is_there(demo: str) -> None:
+    assert "EventSource" in httpx.get(demo).text
+
+
+def test_the_clock_goes_on_where_the_client_was(demo: str) -> None:
+    headers = {"last-event-id": "41"}
+    with httpx.stream("GET", f"{demo}/clock", headers=headers) as response:
+        first, second = read(response, 2)
+    assert (first.type, first.last_event_id, second.last_event_id) == ("tick", "42", "43")
+
+
+def test_the_chat_answers_word_by_word(demo: str) -> None:
+    with httpx.stream("POST", f"{demo}/chat", json={"text": "hello"}) as response:
+        words = [event.data for event in read(response, 4)]
+    assert words == ['{"token":"You"}', '{"token":"said:"}', '{"token":"hello"}', "[DONE]"]
+
+
+def test_silence_is_kept_alive(demo: str) -> None:
+    with httpx.stream("GET", f"{demo}/quiet") as response:
+        assert next(response.iter_raw()) == b": ping\n\n"

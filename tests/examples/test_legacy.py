@@ -1,0 +1,56 @@
+"""The legacy example, read by the ``EventSource`` of a real browser."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.chromium import chromium
+from tests.examples.test_app import free_port, wait_for
+
+pytest.importorskip("flask")
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def example() -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "examples.legacy", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield wait_for(port, process)
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def page(example: str) -> Iterator[Any]:
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto(example)
+        yield page
+
+
+def lines_of(page: Any, element: str, count: int) -> list[str]:
+    """Wait until so many lines stand in an element."""
+    enough = f"document.getElementById('{element}').textContent.split('\\n').length > {count}"
+    page.wait_for_function(enough, timeout=20_000)
+    text: str = page.text_content(f"#{element}")
+    return text.splitlines()[:count]
+
+
+def test_lines_of_json_are_events_with_their_ids(page: Any) -> None:
+    assert lines_of(page, "log", 3) == ["1 app", "2 app", "3 app"]
+
+
+def test_a_polled_document_comes_when_it_changes(page: Any) -> None:
+    first, second = lines_of(page, "status", 2)
+    assert first.startswith('{"jobs_done":')
+    assert first != second
+
+
+def test_a_flask_application_streams_to_its_end(page: Any) -> None:
+    assert lines_of(page, "countdown", 6) == ["5", "4", "3", "2", "1", "lift-off"]

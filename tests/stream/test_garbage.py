@@ -1,0 +1,208 @@
+"""What a stream was made of is freed when it ends, and nothing is left to be collected.
+
+A collection of garbage stops all streams at once, and what waits for one takes memory. On trio
+nurseries and tasks refer to each other, so there it is not to be had.
+"""
+
+import gc
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType, TracebackType
+from typing import Any
+
+import anyio
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
+from starlette.types import Message
+
+import sse_middleware
+from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
+from sse_middleware.settings import StreamSettings
+from tests.served import OopsError
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+
+PACKAGE = sse_middleware.__name__
+
+
+async def numbers(_request: Request) -> AsyncIterator[int]:
+    for number in range(3):
+        yield number
+
+
+async def idle(_request: Request) -> AsyncIterator[int]:
+    yield 0
+    await anyio.sleep_forever()
+
+
+async def sending(_request: Request) -> AsyncIterator[int]:
+    while True:
+        yield 0
+        await anyio.lowlevel.checkpoint()
+
+
+def plain(_request: Request) -> Iterator[int]:
+    yield from range(3)
+
+
+async def failing(_request: Request) -> AsyncIterator[int]:
+    yield 0
+    raise OopsError
+
+
+async def failing_at_once(_request: Request) -> AsyncIterator[int]:
+    raise OopsError
+    yield
+
+
+async def adopted(_request: Request) -> StreamingResponse:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"data: 0\n\n"
+        yield b"data: 1\n\n"
+
+    return StreamingResponse(body(), media_type="text/event-stream")
+
+
+async def adopted_idle(_request: Request) -> StreamingResponse:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"data: 0\n\n"
+        await anyio.sleep_forever()
+
+    return StreamingResponse(body(), media_type="text/event-stream")
+
+
+STREAMS: dict[str, Any] = {
+    "finishes": event_stream(numbers),
+    "idle": event_stream(idle),
+    "sending": event_stream(sending),
+    "in a thread": event_stream(plain),
+    "fails": event_stream(failing),
+    "fails at once": event_stream(failing_at_once),
+    "compressed": event_stream(compression=True)(idle),
+    "finishes unread": event_stream(on_disconnect="finish")(numbers),
+    "adopted": adopted,
+    "adopted idle": adopted_idle,
+}
+
+
+def of_starlette(endpoint: Any) -> Any:
+    return Starlette(routes=[Route("/", endpoint)])
+
+
+def of_fastapi(endpoint: Any) -> Any:
+    app = FastAPI()
+    app.get("/", response_model=None)(endpoint)
+    return app
+
+
+async def visit(app: Any, *, until: Callable[[], Awaitable[object]] | None = None) -> None:
+    """Ask for a stream and leave once a body has arrived."""
+    arrived = anyio.Event()
+    messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        await (until or arrived.wait)()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message.get("body"):
+            arrived.set()
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/",
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"accept", b"text/event-stream"), (b"accept-encoding", b"gzip")],
+    }
+    with suppress(OopsError):
+        await app(scope, receive, send)
+
+
+@contextmanager
+def garbage() -> Iterator[list[str]]:
+    """Tell what of ours only a collection has found that came up within the block."""
+    found: list[str] = []
+    gc.collect()
+    gc.disable()
+    try:
+        yield found
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        found += [repr(thing) for thing in gc.garbage if is_ours(thing)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+def is_ours(thing: Any) -> bool:
+    if isinstance(thing, TracebackType):
+        thing = thing.tb_frame
+    if isinstance(thing, FrameType):
+        name: Any = thing.f_globals.get("__name__")
+    else:
+        name = getattr(thing, "__module__", None) or type(thing).__module__
+    return str(name).partition(".")[0] == PACKAGE
+
+
+@pytest.mark.parametrize("framework", [of_starlette, of_fastapi])
+@pytest.mark.parametrize("stream", STREAMS)
+async def test_a_stream_that_has_ended_is_freed(
+    framework: Callable[[Any], Any], stream: str
+) -> None:
+    if stream == "adopted idle" and sys.version_info < (3, 12):
+        pytest.skip("the task group of the response refers to itself there")
+    app = SSEMiddleware(framework(STREAMS[stream]), drain=False)
+    await visit(app)  # what is made once is made
+    with garbage() as found:
+        await visit(app)
+    assert found == []
+
+
+async def test_a_stream_whose_client_stays_is_freed() -> None:
+    app = SSEMiddleware(of_starlette(STREAMS["finishes"]), drain=False)
+    await visit(app)
+    with garbage() as found:
+        await visit(app, until=anyio.sleep_forever)
+    assert found == []
+
+
+async def test_a_stream_that_is_drained_is_freed() -> None:
+    for _ in range(2):
+        app = SSEMiddleware(of_starlette(STREAMS["idle"]), drain=False, drain_grace=0.0)
+        with garbage() as found:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(visit, app)
+                await anyio.wait_all_tasks_blocked()
+                await app.drain()
+    assert found == []
+
+
+async def test_a_response_without_the_middleware_is_freed() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await EventSourceResponse(idle(Request(scope)))(scope, receive, send)
+
+    await visit(app)
+    with garbage() as found:
+        await visit(app)
+    assert found == []
+
+
+async def test_garbage_is_seen() -> None:
+    with garbage() as found:
+        settings = StreamSettings()
+        object.__setattr__(settings, "ping", settings)
+        del settings
+    assert found

@@ -1,0 +1,136 @@
+"""The outbox between one producer and one writer."""
+
+import anyio
+import pytest
+
+from sse_middleware.stream import outbox as module
+from sse_middleware.stream.abc import Ending
+from sse_middleware.stream.outbox import Outbox
+from sse_middleware.wire.encoding import FRAMING
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_all_that_waits_is_taken_as_one() -> None:
+    outbox = Outbox(100)
+    assert outbox.take() == b""
+    outbox.put(b"a")
+    outbox.put(b"b")
+    assert outbox.take() == b"ab"
+    assert outbox.take() == b""
+
+
+async def test_data_is_framed_when_it_is_taken_and_stays_in_order() -> None:
+    outbox = Outbox(100)
+    for text in (b"1", b"2"):
+        outbox.texts.append(text)
+        outbox.size += len(text) + FRAMING
+    outbox.put(b": c\n\n")
+    outbox.texts.append(b"3")
+    outbox.size += 1 + FRAMING
+    whole = b"data: 1\n\ndata: 2\n\n: c\n\ndata: 3\n\n"
+    assert outbox.size == len(whole)
+    assert outbox.take() == whole
+    assert outbox.size == 0
+    assert outbox.take() == b""
+
+
+async def test_it_is_full_at_its_bound() -> None:
+    outbox = Outbox(10)
+    assert [outbox.put(b"1234") for _ in range(4)] == [False, False, True, True]
+    outbox.take()
+    assert not outbox.put(b"1234")
+    assert outbox.put(b"123456")
+
+
+async def test_a_frame_over_the_bound_fills_it_alone() -> None:
+    assert Outbox(10).put(b"x" * 11)
+
+
+async def test_a_producer_that_takes_long_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    outbox = Outbox(10**9)
+    size = module.STRIDE
+    assert not outbox.put(b"x" * size)
+    assert not outbox.put(b"x" * size)
+    now += 2 * module.TIME_SLICE
+    assert outbox.put(b"x" * size), "the first frame has waited for a time slice"
+    outbox.take()
+    now += 2 * module.TIME_SLICE
+    assert outbox.put(b"x"), "this frame took a time slice to come"
+    outbox.take()
+    assert not outbox.put(b"x")
+
+
+async def test_a_slow_second_frame_is_noticed_however_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    outbox = Outbox(10**9)
+    assert not outbox.put(b"x")
+    now += 2 * module.TIME_SLICE
+    assert outbox.put(b"x")
+
+
+async def test_room_comes_when_the_writer_takes() -> None:
+    outbox = Outbox(1)
+    outbox.put(b"x")
+    got = []
+
+    async def producer() -> None:
+        got.append(await outbox.room())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(producer)
+        await anyio.wait_all_tasks_blocked()
+        assert got == []
+        outbox.take()
+    assert got == [True]
+
+
+async def test_there_is_room_where_nothing_waits() -> None:
+    assert await Outbox(1).room()
+
+
+async def test_ready_wakes_the_writer_or_the_deadline_does() -> None:
+    outbox = Outbox(100)
+    got = []
+
+    async def writer() -> None:
+        got.append(await outbox.ready.wait(anyio.current_time() + 10))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(writer)
+        await anyio.wait_all_tasks_blocked()
+        outbox.put(b"x")
+    outbox.take()
+    await writer()
+    assert got == [True, False]
+
+
+async def test_closing_wakes_both_sides() -> None:
+    outbox = Outbox(1)
+    outbox.put(b"x")
+    got = []
+
+    async def producer() -> None:
+        got.append(await outbox.room())
+
+    async def writer() -> None:
+        got.append(await outbox.ready.wait())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(producer)
+        tasks.start_soon(writer)
+        await anyio.wait_all_tasks_blocked()
+        outbox.close(Ending.COMPLETE)
+    assert sorted(got) == [False, True]
+    assert outbox.put(b"y")
+    outbox.texts.append(b"z")
+    outbox.size += 1 + FRAMING
+    outbox.close(Ending.COMPLETE)
+    assert outbox.take() == b"x", "what is put after the end is dropped"
+    assert (outbox.take(), outbox.size, outbox.events) == (b"", 0, 1)
+    assert not await outbox.room()

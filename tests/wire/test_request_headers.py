@@ -1,0 +1,89 @@
+"""What a client accepts: quality values of media ranges."""
+
+import pytest
+
+from sse_middleware.wire.request_headers import accept_of, prefers_events, quality
+
+
+@pytest.mark.parametrize(
+    ("headers", "accept"),
+    [
+        ([], None),
+        ([(b"host", b"x")], None),
+        ([(b"accept", b"text/csv")], b"text/csv"),
+        ([(b"accept", b"")], b""),
+        ([(b"accept", b"a/b"), (b"x", b"y"), (b"accept", b"c/d;q=0.1")], b"a/b,c/d;q=0.1"),
+    ],
+)
+def test_several_headers_are_one(headers: list[tuple[bytes, bytes]], accept: bytes | None) -> None:
+    assert accept_of(headers) == accept
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        (b"", 0),
+        (b"text/csv", 1),
+        (b"TEXT/CSV", 1),
+        (b"text/html", 0),
+        (b"text/*", 1),
+        (b"*/*", 1),
+        (b"application/*", 0),
+        (b"text/csv;q=0.5", 0.5),
+        (b" text/csv ; Q = 0.5 ", 0.5),
+        (b"text/csv;q=0", 0),
+        (b"text/csv;q=0.", 0),
+        (b"text/csv;q=0.125", 0.125),
+        (b"text/csv;q=1.000", 1),
+        (b"text/csv;header=present;q=0.25", 0.25),
+        (b"text/csv;q=0.25;extension=1", 0.25),
+        # the most specific range counts, wherever it stands
+        (b"text/csv;q=0.1, text/*;q=0.2, */*;q=0.3", 0.1),
+        (b"*/*;q=0.3, text/*;q=0.2, text/csv;q=0.1", 0.1),
+        (b"*/*;q=0.3, text/*;q=0.2", 0.2),
+        (b"text/html, */*;q=0.3", 0.3),
+        (b"text/csv;q=0, */*", 0),
+        (b"text/csv;q=0.5, text/csv;q=0.7", 0.5),
+        # what is no quality says nothing
+        (b"text/csv;q=2", 1),
+        (b"text/csv;q=-1", 1),
+        (b"text/csv;q=0.1234", 1),
+        (b"text/csv;q=", 1),
+        (b"text/csv;q=1.5", 1),
+        (b"text/csv;q=nan", 1),
+        (b"text/csv;quality=0", 1),
+        (b",,;q=1,text/csv;q=0.4,", 0.4),
+        (b"\xff\xfe", 0),
+        (b"text", 0),
+        (b"*", 0),
+    ],
+)
+def test_quality(accept: bytes, wanted: float) -> None:
+    assert quality(accept, b"text/csv") == wanted
+
+
+@pytest.mark.parametrize(
+    ("accept", "preferred"),
+    [
+        (b"text/event-stream", True),
+        (b"Text/Event-Stream", True),
+        (b"text/event-stream, */*;q=0.1", True),
+        (b"text/event-stream;q=0.2, text/csv;q=0.1", True),
+        (b"text/event-stream;q=0.2, text/csv;q=0.2", False),
+        (b"text/event-stream, text/csv", False),
+        (b"text/event-stream, */*", False),
+        (b"text/event-stream;q=0", False),
+        (b"text/event-stream;q=0, */*", False),
+        (b"text/csv", False),
+        (b"*/*", False),
+        # nobody who doesn't name events gets any
+        (b"text/*, text/csv;q=0.1", False),
+        (b"*/*, text/csv;q=0", False),
+        (b"text/event-streams", False),
+        (b"", False),
+    ],
+)
+def test_events_are_sent_where_they_are_named_and_wanted_more(
+    accept: bytes, preferred: bool
+) -> None:
+    assert prefers_events(accept, b"text/csv") is preferred
