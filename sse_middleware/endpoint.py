@@ -6,7 +6,7 @@ the endpoint has one parameter more than its function, by which FastAPI hands th
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from types import FunctionType
 from typing import Annotated, Any, Unpack, get_args, get_origin, overload
@@ -19,17 +19,17 @@ from sse_middleware.items.annotations import evaluated
 from sse_middleware.items.item_type import ItemType, underlying
 from sse_middleware.response import EventSourceResponse
 from sse_middleware.settings import Overrides, StreamOptions
-from sse_middleware.validation import UNSET
+from sse_middleware.validation import UNSET, check
 
 Endpoint = Callable[..., Awaitable[Response]]
 
 
 ITEM_TYPE = "__sse_item_type__"
-"""The attribute of such an endpoint that returns its `ItemType`, or ``None``, when called."""
+"""The attribute of such an endpoint. Called, it returns the `ItemType`, or ``None``."""
 
 
 _SHARED = "_shared_response"
-"""The parameter for the response that FastAPI's dependencies share, where the function has none."""
+"""The parameter for the response that FastAPI's dependencies share, if the function has none."""
 
 
 _OF_THE_BODY = (b"content-length", b"content-type")
@@ -37,19 +37,21 @@ _OF_THE_BODY = (b"content-length", b"content-type")
 
 @overload
 def event_stream(function: Callable[..., Any], /) -> Endpoint: ...
-
-
 @overload
 def event_stream(
-    *, item_type: Any = ..., **settings: Unpack[StreamOptions]
+    *,
+    item_type: Any = ...,
+    headers: Mapping[str, str] | None = ...,
+    status_code: int | None = ...,
+    **settings: Unpack[StreamOptions],
 ) -> Callable[[Callable[..., Any]], Endpoint]: ...
-
-
 def event_stream(
     function: Callable[..., Any] | None = None,
     /,
     *,
     item_type: Any = UNSET,
+    headers: Mapping[str, str] | None = None,
+    status_code: int | None = None,
     **settings: Unpack[StreamOptions],
 ) -> Endpoint | Callable[[Callable[..., Any]], Endpoint]:
     """Make an endpoint that answers with the events that `function` yields.
@@ -57,77 +59,117 @@ def event_stream(
     ``@event_stream``, ``@event_stream(ping_interval=5)`` or ``Route("/", event_stream(function))``.
     The endpoint has the parameters of the function: FastAPI finds them and the dependencies,
     Starlette passes it the request, and it may be a method. The function is an asynchronous or a
-    plain generator function, or returns an iterable, awaited or not; a `Response` that it returns
-    is sent as it is. The status that a FastAPI route declares is that of the stream, and so are the
-    status and the headers that were set on an injected ``Response`` when the function is called.
+    plain generator function, or returns an iterable, awaited or not. A `Response` that it returns
+    is sent as it is.
+
+    In FastAPI the status and the headers that were set on an injected ``Response`` when the
+    function is called are those of the stream. So is the status that the route declares, unless
+    `status_code` is given.
 
     Args:
         function: what yields the items.
         item_type: validate and filter data as this type. By default what the function's return
-            annotation names (``AsyncIterator[Item]``); ``Any`` for neither.
-        settings: the fields of `StreamSettings`, over those of the middleware.
+            annotation names (``AsyncIterator[Item]``). ``Any`` for neither.
+        headers: as `EventSourceResponse` takes them.
+        status_code: of the response. 200 by default.
+        settings: the settings of `StreamOptions`, over those of the middleware.
 
     Raises:
         ConfigurationError: an unknown setting, or a value that can't work.
         TypeError: `function` can't be called.
     """
-    if function is None:
-        return lambda function: _endpoint(function, item_type, settings)
-    return _endpoint(function, item_type, settings)
+    tag = _Tag(item_type, headers, status_code, settings)
+    return tag.endpoint if function is None else tag.endpoint(function)
 
 
-def _endpoint(function: Callable[..., Any], item_type: Any, settings: StreamOptions) -> Endpoint:
-    if not callable(function):
-        raise TypeError(f"event_stream takes a function that yields, got {function!r}")
-    overrides = Overrides(settings)
-    code = function if inspect.isroutine(function) else underlying(function)
-    yields = inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code)
-    call = function if inspect.iscoroutinefunction(code) else _in_thread(function)
-    resolved = item_type if item_type is UNSET else ItemType.declared(item_type)
-    signature = inspect.signature(function)
-    own = _own_response(function, signature)
+class _Tag:
+    """What `event_stream` is given besides the function. Checked once."""
 
-    def resolve() -> ItemType | None:
-        nonlocal resolved
-        if resolved is UNSET:  # not before: the annotation may name what is defined later
-            resolved = ItemType.of_endpoint(function)
-        return resolved
+    def __init__(
+        self, item_type: Any, headers: Any, status_code: Any, settings: StreamOptions
+    ) -> None:
+        named = isinstance(headers, Mapping) and all(
+            isinstance(part, str) for header in headers.items() for part in header
+        )
+        allowed = "a mapping from names to values, or None"
+        check("headers", headers, headers is None or named, allowed)
+        known = type(status_code) is int and status_code in range(200, 600)
+        allowed = "the status code of a response, or None"
+        check("status_code", status_code, status_code is None or known, allowed)
+        self._headers = None if headers is None else dict(headers)
+        self._status_code = status_code
+        self._overrides = Overrides(settings)
+        self._item_type = item_type if item_type is UNSET else ItemType.declared(item_type)
 
-    async def respond(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
-        shared = kwargs.pop(_SHARED, None) if own is None else kwargs.get(own)
-        content = function(*args, **kwargs) if yields else await call(*args, **kwargs)
-        if isinstance(content, Response):
-            return content
+    def endpoint(self, function: Callable[..., Any]) -> Endpoint:
+        """Make the endpoint of a function."""
+        if not callable(function):
+            raise TypeError(f"event_stream takes a function that yields, got {function!r}")
+        code = function if inspect.isroutine(function) else underlying(function)
+        yields = inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code)
+        call = function if inspect.iscoroutinefunction(code) else _in_thread(function)
+        signature = inspect.signature(function)
+        own = _own_response(function, signature)
+        item_type = self._item_type
+
+        def resolve() -> ItemType | None:
+            nonlocal item_type
+            if item_type is UNSET:  # not before: the annotation may name what is defined later
+                item_type = ItemType.of_endpoint(function)
+            return item_type
+
+        async def respond(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
+            shared = kwargs.pop(_SHARED, None) if own is None else kwargs.get(own)
+            content = function(*args, **kwargs) if yields else await call(*args, **kwargs)
+            if isinstance(content, Response):
+                return content
+            return self._response(content, resolve(), shared)
+
+        # It will run with the globals of the user's module: it may name nothing but its closure.
+        async def endpoint(*args: Any, **kwargs: Any) -> Response:
+            return await respond(args, kwargs)
+
+        dressed = _dressed(endpoint, function, signature if own else _with_shared(signature))
+        setattr(dressed, ITEM_TYPE, resolve)
+        return dressed
+
+    def _response(self, content: Any, item_type: ItemType | None, shared: Any) -> Response:
+        """Return the response for what a function has returned."""
         if shared is None:
-            answer = EventSourceResponse(content, item_type=resolve())
+            status = self._status_code or 200
+            answer = EventSourceResponse(content, status, self._headers, item_type=item_type)
         else:
-            answer = _Answer(shared, content, resolve())
-        answer.overrides = overrides
+            answer = _FastAPIResponse(
+                shared, content, self._status_code, self._headers, item_type=item_type
+            )
+        answer.overrides = self._overrides
         return answer
 
-    # Its code will run with the globals of the user's module: it may name nothing but its closure.
-    async def endpoint(*args: Any, **kwargs: Any) -> Response:
-        return await respond(args, kwargs)
 
-    dressed = _dressed(endpoint, function, signature if own else _with_shared(signature))
-    setattr(dressed, ITEM_TYPE, resolve)
-    return dressed
-
-
-class _Answer(EventSourceResponse):
+class _FastAPIResponse(EventSourceResponse):
     """The response of an endpoint, with what FastAPI would apply to its own.
 
     Args:
-        shared: the response that dependencies have set a status or headers on.
+        shared: the response on which dependencies have set a status or headers.
         content: as of `EventSourceResponse`.
+        status_code: as given to the tag.
+        headers: as of `EventSourceResponse`.
         item_type: as of `EventSourceResponse`.
     """
 
-    def __init__(self, shared: Response, content: Any, item_type: ItemType | None) -> None:
-        super().__init__(content, item_type=item_type)
-        self._status: int | None = shared.status_code
-        headers = shared.raw_headers
-        self.raw_headers += [header for header in headers if header[0] not in _OF_THE_BODY]
+    def __init__(
+        self,
+        shared: Response,
+        content: Any,
+        status_code: int | None,
+        headers: Mapping[str, str] | None,
+        *,
+        item_type: ItemType | None,
+    ) -> None:
+        super().__init__(content, status_code or 200, headers, item_type=item_type)
+        self._status: int | None = shared.status_code or status_code
+        set_headers = shared.raw_headers
+        self.raw_headers += [header for header in set_headers if header[0] not in _OF_THE_BODY]
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         declared = getattr(scope.get("route"), "status_code", None)

@@ -219,6 +219,32 @@ class TestDecorator:
 
         assert await body_of(Starlette(routes=[Route("/", event_stream(events))])) == b"data: 1\n\n"
 
+    async def test_a_status_and_headers_can_be_given_to_the_tag(self) -> None:
+        @event_stream(status_code=201, headers={"X-Kind": "prices", "Cache-Control": "private"})
+        async def events(_request: Request) -> AsyncIterator[int]:
+            yield 1
+
+        response = await response_of(Starlette(routes=[Route("/", events)]))
+        assert response.status_code == 201
+        assert response.headers["x-kind"] == "prices"
+        assert response.headers["cache-control"] == "private"
+        assert response.headers["x-accel-buffering"] == "no"
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"status_code": 99}, "status_code must be .* got 99"),
+            ({"status_code": "200"}, "status_code must be .* got '200'"),
+            ({"headers": [("a", "b")]}, r"headers must be .* got \[\('a', 'b'\)\]"),
+            ({"headers": {"a": 1}}, "headers must be .* got {'a': 1}"),
+        ],
+    )
+    def test_a_status_or_headers_that_can_not_work_are_refused_by_the_tag(
+        self, given: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(ConfigurationError, match=message):
+            event_stream(**given)
+
     def test_refuses_what_can_not_work_at_once(self) -> None:
         with pytest.raises(ConfigurationError, match=r"ping_interval .* -1"):
             event_stream(ping_interval=-1)(list)
@@ -290,6 +316,35 @@ class TestFastAPI:
             assert (await stream.next()).json() == "session"
             await stream.disconnect()
             assert trace == ["open", "finally", "close"]
+
+    @pytest.mark.parametrize(
+        ("declared", "given", "set_by_dependency", "expected"),
+        [
+            (None, None, None, 200),
+            (202, None, None, 202),
+            (202, 201, None, 201),
+            (202, 201, 203, 203),
+        ],
+    )
+    async def test_the_status_nearest_to_the_call_is_that_of_the_stream(
+        self, declared: int | None, given: int | None, set_by_dependency: int | None, expected: int
+    ) -> None:
+        app = FastAPI()
+
+        def dependency(response: Response) -> None:
+            if set_by_dependency is not None:
+                response.status_code = set_by_dependency
+                response.headers["x-set"] = "dependency"
+
+        @app.get("/", status_code=declared, dependencies=[Depends(dependency)])
+        @event_stream(status_code=given, headers={"x-tag": "tag"})
+        async def events() -> AsyncIterator[int]:
+            yield 1
+
+        response = await response_of(app)
+        assert response.status_code == expected
+        assert response.headers["x-tag"] == "tag"
+        assert ("x-set" in response.headers) == (set_by_dependency is not None)
 
     async def test_background_tasks_run_after_the_stream(self) -> None:
         app = fastapi_app()

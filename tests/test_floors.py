@@ -4,6 +4,8 @@
 """
 
 import ast
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +98,7 @@ CONSTANTS = {
 }
 
 PACKAGE = Path(sse_middleware.__file__).parent
+DOCS = Path(__file__).parents[1] / "docs"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -184,6 +187,17 @@ def test_within_a_package_imports_make_no_circle(module: str) -> None:
                 seen.add(imported)
                 waiting.append(imported)
     assert module not in seen
+
+
+def test_the_picture_in_the_documents_is_that_of_the_code() -> None:
+    subprocess.run([sys.executable, DOCS / "draw_architecture.py", "--check"], check=True)
+
+
+def test_each_package_has_a_heading_in_the_documents() -> None:
+    headings = re.findall(
+        r"^## (\S+)$", (DOCS / "architecture.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert set(headings) == {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)

@@ -1,12 +1,24 @@
-"""What a response finds of the middleware above it."""
+"""`RequestContext` and `sse_context`: what is found of the middleware above."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
+import anyio
 import pytest
+from fastapi import Depends, FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
 
-from sse_middleware import EventSourceResponse, SSEMiddleware
-from sse_middleware.request_context import RequestContext
+from sse_middleware import (
+    ConfigurationError,
+    EventSourceResponse,
+    RequestContext,
+    SSEMiddleware,
+    event_stream,
+    sse_context,
+)
+from sse_middleware.testing import EventClient
 from tests.served import body_of, call
 
 pytestmark = pytest.mark.anyio
@@ -49,3 +61,60 @@ async def test_each_request_has_its_own_and_there_is_none_without_a_middleware()
     assert second is not None
     assert first.connection is not second.connection
     assert first.settings is second.settings is middleware.settings
+
+
+async def until_the_drain(context: RequestContext) -> AsyncIterator[int | str]:
+    yield context.stats().open
+    await context.draining.wait()
+    yield "farewell"
+
+
+def starlette() -> Any:
+    async def events(request: Request) -> AsyncIterator[int | str]:
+        async for item in until_the_drain(sse_context(request)):
+            yield item
+
+    async def drain(request: Request) -> EventSourceResponse:
+        await sse_context(request).drain()
+        return EventSourceResponse([])
+
+    return Starlette(routes=[Route("/events", event_stream(events)), Route("/drain", drain)])
+
+
+def fastapi() -> Any:
+    app = FastAPI()
+    Context = Annotated[RequestContext, Depends(sse_context)]  # noqa: N806 - a type
+
+    @app.get("/events")
+    @event_stream
+    async def events(context: Context) -> AsyncIterator[int | str]:
+        async for item in until_the_drain(context):
+            yield item
+
+    @app.get("/drain", response_model=None)
+    async def drain(context: Context) -> EventSourceResponse:
+        await context.drain()
+        return EventSourceResponse([])
+
+    return app
+
+
+@pytest.mark.parametrize("make", [starlette, fastapi])
+async def test_an_application_learns_of_its_streams_by_the_context(make: Any) -> None:
+    app = make()
+    app.add_middleware(SSEMiddleware, drain_grace=100)
+    async with (
+        EventClient(app) as client,
+        client.stream("GET", "/events") as events,
+        anyio.create_task_group() as tasks,
+    ):
+        assert (await events.next()).json() == 1
+        tasks.start_soon(client.http.get, "/drain")
+        assert (await events.next()).json() == "farewell"
+
+
+@pytest.mark.parametrize("make", [starlette, fastapi])
+async def test_without_the_middleware_the_error_names_the_cure(make: Any) -> None:
+    async with EventClient(make()) as client:
+        with pytest.raises(ConfigurationError, match=r"app\.add_middleware\(SSEMiddleware\)"):
+            await client.http.get("/events")

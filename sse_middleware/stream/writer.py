@@ -1,16 +1,16 @@
-"""The writer of one connection: the only one who sends, and the keep-alive timer.
+"""`Writer`: alone sends the messages of a stream, and is its keep-alive timer.
 
 Rules of this file:
-- The status line waits for the first frame, `commit_after` seconds at most. If the outbox breaks
+- The status line waits for the first frame, `commit_after` seconds at most. If the queue breaks
   before, nothing is sent, and the exception can still be answered as any other.
-- All that is ready goes out in one message. A frame that comes alone goes out at once; where they
-  come one per pass of the event loop, a write waits a few passes, since it costs more than they do.
+- All that is ready goes out in one message. A frame that comes alone goes out at once. Where frames
+  come one per pass of the event loop, a write waits a few passes, because it costs more than they.
 - Where the body is compressed, each message ends in a flush, so no event waits for the next one. A
-  large one is compressed in a worker thread.
-- Silence of `ping_interval` seconds since the last message is broken by a keep-alive. The same
-  timer tells when the stream has lived long enough.
+  large message is compressed in a worker thread.
+- A keep-alive breaks a silence of `ping_interval` seconds since the last message. The same timer
+  says when a time limit of the stream is reached.
 - A body that is broken ends without its last message, so that the server breaks it off instead of
-  completing it. Of one that is abandoned nothing more is sent.
+  completing it. After an abandoned one nothing more is sent.
 """
 
 import math
@@ -33,30 +33,28 @@ from sse_middleware.wire.compression import Codec
 
 FLOW = 0.001
 """Seconds between two writes below which frames are in full flow and are gathered: far shorter than
-what anyone could notice, far longer than what a write costs."""
-
+anyone could notice, far longer than a write takes."""
 
 GATHER_PASSES = 3
-"""Passes of the event loop that a write in full flow waits for more frames: most of what can be
-gained, and nothing that a frame which comes alone would pay."""
-
+"""Passes of the event loop that a write in full flow waits for more frames: they bring most of what
+can be gained, and a frame that comes alone doesn't pay for them."""
 
 OFF_THE_LOOP = 32 * 1024
-"""Bytes from which on a write is compressed in a worker thread: half a millisecond of work, against
-a tenth for the switch."""
+"""Bytes from which on a write is compressed in a worker thread. Compressing them takes 0.5 ms,
+switching threads 0.1 ms."""
 
 
 class Writer:
-    """Sends what an outbox holds.
+    """Sends what a queue holds.
 
     Args:
-        outbox: where frames come from.
+        queue: where frames come from.
         send: where messages go.
         same_ping: the keep-alive if it is known to be always the same, or ``b""``.
         make_ping: makes one.
         settings: when to send.
         opening: how the response begins.
-        on_limit: is told that the stream has lived long enough; closes the outbox.
+        on_limit: called when a time limit is reached. It closes the queue.
     """
 
     __slots__ = (
@@ -65,11 +63,11 @@ class Writer:
         "_commit_after",
         "_info",
         "_interval",
-        "_lifetime",
+        "_limits",
         "_make_ping",
         "_on_limit",
         "_opening",
-        "_outbox",
+        "_queue",
         "_ready",
         "_same_ping",
         "_send",
@@ -82,7 +80,7 @@ class Writer:
 
     def __init__(
         self,
-        outbox: FrameQueue,
+        queue: FrameQueue,
         send: Send,
         same_ping: bytes,
         make_ping: Callable[[], bytes],
@@ -93,11 +91,11 @@ class Writer:
         self.started = False
         """Whether the status line has been sent."""
         self.has_sent: anyio.Event | None = None
-        """Set once a frame has been sent, if there is somebody who waits for it."""
+        """Set once a frame has been sent. Only there if a task waits for that."""
         self.events = self.size = 0
         """How many events and bytes of the body were sent."""
-        self._outbox = outbox
-        self._ready = outbox.ready
+        self._queue = queue
+        self._ready = queue.ready
         self._send = send
         self._same_ping = same_ping
         self._make_ping = make_ping
@@ -109,7 +107,7 @@ class Writer:
         self._interval = _ping_interval(settings)
         self._clock = opening.slot.clock
         self._sent = self._clock()
-        self._lifetime = TimeLimits(settings, self._sent)
+        self._limits = TimeLimits(settings, self._sent)
 
     def close(self) -> None:
         """Release what was held for sending."""
@@ -117,14 +115,14 @@ class Writer:
         self._ready.close()
 
     async def discard(self) -> None:
-        """Drop what comes until the outbox is closed, so that its producer can go on."""
-        outbox, lifetime = self._outbox, self._lifetime
+        """Drop what comes until the queue is closed, so that its producer can go on."""
+        queue, limits = self._queue, self._limits
         self._ready.send_began = math.inf  # it may have failed
-        while not outbox.closed:
-            if outbox.take():
-                lifetime.had_event(self._clock())
-            if not (outbox.size or await self._ready.wait(lifetime.end)):
-                self._on_limit(lifetime.reason)
+        while not queue.closed:
+            if queue.take():
+                limits.had_event(self._clock())
+            if not (queue.size or await self._ready.wait(limits.end)):
+                self._on_limit(limits.reason)
 
     async def send_nothing(self) -> None:
         """Send a whole response without a frame."""
@@ -139,45 +137,45 @@ class Writer:
 
         Raises what `send` raises.
         """
-        outbox = self._outbox
-        if not (outbox.size or outbox.closed):
-            await self._ready.wait(min(self._clock() + self._commit_after, self._lifetime.end))
-        broken = outbox.ending is Ending.BROKEN and not outbox.size
-        if broken or outbox.ending is Ending.ABANDONED or outbox.unread:
+        queue = self._queue
+        if not (queue.size or queue.closed):
+            await self._ready.wait(min(self._clock() + self._commit_after, self._limits.end))
+        broken = queue.ending is Ending.BROKEN and not queue.size
+        if broken or queue.ending is Ending.ABANDONED or queue.unread:
             return False
         self.started = True
         self._ready.start(self._opening.slot.timers, self._interval)
         await self._send_in_time(self._opening.start)
-        if not (outbox.size or outbox.closed):
+        if not (queue.size or queue.closed):
             # Some servers hold the headers back until there is a body.
             await self._send_in_time(_body(b"", more=True))
         return True
 
     async def send_frames(self) -> None:
-        """Send until the outbox is closed or left unread. Raises what `send` raises."""
-        # One long function, as each call here is paid for each event that comes alone. In silence
-        # it touches as few objects as it can: with many streams none is in the cache any more.
-        outbox, ready, clock = self._outbox, self._ready, self._clock
+        """Send until the queue is closed or left unread. Raises what `send` raises."""
+        # One long function, because each call here is paid for each event that comes alone. In
+        # silence it touches as few objects as it can: with many streams no cache holds them.
+        queue, ready, clock = self._queue, self._ready, self._clock
         self._sent = clock()
         in_flow = False
         while True:
             if not ready.raised:
-                await ready.wait_idle(self._sent, self._lifetime.end)
+                await ready.wait_idle(self._sent, self._limits.end)
             now = clock()
-            if now >= self._lifetime.end:
-                self._on_limit(self._lifetime.reason)
+            if now >= self._limits.end:
+                self._on_limit(self._limits.reason)
             if not ready.raised:
                 frames, taken = self._same_ping or self._make_ping(), self.events
             else:
                 ready.raised = False
                 if in_flow and now - self._sent < FLOW:
                     await self._gather()
-                if outbox.unread:
+                if queue.unread:
                     return
-                if outbox.closed:
+                if queue.closed:
                     await self._send_last()
                     return
-                frames, taken = outbox.take(), outbox.events
+                frames, taken = queue.take(), queue.events
             if self._codec is not None:
                 frames = await self._compressed(self._codec, frames)
                 now = clock()
@@ -192,20 +190,20 @@ class Writer:
 
     async def _gather(self) -> None:
         """Let a producer in full flow add to what is ready, as long as each pass brings more."""
-        outbox, pause = self._outbox, checkpoint()
+        queue, pause = self._queue, checkpoint()
         for _ in range(GATHER_PASSES):
-            before = outbox.size
+            before = queue.size
             await pause()
-            if outbox.size == before:
+            if queue.size == before:
                 return
 
     async def _send_last(self) -> None:
-        """Send what waits behind the end: nothing, if the body ends without its last message."""
-        outbox, codec = self._outbox, self._codec
-        complete, frames = outbox.ending is Ending.COMPLETE, outbox.take()
-        if not (complete or (outbox.ending is Ending.BROKEN and frames)):
+        """Send what still waits, and the last message unless the body is broken."""
+        queue, codec = self._queue, self._codec
+        complete, frames = queue.ending is Ending.COMPLETE, queue.take()
+        if not (complete or (queue.ending is Ending.BROKEN and frames)):
             return
-        outbox.completing, taken = complete, outbox.events
+        queue.completing, taken = complete, queue.events
         if codec is not None:
             frames = await self._compressed(codec, frames)
             frames += codec.finish() if complete else b""
@@ -220,28 +218,28 @@ class Writer:
         self._sent = self._clock()
 
     def _had_sent(self, taken: int, size: int) -> None:
-        """Tell that a message was sent which isn't the last one."""
+        """Note a message that was sent and isn't the last one."""
         if self.has_sent is not None:
             self.has_sent.set()
         self._count(taken, size)
 
     def _count(self, taken: int, size: int) -> None:
-        """Note how many events were taken until a message that was sent."""
+        """Note how many events had been taken up to a message that was sent."""
         events, self.events = taken - self.events, taken
         if events:
-            self._lifetime.had_event(self._sent)
+            self._limits.had_event(self._sent)
         if self._info is not None and size:
             self._tell(self._info, events, size)
 
     async def _compressed(self, codec: Codec, frames: bytes) -> bytes:
-        """Compress, in a worker thread what would hold the event loop up."""
+        """Compress. A worker thread does what would hold up the event loop."""
         if len(frames) < OFF_THE_LOOP:
             return codec.compress(frames) if frames else b""
         return await run_sync(codec.compress, frames, limiter=CapacityLimiter(1))
 
     def _tell(self, info: StreamInfo, events: int, size: int) -> None:
         slot = self._opening.slot
-        if not (events or self._outbox.completing):
+        if not (events or self._queue.completing):
             slot.tell(PingSent(info, size))
             return
         if events and events == self.events:
