@@ -1,1 +1,1 @@
-"""Measures `sse_middleware` beside its peers: ``python -m benchmarks``. README.md says how."""
+"""Compares `sse_middleware` with its peers: ``python -m benchmarks``. README.md says how."""

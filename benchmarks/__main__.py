@@ -1,9 +1,9 @@
-"""``python -m benchmarks``: runs everything, or the parts that are named, and prints the tables.
+"""``python -m benchmarks``: runs all parts, or those that you name, and prints the tables.
 
 Rules of this file:
-- This process is the client; every server is a process of its own. Nothing else runs beside them.
+- This process is the client. Every server is its own process. Nothing else runs at the same time.
 - The parts run one after the other, and each prints its tables when it is done.
-- Nothing here fails for being slow. An event that did not arrive, or a server that did not start,
+- Nothing here fails for being slow. An event that doesn't arrive, or a server that doesn't start,
   is an error.
 - Tables go to standard output, progress to standard error.
 """
@@ -32,7 +32,7 @@ def rates(size: Size) -> list[str]:
 
 
 def requests(size: Size) -> list[str]:
-    """What a request that is no stream pays."""
+    """What the middleware costs a request that is no stream."""
     say("a request that is no stream")
     return [report.request_line(request_overhead(size.request_rounds))]
 
@@ -48,12 +48,12 @@ def pings(size: Size) -> list[str]:
 
 
 def churn(size: Size) -> list[str]:
-    """Clients that come and go, and the tasks that they leave behind."""
+    """Clients that come and go, and the tasks that they leave."""
     return report.churn_parts(*measure_churn(size), size)
 
 
 def latency(size: Size) -> list[str]:
-    """How fast a client that leaves is noticed."""
+    """How fast the server notices that a client has left."""
     return report.latency_parts(measure_latencies(size))
 
 
@@ -68,7 +68,7 @@ PARTS: dict[str, Callable[[Size], list[str]]] = {
 
 
 def main() -> None:
-    # The default action of SIGTERM would leave the servers behind.
+    # By default SIGTERM would end this process and leave the servers running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     arguments = parse_arguments()
     missing = missing_better_sse()
@@ -82,14 +82,14 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure sse_middleware beside its peers.",
+        description="Compare sse_middleware with its peers.",
         epilog="The parts: "
         + "; ".join(f"{name}: {part.__doc__}" for name, part in PARTS.items()).replace(".;", ";"),
     )
-    parser.add_argument("parts", nargs="*", metavar="part", help="what to measure; otherwise all")
-    parser.add_argument("--quick", action="store_true", help="a smoke run: its figures say little")
+    parser.add_argument("parts", nargs="*", metavar="part", help="what to measure; all by default")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: its figures mean little")
     arguments = parser.parse_args()
-    # Not by `choices`, which some Pythons hold against the empty list too.
+    # Not by `choices`: some Pythons refuse the empty list, too.
     if unknown := [part for part in arguments.parts if part not in PARTS]:
         parser.error(f"there is no {', '.join(unknown)} among {', '.join(PARTS)}")
     return arguments

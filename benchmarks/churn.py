@@ -1,11 +1,11 @@
-"""How many clients a second come, get one event and leave; and what they leave behind.
+"""How many clients per second come, get one event and leave, and which tasks they leave.
 
 Rules of this file:
-- So many clients are there at any moment that the server never waits for one. How much of a core it
-  took is measured too, so that it can be seen whether it was the server that was slow.
-- The contenders take turns, as those that send events do.
-- A client that has its event closes its socket, which sends FIN. What the server then has to do for
-  the stream is part of what is measured, since it has to do it before it serves the next one.
+- There are always enough clients that the server never waits for one. The part of a core that the
+  server took is measured too. It shows whether the server was the slow side.
+- The contenders take turns, as in the scenarios that send events.
+- A client that has its event closes its socket, which sends FIN. The measurement includes what the
+  server then does for the stream, since the server does it before it serves the next client.
 """
 
 import socket
@@ -23,7 +23,7 @@ from benchmarks.progress import say
 from benchmarks.servers import RunningServer, serving
 
 WARM_UP = 10
-"""The warm-up is a round with so many times fewer connections."""
+"""The warm-up is a round whose connections are divided by this."""
 
 PATIENCE = 2.0
 """Seconds that the streams have to end after the last client has left."""
@@ -33,17 +33,17 @@ Round = dict[str, tuple[float, float | None]]
 """By contender: connections per second, and the part of one core that the server took."""
 
 Tasks = dict[str, tuple[int, int]]
-"""The tasks of our servers before so many streams, and after them."""
+"""The number of tasks in each of our servers before the streams, and after them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Churned:
-    """What came of the clients of one contender."""
+    """What was measured for the clients of one contender."""
 
     rates: list[float] = field(default_factory=list)
-    """Connections per second, of each round."""
+    """Connections per second in each round."""
     busy: list[float] = field(default_factory=list)
-    """The part of one core that the server took, of each round."""
+    """The part of one core that the server took in each round."""
 
 
 def measure_churn(size: Size) -> tuple[dict[str, Churned], Tasks]:
@@ -66,7 +66,7 @@ def measure_tasks(running: dict[str, RunningServer], streams: int) -> Tasks:
 
 
 def run_round(running: dict[str, RunningServer], divisor: int) -> Round:
-    """Let the clients of every contender come and go once, a fraction of them."""
+    """Let a fraction of the clients of every contender come and go once."""
     return {
         churn.contender: run(running[churn.server], churn.connections // divisor)
         for churn in CHURNS
@@ -93,7 +93,7 @@ def run(server: RunningServer, connections: int) -> tuple[float, float | None]:
 
 
 def seconds_of(port: int, connections: int) -> float:
-    """Let so many clients come, get one event and leave, and return how long it took."""
+    """Let clients come, get one event and leave. Return how many seconds that took."""
     start = time.perf_counter()
     with Visitors(port) as visitors:
         to_come = to_leave = connections
@@ -119,7 +119,7 @@ class Visitors:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        """Break off those that are still there: something failed."""
+        """Close the connections that are still open: something failed."""
         for key in list(self._selector.get_map().values()):
             key.data.connection.close()
         self._selector.close()
@@ -129,11 +129,11 @@ class Visitors:
         connection = socket.socket()
         visitor = Visitor(connection)
         self._selector.register(connection, EVENT_READ, visitor)
-        connection.connect(self._address)  # at once: the kernel accepts on the server's behalf
+        connection.connect(self._address)  # at once: the kernel accepts for the server
         send_request(connection, "/idle")
 
     def leave(self) -> int:
-        """Wait until something arrives, let those leave that have their event; say how many."""
+        """Wait until something arrives. Let the clients with their event leave: return how many."""
         ready = self._selector.select(TIMEOUT)
         if not ready:
             raise IncompleteError(f"nothing came for {TIMEOUT:g} s")
@@ -161,7 +161,7 @@ class Visitor:
 
 
 def tasks_around(port: int, streams: int) -> tuple[int, int]:
-    """Return how many tasks there are in a server before so many streams, and after them."""
+    """Return how many tasks there are in a server before the streams, and after them."""
     before = tasks_in(port)
     seconds_of(port, streams)
     deadline = time.monotonic() + PATIENCE

@@ -1,9 +1,9 @@
-"""The client: sockets and bytes, nothing that could be slower than a server.
+"""The client: only sockets and bytes, so that it is never slower than a server.
 
 Rules of this file:
 - Events are counted in the buffer that the socket filled, without a copy and without parsing.
 - A stream counts only if it is complete: the response is a 200, every event arrived, and the body
-  ended as HTTP says that it ends.
+  ended as HTTP requires.
 """
 
 import socket
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 EVENT = b'{"id"'
-"""Stands once in every event of every contender, whatever else they write around the data."""
+"""Occurs once in every event of every contender, whatever they write around the data."""
 
 LAST_CHUNK = b"0\r\n\r\n"
 """The end of a chunked body (RFC 9112, 7.1)."""
@@ -22,15 +22,15 @@ OK = b"HTTP/1.1 200"
 
 BUFFER_SIZE = 1 << 20
 TIMEOUT = 60.0
-"""Seconds of silence after which a server is given up."""
+"""Seconds of silence after which the client gives a server up."""
 
 
 class IncompleteError(Exception):
-    """A stream that did not arrive as a whole."""
+    """A stream did not arrive as a whole."""
 
 
 def events_per_second(port: int, path: str, count: int) -> float:
-    """Ask for `count` events and return how many arrived in each second until the end."""
+    """Ask for `count` events and return how many arrived per second."""
     with socket.create_connection(("127.0.0.1", port), TIMEOUT) as connection:
         start = time.perf_counter()
         request(connection, f"{path}?n={count}")
@@ -45,7 +45,7 @@ def events_per_second(port: int, path: str, count: int) -> float:
 def idle_streams(
     port: int, count: int, path: str = "/idle", seconds: float = 0
 ) -> Iterator[list[socket.socket]]:
-    """Hold `count` streams open, which are opened evenly over so many seconds, or at once."""
+    """Hold `count` streams open. They are opened evenly over `seconds`, by default at once."""
     with ExitStack() as connections:
         streams = []
         start = time.monotonic()
@@ -59,7 +59,7 @@ def idle_streams(
 
 
 def request(connection: socket.socket, target: str) -> None:
-    """Ask for a stream and wait for its status line, which stays to be read."""
+    """Ask for a stream and wait for its status line, which stays unread."""
     send_request(connection, target)
     status = connection.recv(len(OK), socket.MSG_PEEK)
     if status != OK:
@@ -72,7 +72,7 @@ def send_request(connection: socket.socket, target: str) -> None:
 
 
 def count_events(connection: socket.socket) -> int:
-    """Read a response to its end and return how many events there were in it."""
+    """Read a response to its end and return the number of its events."""
     buffer = bytearray(BUFFER_SIZE)
     view = memoryview(buffer)
     events = kept = 0
@@ -81,7 +81,7 @@ def count_events(connection: socket.socket) -> int:
         events += buffer.count(EVENT, 0, end)
         if buffer.endswith(LAST_CHUNK, 0, end):
             return events
-        # An event may lie across two reads: keep what can't be a whole EVENT yet.
+        # An event may be split between two reads: keep what is too short for a whole EVENT.
         kept = min(len(EVENT) - 1, end)
         view[:kept] = buffer[end - kept : end]
     raise IncompleteError(f"the connection was closed after {events} events")

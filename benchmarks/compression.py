@@ -4,11 +4,11 @@ Rules of this file:
 - Each event is compressed and flushed by itself, as in a stream whose events come one by one.
 - Events differ as those of one stream do: the same fields, other values. The same event again and
   again would compress to nothing.
-- Time is that of the fastest of some rounds, in which the codecs take turns: the one that nothing
-  else disturbed.
-- Memory is that of a process which holds many contexts, once with an event each, once with so many
-  that the largest window is full. It is a fresh process for each of these, so that nothing lies
-  there that a context could reuse.
+- The codecs take turns in rounds. The time is that of the fastest round, which nothing else
+  disturbed.
+- Memory is that of a process that holds many contexts: once with one event each, once with enough
+  events to fill the largest window. Each of these runs in a fresh process, so that a context can't
+  reuse memory that was allocated before.
 """
 
 import os
@@ -31,20 +31,20 @@ EVENT_SIZE = 78
 
 @dataclass(frozen=True, slots=True)
 class Compressed:
-    """What one codec does to a stream."""
+    """What one codec saves and costs."""
 
     ratio: float
-    """How many times as long the stream is without it."""
+    """How many times longer the stream is without the codec."""
     microseconds: float
-    """For each event."""
+    """Time for each event."""
     first_kib: float | None
-    """Of the context, when it has seen one event."""
+    """Memory of a context that has seen one event."""
     long_kib: float | None
-    """Of the context, when its window is full."""
+    """Memory of a context whose window is full."""
 
 
 def measure_compression(size: Size) -> dict[str, Compressed | None]:
-    """Return what each codec does, or ``None`` where its package is missing."""
+    """Return what each codec saves and costs, or ``None`` if its package is missing."""
     events = list(islice(make_events(), size.compressed_events))
     codecs = {name: make for name, make in CODECS.items() if is_there(make)}
     say(f"compression: {', '.join(codecs)}")
@@ -68,11 +68,11 @@ def measure_compression(size: Size) -> dict[str, Compressed | None]:
 
 
 def make_events() -> Iterator[bytes]:
-    """Make events of the same size, the same ones in each run."""
+    """Make events of one size. They are the same in each run."""
     values = random.Random(0)
     for number in range(10_000_000, 99_000_000):
         price, name = values.uniform(10, 99), values.randrange(1000, 9999)
-        ok = "true" if number % 2 else "null"  # of one length
+        ok = "true" if number % 2 else "null"  # both have one length
         fields = f'"id": {number}, "name": "widget {name}", "price": {price:.5f}, "ok": {ok}'
         yield b"data: {%b}\n\n" % fields.encode()
 
@@ -99,7 +99,7 @@ def ratio(codec: Codec, events: list[bytes]) -> float:
 def in_fresh_processes(
     names: Collection[str], contexts: int, events: int
 ) -> dict[str, float | None]:
-    """Return what `kib_per_context` says where nothing else has allocated anything."""
+    """Return what `kib_per_context` returns in a process that has allocated nothing else."""
     spawn = get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=spawn, max_tasks_per_child=1) as pool:
         kib = pool.map(kib_per_context, names, repeat(contexts), repeat(events))
@@ -107,9 +107,9 @@ def in_fresh_processes(
 
 
 def kib_per_context(name: str, contexts: int, count: int) -> float | None:
-    """Return the KiB that a context takes which has compressed so many events."""
+    """Return the KiB of a context that has compressed `count` events."""
     events = list(islice(make_events(), count))
-    CODECS[name]().compress(events[0])  # what the first one loads is no cost of a context
+    CODECS[name]().compress(events[0])  # loads what all contexts share
     before = resident_kib(os.getpid())
     held = [CODECS[name]() for _ in range(contexts)]
     for context in held:

@@ -1,7 +1,7 @@
-"""What a request that is no stream pays for the middleware: no server, no sockets.
+"""What the middleware costs a request that is no stream: no server, no sockets.
 
 Both applications run in the same event loop, in short rounds that take turns. The fastest round of
-each is the one that nothing else disturbed, so the difference of the two is the middleware.
+each is the one that nothing else disturbed. Their difference is the middleware's cost.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sse_middleware import SSEMiddleware
 
 REQUESTS = 1_000
-"""Requests of one round: about a millisecond, which another process seldom interrupts."""
+"""Requests of one round. It takes about a millisecond: other processes seldom interrupt it."""
 
 SCOPE: Scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
 
 
 async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
-    """Answer with one body, as an ASGI application without a framework."""
+    """Answer with one body, like an ASGI application without a framework."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"ok"})
 

@@ -1,14 +1,14 @@
-"""How long after a client has left the ``finally`` of its generator runs.
+"""How much time passes between a client's leaving and the ``finally`` of its generator.
 
 Rules of this file:
-- The client notes the moment before it sends FIN or RST, the server the moment in the ``finally``,
-  and prints it. Both read the monotonic clock, which on Linux all processes of a machine share,
-  so what the answer takes to arrive is not in the figure.
+- The client notes the moment before it sends FIN or RST. The server prints the moment of the
+  ``finally``. Both read the monotonic clock, which all processes of a machine share on Linux. So
+  the figure doesn't include the time that the answer takes to arrive.
 - The contenders take turns at every single disconnect.
-- The moments at which clients leave are spread evenly over the period of a stream that sends: who
-  only notices at the next event is to show it.
-- A generator that is left to the garbage collector is no error here: it took endlessly long. It may
-  be ended while another is waited for, so what is printed bears the number of the visit.
+- If a stream sends, the moments at which clients leave are spread evenly over the period between
+  two events. This shows a library that only notices at the next event.
+- A generator that is left to the garbage collector is no error here: its time is infinite. It may
+  end while the client waits for another one, so the server prints the number of the visit, too.
 """
 
 import math
@@ -28,14 +28,14 @@ from benchmarks.progress import say
 from benchmarks.servers import RunningServer, serving
 
 PATIENCE = 1.0
-"""Seconds until a generator counts as left to the garbage collector."""
+"""Seconds after which a generator counts as left to the garbage collector."""
 
 Latencies = dict[Leave, list[float]]
-"""Seconds from leaving to the ``finally``; infinity if they were more than `PATIENCE`."""
+"""Seconds from leaving to the ``finally``, or infinity if they are more than `PATIENCE`."""
 
 
 Running = dict[str, dict[str, RunningServer]]
-"""By the server and by the contender that it runs."""
+"""By server and by the contender that it runs."""
 
 
 def measure_latencies(size: Size) -> Latencies:
@@ -47,7 +47,7 @@ def measure_latencies(size: Size) -> Latencies:
             for by in dict.fromkeys(leave.by for leave in size.leaves)
         }
         say(f"latency: {size.disconnects} disconnects of each stream")
-        # What is loaded with the first request is no cost of leaving.
+        # The first request loads modules, which is no cost of leaving.
         run_round(running, size.leaves, visits, 0)
         for number in range(size.disconnects):
             pause = PERIOD * number / size.disconnects
@@ -63,7 +63,7 @@ def contenders_of(server: str, leaves: Iterable[Leave]) -> list[str]:
 def run_round(
     running: Running, leaves: Iterable[Leave], visits: Iterator[int], pause: float
 ) -> list[tuple[Leave, float]]:
-    """Leave every stream once, in every way."""
+    """Leave every stream once in every way."""
     return [
         (leave, latency(running[leave.by][leave.server], leave, next(visits), pause))
         for leave in leaves
@@ -71,7 +71,7 @@ def run_round(
 
 
 def latency(server: RunningServer, leave: Leave, visit: int, pause: float) -> float:
-    """Open a stream, leave it so long after its first event, and return how long its end took."""
+    """Open a stream, leave it `pause` after its first event, and return how long its end took."""
     with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as connection:
         request(connection, f"{leave.path}?visit={visit}")
         wait_for_event(connection)
@@ -82,12 +82,12 @@ def latency(server: RunningServer, leave: Leave, visit: int, pause: float) -> fl
 
 
 def fin(connection: socket.socket) -> None:
-    """Say that nothing more will come. To close would send RST if something was not read."""
+    """Say that nothing more will come. A close would send RST if there was unread data."""
     connection.shutdown(socket.SHUT_WR)
 
 
 def rst(connection: socket.socket) -> None:
-    """Break the connection off."""
+    """Abort the connection."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 

@@ -1,8 +1,8 @@
-"""What an open stream without events costs its server, in resident memory (Linux only).
+"""How much resident memory an open stream without events takes in its server (Linux only).
 
-Each server is a fresh process for each number of streams, so that nothing is left of what other
-scenarios allocated. One stream is opened and closed first: what is loaded with the first request is
-no cost of a connection.
+Each server is a fresh process for each number of streams, so that it holds no memory of other
+scenarios. One stream is opened and closed first: what the first request loads is no cost of a
+connection.
 """
 
 from benchmarks.client import idle_streams
@@ -12,11 +12,11 @@ from benchmarks.progress import say
 from benchmarks.servers import RunningServer, serving
 
 Memory = dict[int, dict[str, float]]
-"""KiB per stream, by the number of streams and by contender. What was not measured is left out."""
+"""KiB per stream, by the number of streams and by contender, without what was not measured."""
 
 
 def measure_memory(size: Size) -> tuple[Memory, int]:
-    """Return what streams take, and how many of them the limit of open files permits."""
+    """Return what streams take, and how many streams the limit of open files permits."""
     most = raise_open_files()
     return {count: sizes_of(count) for count in size.idle_streams if count <= most}, most
 
@@ -33,7 +33,7 @@ def sizes_of(streams: int) -> dict[str, float]:
 
 
 def kib_per_stream(server: RunningServer, streams: int) -> float | None:
-    """Return the KiB that each of so many idle streams takes."""
+    """Return the KiB that each of the idle streams takes."""
     with idle_streams(server.port, 1):
         pass
     before = resident_kib(server.pid)

@@ -1,12 +1,13 @@
-"""What streams without events cost in CPU time, while each is sent a keep-alive (Linux only).
+"""How much CPU time streams without events take for their keep-alives (Linux only).
 
 Rules of this file:
-- Streams are opened evenly over one period, so that keep-alives come evenly too: all at once, as
-  they would come from streams that were opened in a row, would be another scenario.
+- Streams are opened evenly over one period, so that keep-alives come evenly, too. Streams that are
+  opened in a row would send them all at once, which is another scenario.
 - The client reads what comes, so no buffer ever fills. Its own CPU time is not in the figure.
-- All contenders are watched at the same time, in rounds: the machine is shared, and its speed
+- All contenders are measured at the same time, in rounds: the machine is shared, and its speed
   changes.
-- The figure is CPU time per keep-alive that arrived: who sends fewer is not to look cheaper.
+- The figure is CPU time per keep-alive that arrived. A contender that sends fewer doesn't look
+  cheaper.
 """
 
 import socket
@@ -23,7 +24,7 @@ from benchmarks.progress import say
 from benchmarks.servers import RunningServer, serving
 
 PING = b": ping"
-"""Stands once in every keep-alive of every contender."""
+"""Occurs once in every keep-alive of every contender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,13 @@ class Idling:
     """What the keep-alives of one contender cost in one round."""
 
     cpu: float
-    """Seconds of CPU time in each second."""
+    """Seconds of CPU time per second."""
     pings: float
-    """Keep-alives that arrived in each second."""
+    """Keep-alives that arrived per second."""
 
     @property
     def per_ping(self) -> float:
-        """Seconds of CPU time for each keep-alive."""
+        """Seconds of CPU time per keep-alive."""
         return self.cpu / self.pings
 
 
@@ -55,7 +56,7 @@ def measure_pings(size: Size) -> tuple[list[Round], int]:
             path = f"/pinged?period={size.ping_period}"
             idle = idle_streams(server.port, streams, path, size.ping_period)
             connections[contender] = opened.enter_context(idle)
-        # Each is to have been pinged: the start of a stream is no cost of a keep-alive.
+        # Wait until each has got a keep-alive: the start of a stream is no cost of a keep-alive.
         read_pings(connections, size.ping_period)
         say("keep-alives of all of them at the same time")
         rounds = [run_round(servers, connections, size) for _ in range(size.ping_rounds)]
@@ -80,7 +81,7 @@ def run_round(
 
 
 def read_pings(connections: dict[str, list[socket.socket]], seconds: float) -> Counter[str]:
-    """Read what comes for so long, and return how many keep-alives of each were in it."""
+    """Read for some seconds, and return how many keep-alives of each contender came."""
     pings: Counter[str] = Counter()
     end = time.monotonic() + seconds
     with DefaultSelector() as selector:
@@ -97,5 +98,5 @@ def read_pings(connections: dict[str, list[socket.socket]], seconds: float) -> C
 def count_pings(connection: socket.socket) -> int:
     received = connection.recv(BUFFER_SIZE)
     if not received:
-        raise IncompleteError("a stream that was to idle was closed")
+        raise IncompleteError("an idle stream was closed")
     return received.count(PING)

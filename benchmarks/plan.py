@@ -1,8 +1,8 @@
-"""What is run, and which ratios are read from it: tables, no code.
+"""What runs, and which ratios are taken from it: tables, no code.
 
-A scenario is run with every contender that offers it, one after the other, and then the next
-scenario. The numbers of events are such that each takes about half a second: long against the noise
-of starting, short against what changes on a shared machine.
+Each scenario runs with every contender that offers it, one after the other. Then the next scenario
+runs. The numbers of events are such that each run takes about half a second. That is long compared
+with the noise of the start, and short compared with the changes of a shared machine.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as fast as its peer ours is to be; ``None`` only prints it."""
+    """How many times as fast as its peer ours must be. With ``None`` it is only printed."""
 
     scenario: str
     ours: str
@@ -49,7 +49,7 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How much of what its peer takes ours may take; ``None`` only prints it."""
+    """The share of its peer's cost that ours may take. With ``None`` it is only printed."""
 
     ours: str
     peer: str
@@ -58,7 +58,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """One stream that its client leaves, and how."""
+    """One stream that its client leaves, and how the client leaves it."""
 
     scenario: str
     way: str
@@ -68,7 +68,7 @@ class Leave:
     by: str = UVICORN
     """The server that runs it."""
     most: float | None = None
-    """The milliseconds that it may take in the median."""
+    """The most milliseconds that the median may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Churn:
     contender: str
     server: str
     connections: int
-    """So many in each round."""
+    """How many in each round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +91,25 @@ class Size:
     idle_streams: tuple[int, ...]
     request_rounds: int
     disconnects: int
-    """How often each stream is left in each way."""
+    """How often clients leave each stream in each way."""
     leaves: tuple[Leave, ...]
     pinged_streams: int
     ping_period: float
     """Seconds between two keep-alives of a stream."""
     ping_rounds: int
     ping_seconds: float
-    """How long keep-alives are watched in each round."""
+    """How long keep-alives are counted in each round."""
     churn_rounds: int
-    """The machine's speed changes from one moment to the next: many short ones."""
+    """Many short rounds: the machine's speed changes from one moment to the next."""
     left_streams: int
-    """How many clients come and go before tasks are counted."""
+    """How many clients come and go before the tasks are counted."""
     compressed_events: int
     contexts: int
-    """How many contexts of each codec there are at once when their memory is measured."""
+    """How many contexts of each codec there are when their memory is measured."""
     context_events: int
-    """How many events each of them has seen then: 78 bytes each, and zstd's window is 512 KiB."""
+    """How many events of 78 bytes each of them has seen then. zstd's window is 512 KiB."""
     budget: float = 120.0
-    """Seconds after which no further round of loads is begun."""
+    """Seconds after which no other round of loads begins."""
 
 
 LOADS = (
@@ -151,7 +151,7 @@ RATIOS = (
 )
 
 MOST_REQUEST_OVERHEAD = 3.0
-"""Microseconds that a request that is no stream may pay for the middleware."""
+"""Microseconds that the middleware may add to a request that is no stream."""
 
 CONTENDERS = {
     RAW_STARLETTE: "raw",
@@ -160,8 +160,8 @@ CONTENDERS = {
     FASTAPI_SSE_FASTAPI: "fastapi_sse",
     OURS_FASTAPI: "ours",
 }
-"""Whose idle streams and clients that come and go are measured: what it is and its server. FastAPI
-takes a share of its own, so each library is compared with one under the same framework."""
+"""The server of each contender whose idle streams and churn are measured. FastAPI takes a share of
+its own, so each library is compared with one under the same framework."""
 
 MEMORY_CONTENDERS = {**CONTENDERS, RAW_FASTAPI: "raw_fastapi"}
 
@@ -205,10 +205,10 @@ CHURN_RATIOS = (
 )
 
 TASKLESS = (OURS_STARLETTE, OURS_FASTAPI)
-"""Whose streams may leave no task behind."""
+"""Contenders whose streams may leave no task."""
 
 MOST_TO_FINALLY = 2.0
-"""Milliseconds from the leaving of an idle client to the ``finally`` of ours, on any server."""
+"""Milliseconds from the moment an idle client leaves to our ``finally``, on any server."""
 
 LEAVES = tuple(
     Leave(
@@ -234,7 +234,7 @@ LEAVES = tuple(
         (FASTAPI_SSE, "fastapi_sse"),
     )
 )
-"""Whose reaction to a client that leaves is measured."""
+"""The streams whose reaction to a client that leaves is measured."""
 
 FULL = Size(
     rounds=9,

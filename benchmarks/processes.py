@@ -1,13 +1,13 @@
-"""What Linux tells about a process, and how many streams it lets two processes share.
+"""What Linux tells about a process, and how many streams it allows between two processes.
 
-Where there is no ``/proc``, ``None`` is returned, and what would need it is not measured.
+If there is no ``/proc``, the functions return ``None``, and what needs it is not measured.
 """
 
 import resource
 from pathlib import Path
 
 OTHER_FILES = 64
-"""Files that a process has open besides its streams: libraries, the event loop's, pipes."""
+"""Files that a process has open in addition to its streams: libraries, the event loop's, pipes."""
 
 
 def resident_kib(pid: int) -> int | None:
@@ -20,9 +20,10 @@ def resident_kib(pid: int) -> int | None:
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """Return the CPU time of a process so far, its own and the kernel's on its behalf.
+    """Return the CPU time of a process so far: its own, and what the kernel took for it.
 
-    From the scheduler's nanoseconds, thread by thread: the ticks in ``stat`` are ten milliseconds.
+    It is the sum of the scheduler's nanoseconds of each thread. The ticks in ``stat`` are too
+    coarse: ten milliseconds.
     """
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
     nanoseconds = [int(thread.read_text().split()[0]) for thread in threads]
@@ -32,8 +33,8 @@ def cpu_seconds(pid: int) -> float | None:
 def raise_open_files() -> int:
     """Let this process, and those that it starts, open as many files as the hard limit permits.
 
-    Returns how many streams that is. A server inherits the limit, and has as many sockets open as
-    its client.
+    Returns how many streams that allows. A server inherits the limit, and has as many open sockets
+    as its client.
     """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""Tells what is being measured, on standard error: the tables have standard output alone."""
+"""Says on standard error what is measured. Standard output is for the tables alone."""
 
 import sys
 

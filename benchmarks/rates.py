@@ -1,7 +1,7 @@
-"""How many events a second a stream of each contender sends.
+"""How many events per second a stream of each contender sends.
 
-The contenders take turns: in each round each of them runs once, those of one scenario one right
-after the other, so that all of them see the same moods of the machine.
+The contenders take turns. In each round each of them runs once. Those of one scenario run directly
+one after the other, so that the machine's speed is about the same for all of them.
 """
 
 import time
@@ -12,14 +12,14 @@ from benchmarks.progress import say
 from benchmarks.servers import BETTER_SSE, RunningServer, missing_better_sse, serving
 
 Rates = dict[tuple[str, str], list[float]]
-"""Events per second of each round, by scenario and contender."""
+"""Events per second in each round, by scenario and contender."""
 
 Round = dict[tuple[str, str], float]
-"""The same, of one round."""
+"""The same for one round."""
 
 WARM_UP = 10
-"""The warm-up is a round with so many times fewer events: what is loaded or compiled with the first
-request, and what the interpreters learn about the code, is no cost of an event."""
+"""The warm-up is a round whose events are divided by this. What the first request loads or
+compiles, and what the interpreters learn about the code, is no cost of an event."""
 
 
 def measure_rates(size: Size) -> Rates:
@@ -37,7 +37,7 @@ def measure_rates(size: Size) -> Rates:
 
 
 def run_round(loads: list[Load], running: dict[str, RunningServer], divisor: int) -> Round:
-    """Run every load once, with a fraction of its events."""
+    """Run every load once with a fraction of its events."""
     return {
         (load.scenario, load.contender): events_per_second(
             running[load.server].port, load.path, load.events // divisor

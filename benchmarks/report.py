@@ -1,7 +1,7 @@
-"""From what was measured to the lines of markdown tables.
+"""Turns what was measured into the lines of markdown tables.
 
-A ratio is the median over the rounds of the ratio within each round: what slows the machine down
-for a while slows down both sides of it. Beside it stand the smallest and the largest of them.
+A ratio is the median of the ratios within each round: what slows the machine down for a while slows
+down both sides of a ratio. The smallest and the largest ratio are shown next to it.
 """
 
 import math
@@ -43,7 +43,7 @@ def versions() -> str:
 
 
 def rates_parts(rates: Rates) -> list[str]:
-    """Return how fast each contender was, and ours beside it."""
+    """Return how fast each contender was, and the ratios of ours to its peers."""
     return [ratios_table(rates, RATIOS), rates_table(rates)]
 
 
@@ -59,7 +59,7 @@ def spread_columns(measured: Sequence[float]) -> tuple[str, str]:
 
 
 def ratios_table(rates: Rates, ratios: Iterable[Ratio]) -> str:
-    """Return how many times as fast as its peers ours was, beside the floors."""
+    """Return how many times as fast as its peers ours was, with the floors."""
     rows = [("scenario", "ours", "against", "ratio (median)", "min .. max", "floor", "reached")]
     for ratio in ratios:
         measured = ratios_of(ratio, rates)
@@ -84,7 +84,7 @@ def floor_columns(floor: float | None, *, reached: bool) -> tuple[str, str]:
 
 
 def share_rows(sizes: Mapping[str, float], shares: Iterable[Share]) -> list[tuple[str, ...]]:
-    """Return how much of what its peers take ours takes, beside the most that it may take."""
+    """Return the share of its peers' cost that ours takes, with the most that it may take."""
     rows: list[tuple[str, ...]] = []
     for share in shares:
         if share.ours in sizes and share.peer in sizes:
@@ -95,7 +95,7 @@ def share_rows(sizes: Mapping[str, float], shares: Iterable[Share]) -> list[tupl
 
 
 def request_line(microseconds: float) -> str:
-    """Return what a request that is no stream pays."""
+    """Return what the middleware costs a request that is no stream."""
     reached = "reached" if microseconds <= MOST_REQUEST_OVERHEAD else "**missed**"
     return (
         f"A request that is no stream pays {microseconds:.2f} µs for the middleware "
@@ -104,7 +104,7 @@ def request_line(microseconds: float) -> str:
 
 
 def memory_parts(memory: Memory, most: int, size: Size) -> list[str]:
-    """Return what an idle stream takes of its server's memory."""
+    """Return how much of its server's memory an idle stream takes."""
     if memory and not any(memory.values()):
         return [f"Memory was {UNKNOWN}."]
     parts = memory_tables(memory) if memory else []
@@ -125,7 +125,7 @@ def memory_tables(memory: Memory) -> list[str]:
 
 
 def pings_parts(rounds: Sequence[Round], streams: int, size: Size) -> list[str]:
-    """Return what keep-alives cost, and where it was fewer streams than the plan has."""
+    """Return what keep-alives cost. Say so if there were fewer streams than in the plan."""
     if not all(rounds):
         return [f"The CPU time of keep-alives was {UNKNOWN}."]
     parts = [ping_shares_table(rounds), pings_table(rounds)]
@@ -136,7 +136,7 @@ def pings_parts(rounds: Sequence[Round], streams: int, size: Size) -> list[str]:
 
 
 def ping_shares_table(rounds: Sequence[Round]) -> str:
-    """Return how much of what its peers take for a keep-alive ours takes."""
+    """Return the share of its peers' cost of a keep-alive that ours takes."""
     rows = [("this", "against", "ratio (median)", "min .. max", "at most", "reached")]
     for share in PING_SHARES:
         parts = [one[share.ours].per_ping / one[share.peer].per_ping for one in rounds]
@@ -147,7 +147,7 @@ def ping_shares_table(rounds: Sequence[Round]) -> str:
 
 
 def pings_table(rounds: Sequence[Round]) -> str:
-    """Return what a keep-alive takes."""
+    """Return what a keep-alive costs."""
     rows = [("contender", "CPU, % of a core", "µs per keep-alive", "keep-alives/s")]
     for contender in rounds[0]:
         cpu, cost, pings = (
@@ -159,7 +159,7 @@ def pings_table(rounds: Sequence[Round]) -> str:
 
 
 def churn_parts(churned: dict[str, Churned], tasks: Tasks, size: Size) -> list[str]:
-    """Return how fast clients came and went, and what they left behind."""
+    """Return how fast clients came and went, and the tasks that they left."""
     rates = {(CHURN, contender): one.rates for contender, one in churned.items()}
     rows = [("contender", "connections/s (median)", "min .. max", "server, % of a core")]
     for contender, one in churned.items():
@@ -169,7 +169,7 @@ def churn_parts(churned: dict[str, Churned], tasks: Tasks, size: Size) -> list[s
 
 
 def tasks_table(tasks: Tasks, streams: int) -> str:
-    """Return how many tasks streams left behind."""
+    """Return how many tasks the streams left."""
     rows = [("contender", "tasks before", f"after {streams:,} streams", "more, at most", "reached")]
     for contender, (before, after) in tasks.items():
         verdict = floor_columns(0, reached=after <= before)
@@ -178,9 +178,9 @@ def tasks_table(tasks: Tasks, streams: int) -> str:
 
 
 def latency_parts(latencies: Latencies) -> list[str]:
-    """Return how long after its client had left a generator was ended."""
+    """Return how long the end of a generator took after its client had left."""
     others = ", ".join(f"{package} {version(package)}" for package in (HYPERCORN, GRANIAN))
-    return [latency_table(latencies), f"The servers beside uvicorn: {others}."]
+    return [latency_table(latencies), f"The other servers: {others}."]
 
 
 def latency_table(latencies: Latencies) -> str:
@@ -214,6 +214,6 @@ def context_column(kib: float | None) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return a markdown table; the first row is its head."""
+    """Return a markdown table. The first row is its head."""
     head, *body = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([head, "|" + " --- |" * len(rows[0]), *body])

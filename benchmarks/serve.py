@@ -1,13 +1,13 @@
 """The process of one contender under one server: ``python -m benchmarks.serve raw uvicorn``.
 
 Rules of this file:
-- It binds a free port of its own, so that no two servers can want the same one, and prints it when
-  connections wait in its socket until the server takes them.
+- The process binds a free port of its own, so that two servers never want the same one. It prints
+  the port once its socket takes connections, even if the server doesn't accept them yet.
 - A process imports one server and no other, since memory is measured.
-- All of them run uvloop. What the application prints goes where this process prints.
+- All servers run uvloop. What the application prints goes where this process prints.
 """
 
-# ruff: noqa: PLC0415 - each server is imported by its own function
+# ruff: noqa: PLC0415 - each function imports its own server
 
 import socket
 import sys
@@ -29,7 +29,7 @@ def uvicorn(contender: str) -> None:
 
 
 def hypercorn(contender: str) -> None:
-    """Run without workers: the server is this process, as uvicorn is."""
+    """Run without workers: the server is this process, as with uvicorn."""
     from hypercorn.config import Config
     from hypercorn.run import run
 
@@ -69,7 +69,7 @@ SERVERS = {"uvicorn": uvicorn, "hypercorn": hypercorn, "granian": granian}
 
 
 def application(contender: str) -> str:
-    """Return where the application is. An import error is to end this process before it listens."""
+    """Return where the application is. An import error ends this process before it listens."""
     module = f"benchmarks.contenders.{contender}"
     import_module(module)
     return f"{module}:app"
@@ -82,7 +82,7 @@ def listen() -> socket.socket:
 
 
 def announce(port: int) -> None:
-    """Print the port once somebody listens there."""
+    """Print the port once a server listens there."""
     while True:
         try:
             socket.create_connection((HOST, port)).close()

@@ -1,10 +1,10 @@
 """Starts the contenders' servers and ends them.
 
 Rules of this file:
-- One process per contender, which prints its port as its first line.
+- There is one process per contender. It prints its port as its first line.
 - Every process that is started here is ended here, by its own handle, whatever happens in between.
-- better-sse takes part where `node` and the package can be found: the folder of the package in the
-  environment variable BETTER_SSE, or `node_modules` beside this file.
+- better-sse takes part if `node` and the package are found. The environment variable BETTER_SSE
+  names the folder of the package. By default it is in `node_modules` next to this file.
 """
 
 import json
@@ -30,7 +30,7 @@ END_TIMEOUT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """Where a contender listens, and which process it is."""
+    """The port and the process of a contender."""
 
     port: int
     pid: int
@@ -40,9 +40,9 @@ class RunningServer:
 
 @contextmanager
 def serving(contenders: Iterable[str], server: str = UVICORN) -> Iterator[dict[str, RunningServer]]:
-    """Run the servers of contenders for the length of the block, each a fresh process.
+    """Run the servers of contenders during the block, each in a fresh process.
 
-    All are told to start before any is waited for, and the same when they end.
+    All are started before the first is waited for. They are ended in the same way.
     """
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
@@ -59,13 +59,13 @@ def start(contender: str, server: str) -> "subprocess.Popen[bytes]":
         cwd=HERE.parent,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        start_new_session=True,  # so that a worker can be killed with it
+        start_new_session=True,  # so that its workers can be killed with it
     )
 
 
 def running(contender: str, process: "subprocess.Popen[bytes]") -> RunningServer:
     """Wait until a server listens."""
-    assert process.stdout is not None  # a pipe, as asked for
+    assert process.stdout is not None  # a pipe, as `start` requests
     return RunningServer(read_port(contender, process.stdout), process.pid, process.stdout)
 
 
@@ -96,12 +96,12 @@ def end(processes: Collection["subprocess.Popen[bytes]"]) -> None:
 
 
 def better_sse_package() -> Path:
-    """Return the absolute folder in which the npm package is to be."""
+    """Return the absolute path of the folder for the npm package."""
     return Path(os.environ.get("BETTER_SSE") or HERE / "node_modules" / "better-sse").resolve()
 
 
 def missing_better_sse() -> str | None:
-    """Say what better-sse lacks to take part, or return ``None``."""
+    """Return why better-sse can't take part, or ``None`` if it can."""
     if shutil.which("node") is None:
         return "`node` was not found"
     found = (better_sse_package() / "package.json").is_file()
@@ -109,7 +109,7 @@ def missing_better_sse() -> str | None:
 
 
 def better_sse_versions() -> str:
-    """Return the versions of Node and of the package, which must be there."""
+    """Return the versions of Node and of the package. Both must be installed."""
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
     package = json.loads((better_sse_package() / "package.json").read_text())
     return f"Node {node.stdout.strip()}, better-sse {package['version']}"

@@ -11,12 +11,12 @@ HINT = """
                   curl -N -H 'Content-Type: application/json' \\
                        -d '{{"text": "hello"}}' http://127.0.0.1:{port}/chat
 
-  Ctrl-C ends it: open streams are told, and end first.
+  Ctrl-C stops the server. Open streams are told first, and end.
 """
 
 
 def main() -> None:
-    """Serve the demo until it is interrupted."""
+    """Serve the demo until you interrupt it."""
     parser = argparse.ArgumentParser(prog="python -m examples", description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
     port = parser.parse_args().port

@@ -24,7 +24,7 @@ class Tick(BaseModel):
 
 
 class Prompt(BaseModel):
-    """What is said to the chat."""
+    """What the user says to the chat."""
 
     text: str
 
@@ -40,7 +40,7 @@ async def page() -> FileResponse:
 async def clock(
     last_event_id: Annotated[int, Header()] = 0,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Tick once a second; a browser that reconnects goes on where it was."""
+    """Tick once a second. A browser that reconnects goes on where it was."""
     number = last_event_id
     while True:
         number += 1
@@ -62,6 +62,6 @@ async def chat(prompt: Prompt) -> AsyncIterator[dict[str, str] | ServerSentEvent
 @app.get("/quiet")
 @event_stream(ping_interval=1)
 async def quiet() -> AsyncIterator[str]:
-    """Say nothing: only the keep-alives are seen, and only by curl."""
+    """Say nothing. Only keep-alives are sent, and only curl shows them."""
     await asyncio.Event().wait()
     yield "never"

@@ -1,7 +1,7 @@
-"""``python -m examples.legacy``: three applications that know nothing of events.
+"""``python -m examples.legacy``: three applications that know nothing about events.
 
-An endpoint that streams lines of JSON, one that is only ever polled, and a Flask application. None
-of them is touched; one middleware lets a browser's ``EventSource`` read them all.
+They are an endpoint that streams lines of JSON, one that clients poll, and a Flask application.
+None of them is changed. One middleware lets a browser's ``EventSource`` read them all.
 """
 
 import argparse
@@ -87,7 +87,7 @@ app = SSEMiddleware(
 
 
 def main() -> None:
-    """Serve it until it is interrupted."""
+    """Serve the applications until you interrupt it."""
     parser = argparse.ArgumentParser(prog="python -m examples.legacy", description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
     port = parser.parse_args().port

@@ -1,6 +1,6 @@
-"""``python -m examples.typed``: events that have names and types, for Python and for TypeScript.
+"""``python -m examples.typed``: events with names and types, for Python and TypeScript.
 
-``python -m sse_middleware typescript examples.typed:app`` writes the client's side.
+``python -m sse_middleware typescript examples.typed:app`` writes the types for the client.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from sse_middleware import (
 app = FastAPI(title="typed events")
 app.add_middleware(SSEMiddleware)
 
-# --- names that stand at the models -----------------------------------------------------------
+# --- each model sets the name of its event ----------------------------------------------------
 
 
 class PriceChanged(SSEModel, event="price"):
@@ -43,7 +43,7 @@ class Sold(SSEModel, event="sold"):
 @app.get("/prices/{symbol}")
 @event_stream
 async def prices(symbol: str) -> AsyncIterator[PriceChanged | Sold]:
-    """Three prices and a sale, and so on."""
+    """Send three prices and a sale, again and again."""
     while True:
         for price in (10.0, 10.5, 11.25):
             yield PriceChanged(symbol=symbol, price=price)
@@ -51,11 +51,11 @@ async def prices(symbol: str) -> AsyncIterator[PriceChanged | Sold]:
         yield Sold(symbol=symbol, shares=3)
 
 
-# --- names that a field of the models says ----------------------------------------------------
+# --- a field of the models sets the name ------------------------------------------------------
 
 
 class Progress(BaseModel):
-    """So much is done."""
+    """How much of the job is done."""
 
     type: Literal["progress"] = "progress"
     percent: int
@@ -81,7 +81,7 @@ async def job(*, fail: bool = False) -> AsyncIterator[ServerSentEvent[JobEvent]]
 
 
 def main() -> None:
-    """Serve it until it is interrupted."""
+    """Serve the application until you interrupt it."""
     parser = argparse.ArgumentParser(prog="python -m examples.typed", description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
     port = parser.parse_args().port

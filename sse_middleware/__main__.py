@@ -1,4 +1,4 @@
-"""``python -m sse_middleware typescript main:app``: the types of an application's streams."""
+"""``python -m sse_middleware typescript main:app`` writes the types of an application's streams."""
 
 import sys
 from argparse import ArgumentParser
@@ -10,7 +10,7 @@ from sse_middleware.errors import ConfigurationError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command. What can't be done is said on stderr, with the exit code 2."""
+    """Run a command. It writes an error to stderr and exits with the code 2."""
     parser = ArgumentParser(prog="python -m sse_middleware")
     commands = parser.add_subparsers(required=True)
     typescript = commands.add_parser(
@@ -18,10 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     typescript.add_argument(
         "target",
-        help="module:name of an application, of an endpoint made by @event_stream, or of a type of "
-        "items",
+        help="module:name of an application, of an endpoint with @event_stream, or of an item type",
     )
-    typescript.add_argument("-o", "--output", type=Path, help="a file, in place of stdout")
+    typescript.add_argument("-o", "--output", type=Path, help="a file to write instead of stdout")
     options = parser.parse_args(arguments)
     try:
         text = typescript_of(streams_of(options.target))

@@ -1,15 +1,15 @@
-"""Every error of the package, as one tree.
+"""Every error of the package, in one tree.
 
     SSEError
     ├── yours: the application gave something that can't be streamed
     │   ├── ConfigurationError   a setting that is unknown or out of its range
     │   ├── FieldError           a field that the text/event-stream grammar can't carry
-    │   └── EncodingError        an item that can't be turned into an event
+    │   └── EncodingError        an item that can't become an event
     └── theirs: a peer sent something that can't be read
-        ├── BodyError            a legacy body that is not what it says, or a line without end
-        └── EventTooLargeError   an event over the decoder's bound
+        ├── BodyError            a legacy body that is malformed, cut off or too large
+        └── EventTooLargeError   an event that is larger than the decoder allows
 
-What the user's own code raises is never wrapped: it reaches the server as it was raised.
+An exception from the user's own code is never wrapped. It reaches the server unchanged.
 """
 
 from collections.abc import Sequence
@@ -19,42 +19,47 @@ from typing import Self
 class SSEError(Exception):
     """Base of the package's own errors.
 
-    Besides them there are a ``TypeError`` for an argument that is no iterable or function, and
-    ``pydantic.ValidationError`` for a `ServerSentEvent` that can't be made.
+    The package also raises ``TypeError`` for an argument that is not an iterable or not a function,
+    and ``pydantic.ValidationError`` for an invalid `ServerSentEvent`.
     """
 
 
 class ConfigurationError(SSEError, ValueError):
-    """A setting is unknown, of a wrong type or out of range. Says which, and what is allowed."""
+    """A setting is unknown, has the wrong type or is out of range.
+
+    The message names the setting and what is allowed.
+    """
 
 
 class FieldError(SSEError, ValueError):
-    """A field's value would break the event it is written into, or the next one."""
+    """The value of a field would break its event, or the next one."""
 
 
 class EncodingError(SSEError, ValueError):
-    """An item can't become an event. Names the item's type and the endpoint; the cause is chained.
+    """An item can't become an event.
 
-    It is thrown into the generator at the ``yield`` that produced the item, so the traceback ends
-    there, and the generator may catch it and go on.
+    The message names the item's type and the endpoint. ``__cause__`` is the original error.
+
+    The error is thrown into the generator at the ``yield`` that produced the item. So the traceback
+    ends there, and the generator may catch the error and continue.
     """
 
 
 class BodyError(SSEError, ValueError):
-    """A legacy body can't become an event stream. Raised where the application sends it."""
+    """A legacy body can't become an event stream. Raised where the application sends the body."""
 
 
 class EventTooLargeError(SSEError, ValueError):
-    """A peer's event has grown over the decoder's ``max_event_size``.
+    """A peer's event is larger than the decoder's ``max_event_size``.
 
-    ``decoded`` holds what the same chunk had completed before it.
+    ``decoded`` holds what the decoder completed from the same chunk before this event.
     """
 
     def __init__(self, max_event_size: int, decoded: Sequence[object] = ()) -> None:
-        super().__init__(f"an event takes more than max_event_size={max_event_size} bytes")
+        super().__init__(f"an event is larger than max_event_size={max_event_size} bytes")
         self.max_event_size = max_event_size
         self.decoded = decoded
 
     def __reduce__(self) -> tuple[type[Self], tuple[int, Sequence[object]]]:
-        """Let a copy be made of the arguments and not of the message."""
+        """Rebuild copies from the arguments, not from the message."""
         return type(self), (self.max_event_size, self.decoded)

@@ -1,4 +1,12 @@
-"""`SSEMiddleware`: one policy for every stream of an application."""
+"""`SSEMiddleware`: gives every event stream of an application one policy.
+
+Rules of this file:
+- Each request finds a `RequestContext` in its scope. `EventSourceResponse` takes the settings, the
+  connection and the registry from there.
+- A response that the application makes itself becomes a stream only where the client asks for
+  events, or where a `LegacyRoute` matches the path. `AdoptedResponse` decides about these.
+- Every other response passes through unchanged, except that it may get a ``Vary: Accept``.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Unpack
@@ -25,32 +33,44 @@ from sse_middleware.wire.request_headers import accept_of, names_events
 
 
 class SSEMiddleware:
-    """Streams Server-Sent Events for every endpoint tagged as such.
+    """Gives every event stream of an ASGI application one policy.
 
-    ``app.add_middleware(SSEMiddleware, ping_interval=20)``. The keyword arguments are the defaults
-    of every stream below; see `StreamSettings`. Of two middlewares the inner one decides.
+    ::
 
-    Responses of other origin that are events, or become events where a client wants them, come
-    under the same policy: see `LegacyRoute`.
+        app.add_middleware(SSEMiddleware, ping_interval=20)
+
+    The policy covers keep-alives, disconnects, limits, compression and shutdown. It applies to
+    endpoints that use `event_stream` or `EventSourceResponse`. Where a client asks for events, it
+    also applies to ``text/event-stream`` responses of other libraries and to bodies that become
+    events, such as JSON lines. A `LegacyRoute` configures these.
+
+    The keyword arguments of `StreamOptions` (``ping_interval``, ``send_timeout``, ...) are the
+    defaults of every stream. An endpoint or a response may override each of them. The other
+    arguments apply to all streams together. Of two nested middlewares the inner one decides.
 
     Args:
-        app: any ASGI application.
-        legacy: what is known of paths whose endpoints know nothing of events.
-        adapters: from further media types to what makes a `BodyAdapter` of them, or to its name.
-        drain: whether all streams are ended in good order when the server is told to stop (SIGTERM,
-            SIGINT), each after its `drain_grace`. Without that most servers wait for them for ever.
-        drain_spread: seconds over which their ends are spread.
-        max_streams: how many may be open at once in this process (in this event loop).
-        max_streams_per_client: how many of one client.
-        client_key: what tells clients apart, given the request; ``None`` for one without a limit.
-            By default the peer's address. Behind a proxy that is the proxy's, unless the server is
-            told to trust its headers (``--proxy-headers``, ``--forwarded-allow-ips``).
-        observers: functions that are told what happens; see `sse_middleware.records`.
-        openapi: whether the OpenAPI documents of FastAPI applications below describe the streams.
-        settings: the fields of `StreamSettings`.
+        app: the ASGI application.
+        legacy: routes whose endpoints know nothing of events. The first one that matches counts.
+        adapters: more media types whose bodies become event streams. Maps each to the name of an
+            adapter (``"lines"``) or to a function that makes a `BodyAdapter`.
+        drain: whether all streams end in good order when the server receives SIGTERM or SIGINT,
+            each after its `drain_grace`. Without this, most servers wait for open streams for ever.
+        drain_spread: seconds over which a drain spreads the ends of the streams.
+        max_streams: how many streams may be open at once in one event loop, which is usually one
+            process. ``None`` sets no limit.
+        max_streams_per_client: how many streams one client may have open. ``None`` sets no limit.
+        client_key: a function that takes the request and returns what identifies its client, or
+            ``None`` for a client without a limit. By default it returns the peer's address. Behind
+            a proxy that is the proxy's address, unless the server trusts the proxy's headers
+            (``--proxy-headers``, ``--forwarded-allow-ips``).
+        observers: functions that are called with a record of each thing that happens to a stream;
+            see `sse_middleware.records`.
+        openapi: whether the OpenAPI documents of the FastAPI applications inside describe their
+            streams.
+        settings: the settings of each stream; see `StreamOptions`.
 
     Raises:
-        ConfigurationError: an unknown setting, or a value that can't work.
+        ConfigurationError: a setting is unknown, or its value can't work. The message names it.
     """
 
     def __init__(
@@ -70,12 +90,12 @@ class SSEMiddleware:
     ) -> None:
         self.app: ASGIApp = guarantee_single_callable(app)  # type: ignore[no-untyped-call]
         self.settings = StreamSettings.of(settings)
-        self._routes = _checked(legacy)
+        self._routes = _checked_routes(legacy)
         self._rules = AdoptionRules(adapters or {})
         self._polling = Polling(self.app)
         self._item_types = ItemTypes()
         self._openapi = openapi
-        self._described: object = ...  # the last application whose documents have been seen to
+        self._described: object = ...  # the application that was described last
         self._registries = Registries(
             Policy(
                 drain=drain,
@@ -88,18 +108,18 @@ class SSEMiddleware:
         )
 
     async def drain(self) -> None:
-        """End all streams of the running event loop in good order, and admit no more of them.
+        """End all streams of the running event loop in good order, and refuse new ones.
 
-        Returns when the last one has ended.
+        Returns when the last stream has ended.
         """
         await self._registries.current().drain.run()
 
     def stats(self) -> StreamStats:
-        """Return what the streams of the running event loop are doing."""
+        """Return the numbers of the streams in the running event loop."""
         return self._registries.current().stats()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Leave a `RequestContext` in the scope and call the application."""
+        """Put a `RequestContext` into the scope and call the application."""
         if scope["type"] == "lifespan":
             self._describe(scope)
             await self.app(scope, self._registries.renewed().until_shutdown(receive), send)
@@ -115,38 +135,39 @@ class SSEMiddleware:
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
             return
-        if scope.get("app") is not self._described:  # its startup may have made an `openapi`
+        if scope.get("app") is not self._described:  # its startup may have replaced `openapi`
             self._describe(scope)
             self._described = scope.get("app")
         accept = accept_of(scope["headers"])
-        route = self._route(scope) if self._routes else None
+        route = self._matching_route(scope) if self._routes else None
         if route is None and (accept is None or not names_events(accept)):
             await self.app(scope, connection.receive, connection.sending(send, self._rules.varied))
             return
         accept = accept or b"*/*"
-        if route is not None and await self._polled(scope, context, send, route, accept):
-            return
+        if route is not None:
+            context.settings = route.overrides.over(context.settings)
+            if await self._answer_by_polling(scope, context, send, route, accept):
+                return
         await AdoptedResponse(self.app, scope, context, send, self._rules, accept, route).respond()
 
     def _describe(self, scope: Scope) -> None:
         if self._openapi:
             describe_streams(scope.get("app", self.app))
 
-    def _route(self, scope: Scope) -> LegacyRoute | None:
+    def _matching_route(self, scope: Scope) -> LegacyRoute | None:
         return next((route for route in self._routes if route.matches(scope)), None)
 
-    async def _polled(
+    async def _answer_by_polling(
         self, scope: Scope, context: RequestContext, send: Send, route: LegacyRoute, accept: bytes
     ) -> bool:
-        """Lay a route's settings over the middleware's, and answer by polling if it says so."""
-        context.settings = route.overrides.over(context.settings)
+        """Answer the request if its route polls. Returns whether this was the answer."""
         receive, send = context.connection.receive, context.connection.sending(send)
         return route.polls(scope, accept) and await self._polling.respond(
             scope, receive, send, route, accept
         )
 
 
-def _checked(legacy: Iterable[LegacyRoute]) -> tuple[LegacyRoute, ...]:
+def _checked_routes(legacy: Iterable[LegacyRoute]) -> tuple[LegacyRoute, ...]:
     routes = tuple(legacy)
     for route in routes:
         if not isinstance(route, LegacyRoute):

@@ -1,11 +1,11 @@
-"""What is told of a stream while it lives: frozen values, for whoever observes.
+"""The records that observers receive: one frozen value for each thing that happens to a stream.
 
 Rules of this file:
-- An observer is called with one value at a time, in the event loop, and must not block it. It can't
-  break a stream: what it raises is logged.
-- `StreamOpened` and `StreamClosed` are told in the task of the endpoint. A context variable that is
-  set at the first holds for everything that the stream's generator does.
-- Each stream that is told to be opened is told to be closed. One that is refused is only that.
+- An observer is called in the event loop with one record at a time, and must not block. It can't
+  break a stream: an exception that it raises is logged.
+- An observer receives `StreamOpened` and `StreamClosed` in the endpoint's task. So the stream's
+  generator sees a context variable that the observer sets at `StreamOpened`.
+- Each `StreamOpened` is followed by a `StreamClosed`. A refused stream has only a `StreamClosed`.
 """
 
 from collections.abc import Mapping
@@ -15,36 +15,36 @@ from typing import Protocol
 
 
 class CloseReason(StrEnum):
-    """Why a stream has ended."""
+    """Why a stream ended."""
 
     FINISHED = "finished"
-    """Its source had nothing more."""
+    """Its source had no more items."""
     CLIENT_DISCONNECTED = "client_disconnected"
     DRAINED = "drained"
-    """The server was told to stop, or the application to drain."""
+    """The server was stopping, or the application was draining."""
     SEND_TIMEOUT = "send_timeout"
     """The client didn't read for `send_timeout` seconds."""
     MAX_DURATION = "max_duration"
     IDLE_TIMEOUT = "idle_timeout"
     """There was no event for `idle_timeout` seconds."""
     ERROR = "error"
-    """The endpoint raised an exception, or what sends did."""
+    """The endpoint raised an exception, or sending did."""
     CANCELLED = "cancelled"
-    """The request was cancelled from outside: by its server, or by a middleware's timeout."""
+    """The request was cancelled from outside: by the server, or by a middleware's timeout."""
     REFUSED = "refused"
     """There were too many streams, or the application was draining."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """Which stream it is.
+    """Identifies a stream.
 
     Attributes:
-        id: unique in the process and beyond: 16 hexadecimal digits.
-        method: of the request.
-        path: of the request, as it was sent.
-        route: the template of the path (``/users/{id}``) where the framework tells it.
-        client: what `client_key` made of the request; by default the peer's address.
+        id: 16 hexadecimal digits, unique in this process and across processes.
+        method: the request's method.
+        path: the request's path, as it was sent.
+        route: the path's template (``/users/{id}``), if the framework provides it.
+        client: what `client_key` returned for the request; by default the peer's address.
     """
 
     id: str
@@ -56,14 +56,14 @@ class StreamInfo:
 
 @dataclass(frozen=True, slots=True)
 class StreamOpened:
-    """A stream begins: before its first item, and before its status line."""
+    """A stream begins, before its first item and before its status line is sent."""
 
     stream: StreamInfo
 
 
 @dataclass(frozen=True, slots=True)
 class FirstEvent:
-    """The first event was handed to the server, so many ``seconds`` after the stream began."""
+    """The first event was handed to the server, ``seconds`` after the stream began."""
 
     stream: StreamInfo
     seconds: float
@@ -74,8 +74,8 @@ class EventsSent:
     """One message was handed to the server.
 
     Attributes:
-        events: how many events it joined; 0 where it only ends a compressed body.
-        size: its bytes, as they were sent: compressed, if the stream is.
+        events: how many events the message holds; 0 if it only ends a compressed body.
+        size: how many bytes were sent, after compression.
     """
 
     stream: StreamInfo
@@ -85,7 +85,7 @@ class EventsSent:
 
 @dataclass(frozen=True, slots=True)
 class PingSent:
-    """A keep-alive was handed to the server, of so many bytes."""
+    """A keep-alive of ``size`` bytes was handed to the server."""
 
     stream: StreamInfo
     size: int
@@ -93,14 +93,15 @@ class PingSent:
 
 @dataclass(frozen=True, slots=True)
 class StreamClosed:
-    """A stream has ended, its generator is closed.
+    """A stream has ended, and its generator is closed.
 
     Attributes:
-        reason: why it has.
+        reason: why the stream ended.
         events: how many events were handed to the server.
-        size: how many bytes, as they were sent.
-        seconds: since the stream began; 0 if it was refused.
-        error: what was raised, with the reason ``ERROR``, or by a cleanup with any other.
+        size: how many bytes were sent, after compression.
+        seconds: how long the stream lasted; 0 if it was refused.
+        error: the exception that ended the stream, with the reason ``ERROR``. With any other
+            reason, an exception that the cleanup raised.
     """
 
     stream: StreamInfo
@@ -115,10 +116,10 @@ StreamRecord = StreamOpened | FirstEvent | EventsSent | PingSent | StreamClosed
 
 
 class Observer(Protocol):
-    """Is told what happens to streams: any function of one argument."""
+    """Receives the records of streams: any function of one argument."""
 
     def __call__(self, record: StreamRecord, /) -> object:
-        """Take one record. Called in the event loop, so it must not block."""
+        """Receive one record. Called in the event loop, so it must not block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +127,14 @@ class StreamStats:
     """The streams of one application in one event loop, at one moment.
 
     Attributes:
-        open: how many are open.
-        clients: of how many clients they are; 0 where `max_streams_per_client` isn't set.
+        open: how many streams are open.
+        clients: how many clients have them open; 0 unless `max_streams_per_client` is set.
         draining: whether the application is draining.
-        opened: how many have begun since the application started, the open ones included.
-        closed: how many have ended, by reason; ``REFUSED`` are those that never began.
+        opened: how many streams began since the application started, including the open ones.
+        closed: how many streams ended, by reason; those under ``REFUSED`` never began.
         events: how many events were sent.
-        size: how many bytes, as they were sent.
-        waiting: bytes that wait in open streams for slow clients.
+        size: how many bytes were sent, after compression.
+        waiting: how many bytes wait in open streams for slow clients.
     """
 
     open: int

@@ -1,6 +1,7 @@
-"""`EventSourceResponse`: marks a response as a stream of events, and opens it.
+"""`EventSourceResponse`: a response that streams events.
 
-Everything that happens to the items happens in `items` and `stream`. Here they are put together.
+This module chooses the producer, asks the registry for a slot and runs the stream. `items` encodes
+what is yielded, `stream` sends it.
 """
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
@@ -32,7 +33,7 @@ from sse_middleware.stream.thread_producer import ThreadProducer
 from sse_middleware.validation import UNSET, Unset
 from sse_middleware.wire.response_headers import compressed, with_defaults
 
-_WITHOUT_BODY = ("GET", "HEAD", None)  # None: a WebSocket handshake
+_METHODS_WITHOUT_BODY = ("GET", "HEAD", None)  # None: a WebSocket handshake
 
 
 @dataclass(slots=True)
@@ -41,40 +42,40 @@ class StreamPlan:
 
     producer: Producer
     control: ConfiguredControlFrames
-    """What the stream itself says."""
+    """Makes the frames of the stream itself: keep-alives, the farewell, the error event."""
     beside: Callable[[Slot], AbstractAsyncContextManager[None]] | None = None
-    """What runs beside the stream: a block around it, given its place among the open ones."""
+    """Makes a context manager from the stream's slot. It is entered around the whole stream."""
 
 
 class EventSourceResponse(StreamingResponse):
     """A response whose body is the events that an iterable yields.
 
-    As ``response_class`` it tags a FastAPI endpoint that yields; it may be returned from any
-    endpoint, or called as an ASGI application. Under `SSEMiddleware` the middleware's settings
-    hold, without it the defaults.
+    Any endpoint may return it. A FastAPI endpoint that yields names it as its ``response_class``.
+    It is an ASGI application too. Inside `SSEMiddleware` the middleware's settings apply, without
+    it the defaults do.
 
     Args:
-        content: an iterable or asynchronous iterable of items: `ServerSentEvent`, ``None`` for a
-            keep-alive, or data. A synchronous one is pulled in a worker thread.
-        status_code: of the response. A browser's ``EventSource`` accepts nothing but 200, and takes
-            204 for the polite way to say that it shall not come back.
+        content: an iterable or asynchronous iterable of items. An item is a `ServerSentEvent`,
+            ``None`` for a keep-alive, or data. A worker thread pulls a synchronous iterable.
+        status_code: of the response. A browser's ``EventSource`` accepts only 200. A 204 tells it
+            not to reconnect.
         headers: added to ``Content-Type``, ``Cache-Control: no-cache`` and
-            ``X-Accel-Buffering: no``; one of these names replaces the default.
-        media_type: in place of ``text/event-stream``.
-        background: run after the stream, also after a disconnect; not after an error.
-        item_type: validate and filter data as this type. By default what the return annotation of
-            the endpoint that yields names; ``Any`` for neither.
-        settings: the fields of `StreamSettings`, over those of the middleware.
+            ``X-Accel-Buffering: no``. A header with one of these names replaces the default.
+        media_type: replaces ``text/event-stream``.
+        background: runs after the stream, also after a disconnect, but not after an error.
+        item_type: data is validated and filtered as this type. By default it is the type that the
+            return annotation of the yielding endpoint names. ``Any`` does neither.
+        settings: the settings of `StreamOptions`. They override those of the middleware.
 
     Raises:
         TypeError: `content` can't be iterated, or is a string, bytes, a mapping or a model, whose
             iteration would give characters or keys.
-        ConfigurationError: an unknown setting, or a value that can't work.
+        ConfigurationError: a setting is unknown, or its value can't work.
     """
 
     media_type = "text/event-stream"
 
-    # FastAPI reads the default of status_code from this very signature.
+    # FastAPI reads the default of status_code from this signature.
     def __init__(
         self,
         content: AsyncIterable[Any] | Iterable[Any],
@@ -91,8 +92,8 @@ class EventSourceResponse(StreamingResponse):
         self.media_type = media_type or self.media_type
         self.background = background
         self.init_headers(headers)
-        self.overrides = Overrides(settings)  # refused here if it can't work, whatever is below
-        """Its settings, over those of the middleware."""
+        self.overrides = Overrides(settings)  # checks them, with or without a middleware
+        """The response's own settings, which override those of the middleware."""
         self._item_type: ItemType | Literal[Unset.UNSET] | None = (
             item_type
             if item_type is None or item_type is UNSET or isinstance(item_type, ItemType)
@@ -102,7 +103,8 @@ class EventSourceResponse(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream, then run the background task.
 
-        ``HEAD`` and a status without a body (204) are answered without starting the stream.
+        For ``HEAD`` and for a status without a body (204), only the head is sent. The stream
+        doesn't start.
         """
         context = RequestContext.find(scope) or _without_middleware(scope, receive)
         context.claim()
@@ -117,7 +119,7 @@ class EventSourceResponse(StreamingResponse):
             await self.background()
 
     def _plan(self, scope: Scope, context: RequestContext, settings: StreamSettings) -> StreamPlan:
-        """Say what is streamed. The one method for subclasses to override."""
+        """Return what to stream. Subclasses override only this method."""
         item_type = self._item_type
         if item_type is UNSET:
             item_type = context.item_types.of(scope.get("endpoint"))
@@ -132,30 +134,37 @@ class EventSourceResponse(StreamingResponse):
     async def _stream(
         self, scope: Scope, send: Send, context: RequestContext, settings: StreamSettings
     ) -> None:
-        """Run the stream, or refuse it."""
+        """Run the stream, or refuse it where the registry has no slot."""
         plan = self._plan(scope, context, settings)
-        try:
-            start = self._start(settings)
-            start, codec = compressed(start, scope.get("headers", ()), settings.codecs)
-            slot = admit(context.registry(), scope)
-        except BaseException:
-            await plan.producer.close(settings.cleanup_timeout)
-            raise
-        if isinstance(slot, Full):
-            await plan.producer.close(settings.cleanup_timeout)
-            await refuse(send, slot, settings)
-            return
-        context.slot = slot
         producer = plan.producer
+        try:
+            opening = self._open(scope, context, settings)
+        except BaseException:
+            await producer.close(settings.cleanup_timeout)
+            raise
+        if isinstance(opening, Full):
+            await producer.close(settings.cleanup_timeout)
+            await refuse(send, opening, settings)
+            return
+        context.slot = opening.slot
         if settings.preset is not None:
             producer = FramedProducer(producer, plan.control)
         stream = Stream(send, context.connection, settings, plan.control)
-        work = ProducerWork(producer, Opening(start, codec, slot))
+        work = ProducerWork(producer, opening)
         if plan.beside is None:
             await stream.run(work)
             return
-        async with plan.beside(slot):
+        async with plan.beside(opening.slot):
             await stream.run(work)
+
+    def _open(
+        self, scope: Scope, context: RequestContext, settings: StreamSettings
+    ) -> Opening | Full:
+        """Choose the codec and take a slot. Returns why there is none, if the stream is refused."""
+        start = self._start(settings)
+        start, codec = compressed(start, scope.get("headers", ()), settings.codecs)
+        slot = admit(context.registry(), scope)
+        return slot if isinstance(slot, Full) else Opening(start, codec, slot)
 
     async def _send_head(self, send: Send, settings: StreamSettings) -> None:
         await send(self._start(settings))
@@ -180,15 +189,15 @@ def producer_of(content: AsyncIterable[Any] | Iterable[Any], encoder: Encoder) -
 
 
 def _without_middleware(scope: Scope, receive: Receive) -> RequestContext:
-    """Return the context of a response that is used without the middleware."""
-    shared = scope.get("method") in _WITHOUT_BODY
-    alone = Registry(Policy(drain=False))
+    """Return a context with the default settings, for a response without the middleware."""
+    shared = scope.get("method") in _METHODS_WITHOUT_BODY
+    registry = Registry(Policy(drain=False))
     connection = Connection(receive, shared=shared)
-    return RequestContext(connection, StreamSettings(), ItemTypes(), lambda: alone)
+    return RequestContext(connection, StreamSettings(), ItemTypes(), lambda: registry)
 
 
 class FramedProducer:
-    """A producer, between what its preset begins and ends a stream with."""
+    """Puts the first and last frames of a preset around those of a producer."""
 
     __slots__ = ("_control", "_producer", "close")
 
@@ -201,12 +210,12 @@ class FramedProducer:
         return repr(self._producer)
 
     async def produce(self, sink: FrameSink) -> None:
-        """Put the first frame, all of the producer's, and the last one."""
+        """Put the first frame, the producer's frames, and the last frame."""
         if first := self._control.first():
             sink.put(first)
         await self._producer.produce(sink)
         if last := self._control.last():
-            sink.put(last)  # dropped, if the stream was ended early
+            sink.put(last)  # dropped if the stream was ended early
 
 
 def _may_have_body(status: int) -> bool:
@@ -214,7 +223,7 @@ def _may_have_body(status: int) -> bool:
 
 
 def _checked(content: Any) -> Any:
-    if isasyncgen(content):  # as most are
+    if isasyncgen(content):  # the usual case
         return content
     if isinstance(content, str | bytes | bytearray | memoryview | Mapping | BaseModel):
         raise TypeError(
@@ -227,7 +236,7 @@ def _checked(content: Any) -> Any:
 
 
 def origin_of(scope: Scope, content: Any) -> str:
-    """Return what errors call the origin of a stream's items."""
+    """Return the name of what yields the items, for error messages."""
     origin = scope.get("endpoint") or content
     if not hasattr(origin, "__qualname__"):
         origin = type(origin)
@@ -235,7 +244,7 @@ def origin_of(scope: Scope, content: Any) -> str:
 
 
 def _as_denial(send: Send) -> Send:
-    """Answer a WebSocket handshake by a response (ASGI, "Websocket Denial Response")."""
+    """Answer a WebSocket handshake with the response (ASGI, "Websocket Denial Response")."""
 
     async def send_denial(message: Message) -> None:
         await send({**message, "type": f"websocket.{message['type']}"})

@@ -9,7 +9,7 @@ import httpx
 from anyio.lowlevel import checkpoint
 from starlette.types import Message, Send
 
-from sse_middleware import CloseReason
+from sse_middleware import CloseReason, SSEMiddleware
 from sse_middleware.observers import StreamClosed, StreamRecord
 from sse_middleware.testing import EventClient, EventStream
 
@@ -18,8 +18,8 @@ class OopsError(Exception):
     """An error of the user's own."""
 
 
-class Ends:
-    """An observer that keeps how streams have ended, and wakes who waits for that."""
+class ClosedStreams:
+    """An observer that keeps the record of each closed stream, and wakes whoever waits for it."""
 
     def __init__(self) -> None:
         self.records: list[StreamClosed] = []
@@ -35,11 +35,17 @@ class Ends:
     def reasons(self) -> list[CloseReason]:
         return [record.reason for record in self.records]
 
-    async def until(self, count: int = 1) -> list[CloseReason]:
-        """Wait until so many streams have ended, and return why they have."""
+    async def wait_for(self, count: int) -> list[CloseReason]:
+        """Wait until this many streams are closed, and return why they were."""
         while len(self.records) < count:
             await self._more.wait()
         return self.reasons
+
+
+def observed(app: Any, **settings: Any) -> tuple[SSEMiddleware, ClosedStreams]:
+    """Put the middleware around an application, and an observer into it."""
+    closed_streams = ClosedStreams()
+    return SSEMiddleware(app, observers=[closed_streams], **settings), closed_streams
 
 
 def client_of(app: Any, **options: Any) -> EventClient:

@@ -171,5 +171,5 @@ class TestJson:
             ServerSentEvent(comment="hi").json()
 
     def test_of_another_text_shows_it(self) -> None:
-        with pytest.raises(ValueError, match=r"no JSON: '\[DONE\]'"):
+        with pytest.raises(ValueError, match=r"not JSON: '\[DONE\]'"):
             ServerSentEvent(raw_data="[DONE]").json()

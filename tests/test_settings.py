@@ -1,4 +1,4 @@
-"""Settings are checked when they are made, and never change afterwards."""
+"""Settings and the policy are checked when they are made, and never change afterwards."""
 
 import math
 from dataclasses import FrozenInstanceError, fields
@@ -9,10 +9,11 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import pytest
 
+from sse_middleware import EventSourceResponse, SSEMiddleware
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.presets.preset import Preset
-from sse_middleware.settings import StreamOptions, StreamSettings
+from sse_middleware.settings import Policy, StreamOptions, StreamSettings
 from sse_middleware.validation import UNSET, Unset
 
 OR_NONE = ("ping_interval", "send_timeout", "max_duration", "idle_timeout")
@@ -80,7 +81,7 @@ def test_the_tables_cover_every_setting() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), pairs(ALLOWED))
-def test_what_can_work_is_kept_as_it_was_given(name: str, value: Any) -> None:
+def test_a_valid_value_is_kept_as_it_is(name: str, value: Any) -> None:
     options: Any = {name: value}
     assert getattr(StreamSettings(**options), name) is value
     assert getattr(StreamSettings.of(options), name) is value
@@ -88,7 +89,7 @@ def test_what_can_work_is_kept_as_it_was_given(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), pairs(REFUSED))
-def test_what_can_not_work_is_refused_by_name_and_value(name: str, value: Any) -> None:
+def test_an_invalid_value_is_refused_by_name_and_value(name: str, value: Any) -> None:
     options: Any = {name: value}
     for make in (StreamSettings.of, StreamSettings().overridden):
         with pytest.raises(ConfigurationError) as caught:
@@ -123,7 +124,7 @@ def test_the_defaults() -> None:
     settings = StreamSettings()
     assert settings == StreamSettings.of({}) == settings.overridden({})
     assert settings.ping_interval is UNSET  # so that it is looked up when a stream starts
-    assert settings.ping is settings.error_event is UNSET  # which a preset may say
+    assert settings.ping is settings.error_event is UNSET  # a preset may set them
     assert settings.serializer is None
     assert "ping_interval=UNSET" in repr(settings)
 
@@ -161,10 +162,65 @@ def test_settings_are_frozen(name: str) -> None:
 
 def test_the_options_are_the_settings_as_keyword_arguments() -> None:
     settings, options = get_type_hints(StreamSettings), get_type_hints(StreamOptions)
-    # The default stands for a keyword argument that isn't given, so none can be given as it.
+    # UNSET stands for a keyword argument that isn't given, so it can't be given.
     for name in ("ping_interval", "ping", "on_disconnect", "farewell", "error_event"):
-        spoken = [one for one in get_args(settings[name]) if one != Literal[Unset.UNSET]]
-        settings[name] = reduce(or_, spoken)
+        given = [one for one in get_args(settings[name]) if one != Literal[Unset.UNSET]]
+        settings[name] = reduce(or_, given)
     del settings["codecs"]
     assert options == settings
     assert StreamOptions.__required_keys__ == frozenset()
+
+
+# The policy of an application
+
+
+class Asynchronous:
+    """Looks like a function, and has to be awaited."""
+
+    async def __call__(self, _: object) -> None:
+        """Do nothing."""
+
+
+NO_FUNCTIONS: list[Any] = [
+    *(None, 5, "key", b"", True, [], some_coroutine_function, Asynchronous()),
+]
+POLICY_ALLOWED: dict[str, list[Any]] = {
+    "drain": [True, False],
+    "drain_spread": [0, 3600.0],
+    "max_streams": [None, 1],
+    "max_streams_per_client": [None, 1],
+    "client_key": [some_function],
+    "observers": [(), [some_function], (some_function, [].append)],
+}
+POLICY_REFUSED: dict[str, list[Any]] = {
+    "drain": [None, 0, 1, "yes", "", []],
+    "drain_spread": [-1, -0.1, math.nan, math.inf, True, "5", None, 10**400],
+    "max_streams": [0, -1, 1.0, True, False, "5", math.inf, [5]],
+    "max_streams_per_client": [0, -1, 1.0, True, False, "5", math.inf, [5]],
+    "client_key": NO_FUNCTIONS,
+    "observers": [
+        *(None, 5, "abc", b"abc", print, some_function, {"a": print}, {print}),
+        *([some_function, one] for one in NO_FUNCTIONS),
+        *((one,) for one in NO_FUNCTIONS),
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), pairs(POLICY_ALLOWED))
+def test_a_valid_value_of_the_policy_is_accepted(name: str, value: Any) -> None:
+    SSEMiddleware(EventSourceResponse([]), **{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), pairs(POLICY_REFUSED))
+def test_an_invalid_value_of_the_policy_is_refused_by_name_and_value(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        SSEMiddleware(EventSourceResponse([]), **{name: value})
+    assert str(caught.value).startswith(f"{name} must ")
+    assert repr(value) in str(caught.value)
+
+
+def test_a_list_of_observers_may_change_afterwards() -> None:
+    observers: list[Any] = [some_function]
+    policy = Policy(observers=observers)
+    observers.clear()
+    assert policy.observers == (some_function,)

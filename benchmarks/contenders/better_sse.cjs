@@ -1,5 +1,5 @@
-// better-sse on Node's own HTTP server. Its one argument is the folder of the package.
-// As every contender it prints its port when it listens.
+// better-sse on Node's own HTTP server. The one argument is the folder of the package.
+// Like every contender it prints its port when it listens.
 
 const http = require("node:http")
 const { setImmediate } = require("node:timers/promises")

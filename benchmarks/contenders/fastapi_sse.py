@@ -46,7 +46,7 @@ async def idle() -> Any:
 
 @app.get("/pinged", response_class=EventSourceResponse)
 async def pinged(period: float) -> Any:
-    # It offers no setting. From here on this holds for all streams of the process, which is why
+    # fastapi.sse has no setting for this. The change affects all later streams of the process, so
     # keep-alives are measured in processes of their own.
     routing._PING_INTERVAL = period  # type: ignore[attr-defined] # noqa: SLF001
     yield ITEM

@@ -1,7 +1,7 @@
 """The event that every contender sends.
 
-The item is built once. Building a dict costs about as much as sending it does in the fastest
-contender, and it is the library that is to be measured.
+The item is built once. In the fastest contender, building a dict costs about as much as sending it,
+and the benchmark measures the library.
 """
 
 import json
@@ -13,7 +13,7 @@ ITEM: dict[str, Any] = {"id": 17, "name": "widget", "price": 12.5, "ok": True}
 """A small item of four fields."""
 
 FRAME = b"data: %b\n\n" % json.dumps(ITEM, separators=(",", ":")).encode()
-"""The item as the bytes of one event."""
+"""The bytes of one event with that item."""
 
 
 class Widget(BaseModel):

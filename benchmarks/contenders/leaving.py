@@ -1,9 +1,9 @@
-"""How the server of a contender tells when it has ended the generator of a client that left."""
+"""How a contender's server reports that it has ended the generator of a client that left."""
 
 from time import monotonic
 
 PERIOD = 0.01
-"""Seconds between two events of a stream that is left while it sends."""
+"""Seconds between two events of a stream that its client leaves while it sends."""
 
 
 def report_end(visit: int) -> None:

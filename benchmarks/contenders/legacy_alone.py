@@ -1,4 +1,4 @@
-"""A Starlette application that knows nothing of us: events framed by hand, and lines of JSON."""
+"""A Starlette application without this package: events framed by hand, and lines of JSON."""
 
 from collections.abc import AsyncIterator
 

@@ -1,7 +1,7 @@
-"""A loop written by hand for keep-alives and nothing else: what any stream under Starlette pays.
+"""A hand-written loop that sends keep-alives and nothing else: the least that any stream costs.
 
-No encoding, no limit, no cleanup, no look at what the client does. All streams share their timers,
-as ours do.
+It runs under Starlette. It encodes nothing, has no limits, cleans nothing up, and doesn't watch the
+client. All streams share their timers, as ours do.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ PARTS = 5
 
 
 class Rounds:
-    """Those who are to wake up together."""
+    """The streams that wake up together."""
 
     def __init__(self, period: float) -> None:
         self._part = period / PARTS
         self._sleepers: dict[int, list[asyncio.Future[None]]] = {}
 
     def sleep(self) -> asyncio.Future[None]:
-        """Return what is done when a period has passed, or somewhat sooner."""
+        """Return a future that is done when a period has passed, or a little sooner."""
         loop = asyncio.get_running_loop()
         sleeper = loop.create_future()
         number = int(loop.time() / self._part) + PARTS

@@ -1,4 +1,4 @@
-"""`sse_middleware` under Starlette, where it is compared with the peers that run there."""
+"""`sse_middleware` under Starlette, for the comparison with the peers that run there."""
 
 import asyncio
 from collections.abc import AsyncIterator

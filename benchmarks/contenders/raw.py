@@ -1,4 +1,4 @@
-"""Starlette's `StreamingResponse` with events that are bytes already: no library at all."""
+"""Starlette's `StreamingResponse` with events that are already bytes: no library at all."""
 
 import asyncio
 from collections.abc import AsyncIterator

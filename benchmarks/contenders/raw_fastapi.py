@@ -1,4 +1,4 @@
-"""The raw bytes under FastAPI: what the framework itself takes for a stream."""
+"""The raw bytes under FastAPI: what the framework itself costs a stream."""
 
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse

@@ -1,4 +1,4 @@
-"""How a server of ours tells how many tasks there are in it."""
+"""How our server reports the number of its tasks."""
 
 import asyncio
 

@@ -1,1 +1,1 @@
-"""A server for each preset, each as small as its clients allow."""
+"""One server for each preset. Each is as small as its clients allow."""

@@ -1,4 +1,4 @@
-"""``python -m examples.presets.htmx``: a page whose list and status are written by the server.
+"""``python -m examples.presets.htmx``: a page whose list and status the server writes.
 
 It is for htmx 2 and its extension. ``/four`` is the same page for htmx 4.
 """

@@ -1,7 +1,7 @@
 """``python -m examples.presets.mcp``: an MCP server with one tool, which counts.
 
-An answer that takes longer than a second is broken off, and goes on where the client comes back for
-it: the ids of its events say all that is needed for that.
+The server ends the stream of an answer after one second. The client then comes back, and the answer
+goes on: the ids of its events contain all that the server needs for that.
 """
 
 import json
@@ -53,7 +53,7 @@ def call(request: Request, id_: int | str, params: dict[str, Any]) -> Response:
 async def resume(request: Request) -> Response:
     cursor = request.headers.get("last-event-id")
     if cursor is None:
-        return Response(status_code=405)  # this server says nothing of its own accord
+        return Response(status_code=405)  # this server sends nothing that no client asked for
     return count(*json.loads(cursor))
 
 

@@ -1,4 +1,4 @@
-"""Serves an example on loopback until it is interrupted."""
+"""Serves an example on loopback until you interrupt it."""
 
 import argparse
 
@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 
 
 def serve(app: Starlette) -> None:
-    """Serve on the port that the command line says."""
+    """Serve on the port that the command line gives."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=8000)
     port = parser.parse_args().port

@@ -1,11 +1,11 @@
-"""The types of streams for a TypeScript client, and the few lines of code that go with them.
+"""Writes the types of streams for a TypeScript client, and a few lines of code that use them.
 
 Rules of this file:
-- The types are those of what is sent: Pydantic's JSON schema for serialisation, by alias, in which
-  a field with a default is there. What a serializer of the user's makes of it is not known here.
-- A path has a type that maps the names of its events to their data. ``message`` is what a browser
-  calls an event without a name.
-- What a schema doesn't say is ``unknown``, never ``any``.
+- The types describe what is sent: Pydantic's JSON schema for serialization, by alias, in which a
+  field with a default is required. They don't know what a user's serializer changes.
+- Each path has a type that maps the names of its events to their data. ``message`` is the name that
+  browsers give to an event without a name.
+- Where a schema is open, the type is ``unknown``, never ``any``.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,20 +26,18 @@ from sse_middleware.openapi.discovery import find_streams
 
 _HEAD = "// Written by `python -m sse_middleware typescript`. Changes here will be lost.\n"
 
-
 _STREAMS = """\
-/** The streams: the names of their events, and the types of their data. */
+/** Each stream with the names of its events and the types of their data. */
 export interface Streams \
 """
 
-
 _WRAPPER = """\
-/** What is called with the data of the events of each name, and with the events. */
+/** A handler for each name of an event. It is called with the data and with the event. */
 export type Handlers<Events> = {
   [Name in keyof Events]?: (data: Events[Name], event: MessageEvent<string>) => void;
 };
 
-/** An EventSource that knows the names of its events, and the types of their data. */
+/** An EventSource that knows the names of its events and the types of their data. */
 export class TypedEventSource<Events> {
   readonly source: EventSource;
 
@@ -47,7 +45,7 @@ export class TypedEventSource<Events> {
     this.source = new EventSource(url, init);
   }
 
-  /** Call `handler` for each event of that name, until the returned function is called. */
+  /** Calls `handler` for each event of that name, until the returned function is called. */
   addEventListener<Name extends keyof Events & string>(
     name: Name,
     handler: (data: Events[Name], event: MessageEvent<string>) => void,
@@ -65,7 +63,7 @@ export class TypedEventSource<Events> {
   }
 }
 
-/** Open a stream: `subscribe<Streams["/path"]>("/path", { name: (data) => ... })`. */
+/** Opens a stream: `subscribe<Streams["/path"]>("/path", { name: (data) => ... })`. */
 export function subscribe<Events>(
   url: string | URL,
   handlers: Handlers<Events>,
@@ -82,11 +80,11 @@ export function subscribe<Events>(
 
 
 def typescript_of(streams: Mapping[str, ItemType | None]) -> str:
-    """Return a TypeScript module with the types of the events of streams.
+    """Return a TypeScript module with the types of the streams' events.
 
     Args:
-        streams: their declared item types by their names, which are paths as a rule; ``None`` where
-            anything may come.
+        streams: the declared item types of streams by the streams' names, usually their paths;
+            ``None`` for anything.
     """
     events = {name: list(_events_of(item_type)) for name, item_type in streams.items()}
     schemas, definitions = _schemas_of([data for one in events.values() for _, data in one])
@@ -97,13 +95,13 @@ def typescript_of(streams: Mapping[str, ItemType | None]) -> str:
     }
     types = TypeWriter(definitions)
     return "\n".join(
-        [_HEAD, *types.definitions(), _STREAMS + types.of(_closed(maps)) + "\n", _WRAPPER]
+        [_HEAD, *types.definitions(), _STREAMS + types.of(_closed_object(maps)) + "\n", _WRAPPER]
     )
 
 
 def streams_of(target: str) -> dict[str, ItemType | None]:
-    """Return the item types that a target is about, by their paths or its name."""
-    found = _loaded(target)
+    """Return the item types of a target, by the paths of its streams or by its own name."""
+    found = _load(target)
     name = target.rpartition(":")[2]
     if hasattr(found, ITEM_TYPE):
         return {name: getattr(found, ITEM_TYPE)()}
@@ -113,25 +111,25 @@ def streams_of(target: str) -> dict[str, ItemType | None]:
     streams: dict[str, ItemType | None] = {}
     for one in find_streams(routes):
         key = one.path if one.method == "GET" else f"{one.method} {one.path}"
-        streams.setdefault(key, one.item_type)  # the first route answers
+        streams.setdefault(key, one.item_type)  # the first matching route answers
     if not streams:
         raise ConfigurationError(
-            f"{target} has no streams: no endpoint is tagged by @event_stream or by "
+            f"{target} has no streams: no endpoint uses @event_stream or "
             "response_class=EventSourceResponse"
         )
     return streams
 
 
-def _loaded(target: str) -> Any:
+def _load(target: str) -> Any:
     module_name, _, name = target.partition(":")
     if not (module_name and name):
-        raise ConfigurationError(f"the target must be module:name, as main:app; got {target!r}")
+        raise ConfigurationError(f"the target must be module:name (main:app), got {target!r}")
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
         if f"{module_name}.".startswith(f"{error.name}."):
             raise ConfigurationError(
-                f"there is no module {error.name!r}: start this where `import {module_name}` works"
+                f"there is no module {error.name!r}: run this where `import {module_name}` works"
             ) from error
         raise
     try:
@@ -141,7 +139,7 @@ def _loaded(target: str) -> Any:
 
 
 def _events_of(item_type: ItemType | None) -> Iterator[tuple[str | None, Any]]:
-    """Return the names of events, ``None`` for any name, and the types of their data."""
+    """Yield the names of events, ``None`` for any name, and the types of their data."""
     if item_type is None:
         yield None, Any
         return
@@ -156,7 +154,7 @@ def _events_of(item_type: ItemType | None) -> Iterator[tuple[str | None, Any]]:
 
 
 def _schemas_of(annotations: list[Any]) -> tuple[list[Schema], dict[str, Schema]]:
-    """Return the schema of each type, and the definitions that they refer to."""
+    """Return the schema of each type, and the definitions that the schemas refer to."""
     if not annotations:
         return [], {}
     made, document = TypeAdapter.json_schemas(
@@ -165,13 +163,13 @@ def _schemas_of(annotations: list[Any]) -> tuple[list[Schema], dict[str, Schema]
             for number, annotation in enumerate(annotations)
         ],
         ref_template=f"{DEFINITIONS}{{model}}",
-        schema_generator=_AsSent,
+        schema_generator=_SentSchema,
     )
     return list(made.values()), document.get("$defs", {})
 
 
-class _AsSent(GenerateJsonSchema):
-    """The schema of what is sent: fields with defaults are there, and what it can't say is open."""
+class _SentSchema(GenerateJsonSchema):
+    """Makes schemas of what is sent. Fields with defaults are required, unknown types are open."""
 
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - Pydantic's
 
@@ -185,16 +183,16 @@ class _AsSent(GenerateJsonSchema):
 
 
 def _event_map(events: list[tuple[str | None, Schema]]) -> Schema:
-    """Return the schema of an object that has the data of events under their names."""
+    """Return the schema of an object that maps the names of events to their data."""
     by_name: dict[str | None, list[Schema]] = {}
     for name, data in events:
         by_name.setdefault(name, []).append(data)
     others = by_name.pop(None, None)
     named = {str(name): {"anyOf": data} for name, data in by_name.items()}
-    return {**_closed(named), "additionalProperties": others[0] if others else False}
+    return {**_closed_object(named), "additionalProperties": others[0] if others else False}
 
 
-def _closed(properties: Mapping[str, Schema]) -> Schema:
+def _closed_object(properties: Mapping[str, Schema]) -> Schema:
     return {
         "type": "object",
         "properties": properties,

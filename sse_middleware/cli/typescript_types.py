@@ -1,4 +1,4 @@
-"""`TypeWriter`: writes JSON schemas as TypeScript types. What they leave open is ``unknown``."""
+"""`TypeWriter`: writes JSON schemas as TypeScript types. An open schema becomes ``unknown``."""
 
 import json
 import re
@@ -8,11 +8,9 @@ from typing import Any
 
 Schema = dict[str, Any]
 
-
 DEFINITIONS = "#/$defs/"
 
-
-_TAKEN = (
+_RESERVED = (
     "Array EventSource EventSourceInit Handlers JSON MessageEvent Object Record Streams "
     "TypedEventSource URL subscribe any bigint boolean never null number object string symbol "
     "undefined unknown void break case catch class const continue debugger default delete do else "
@@ -20,8 +18,7 @@ _TAKEN = (
     "let new package private protected public return static super switch this throw true try "
     "typeof var while with yield await"
 )
-"""Names that a type of the user's can't have: those of the language, and those used above."""
-
+"""Names that a user's type can't have: TypeScript's own, and those in the written module."""
 
 _BASIC = MappingProxyType(
     {
@@ -46,7 +43,7 @@ class TypeWriter:
         self._names = _identifiers(definitions)
 
     def definitions(self) -> Iterator[str]:
-        """Return the exported types."""
+        """Yield the exported types."""
         for name, schema in self._definitions.items():
             text, comment = self.of(schema), _comment(schema, 0)
             if text.startswith("{") and "properties" in schema:
@@ -55,7 +52,7 @@ class TypeWriter:
                 yield f"{comment}export type {self._names[name]} = {text};\n"
 
     def of(self, schema: Any, indent: int = 0) -> str:
-        """Return the type of a schema, its lines after the first indented by so many spaces."""
+        """Return the type of a schema. `indent` spaces begin each line after the first."""
         if isinstance(schema, bool):
             schema = {} if schema else {"enum": []}
         if "$ref" in schema:
@@ -68,7 +65,7 @@ class TypeWriter:
             if word in schema:
                 return _union(self.of(part, indent) for part in schema[word])
         if "allOf" in schema:
-            return " & ".join(_grouped(self.of(part, indent)) for part in schema["allOf"])
+            return " & ".join(_parenthesized(self.of(part, indent)) for part in schema["allOf"])
         return self._of_type(schema, indent)
 
     def _of_type(self, schema: Schema, indent: int) -> str:
@@ -94,7 +91,7 @@ class TypeWriter:
         return f"[{', '.join(parts)}]"
 
     def _object(self, schema: Schema, indent: int) -> str:
-        """Return a type with a property for each that has a name, and one for all others."""
+        """Return a type with the named properties, and an index signature for all others."""
         inside = " " * (indent + 2)
         required = schema.get("required", ())
         lines = [
@@ -102,14 +99,14 @@ class TypeWriter:
             f"{self.of(part, indent + 2)};"
             for name, part in schema.get("properties", {}).items()
         ]
-        others = self._others(schema, indent + 2)
+        others = self._index_signature(schema, indent + 2)
         lines += [inside + others] if others else []
         return "\n".join(["{", *lines, " " * indent + "}"]) if lines else "Record<string, never>"
 
-    def _others(self, schema: Schema, indent: int) -> str | None:
+    def _index_signature(self, schema: Schema, indent: int) -> str | None:
         patterns = schema.get("patternProperties")
         rest = schema.get("additionalProperties", "properties" not in schema and not patterns)
-        if schema.get("properties"):  # those must be of the type of the others, too
+        if schema.get("properties"):  # the index signature must cover these, too
             return "[key: string]: unknown;" if patterns or rest is not False else None
         values = [*(patterns or {}).values(), *([] if rest is False else [rest])]
         if not values:
@@ -124,8 +121,8 @@ class TypeWriter:
 
 
 def _identifiers(names: Iterable[str]) -> dict[str, str]:
-    """Return a name in TypeScript for each, no two the same."""
-    taken, found = set(_TAKEN.split()), {}
+    """Return a TypeScript identifier for each name, no two the same."""
+    taken, found = set(_RESERVED.split()), {}
     for name in names:
         identifier = re.sub(r"\W", "_", name, flags=re.ASCII)
         identifier = f"_{identifier}" if identifier[:1].isdigit() else identifier
@@ -144,12 +141,12 @@ def _union(types: Iterable[str]) -> str:
     return " | ".join(dict.fromkeys(types)) or "never"
 
 
-def _grouped(text: str) -> str:
+def _parenthesized(text: str) -> str:
     return f"({text})" if " | " in text else text
 
 
 def _comment(schema: Any, indent: int) -> str:
-    """Return the description of a schema as a comment and a line's end, or nothing."""
+    """Return the description of a schema as a comment with a line end, or an empty string."""
     text = schema.get("description") if isinstance(schema, dict) else None
     if not text:
         return ""

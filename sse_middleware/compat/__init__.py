@@ -1,1 +1,1 @@
-"""The names of other libraries, on this engine: what is left of a migration is one import."""
+"""The names of other libraries on this package's engine. To migrate, change one import."""

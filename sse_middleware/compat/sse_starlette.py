@@ -1,13 +1,13 @@
-"""sse-starlette's names and what they mean there, on this engine.
+"""sse-starlette's names, with their meanings there, on this package's engine.
 
-``from sse_middleware.compat.sse_starlette import EventSourceResponse`` in place of
-``from sse_starlette import EventSourceResponse``. ``docs/migrating.md`` says what differs.
+Write ``from sse_middleware.compat.sse_starlette import EventSourceResponse`` instead of
+``from sse_starlette import EventSourceResponse``. ``docs/migrating.md`` lists the differences.
 
 Rules of this file:
-- Items mean what they mean there: the fields of a dict are those of an event, bytes are sent as
-  they are, anything else is the data of an event as ``str()`` writes it. The bytes are the same.
-- How they are sent, kept alive and ended is this package's business: nothing here sends.
-- Of an argument that is not given the middleware's setting holds.
+- Items mean the same as in sse-starlette: a dict holds the fields of an event, bytes are sent
+  unchanged, and ``str()`` turns anything else into the data of an event. The bytes are the same.
+- This package sends the stream, keeps it alive and ends it: nothing in this file sends.
+- The middleware's setting applies if the corresponding argument is not given.
 """
 
 import json
@@ -46,21 +46,21 @@ __all__ = ["EventSourceResponse", "JSONServerSentEvent", "ServerSentEvent", "ens
 SEPARATORS = ("\r\n", "\r", "\n")
 
 A_YEAR = 365 * 24 * 3600.0
-"""Seconds that stand for no limit."""
+"""Seconds that serve as no limit."""
 
 _LINE_END = re.compile(r"\r\n|[\r\n]")
 
 
 class ServerSentEvent:
-    r"""One event, whose data is text: anything else is sent as ``str()`` writes it.
+    r"""One event, whose data is text. ``str()`` turns anything else into text.
 
     Args:
-        data: of the event; each of its lines becomes a ``data`` field.
-        event: the event's type. The ends of lines in it are left out.
-        id: the event's id. The ends of lines in it are left out.
+        data: the payload; each of its lines becomes a ``data`` field.
+        event: the event's type. Line ends in it are removed.
+        id: the event's id. Line ends in it are removed.
         retry: the client's reconnection time in milliseconds.
-        comment: text that clients ignore, before the other fields.
-        sep: what ends a line: ``"\r\n"`` by default, ``"\r"`` or ``"\n"``.
+        comment: text that clients ignore, written before the other fields.
+        sep: the line end: ``"\r\n"`` by default, ``"\r"`` or ``"\n"``.
     """
 
     DEFAULT_SEPARATOR = "\r\n"
@@ -86,7 +86,7 @@ class ServerSentEvent:
         """Return the bytes of the event.
 
         Raises:
-            TypeError: ``retry`` is no integer, ``event`` or ``id`` no text.
+            TypeError: ``retry`` is not an integer, or ``event`` or ``id`` is not a str.
         """
         lines = [f"{name}: {value}" for name, value in self._fields()]
         return "".join(f"{line}{self._sep}" for line in [*lines, ""]).encode()
@@ -110,8 +110,8 @@ class JSONServerSentEvent(ServerSentEvent):
     """A `ServerSentEvent` whose data is sent as JSON.
 
     Raises:
-        TypeError: the data has no JSON.
-        ValueError: a NaN or an infinity, which JSON has not.
+        TypeError: JSON can't represent the data.
+        ValueError: the data contains a NaN or an infinity, which JSON doesn't have.
     """
 
     def __init__(self, data: Any = None, **fields: Any) -> None:
@@ -122,10 +122,10 @@ class JSONServerSentEvent(ServerSentEvent):
 
 
 def ensure_bytes(data: Any, sep: str) -> bytes:
-    """Return the bytes of one item, its lines ended by `sep` unless it says so itself.
+    """Return the bytes of one item. `sep` ends its lines, unless the item is a `ServerSentEvent`.
 
     Raises:
-        TypeError: a dict with a key that is no field, or a field of a wrong type.
+        TypeError: a dict has a key that is not a field, or a field of the wrong type.
     """
     if isinstance(data, bytes | memoryview):
         return bytes(data)
@@ -137,33 +137,34 @@ def ensure_bytes(data: Any, sep: str) -> bytes:
 
 
 class EventSourceResponse(response.EventSourceResponse):
-    r"""A response whose body is the events that an iterable yields, as sse-starlette means them.
+    r"""A response whose body is the events that an iterable yields, with sse-starlette's arguments.
 
     Args:
-        content: an iterable or asynchronous iterable of items: `ServerSentEvent`, a dict of its
-            fields, bytes that are sent as they are, anything else for its ``str()``. Items of this
-            package's own ``ServerSentEvent`` are sent as everywhere.
-        status_code: of the response.
-        headers: added to ``Cache-Control: no-store`` (or in its place) and
+        content: an iterable or asynchronous iterable of items. An item is a `ServerSentEvent`, a
+            dict of its fields, bytes that are sent unchanged, or anything else, whose ``str()`` is
+            the data. This package's own ``ServerSentEvent`` works as everywhere.
+        status_code: the response's status.
+        headers: added to ``Cache-Control: no-store``, which they can replace, and to
             ``X-Accel-Buffering: no``.
-        media_type: in place of ``text/event-stream``.
-        background: run after the stream, also after a disconnect.
+        media_type: replaces ``text/event-stream``.
+        background: runs after the stream, also after a disconnect.
         ping: seconds of silence before a keep-alive, 0 for none.
-        sep: what ends a line: ``"\r\n"`` by default, ``"\r"`` or ``"\n"``.
-        ping_message_factory: makes a keep-alive, of anything that may be yielded.
-        data_sender_callable: called and awaited beside the stream, and cancelled when that ends.
-            What it raises ends the stream, and goes on to the server.
+        sep: the line end: ``"\r\n"`` by default, ``"\r"`` or ``"\n"``.
+        ping_message_factory: makes a keep-alive, which is any item that may be yielded.
+        data_sender_callable: an async function. It runs during the stream and is cancelled at the
+            stream's end. An exception that it raises ends the stream and reaches the server.
         send_timeout: seconds that the server's `send` may take before the client counts as gone.
-        client_close_handler_callable: called with the ``http.disconnect`` message and awaited once
-            a client has left and the generator is closed, for `cleanup_timeout` seconds at most.
-        shutdown_event: set when the application drains. Needs the middleware.
+        client_close_handler_callable: is called with the ``http.disconnect`` message and awaited
+            after the client disconnects and the generator is closed, for at most `cleanup_timeout`
+            seconds.
+        shutdown_event: is set when the application drains. Needs the middleware.
         shutdown_grace_period: seconds that the stream then has to end by itself.
         cleanup_timeout: seconds that a cancelled generator has for its ``finally`` blocks; ``None``
-            for a year.
+            means a year.
 
     Raises:
         TypeError: `content` can't be iterated, or is a string, bytes, a mapping or a model.
-        ConfigurationError: an argument that can't work. It is a ``ValueError``.
+        ConfigurationError: an argument is invalid. This is a ``ValueError``.
     """
 
     DEFAULT_SEPARATOR = "\r\n"
@@ -212,28 +213,28 @@ class EventSourceResponse(response.EventSourceResponse):
         return response.StreamPlan(
             response.producer_of(self.body_iterator, encoder),
             _ControlFrames(settings, self._ping),
-            partial(self._beside, context, settings),
+            partial(self._run_alongside, context, settings),
         )
 
     @asynccontextmanager
-    async def _beside(
+    async def _run_alongside(
         self, context: RequestContext, settings: StreamSettings, slot: Slot
     ) -> AsyncIterator[None]:
-        """Run what runs beside the stream, and what follows it."""
-        sender = _Sender()
+        """Run the data sender during the stream, and the close handler after it."""
+        sender = _DataSender()
         async with daemon_task_group() as tasks:
             if self.data_sender_callable is not None:
                 tasks.create_task(sender.run(self.data_sender_callable))
             if self.shutdown_event is not None:
-                tasks.create_task(_pass_on(context.draining, self.shutdown_event))
+                tasks.create_task(_forward_drain(context.draining, self.shutdown_event))
             try:
                 with sender.scope:
                     yield
             finally:
-                await self._after_leaving(settings, slot)
+                await self._call_close_handler(settings, slot)
         sender.raise_failure()
 
-    async def _after_leaving(self, settings: StreamSettings, slot: Slot) -> None:
+    async def _call_close_handler(self, settings: StreamSettings, slot: Slot) -> None:
         handler = self.client_close_handler_callable
         if handler is not None and slot.reason is CloseReason.CLIENT_DISCONNECTED:
             with anyio.move_on_after(settings.cleanup_timeout, shield=True):
@@ -246,7 +247,7 @@ class EventSourceResponse(response.EventSourceResponse):
 
 
 class _ControlFrames(ConfiguredControlFrames):
-    """What a stream says of its own accord, but for its keep-alives."""
+    """The control frames of the settings, with sse-starlette's keep-alive."""
 
     __slots__ = ("_make_ping",)
 
@@ -261,7 +262,7 @@ class _ControlFrames(ConfiguredControlFrames):
 
 
 class _Encoder(ItemEncoder):
-    """Encodes the items of one stream as sse-starlette does, and those of this package as ever."""
+    """Encodes items as sse-starlette does, and this package's own events as usual."""
 
     def __init__(self, settings: StreamSettings, sep: str, endpoint: str) -> None:
         super().__init__(settings, bytes, None, endpoint)
@@ -273,13 +274,13 @@ class _Encoder(ItemEncoder):
         if isinstance(item, events.ServerSentEvent):
             return super().encode(item)
         try:
-            return self._in_bounds(ensure_bytes(item, self._sep))
+            return self._checked_size(ensure_bytes(item, self._sep))
         except Exception as error:
             raise self.refusal(item, error) from error
 
 
-class _Sender:
-    """The sender of data beside a stream, whose failure cancels the scope of the stream."""
+class _DataSender:
+    """Runs the data sender of a stream. Its failure cancels the stream's scope."""
 
     def __init__(self) -> None:
         self.scope = anyio.CancelScope()
@@ -298,7 +299,7 @@ class _Sender:
             raise failure
 
 
-async def _pass_on(draining: anyio.Event, shutdown: anyio.Event) -> None:
+async def _forward_drain(draining: anyio.Event, shutdown: anyio.Event) -> None:
     await draining.wait()
     shutdown.set()
 
@@ -306,8 +307,7 @@ async def _pass_on(draining: anyio.Event, shutdown: anyio.Event) -> None:
 def _check_middleware(scope: Scope) -> None:
     if RequestContext.find(scope) is None:
         raise ConfigurationError(
-            "shutdown_event is set by SSEMiddleware, and there is none: "
-            "app.add_middleware(SSEMiddleware)"
+            "shutdown_event needs SSEMiddleware, which sets it: app.add_middleware(SSEMiddleware)"
         )
 
 

@@ -1,1 +1,1 @@
-"""What is read from the objects of frameworks: of Starlette, and of FastAPI where it is there."""
+"""Reads the objects of frameworks: of Starlette, and of FastAPI if it is installed."""

@@ -1,4 +1,4 @@
-"""What FastAPI's routes and generators say. FastAPI is no dependency, and is not imported."""
+"""Reads FastAPI's routes and generators. FastAPI is not a dependency, and is not imported here."""
 
 import sys
 from collections.abc import AsyncIterable, Iterable
@@ -7,12 +7,11 @@ from typing import Any
 
 
 def unwrapped(content: AsyncIterable[Any]) -> AsyncIterable[Any]:
-    """Take the endpoint's own generator out of FastAPI's.
+    """Return the endpoint's own generator from inside FastAPI's wrapper.
 
-    FastAPI wraps it into a generator that adds a checkpoint after every item. To close the outer
-    one would leave the inner one to the garbage collector, which runs its ``finally`` blocks later
-    and in another task. Besides, the checkpoints cost most of the speed. A wrapper that looks
-    different stays.
+    FastAPI wraps it in a generator that adds a checkpoint after every item. If only the wrapper is
+    closed, the garbage collector closes the inner generator: later, and in another task. The
+    checkpoints also cost most of the speed. A wrapper that looks different is returned unchanged.
     """
     if not isasyncgen(content) or content.ag_code.co_name != "_async_stream_raw":
         return content
@@ -20,7 +19,7 @@ def unwrapped(content: AsyncIterable[Any]) -> AsyncIterable[Any]:
     return inner if isasyncgen(inner) else content
 
 
-_DUMPED = (
+_DUMP_DEFAULTS = (
     ("include", None),
     ("exclude", None),
     ("by_alias", True),
@@ -31,16 +30,16 @@ _DUMPED = (
 
 
 def flat_routes(routes: Iterable[Any]) -> Iterable[Any]:
-    """Return routes, and of an included router its routes. Only a recent FastAPI keeps routers."""
+    """Return routes, with the routes of included routers, which only a recent FastAPI keeps."""
     fastapi = sys.modules.get("fastapi.routing")
     flat: Iterable[Any] = getattr(fastapi, "iter_route_contexts", iter)(routes)
     return flat
 
 
 def dump_options(route: Any) -> dict[str, Any]:
-    """Return the ``response_model_*`` options of a route, under Pydantic's names."""
+    """Return the ``response_model_*`` options that a route sets, under Pydantic's names."""
     return {
         name: value
-        for name, default in _DUMPED
+        for name, default in _DUMP_DEFAULTS
         if (value := getattr(route, f"response_model_{name}", default)) != default
     }

@@ -1,1 +1,1 @@
-"""What a yielded item becomes: its declared type, its event's name, its bytes."""
+"""From a yielded item to an event: the declared type, the event's name, the bytes."""

@@ -1,4 +1,4 @@
-"""What a type annotation says, whatever it is called."""
+"""Evaluates type annotations: strings, and aliases of ``type`` statements."""
 
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -7,22 +7,22 @@ UNIONS = (Union, UnionType)
 
 
 def evaluated(annotation: Any, function: Any) -> Any:
-    """Return an annotation with its strings evaluated, where a function was written.
+    """Return an annotation with its strings evaluated in the module of a function.
 
     Raises:
-        Exception: whatever evaluating them does.
+        Exception: whatever the evaluation raises.
     """
 
-    def carrying() -> None:
-        """Carry the one annotation that matters: the others need not be evaluable."""
+    def holder() -> None:
+        """Hold only this annotation: the function's others need not be evaluable."""
 
-    carrying.__annotations__ = {"it": annotation}
+    holder.__annotations__ = {"it": annotation}
     scope = getattr(function, "__globals__", {})
-    return get_type_hints(carrying, globalns=scope, include_extras=True)["it"]
+    return get_type_hints(holder, globalns=scope, include_extras=True)["it"]
 
 
 def without_alias(annotation: Any) -> Any:
-    """Return what a ``type`` statement stands for."""
+    """Return the type that an alias of a ``type`` statement names, or any other type itself."""
     while True:
         generic = get_origin(annotation) or annotation
         if not hasattr(generic, "__value__"):

@@ -1,4 +1,4 @@
-"""What a stream itself says: keep-alives, how it begins and ends, and why."""
+"""`ConfiguredControlFrames`: the frames that a stream itself adds, such as keep-alives."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +14,9 @@ from sse_middleware.wire.encoding import encode_event
 
 
 class ConfiguredControlFrames:
-    """The control frames of one stream, as its settings and its preset say.
+    """The control frames of one stream, made from its settings and its preset.
 
-    They are no items of the endpoint's, so they are not validated as such.
+    The endpoint's item type doesn't validate them, because they are not its items.
     """
 
     __slots__ = ("_settings", "same_ping")
@@ -24,29 +24,28 @@ class ConfiguredControlFrames:
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
         self.same_ping = KEEPALIVE_COMMENT if settings.resolved("ping") is UNSET else b""
-        """The keep-alive if it is known to be always the same, or ``b""``."""
+        """The keep-alive if it is always the same, otherwise ``b""``."""
 
     def ping(self) -> bytes:
         """Return a keep-alive."""
         if self.same_ping:
             return self.same_ping
-        ping, field_json = (
-            self._settings.resolved("ping"),
-            field_serializer(self._settings.serializer),
-        )
+        ping = self._settings.resolved("ping")
+        field_json = field_serializer(self._settings.serializer)
         if callable(ping):
             return _encode_ping(ping(), field_json)
         self.same_ping = _encode_ping(ping, field_json)
         return self.same_ping
 
     def of_error(self, error: Exception) -> bytes:
-        """Return the last frame of a stream that failed, or ``b""``."""
+        """Return the last frame of a stream that fails, or ``b""``."""
         error_event = self._settings.resolved("error_event")
-        said = error_event is not UNSET and error_event is not None
-        return self._encoded(error_event(error) if said else None, "error_event")
+        if error_event is UNSET or error_event is None:
+            return b""
+        return self._encoded(error_event(error), "error_event")
 
     def farewell(self, reason: CloseReason) -> bytes:
-        """Return the last frame of a stream that is ended early, or ``b""``."""
+        """Return the last frame of a stream that is closed early, or ``b""``."""
         farewell = self._settings.resolved("farewell")
         if farewell is UNSET:
             retry = self._settings.retry_milliseconds()
@@ -54,7 +53,7 @@ class ConfiguredControlFrames:
         return self._encoded(farewell(reason) if farewell else None, "farewell")
 
     def first(self) -> bytes:
-        """Return the frame that the preset begins a stream with, or ``b""``."""
+        """Return the frame with which the preset begins a stream, or ``b""``."""
         first = self._settings.preset and self._settings.preset.first
         return self._encoded(first() if callable(first) else first, "first")
 

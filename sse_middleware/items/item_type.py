@@ -1,11 +1,12 @@
-"""The declared type of a stream's items, read from what the endpoint says that it yields.
+"""The declared type of a stream's items, read from the endpoint's return annotation.
 
 Rules of this file:
-- A return annotation counts where it names a stream: ``AsyncIterator[Item]``, ``Iterable[Item]``
-  and their like, also inside ``Annotated`` and unions. ``None`` and `ServerSentEvent` are no items;
-  ``ServerSentEvent[Item]`` says what its ``data`` is.
-- Strings are evaluated where the endpoint was written.
-- What can't be evaluated is an error. Going on without it would send what it was to filter out.
+- A return annotation counts if it names a stream: ``AsyncIterator[Item]``, ``Iterable[Item]`` and
+  similar types, also inside ``Annotated`` and unions. ``None`` and `ServerSentEvent` are not items.
+  ``ServerSentEvent[Item]`` declares the type of the ``data``.
+- Strings are evaluated in the module of the endpoint.
+- An annotation that can't be evaluated is an error. Without its type, the stream would send fields
+  that the type filters out.
 """
 
 import inspect
@@ -38,14 +39,11 @@ from sse_middleware.items.typed_events import EventNames, SSEModel
 
 _STREAMS = (AsyncIterable, AsyncIterator, AsyncGenerator, Iterable, Iterator, Generator)
 
-
 _COLLECTIONS = (list, set, frozenset, Collection, Sequence)  # returned, not yielded
-
 
 _AWAITABLES = (Awaitable, Coroutine)
 
-
-_WAY_OUT = "Import its names at runtime, or give item_type=... (Any for no validation)"
+_REMEDY = "Import its names at runtime, or pass item_type=... (Any for no validation)"
 
 
 class ItemType:
@@ -56,7 +54,7 @@ class ItemType:
         of_events: whether it is also the type of the ``data`` of each `ServerSentEvent`.
 
     Raises:
-        ConfigurationError: Pydantic doesn't know it, or two of its models name the same event.
+        ConfigurationError: Pydantic doesn't know the type, or two models name the same event.
     """
 
     def __init__(self, annotation: Any, *, of_events: bool = False) -> None:
@@ -65,28 +63,28 @@ class ItemType:
         self.of_events = of_events
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-            self._validate = adapter.validator.validate_python  # an undefined name shows here
+            self._validate = adapter.validator.validate_python  # an undefined name fails here
             self._dump_json = adapter.serializer.to_json
             self._dump = adapter.serializer.to_python
         except (PydanticUserError, PydanticUndefinedAnnotation) as error:
             raise ConfigurationError(
-                f"items can't be validated as {annotation!r}: {error.message}. {_WAY_OUT}"
+                f"items can't be validated as {annotation!r}: {error.message}. {_REMEDY}"
             ) from error
         self.names = EventNames(annotation)
-        """The names of the events that it is about; false if it names none."""
+        """The names of the events that the type declares; false if it declares none."""
 
     @classmethod
     def declared(cls, annotation: Any) -> "ItemType | None":
-        """Make the item type of an annotation, or ``None`` where it allows everything.
+        """Make the item type of an annotation, or ``None`` if it allows everything.
 
-        ``None`` and `ServerSentEvent` are not items: in a union they are left out. In place of
-        ``ServerSentEvent[Item]`` stands ``Item``.
+        ``None`` and `ServerSentEvent` are not items and are left out of a union.
+        ``ServerSentEvent[Item]`` counts as ``Item``.
         """
         data = data_part(annotation)
         if data is None or data is Any:
             return None
-        told = [_data_of(event) for event in _events_in(annotation)]
-        return cls(data, of_events=bool(told) and None not in told)
+        data_of_events = [_data_of(event) for event in _events_in(annotation)]
+        return cls(data, of_events=bool(data_of_events) and None not in data_of_events)
 
     @classmethod
     def of_endpoint(cls, endpoint: Any) -> "ItemType | None":
@@ -109,69 +107,70 @@ class ItemType:
         return cls.declared(Union[tuple(items)]) if items else None  # noqa: UP007 - of a list
 
     def validated(self, item: Any) -> Any:
-        """Validate, as what it was declared as. Raises Pydantic's errors.
+        """Validate an item as the declared type. Raises Pydantic's errors.
 
-        A model that names its event is never taken for another one that looks like it.
+        A model that names its event never passes as another model with the same fields.
         """
         return self._validate(item, from_attributes=not isinstance(item, SSEModel))
 
     def filtered_json(self, validated: Any) -> bytes:
-        """Filter and encode what `validated` returned."""
+        """Filter and encode an item that `validated` returned."""
         return self._dump_json(validated, by_alias=True)
 
     def filtered(self, validated: Any) -> Any:
-        """Filter what `validated` returned, for a serializer of the user's."""
+        """Filter an item that `validated` returned, for the user's serializer."""
         return self._dump(validated, by_alias=True)
 
     def dumped_with(self, options: Mapping[str, Any]) -> "ItemType":
-        """Return this type for items that are also filtered by Pydantic's options (``exclude``)."""
+        """Return a copy that also applies Pydantic's options for dumping (``exclude``)."""
         other = copy(self)
         vars(other).update(
-            _dump_json=_with(self._dump_json, options), _dump=_with(self._dump, options)
+            _dump_json=_with_options(self._dump_json, options),
+            _dump=_with_options(self._dump, options),
         )
         return other
 
     def to_json(self, item: Any, *, by_alias: bool) -> bytes:
-        """Validate, filter and encode. Raises Pydantic's errors."""
+        """Validate, filter and encode an item. Raises Pydantic's errors."""
         return self._dump_json(self._validate(item, from_attributes=True), by_alias=by_alias)
 
     def plain(self, item: Any) -> Any:
-        """Validate and filter, for a serializer of the user's. Raises Pydantic's errors."""
+        """Validate and filter an item, for the user's serializer. Raises Pydantic's errors."""
         return self._dump(self._validate(item, from_attributes=True), by_alias=True)
 
 
 class ItemTypes:
-    """The item types of an application's endpoints, each compiled when its first stream starts."""
+    """The item types of an application's endpoints. The first stream of each compiles its type."""
 
     def __init__(self) -> None:
         self._known: WeakKeyDictionary[Any, ItemType | None] = WeakKeyDictionary()
 
     def of(self, endpoint: Any) -> ItemType | None:
-        """Return what `ItemType.of_endpoint` does, and remember it.
+        """Return the result of `ItemType.of_endpoint`, and remember it.
 
-        An endpoint that doesn't yield itself says nothing of items by what it returns.
+        An endpoint counts only if it yields itself. For any other one the result is ``None``.
         """
         try:
             return self._known[endpoint]
         except KeyError:
-            item_type = self._known[endpoint] = _of_generator(endpoint)
+            item_type = self._known[endpoint] = _item_type_of(endpoint)
             return item_type
-        except TypeError:  # no weak references to it, or no hash
-            return _of_generator(endpoint)
+        except TypeError:  # the endpoint can't be weakly referenced or hashed
+            return _item_type_of(endpoint)
 
 
-def _with(dump: Any, options: Mapping[str, Any]) -> Any:
-    return lambda value, **said: dump(value, **{**said, **options})
+def _with_options(dump: Any, options: Mapping[str, Any]) -> Any:
+    return lambda value, **given: dump(value, **{**given, **options})
 
 
-def _of_generator(endpoint: Any) -> ItemType | None:
+def _item_type_of(endpoint: Any) -> ItemType | None:
     function = underlying(endpoint)
     yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
     return ItemType.of_endpoint(endpoint) if yields else None
 
 
 def underlying(endpoint: Any) -> Any:
-    """Return the function behind decorators, partials and callable objects."""
+    """Return the function inside decorators, partials and callable objects."""
     function = inspect.unwrap(endpoint)
     while isinstance(function, partial):
         function = inspect.unwrap(function.func)
@@ -181,7 +180,7 @@ def underlying(endpoint: Any) -> Any:
 
 
 def data_part(annotation: Any) -> Any:
-    """Return what an annotation says of data, ``None`` if nothing."""
+    """Return the part of an annotation that is about data, ``None`` if there is none."""
     annotation = without_alias(annotation)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -202,18 +201,18 @@ def _is_event(annotation: Any) -> bool:
 
 
 def _data_of(event: type[ServerSentEvent]) -> Any:
-    """Return the type of an event's data, ``None`` where it may be anything."""
+    """Return the type of an event's data, ``None`` if it may be anything."""
     info = event.model_fields["data"]
     if info.annotation is Any or isinstance(info.annotation, TypeVar):
         return None
-    notes = list(info.metadata)  # Pydantic takes Annotated apart
+    notes = list(info.metadata)  # Pydantic splits Annotated
     if info.discriminator is not None:
         notes.append(Field(discriminator=info.discriminator))
     return Annotated[info.annotation, *notes] if notes else info.annotation
 
 
 def _events_in(annotation: Any) -> Iterator[type[ServerSentEvent]]:
-    """Return the kinds of `ServerSentEvent` in an annotation."""
+    """Yield the types in an annotation that are `ServerSentEvent`."""
     annotation = without_alias(annotation)
     if get_origin(annotation) is Annotated:
         yield from _events_in(annotation.__origin__)
@@ -243,7 +242,7 @@ def _return_annotation(function: Any) -> Any:
     except Exception as error:
         raise ConfigurationError(
             f"the return annotation of {_qualified(function)} can't be evaluated: {error}. "
-            f"{_WAY_OUT}"
+            f"{_REMEDY}"
         ) from error
 
 

@@ -1,7 +1,7 @@
-"""Endpoints that know nothing of events: their bodies become event streams.
+"""Turns the bodies of endpoints that know nothing of events into event streams.
 
-``LegacyRoute`` says what is known of a path. A ``BodyAdapter`` cuts a body of a further media type
-into the data of events.
+`LegacyRoute` configures a path. A `BodyAdapter` splits bodies of one more media type into the data
+of events.
 """
 
 from sse_middleware.legacy.body_adapters import AdapterFactory, BodyAdapter

@@ -1,14 +1,14 @@
-"""Legacy bodies: how the bytes of another format are cut into the data of events, without I/O.
+"""The body adapters: each splits bodies of one format into the data of events, without I/O.
 
 Rules of this file:
-- An adapter is fed chunks, in any cut, and gives back what they complete. It holds no more than a
-  piece that has not ended, up to a bound.
-- Text ends up as UTF-8. Bytes that are none in the body's charset are replaced, which is reported,
-  or fail the stream.
-- A piece that ends with the body instead of its own end counts, unless it shall be dropped. In an
-  event stream it doesn't, as the standard says (WHATWG HTML, 9.2.6), unless it shall be delivered.
-- What comes before an error is given back before it, wherever the chunks were cut.
-- Lines end at CRLF, CR or LF, but a line of JSON only at LF.
+- An adapter takes chunks, cut anywhere, and returns the pieces that they complete. It holds only
+  the piece that is not complete, up to a bound.
+- Text becomes UTF-8. Bytes that are invalid in the body's charset are replaced and reported, or
+  they fail the stream.
+- A piece that the end of the body cuts off is delivered, unless the route drops it. In an event
+  stream it is dropped, as the standard says (WHATWG HTML, 9.2.6), unless the route delivers it.
+- Every piece before an error is returned before the error, wherever the chunks were cut.
+- Lines end at CRLF, CR or LF. A line of JSON ends only at LF.
 """
 
 import json
@@ -21,26 +21,26 @@ from typing import Protocol
 from pydantic_core import from_json
 
 from sse_middleware.errors import BodyError
-from sse_middleware.legacy.body_text import BodyFormat, BodyText, Rest, as_pieces
+from sse_middleware.legacy.body_text import BodyFormat, PieceBuffer, Transcoder, as_pieces
 from sse_middleware.wire.encoding import split_lines
 
 logger = logging.getLogger(__name__)
 
 
 class BodyAdapter(Protocol):
-    """Cuts one body into the data of events. Made fresh for each response."""
+    """Splits one body into the data of events. Each response gets a new adapter."""
 
     def feed(self, chunk: bytes) -> Iterable[bytes]:
-        """Take the next bytes; return the pieces that they complete, as UTF-8.
+        """Take the next bytes. Return the pieces that they complete, in UTF-8.
 
-        It may be a generator: what that yields before an error is delivered.
+        This may be a generator. What it yields before an error is delivered.
 
         Raises:
-            BodyError: this is no such body, or a piece is too long.
+            BodyError: the body has another format, or a piece is too long.
         """
 
     def end(self) -> Iterable[bytes]:
-        """Return what the end of the body completes. As `feed`."""
+        """Return the pieces that the end of the body completes. Raises as `feed`."""
 
 
 AdapterFactory = Callable[[BodyFormat], BodyAdapter]
@@ -48,185 +48,188 @@ AdapterFactory = Callable[[BodyFormat], BodyAdapter]
 
 
 class Lines:
-    """``text/plain``, ``text/csv``: each line is a piece, empty ones included."""
+    """``text/plain``, ``text/csv``: each line is a piece, even an empty one."""
 
     def __init__(self, body: BodyFormat) -> None:
-        self._text = BodyText(body)
-        self._rest = Rest(body)
+        self._transcoder = Transcoder(body)
+        self._buffer = PieceBuffer(body)
         self._after_cr = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the lines that have ended."""
-        return self._text.cut(chunk, self._cut)
+        """Yield the complete lines."""
+        return self._transcoder.split(chunk, self._split)
 
     def end(self) -> Iterator[bytes]:
-        """Yield the last line, if it has not ended."""
-        yield from self._text.cut(b"", self._cut, final=True)
-        yield from self._rest.end()
+        """Yield the last line, if it is not complete."""
+        yield from self._transcoder.split(b"", self._split, final=True)
+        yield from self._buffer.end()
 
-    def _cut(self, text: bytes) -> Iterator[bytes]:
+    def _split(self, text: bytes) -> Iterator[bytes]:
         if self._after_cr and text[:1] == b"\n":
             text = text[1:]
             self._after_cr = False
         if text:
             self._after_cr = text[-1:] == b"\r"
-            yield from self._rest.cut(split_lines(text))
+            yield from self._buffer.complete(split_lines(text))
 
 
 class JSONLines:
-    """``application/x-ndjson`` and its like: each line that is not blank is a piece."""
+    """``application/x-ndjson`` and the like: each line that is not blank is a piece."""
 
     def __init__(self, body: BodyFormat) -> None:
-        self._text = BodyText(body)
-        self._rest = Rest(body, strip=True)
+        self._transcoder = Transcoder(body)
+        self._buffer = PieceBuffer(body, strip=True)
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the lines that have ended."""
-        return self._text.cut(chunk, self._cut)
+        """Yield the complete lines."""
+        return self._transcoder.split(chunk, self._split)
 
     def end(self) -> Iterator[bytes]:
-        """Yield the last line, if it has not ended."""
-        yield from self._text.cut(b"", self._cut, final=True)
-        yield from self._rest.end()
+        """Yield the last line, if it is not complete."""
+        yield from self._transcoder.split(b"", self._split, final=True)
+        yield from self._buffer.end()
 
-    def _cut(self, text: bytes) -> Iterator[bytes]:
-        return self._rest.cut(text.split(b"\n"))
+    def _split(self, text: bytes) -> Iterator[bytes]:
+        return self._buffer.complete(text.split(b"\n"))
 
 
 class JSONSequence:
     """``application/json-seq``: texts that begin with a record separator (RFC 7464)."""
 
     def __init__(self, body: BodyFormat) -> None:
-        self._text = BodyText(body)
-        self._rest = Rest(body, strip=True)
+        self._transcoder = Transcoder(body)
+        self._buffer = PieceBuffer(body, strip=True)
         self._opening = b""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the texts that have ended: at the newline, or where the next one begins."""
-        return self._text.cut(chunk, self._cut)
+        """Yield the complete texts. A text ends at its newline or where the next one begins."""
+        return self._transcoder.split(chunk, self._split)
 
     def end(self) -> Iterator[bytes]:
-        """Yield the last text. One that stops at a newline was not cut off."""
-        yield from self._text.cut(b"", self._cut, final=True)
-        yield from self._rest.take() if self._rest.ends_with(b"\n") else self._rest.end()
+        """Yield the last text. If it ends with a newline, it was not cut off."""
+        yield from self._transcoder.split(b"", self._split, final=True)
+        yield from self._buffer.take() if self._buffer.ends_with(b"\n") else self._buffer.end()
 
-    def _cut(self, text: bytes) -> Iterator[bytes]:
+    def _split(self, text: bytes) -> Iterator[bytes]:
         first, *others = text.split(b"\x1e")
         yield from self._lines(first)
         for other in others:
-            yield from self._taken()
+            yield from self._take()
             yield from self._lines(other)
 
     def _lines(self, text: bytes) -> Iterator[bytes]:
         *ended, last = text.split(b"\n")
         for line in ended:
             self._add(line + b"\n")
-            # A newline ends a text too, if it is a whole one: it need not wait for its successor.
-            if self._may_end(line) and is_json(self._rest.peek()):
-                yield from self._taken()
+            # A newline ends a text that is complete JSON, so the text need not wait for the next.
+            if self._may_end(line) and is_json(self._buffer.peek()):
+                yield from self._take()
         self._add(last)
 
     def _add(self, text: bytes) -> None:
         self._opening = self._opening or text.strip()[:1]
-        self._rest.add(text)
+        self._buffer.add(text)
 
-    def _taken(self) -> list[bytes]:
+    def _take(self) -> list[bytes]:
         self._opening = b""
-        return self._rest.take()
+        return self._buffer.take()
 
     def _may_end(self, line: bytes) -> bool:
-        """Spare the parser most lines of a text that has many."""
+        """Whether a text may end after this line. Saves parsing after most lines of a long text."""
         closing = {b"{": b"}", b"[": b"]"}.get(self._opening)
-        return closing is None or self._rest.ends_with(closing + line[len(line.rstrip()) :] + b"\n")
+        if closing is None:
+            return True
+        blanks = line[len(line.rstrip()) :]
+        return self._buffer.ends_with(closing + blanks + b"\n")
 
 
 class Chunks:
-    """Each chunk that the application sends is a piece. Characters are kept whole."""
+    """Each chunk that the application sends is a piece. A character is never split."""
 
     def __init__(self, body: BodyFormat) -> None:
-        self._text = BodyText(body)
+        self._transcoder = Transcoder(body)
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield the chunk."""
-        return self._text.cut(chunk, as_pieces)
+        return self._transcoder.split(chunk, as_pieces)
 
     def end(self) -> Iterator[bytes]:
-        """Yield what was left of a character."""
-        return self._text.cut(b"", as_pieces, final=True)
+        """Yield what is left of an incomplete character."""
+        return self._transcoder.split(b"", as_pieces, final=True)
 
 
 class JSONDocument:
-    """``application/json`` answered whole: each element of an array is a piece, or the document."""
+    """``application/json``: each element of an array is a piece. Other documents are one piece."""
 
     def __init__(self, body: BodyFormat) -> None:
-        self._text = BodyText(body)
-        self._rest = Rest(body)
+        self._transcoder = Transcoder(body)
+        self._buffer = PieceBuffer(body)
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Keep the chunk."""
-        return self._text.cut(chunk, self._keep)
+        return self._transcoder.split(chunk, self._keep)
 
     def end(self) -> Iterator[bytes]:
         """Yield the elements, each as it was written.
 
         Raises:
-            BodyError: this is no JSON.
+            BodyError: the body is not JSON.
         """
-        yield from self._text.cut(b"", self._keep, final=True)
-        document = self._rest.peek().decode()
+        yield from self._transcoder.split(b"", self._keep, final=True)
+        document = self._buffer.peek().decode()
         try:
             elements = _elements(document)
         except ValueError as error:
-            raise BodyError(f"the body is no JSON: {error}") from error
+            raise BodyError(f"the body is not JSON: {error}") from error
         yield from map(str.encode, elements)
 
     def _keep(self, text: bytes) -> list[bytes]:
-        self._rest.add(text)
+        self._buffer.add(text)
         return []
 
 
 class EventStream:
     """``text/event-stream``: each piece is one or more whole events, byte for byte."""
 
-    # One end of a line is never taken for two: a CRLF is one.
+    # Atomic groups, so that a CRLF never counts as two line ends.
     _BOUNDARY = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 
     def __init__(self, body: BodyFormat) -> None:
         self._max_piece = body.max_piece
         self._delivers = body.unfinished == "deliver"
-        self._rest = bytearray()
+        self._buffer = bytearray()
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the events that have ended."""
-        searched = max(len(self._rest) - 3, 0)
-        self._rest += chunk
+        """Yield the complete events."""
+        searched = max(len(self._buffer) - 3, 0)
+        self._buffer += chunk
         if chunk.endswith((b"\n\n", b"\r\n\r\n", b"\r\r")):
-            end = len(self._rest)
+            end = len(self._buffer)
         else:
-            found = self._BOUNDARY.finditer(self._rest, searched)
+            found = self._BOUNDARY.finditer(self._buffer, searched)
             end = max((boundary.end() for boundary in found), default=0)
         if end:
-            ended = bytes(self._rest[:end])
-            del self._rest[:end]
-            yield from [ended] if end <= self._max_piece else self._checked(ended)
-        self._check(len(self._rest))
+            ended = bytes(self._buffer[:end])
+            del self._buffer[:end]
+            yield from [ended] if end <= self._max_piece else self._one_by_one(ended)
+        self._check_size(len(self._buffer))
 
-    def _checked(self, ended: bytes) -> Iterator[bytes]:
-        """Yield whole events one by one, up to one that is too large."""
+    def _one_by_one(self, ended: bytes) -> Iterator[bytes]:
+        """Yield the events one by one, and raise at the first that is too large."""
         begin = 0
         for boundary in self._BOUNDARY.finditer(ended):
-            self._check(boundary.end() - begin)
+            self._check_size(boundary.end() - begin)
             yield ended[begin : boundary.end()]
             begin = boundary.end()
 
-    def _check(self, size: int) -> None:
+    def _check_size(self, size: int) -> None:
         if size > self._max_piece:
             raise BodyError(f"an event takes more than {self._max_piece} bytes")
 
     def end(self) -> Iterator[bytes]:
-        """Drop an event that has not ended, as the standard says, and report it, or end it."""
-        rest = bytes(self._rest)
-        if not rest.strip(b"\r\n"):  # the second half of a CRLF
+        """Drop an incomplete event and report it, or complete it, if the route delivers it."""
+        rest = bytes(self._buffer)
+        if not rest.strip(b"\r\n"):  # only line ends, such as the second half of a CRLF
             yield rest
         elif self._delivers:
             yield rest + b"\n\n"
@@ -235,7 +238,7 @@ class EventStream:
 
 
 def is_json(text: bytes) -> bool:
-    """Whether this is one JSON value and nothing else."""
+    """Whether a text is one JSON value and nothing else."""
     try:
         from_json(text, allow_inf_nan=False)
     except ValueError:
@@ -251,7 +254,7 @@ def _elements(document: str) -> list[str]:
         return [document]
     found: list[str] = []
     decode, space = json.JSONDecoder().raw_decode, re.compile(r"[\s,]*")
-    at = space.match(document, 1).end()  # type: ignore[union-attr] # it matches nothing, too
+    at = space.match(document, 1).end()  # type: ignore[union-attr] # it always matches
     while document[at] != "]":
         end = decode(document, at)[1]
         found.append(document[at:end])
@@ -259,32 +262,16 @@ def _elements(document: str) -> list[str]:
     return found
 
 
-JSON_LINES = "json-lines"
-
-
-JSON_SEQUENCE = "json-seq"
-
-
-LINES = "lines"
-
-
-CHUNKS = "chunks"
-
-
-JSON_DOCUMENT = "json"
-
-
 ADAPTERS: Mapping[str, AdapterFactory] = MappingProxyType(
     {
-        JSON_LINES: JSONLines,
-        JSON_SEQUENCE: JSONSequence,
-        LINES: Lines,
-        CHUNKS: Chunks,
-        JSON_DOCUMENT: JSONDocument,
+        "json-lines": JSONLines,
+        "json-seq": JSONSequence,
+        "lines": Lines,
+        "chunks": Chunks,
+        "json": JSONDocument,
     }
 )
-"""The adapters, by the names that a route may give."""
-
+"""The adapters, by the names that a route may use."""
 
 STREAMING_TYPES: Mapping[str, AdapterFactory] = MappingProxyType(
     {
@@ -296,4 +283,4 @@ STREAMING_TYPES: Mapping[str, AdapterFactory] = MappingProxyType(
         "text/csv": Lines,
     }
 )
-"""The media types whose bodies are streams, and so become event streams where one is wanted."""
+"""The media types whose bodies are streams. They become event streams where a client wants one."""

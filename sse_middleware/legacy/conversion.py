@@ -1,9 +1,10 @@
-"""From the pieces of a legacy body to events: their type, their id, and what becomes of bad ones.
+"""`Conversion`: turns the pieces of a legacy body into events with a type and an id.
 
 Rules of this file:
-- A piece is the data of one event, as it is: JSON stays the text that it was.
-- A malformed piece is one that is no JSON where its body is JSON, or has no id where a template
-  names one. It is sent as it is, left out, or fails the stream, as configured, and is reported.
+- A piece becomes the data of one event unchanged: JSON stays the text that it was.
+- A piece is malformed if it is not JSON where its body is JSON, or if it has no id where a template
+  names one. It is reported, and `EventFields.malformed` says whether it is sent as it is, is left
+  out, or fails the stream.
 """
 
 import logging
@@ -28,33 +29,30 @@ from sse_middleware.wire.encoding import (
 
 logger = logging.getLogger(__name__)
 
-
 Malformed = Literal["raw", "skip", "fail"]
-"""What becomes of a malformed piece."""
-
+"""What happens to a malformed piece: it is sent as it is, is left out, or fails the stream."""
 
 _EVENT = re.compile(rb"(?:\A|\n\n|\r\n\r\n|\r\r)(?![:\r\n]|\Z)")
-"""Where an event begins in whole blocks, those that begin with a comment being keep-alives."""
-
+"""Where an event begins in complete blocks. A block that begins with a comment is a keep-alive."""
 
 _ID_FIELD = re.compile(r"line|json(\[[^\[\]]+\])*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFields:
-    """What the events of a legacy body have beside their data.
+    """What the events of a legacy body have in addition to their data.
 
     Attributes:
         event: the type of each event.
-        id: a template of each event's id: ``"{line}"`` is the number of the piece, from 1 on,
-            ``"{json[id]}"`` a field of its JSON.
-        malformed: what becomes of a piece that is no JSON or has no id: it is sent as it is, left
-            out, or fails the stream.
-        last: a whole event that says that the body has ended; ``b""`` for none.
+        id: a template for the id of each event. ``"{line}"`` is the number of the piece, counted
+            from 1, and ``"{json[id]}"`` a field of its JSON.
+        malformed: what happens to a malformed piece. It is sent as it is (``"raw"``), is left out
+            (``"skip"``), or fails the stream (``"fail"``).
+        last: the bytes of an event that is sent when the body has ended. ``b""`` sends none.
 
     Raises:
-        FieldError: `event` or `id` is no single line.
-        ConfigurationError: `id` is no such template, or `malformed` none of the three.
+        FieldError: `event` or `id` is not a single line.
+        ConfigurationError: `id` is not such a template, or `malformed` is none of the three.
     """
 
     event: str | None = None
@@ -63,7 +61,7 @@ class EventFields:
     last: bytes = b""
 
     def __post_init__(self) -> None:
-        """Refuse what can't work."""
+        """Refuse values that can't work."""
         if self.event is not None:
             to_utf8("event", check_single_line("event", self.event))
         if self.id is not None:
@@ -78,17 +76,17 @@ class Conversion:
     """Turns the chunks of one body into the bytes of events.
 
     Args:
-        factory: makes the adapter that cuts the body.
-        body: what the adapter needs to know.
-        fields: what the events have beside their data.
-        origin: what reports call the endpoint.
+        factory: makes the adapter that splits the body.
+        body: what the adapter needs to know about the body.
+        fields: what the events have in addition to their data.
+        origin: the name of the endpoint in log and error messages.
     """
 
     def __init__(
         self, factory: AdapterFactory, body: BodyFormat, fields: EventFields, origin: str
     ) -> None:
         self.error: BodyError | None = None
-        """Why nothing more is converted."""
+        """Why nothing more is converted, if something failed."""
         self.events = 0
         """How many events the last call returned."""
         self._adapter = factory(body)
@@ -96,44 +94,47 @@ class Conversion:
         self._origin = origin
         self._line = 0
         template = fields.id or ""
-        self._framed = factory is EventStream
+        self._is_event_stream = factory is EventStream
         self._is_json = factory in (JSONLines, JSONSequence) or "{json" in template
-        self._only_data = not (self._framed or self._is_json or fields.event or template)
+        self._only_data = not (self._is_event_stream or self._is_json or fields.event or template)
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take the next bytes of the body; return the events that they complete.
+        """Take the next bytes of the body. Return the events that they complete.
 
-        Where the body can't be cut, or a malformed piece shall fail the stream, these are the
-        events before it, and `error` is set.
+        If the body can't be split, or if a malformed piece fails the stream, this returns the
+        events before the failure and sets `error`.
         """
         return self._frames(lambda: self._adapter.feed(chunk))
 
     def end(self) -> bytes:
-        """Return the events that the end of the body completes. As `feed`."""
+        """Return the events that the end of the body completes. Fails as `feed`."""
         frames = self._frames(self._adapter.end)
         if self.error is not None or not self._fields.last:
             return frames
         self.events += 1
         return frames + self._fields.last
 
-    def _frames(self, cut: Callable[[], Iterable[bytes]]) -> bytes:
+    def _frames(self, split: Callable[[], Iterable[bytes]]) -> bytes:
         found: list[bytes] = []
         if self.error is None:
             try:
-                found.extend(map(self._converted, cut()))  # keeps what comes before an error
+                found.extend(map(self._convert, split()))  # keeps the pieces before an error
             except BodyError as error:
                 self.error = error
         if self._only_data and found:
             self.events = len(found)
             return encode_data(found)
         frames = b"".join(found)
-        self.events = len(_EVENT.findall(frames)) if self._framed else len(found) - found.count(b"")
+        if self._is_event_stream:
+            self.events = len(_EVENT.findall(frames))
+        else:
+            self.events = len(found) - found.count(b"")
         return frames
 
-    def _converted(self, piece: bytes) -> bytes:
-        if self._framed:
+    def _convert(self, piece: bytes) -> bytes:
+        if self._is_event_stream:
             return piece
-        return _lines(piece) if self._only_data else self._event(piece)
+        return _as_data(piece) if self._only_data else self._event(piece)
 
     def _event(self, piece: bytes) -> bytes:
         self._line += 1
@@ -159,11 +160,11 @@ class Conversion:
 
 
 class _IDFormatter(Formatter):
-    """Fills a template with what can be an id: text or a number."""
+    """Fills the template of an id. Only text and numbers can be part of an id."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise TypeError(f"an id is text or a number, not {value!r}")
+            raise TypeError(f"an id must be text or a number, got {value!r}")
         return format(value, format_spec)
 
 
@@ -173,15 +174,15 @@ def _check_template(template: str) -> None:
         for _, name, spec, _ in fields:
             format(1, spec if name == "line" and spec else "")
     except ValueError as error:
-        raise ConfigurationError(f"id is no template ({error}), got {template!r}") from error
+        raise ConfigurationError(f"id is not a template ({error}), got {template!r}") from error
     for _, name, _, _ in fields:
         if not _ID_FIELD.fullmatch(name or ""):
             allowed = "'{line}' and '{json[name]}'"
             raise ConfigurationError(f"id may name {allowed}, got {template!r}")
 
 
-def _lines(piece: bytes) -> bytes:
-    """Return a piece as `encode_data` takes it."""
+def _as_data(piece: bytes) -> bytes:
+    """Return a piece in the form that `encode_data` takes."""
     if b"\n" in piece or b"\r" in piece:
         return b"\ndata: ".join(split_lines(piece))
     return piece

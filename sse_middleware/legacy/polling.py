@@ -1,14 +1,14 @@
-"""Polled endpoints become pushed ones: called again and again, and sent when their answer changes.
+"""`Polling`: calls an endpoint again and again, and sends its answer as an event when it changes.
 
 Rules of this file:
 - The endpoint is called as its subscriber would call it: with the scope of the subscriber's
-  request, but for ``Accept`` and its like, and the conditions of a cache.
-- A first answer that is not 200 goes to the client as it is. A later one that fails is reported,
-  and tried again after twice the time, and so on, up to `LONGEST_PAUSE`.
-- Subscribers with the same key share one poll: one of them calls, and the others wait for its
-  answer. When it leaves, another one goes on.
-- The id of an event is the answer's ``ETag``, or a digest of it, so a client that comes back is
-  sent what it has not seen.
+  request, except for ``Accept`` and the like and for the conditions of a cache.
+- If the first answer is not a 200, it goes to the client as it is. If a later call fails, this is
+  reported, and the time until the next call doubles, up to `LONGEST_PAUSE`.
+- Subscribers with the same key share one poll. One of them makes the call, and the others wait for
+  its answer. When it leaves, another one makes the calls.
+- The id of an event is the ``ETag`` of the answer, or else a digest of its body. So a client that
+  reconnects gets only what it has not seen.
 """
 
 import logging
@@ -19,34 +19,33 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sse_middleware.events import ServerSentEvent
-from sse_middleware.legacy.polled_request import Answer, NotOK, PolledRequest
+from sse_middleware.legacy.polled_request import Answer, NotPushable, PolledRequest
 from sse_middleware.legacy.route import LegacyRoute
 from sse_middleware.response import EventSourceResponse
 from sse_middleware.wire.request_headers import last_event_id, prefers_events
 
 logger = logging.getLogger(__name__)
 
-
 LONGEST_PAUSE = 60.0
-"""Seconds between two calls of an endpoint that goes on failing, unless its own interval is longer:
-long enough to leave it alone, short enough for nobody to come back by hand."""
+"""Seconds between two calls of an endpoint that keeps failing, unless its own interval is longer.
+Long enough to spare the endpoint, short enough that nobody reloads the page by hand."""
 
 
 _OK, _NOT_MODIFIED = 200, 304
 
 
 Call = Callable[[str], Awaitable[Answer]]
-"""Calls the endpoint, given the ``ETag`` that is known already."""
+"""Calls the endpoint. Takes the last ``ETag``, or an empty string."""
 
 
 class Poll:
-    """The latest answer of one endpoint, for one key."""
+    """Holds the latest answer of one endpoint for one key."""
 
     def __init__(self, interval: float, name: str) -> None:
         self.subscribers = 0
         self.latest: Answer | None = None
         self.version = 0
-        """Grows with each answer that differs."""
+        """Grows by one with each answer that differs from the one before."""
         self._interval = interval
         self._name = name
         self._failures = 0
@@ -54,8 +53,8 @@ class Poll:
         self._calling = False
         self._changed = anyio.Event()
 
-    async def after(self, version: int, call: Call) -> Answer:
-        """Wait for an answer that is newer. Raises what the very first call raises, or `NotOK`."""
+    async def newer_than(self, version: int, call: Call) -> Answer:
+        """Wait for an answer that is newer than a version. Raises what the first call raises."""
         while self.version <= version or self.latest is None:
             if self._calling:
                 await self._changed.wait()
@@ -81,7 +80,9 @@ class Poll:
             if self.latest is None:
                 raise
             self._failures += 1
-            logger.warning("polling %s failed, next in %g s: %r", self._name, self._pause(), error)
+            logger.warning(
+                "polling %s failed, next call in %g s: %r", self._name, self._pause(), error
+            )
         else:
             self._failures = 0
 
@@ -89,7 +90,7 @@ class Poll:
         if self.latest is not None and answer.status == _NOT_MODIFIED:
             return
         if answer.status != _OK or answer.encoded:
-            raise NotOK(answer)
+            raise NotPushable(answer)
         if self.latest is None or answer.tag != self.latest.tag:
             self.latest = answer
             self.version += 1
@@ -100,7 +101,7 @@ class Poll:
 
 
 class Polling:
-    """The polled routes of one middleware."""
+    """Answers the requests for the polled routes of one middleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -109,28 +110,28 @@ class Polling:
     async def respond(
         self, scope: Scope, receive: Receive, send: Send, route: LegacyRoute, accept: bytes
     ) -> bool:
-        """Answer with the events of a polled endpoint. Returns false if none are wanted."""
+        """Answer with the events of a polled endpoint. Returns false if the client wants none."""
         key = route.key(Request(scope)) if route.key else None
-        poll = self._joined(scope, route, key)
+        poll = self._join(scope, route, key)
 
         async def call(etag: str) -> Answer:
             return await PolledRequest(route).send(self._app, scope, etag)
 
         try:
-            answer = await poll.after(0, call)
+            answer = await poll.newer_than(0, call)
             if not (route.always or prefers_events(accept, answer.content_type[0].encode())):
                 return False
             events = _events(poll, call, route, last_event_id(scope["headers"]))
             headers = None if route.always else {"vary": "Accept"}
             await EventSourceResponse(events, headers=headers)(scope, receive, send)
-        except NotOK as refused:
+        except NotPushable as refused:
             for message in refused.answer.messages:
                 await send(message)
         finally:
             self._leave(route, key, poll)
         return True
 
-    def _joined(self, scope: Scope, route: LegacyRoute, key: Hashable) -> Poll:
+    def _join(self, scope: Scope, route: LegacyRoute, key: Hashable) -> Poll:
         poll = self._polls.get((route, key)) if key is not None else None
         if poll is None:
             poll = Poll(route.poll or 0.0, f"{scope['method']} {scope['path']}")
@@ -148,10 +149,10 @@ class Polling:
 async def _events(
     poll: Poll, call: Call, route: LegacyRoute, seen: str
 ) -> AsyncIterator[ServerSentEvent]:
-    """Yield the latest answer, unless the client has seen it, and then each that differs."""
+    """Yield the latest answer, unless the client has seen it, and then each one that differs."""
     version = 0
     while True:
-        answer = await poll.after(version, call)
+        answer = await poll.newer_than(version, call)
         version = poll.version
         if answer.tag != seen:
             seen = answer.tag

@@ -1,4 +1,4 @@
-"""`LegacyRoute`: which endpoints become event streams, and how, without their knowledge."""
+"""`LegacyRoute`: configures a path whose endpoint knows nothing of events."""
 
 from collections.abc import Callable, Collection, Hashable
 from inspect import iscoroutinefunction
@@ -19,39 +19,42 @@ from sse_middleware.settings import Overrides, StreamOptions, StreamSettings
 from sse_middleware.wire.request_headers import names_events
 
 Key = Callable[[Request], Hashable]
-"""What the subscribers of one poll have in common; ``None`` for nothing."""
+"""Returns what the subscribers of one poll have in common. ``None`` shares nothing."""
 
 
 class LegacyRoute:
     """A path whose responses become event streams where a client asks for events.
 
     Args:
-        path: a pattern as in Starlette's routes, below the application that the middleware wraps:
-            ``"/logs/{name}"``.
-        methods: of the requests; every method by default.
-        body: how a body is cut into events: ``"json-lines"``, ``"json-seq"``, ``"lines"``,
+        path: a pattern as in Starlette's routes (``"/logs/{name}"``), relative to the application
+            that the middleware wraps.
+        methods: of the requests. Every method by default.
+        body: how a body is split into events: ``"json-lines"``, ``"json-seq"``, ``"lines"``,
             ``"chunks"``, ``"json"`` (each element of an array, or the whole document), or a
             function that makes a `BodyAdapter`. By default the media type of the response decides.
-        always: convert whatever ``Accept`` says; otherwise only where the client wants events more
-            than what the endpoint has (RFC 9110, 12.5.1), as a browser's ``EventSource`` does.
+        always: convert whatever ``Accept`` says. Otherwise a response is converted only if the
+            client prefers events to the endpoint's own media type (RFC 9110, 12.5.1), as a
+            browser's ``EventSource`` does.
         event: the type of each event.
-        id: a template of each event's id: ``"{line}"``, ``"{json[id]}"``.
+        id: a template for the id of each event: ``"{line}"``, ``"{json[id]}"``.
         last: an event that is sent when the body has ended.
-        malformed: what becomes of a line that is no JSON where JSON is due, or has no id:
-            ``"raw"``, ``"skip"`` or ``"fail"``.
-        invalid_text: whether bytes that are no text are sent as U+FFFD (``"replace"``) or fail the
-            stream (``"fail"``).
-        unfinished: what becomes of a line or record that the end of the body cuts off: it is sent
+        malformed: what happens to a line that is not JSON although the body is, or that has no id.
+            It is sent as it is (``"raw"``), is left out (``"skip"``), or fails the stream
+            (``"fail"``). It is always reported.
+        invalid_text: whether bytes that are invalid in the charset become U+FFFD (``"replace"``) or
+            fail the stream (``"fail"``).
+        unfinished: what happens to a line or record that the end of the body cuts off. It is sent
             (``"deliver"``), or left out and reported (``"drop"``). By default it is sent, but an
             event of an event stream is left out.
         max_piece: bytes that one line, record, document or event may take.
-        poll: seconds between two calls of an endpoint that is to be polled: an event is sent when
-            its answer has changed.
-        key: what the subscribers that share one poll have in common. By default nobody shares.
-        settings: the fields of `StreamSettings`, over those of the middleware.
+        poll: polls the endpoint, with this many seconds between two calls. An event is sent when
+            the answer has changed.
+        key: a function that returns what the subscribers of one poll have in common. By default
+            each subscriber has its own poll.
+        settings: the settings of `StreamOptions`. They override those of the middleware.
 
     Raises:
-        ConfigurationError: a pattern, name or value that can't work. Says which.
+        ConfigurationError: a pattern, name or value can't work. The message names it.
     """
 
     def __init__(
@@ -76,15 +79,15 @@ class LegacyRoute:
         self.path = path
         self.always = always
         self.adapter = None if body is None else adapter_of("body", body)
-        self.fields = EventFields(event=event, id=id, malformed=malformed, last=_encoded(last))
+        self.fields = EventFields(event=event, id=id, malformed=malformed, last=_encode_last(last))
         self.body = BodyFormat(
             invalid_text=invalid_text, unfinished=unfinished, max_piece=max_piece
         )
         self.poll = poll
         self.key = key
         self.overrides = Overrides(settings)
-        self._methods = _upper(methods)
-        self._pattern = _compiled(path)
+        self._methods = _checked_methods(methods)
+        self._pattern = _compile(path)
         self._prefix = path.partition("{")[0]
 
     def __repr__(self) -> str:
@@ -101,7 +104,7 @@ class LegacyRoute:
         return path.startswith(self._prefix) and self._pattern.match(path) is not None
 
     def polls(self, scope: Scope, accept: bytes) -> bool:
-        """Whether the endpoint is to be polled for this request."""
+        """Whether the endpoint is polled for this request."""
         wanted = self.always or names_events(accept)
         return self.poll is not None and scope["method"] == "GET" and wanted
 
@@ -114,34 +117,34 @@ def _check_poll(poll: Any, key: Any, body: Any, id: Any) -> None:
         raise ConfigurationError(f"key must be {allowed}, got {key!r}")
     if poll is not None and (body is not None or id is not None):
         raise ConfigurationError(
-            "body and id are not for a polled route: its answer is one event, whose id is its tag; "
-            f"got body={body!r}, id={id!r}"
+            "body and id are not for a polled route: each answer is one event, and its id is the "
+            f"ETag or a digest; got body={body!r}, id={id!r}"
         )
 
 
-def _compiled(path: Any) -> Any:
+def _compile(path: Any) -> Any:
     if not isinstance(path, str) or not path.startswith("/"):
         raise ConfigurationError(f"path must be a pattern that begins with '/', got {path!r}")
     if not {"{", "}"}.isdisjoint(PARAM_REGEX.sub("", path)):
-        raise ConfigurationError(f"path has braces that are no parameter, got {path!r}")
+        raise ConfigurationError(f"path has braces that are not a parameter, got {path!r}")
     try:
         return compile_path(path)[0]
     except (AssertionError, ValueError) as error:
-        raise ConfigurationError(f"path is no pattern ({error}), got {path!r}") from error
+        raise ConfigurationError(f"path is not a pattern ({error}), got {path!r}") from error
 
 
 def adapter_of(setting: str, body: Any) -> AdapterFactory:
-    """Return what makes the adapters that a setting names, or raise `ConfigurationError`."""
+    """Return the factory of the adapter that a setting names. Raises `ConfigurationError`."""
     if callable(body):
         return body  # type: ignore[no-any-return]
     if not isinstance(body, str) or body not in ADAPTERS:
         known = ", ".join(map(repr, ADAPTERS))
-        allowed = f"one of {known}, or make an adapter"
+        allowed = f"one of {known}, or a function that makes a BodyAdapter"
         raise ConfigurationError(f"{setting} must be {allowed}, got {body!r}")
     return ADAPTERS[body]
 
 
-def _encoded(last: ServerSentEvent | None) -> bytes:
+def _encode_last(last: ServerSentEvent | None) -> bytes:
     if last is None:
         return b""
     if not isinstance(last, ServerSentEvent):
@@ -149,7 +152,7 @@ def _encoded(last: ServerSentEvent | None) -> bytes:
     return ItemEncoder(StreamSettings(), bytes, None, "last").encode(last)
 
 
-def _upper(methods: Any) -> frozenset[str] | None:
+def _checked_methods(methods: Any) -> frozenset[str] | None:
     if methods is None:
         return None
     names = isinstance(methods, Collection) and not isinstance(methods, str)

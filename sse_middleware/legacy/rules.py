@@ -1,6 +1,6 @@
-"""`AdoptionRules`: which responses of an application become event streams, and how.
+"""`AdoptionRules`: decides which responses of an application become event streams, and how.
 
-The head of the response decides, together with what the client accepts.
+The head of the response decides, together with the ``Accept`` and the `LegacyRoute` of the request.
 """
 
 import logging
@@ -21,23 +21,23 @@ logger = logging.getLogger(__name__)
 
 _OK = 200
 
-
 _CONTENT_TYPE = (b"content-type", b"Content-Type")
 
 
 class AdoptionRules:
-    """Knows which responses can be adopted. One for each middleware.
+    """Decides which responses are adopted. Each middleware has one.
 
     Args:
-        adapters: more media types, and what makes their adapters. They count as streams.
+        adapters: more media types whose bodies are streams, each with its adapter: the name of one,
+            or a function that makes a `BodyAdapter`.
 
     Raises:
-        ConfigurationError: there is no such media type or adapter.
+        ConfigurationError: a key is not a media type, or a value is not an adapter.
     """
 
     def __init__(self, adapters: Mapping[str, str | AdapterFactory]) -> None:
-        self._types = {**STREAMING_TYPES, **_checked(adapters)}
-        self._known = frozenset(name.encode() for name in self._types)
+        self._types = {**STREAMING_TYPES, **_checked_adapters(adapters)}
+        self._type_names = frozenset(name.encode() for name in self._types)
         self._reported: set[bytes] = set()
 
     def converted(
@@ -48,32 +48,32 @@ class AdoptionRules:
         route: LegacyRoute | None,
         max_event_size: int | None = None,
     ) -> tuple[Message, Conversion | None]:
-        """Return how a response begins, and what converts its body; ``None`` if nothing does.
+        """Return the first message of a response and the conversion of its body.
+
+        The conversion is ``None`` if the response is not adopted.
 
         Args:
             message: the ``http.response.start`` that the application sent.
             scope: of the request.
-            accept: what the client accepts.
-            route: what is configured for the path.
-            max_event_size: bytes that a piece of the body may take, if that is less than what the
-                route says.
+            accept: the ``Accept`` of the request.
+            route: the `LegacyRoute` that matches the request.
+            max_event_size: bytes that a piece of the body may take, if this is less than the
+                route's ``max_piece``.
         """
-        message = _listed(message)
+        message = _with_header_list(message)
         headers = ResponseHead(message)
         if message["status"] != _OK or scope["method"] == "HEAD":
             return message, None
         media_type, charset = headers.content_type()
         if route is not None and route.poll is not None:
             return headers.varied(), None
-        factory = self._factory(media_type, headers, route)
+        factory = self._adapter_factory(media_type, headers, route)
         if factory is None or self._is_encoded(headers, scope):
             return message, None
         always = factory is EventStream or (route is not None and route.always)
         if not always and not prefers_events(accept, media_type.encode()):
             return headers.varied(), None
-        body = replace(route.body if route else BodyFormat(), charset=charset)
-        if max_event_size is not None:
-            body = replace(body, max_piece=min(body.max_piece, max_event_size))
+        body = _body_format(route, charset, max_event_size)
         fields = route.fields if route and factory is not EventStream else EventFields()
         conversion = Conversion(factory, body, fields, f"{scope['method']} {scope['path']}")
         if factory is EventStream:
@@ -81,21 +81,21 @@ class AdoptionRules:
         return headers.of_converted(varying=not always), conversion
 
     def varied(self, message: Message) -> Message:
-        """Return the beginning of a response whose client wants no events."""
-        # Every response comes through here, so one look must do for what is no stream.
-        message = _listed(message)
+        """Return the first message of a response whose client asks for no events."""
+        # Every response passes here, so one look at the media type must be enough for most.
+        message = _with_header_list(message)
         for name, value in message.get("headers", ()):
             if name in _CONTENT_TYPE:
-                known = value.partition(b";")[0].strip().lower() in self._known
-                return self._varied(message) if known else message
+                streams = value.partition(b";")[0].strip().lower() in self._type_names
+                return self._varied_if_stream(message) if streams else message
         return message
 
-    def _varied(self, message: Message) -> Message:
+    def _varied_if_stream(self, message: Message) -> Message:
         headers = ResponseHead(message)
-        factory = self._factory(headers.content_type()[0], headers, None)
+        factory = self._adapter_factory(headers.content_type()[0], headers, None)
         return message if message["status"] != _OK or factory is None else headers.varied()
 
-    def _factory(
+    def _adapter_factory(
         self, media_type: str, headers: ResponseHead, route: LegacyRoute | None
     ) -> AdapterFactory | None:
         if media_type == EVENT_STREAM.decode():
@@ -113,8 +113,8 @@ class AdoptionRules:
         if encoding not in self._reported:
             self._reported.add(encoding)
             logger.warning(
-                "%s %s has Content-Encoding %s, so it is left as it is: "
-                "compress outside of the middleware",
+                "%s %s has Content-Encoding %s, so its response passes unchanged: "
+                "compress outside of SSEMiddleware",
                 scope["method"],
                 scope["path"],
                 encoding.decode("latin-1"),
@@ -122,7 +122,14 @@ class AdoptionRules:
         return True
 
 
-def _checked(adapters: Mapping[str, str | AdapterFactory]) -> dict[str, AdapterFactory]:
+def _body_format(route: LegacyRoute | None, charset: str, max_event_size: int | None) -> BodyFormat:
+    body = replace(route.body if route else BodyFormat(), charset=charset)
+    if max_event_size is not None:
+        body = replace(body, max_piece=min(body.max_piece, max_event_size))
+    return body
+
+
+def _checked_adapters(adapters: Mapping[str, str | AdapterFactory]) -> dict[str, AdapterFactory]:
     for media_type in adapters:
         if not isinstance(media_type, str) or media_type.count("/") != 1:
             raise ConfigurationError(f"adapters must be for media types, got {media_type!r}")
@@ -132,8 +139,8 @@ def _checked(adapters: Mapping[str, str | AdapterFactory]) -> dict[str, AdapterF
     }
 
 
-def _listed(message: Message) -> Message:
-    """Return a message whose headers can be read more than once."""
+def _with_header_list(message: Message) -> Message:
+    """Return the message with headers that can be read more than once."""
     if isinstance(message.get("headers", ()), list | tuple):
         return message
     return {**message, "headers": list(message["headers"])}

@@ -1,6 +1,6 @@
-"""Observers for ``SSEMiddleware(observers=[...])``, and the records that they are given.
+"""Observers for ``SSEMiddleware(observers=[...])``, and the records that they receive.
 
-What needs OpenTelemetry is imported when it is used.
+OpenTelemetry is imported when its observer is used.
 """
 
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ else:
         if name != "OpenTelemetryObserver":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         try:
-            from sse_middleware.observers.opentelemetry import (  # noqa: PLC0415 - when it is used
+            from sse_middleware.observers.opentelemetry import (  # noqa: PLC0415 - only when used
                 OpenTelemetryObserver,
             )
         except ImportError as error:

@@ -1,10 +1,11 @@
-"""`LoggingObserver`: a line in the log for each stream that begins, and for each that ends.
+"""`LoggingObserver`: logs one line when a stream opens, and one when it closes.
 
 Rules of this file:
-- A line stays a line: what a client chose, the path and the method, is written escaped.
-- What `client_key` returned is in the fields and not in the line: it may be more than an address.
-- What happens within a stream is not logged: that is what metrics are for.
-- Nothing of a stream is kept by a record of the log, so the exception is named and not attached.
+- A line stays one line: the path and the method, which the client chooses, are escaped.
+- The result of `client_key` is in the fields and not in the line, since it may say more about the
+  client than an address.
+- What happens within a stream is not logged. Use metrics for that.
+- A log record keeps nothing of a stream alive. So it names the exception and doesn't attach it.
 """
 
 import logging
@@ -25,18 +26,18 @@ _WARNED = (CloseReason.ERROR, CloseReason.SEND_TIMEOUT, CloseReason.REFUSED)
 class LoggingObserver:
     """Logs that a stream was opened, at ``DEBUG``, and that it was closed.
 
-    Each record of the log has ``stream_id``, ``stream_method``, ``stream_path``, ``stream_route``
-    and ``stream_client``; at the end also ``stream_reason``, ``stream_events``, ``stream_size``
-    (bytes, as they were sent), ``stream_seconds`` and ``stream_error``, the name of the exception's
-    type or ``None``.
+    Each log record has ``stream_id``, ``stream_method``, ``stream_path``, ``stream_route`` and
+    ``stream_client``. A closed stream also has ``stream_reason``, ``stream_events``,
+    ``stream_size`` (bytes, after compression), ``stream_seconds`` and ``stream_error``, the name of
+    the exception's type or ``None``.
 
     Args:
-        logger: that is written to; by default the one named ``sse_middleware.streams``.
-        level: of a stream that was closed as it may be. One that failed, whose client didn't read,
-            or that was refused is a ``WARNING`` at least.
+        logger: where to log; by default the logger ``sse_middleware.streams``.
+        level: the level for a stream that closed normally. It is at least ``WARNING`` for a stream
+            that failed, was refused, or whose client didn't read.
 
     Raises:
-        ConfigurationError: the logger is none, or the level is no number.
+        ConfigurationError: `logger` is not a logger, or `level` is not an integer.
     """
 
     def __init__(self, logger: logging.Logger | None = None, level: int = logging.INFO) -> None:
@@ -45,19 +46,19 @@ class LoggingObserver:
         if not isinstance(logger, logging.Logger):
             raise ConfigurationError(f"logger must be a logging.Logger, got {logger!r}")
         if type(level) is not int:
-            raise ConfigurationError(f"level must be a number (logging.INFO), got {level!r}")
+            raise ConfigurationError(f"level must be an integer (logging.INFO), got {level!r}")
         self._logger = logger
         self._level = level
 
     def __call__(self, record: StreamRecord, /) -> None:
-        """Log one record, if it is one of the two."""
+        """Log the record if a stream opened or closed."""
         if isinstance(record, StreamOpened):
             self._opened(record)
         elif isinstance(record, StreamClosed):
             self._closed(record)
 
     def _opened(self, record: StreamOpened) -> None:
-        if self._logger.isEnabledFor(logging.DEBUG):  # nothing is put together for nobody
+        if self._logger.isEnabledFor(logging.DEBUG):  # don't format what nobody reads
             stream = record.stream
             line = "stream %s of %s opened"
             self._logger.debug(line, stream.id, _request(stream), extra=_fields(stream))

@@ -1,12 +1,12 @@
 """`OpenTelemetryObserver`: metrics of all streams, and a span for each.
 
 Rules of this file:
-- An attribute of a metric has few values: the route and never the path, a method that HTTP knows.
-- A stream's span is current from its beginning to its end, where the stream is told to begin. It
-  is put back there by setting what was current before, not by a token: a token is only good in the
-  context that it was made in, and OpenTelemetry logs an error for any other. An adopted
-  application may begin its response in one task and end in another.
-- Whatever of a span can't be written, it is ended and put back.
+- A metric's attribute has few values: the route and never the path, and only methods of HTTP.
+- A stream's span is current in the stream's task, from its beginning to its end. Then the previous
+  context is attached again. No token restores it, because a token is valid only in the context that
+  made it, and OpenTelemetry logs an error for any other. An adopted application may begin its
+  response in one task and end it in another.
+- Even if writing to a span fails, the span is ended and the previous context is attached.
 """
 
 from collections.abc import Mapping
@@ -28,34 +28,52 @@ from sse_middleware.records import (
 _NAME = "sse_middleware"
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "QUERY", "CONNECT", "TRACE")
 _OTHER = "_OTHER"
-"""What the semantic conventions call a value that would be one of too many."""
+"""The name of the semantic conventions for any other value, so that there are few values."""
 
 REASON = "sse.stream.close_reason"
-"""The attribute that tells why a stream has ended: a value of `CloseReason`."""
+"""The attribute that says why a stream ended: a value of `CloseReason`."""
 
-_DURATIONS = (0.1, 1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 14400.0, 86400.0)
-"""Bounds of seconds that streams last. The SDK's own are for milliseconds."""
+_DURATION_BOUNDS = (0.1, 1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 14400.0, 86400.0)
+"""Bucket bounds for the durations of streams, in seconds. The SDK's own are for milliseconds."""
 
-_WAITS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0)
-"""Bounds of seconds until the first event: those of HTTP servers, and one more."""
+_FIRST_EVENT_BOUNDS = (
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.075,
+    0.1,
+    0.25,
+    0.5,
+    0.75,
+    1.0,
+    2.5,
+    5.0,
+    7.5,
+    10.0,
+    30.0,
+)
+"""Bucket bounds for the time to the first event, in seconds: those of HTTP servers, and 30."""
 
 
 class OpenTelemetryObserver:
-    """Measures streams, and spans each: a child of the server's span, current in its generator.
+    """Measures streams, and makes a span for each, which is current in the stream's generator.
+
+    The span is a child of the server's span.
 
     Metrics, with ``http.request.method`` and ``http.route``:
 
     ============================== ============= ======================================
-    ``sse.server.active_streams``  UpDownCounter how many are open
+    ``sse.server.active_streams``  UpDownCounter open streams
     ``sse.server.events``          Counter       events that were handed to the server
-    ``sse.server.io``              Counter, By   bytes, as they were sent
-    ``sse.server.keepalives``      Counter       keep-alives
+    ``sse.server.io``              Counter, By   bytes that were sent, after compression
+    ``sse.server.keepalives``      Counter       keep-alives that were handed to the server
     ``sse.server.first_event``     Histogram, s  from the beginning to the first event
     ``sse.server.stream.duration`` Histogram, s  from the beginning to the end
-    ``sse.server.closed_streams``  Counter       ends, and the refused, by `REASON`
+    ``sse.server.closed_streams``  Counter       streams that ended or were refused
     ============================== ============= ======================================
 
-    The last two have `REASON`, and ``error.type`` where it is an error.
+    The last two also have `REASON`, and ``error.type`` for an error.
 
     Args:
         meter_provider: by default the global one.
@@ -73,19 +91,19 @@ class OpenTelemetryObserver:
         self._spans: dict[str, _StreamSpan] = {}
 
     def __call__(self, record: StreamRecord, /) -> None:
-        """Measure what is told, and begin, note or end the stream's span."""
+        """Measure the record, and begin, extend or end the stream's span."""
         stream = record.stream
         self._instruments.measure(record, _attributes(stream))
         if isinstance(record, StreamOpened):
             self._spans[stream.id] = _StreamSpan(self._tracer, stream)
         elif isinstance(record, FirstEvent):
-            self._spans[stream.id].had_event()
+            self._spans[stream.id].add_first_event()
         elif isinstance(record, StreamClosed) and record.reason is not CloseReason.REFUSED:
             self._spans.pop(stream.id).end(record)
 
 
 class _Instruments:
-    """What is measured."""
+    """The instruments of the metrics."""
 
     def __init__(self, meter: metrics.Meter) -> None:
         self._active = meter.create_up_down_counter(
@@ -105,13 +123,13 @@ class _Instruments:
             "sse.server.first_event",
             "s",
             "From the beginning of a stream to its first event",
-            explicit_bucket_boundaries_advisory=_WAITS,
+            explicit_bucket_boundaries_advisory=_FIRST_EVENT_BOUNDS,
         )
         self._duration = meter.create_histogram(
             "sse.server.stream.duration",
             "s",
             "From the beginning of a stream to its end",
-            explicit_bucket_boundaries_advisory=_DURATIONS,
+            explicit_bucket_boundaries_advisory=_DURATION_BOUNDS,
         )
 
     def measure(self, record: StreamRecord, attributes: Mapping[str, str]) -> None:
@@ -131,38 +149,42 @@ class _Instruments:
                 self._close(record, attributes)
 
     def _close(self, record: StreamClosed, attributes: Mapping[str, str]) -> None:
-        ended = {**attributes, **_end(record)}
+        ended = {**attributes, **_end_attributes(record)}
         self._closed.add(1, ended)
-        if record.reason is not CloseReason.REFUSED:  # which was never opened
+        if record.reason is not CloseReason.REFUSED:  # a refused stream never opened
             self._active.add(-1, attributes)
             self._duration.record(record.seconds, ended)
 
 
 class _StreamSpan:
-    """The span of one stream, made where the stream is told to begin, and current there."""
+    """The span of one stream. It is current in the task that creates it."""
 
     def __init__(self, tracer: trace.Tracer, stream: StreamInfo) -> None:
-        self._before = context.get_current()
+        self._previous_context = context.get_current()
         name = f"SSE {_method(stream)} {stream.route or ''}".rstrip()
         attributes = {**_attributes(stream), "sse.stream.id": stream.id}
         self._span = tracer.start_span(name, attributes=attributes)
         context.attach(trace.set_span_in_context(self._span))
 
-    def had_event(self) -> None:
+    def add_first_event(self) -> None:
         self._span.add_event("sse.first_event")
 
     def end(self, record: StreamClosed) -> None:
         span = self._span
         try:
             span.set_attributes(
-                {**_end(record), "sse.stream.events": record.events, "sse.stream.size": record.size}
+                {
+                    **_end_attributes(record),
+                    "sse.stream.events": record.events,
+                    "sse.stream.size": record.size,
+                }
             )
             if record.reason is CloseReason.ERROR:
                 self._fail(record.error)
         finally:
             span.end()
             if trace.get_current_span() is span:
-                context.attach(self._before)
+                context.attach(self._previous_context)
 
     def _fail(self, error: BaseException | None) -> None:
         self._span.set_status(trace.StatusCode.ERROR, None if error is None else repr(error))
@@ -171,7 +193,7 @@ class _StreamSpan:
 
 
 def _attributes(stream: StreamInfo) -> dict[str, str]:
-    """Return which streams are measured together."""
+    """Return the attributes of a stream's measurements."""
     attributes = {"http.request.method": _method(stream)}
     if stream.route is not None:
         attributes["http.route"] = stream.route
@@ -182,8 +204,8 @@ def _method(stream: StreamInfo) -> str:
     return stream.method if stream.method in _METHODS else _OTHER
 
 
-def _end(record: StreamClosed) -> dict[str, str]:
-    """Return what the end adds to the attributes."""
+def _end_attributes(record: StreamClosed) -> dict[str, str]:
+    """Return the attributes that the end of a stream adds."""
     if record.reason is not CloseReason.ERROR:
         return {REASON: record.reason.value}
     kind = type(record.error)

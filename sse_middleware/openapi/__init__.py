@@ -1,1 +1,1 @@
-"""How OpenAPI describes the endpoints that are tagged as streams."""
+"""OpenAPI's description of the endpoints that are tagged as streams."""

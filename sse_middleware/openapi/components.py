@@ -1,4 +1,4 @@
-"""`sse_components`: how OpenAPI describes streams, for a document that is not FastAPI's."""
+"""`sse_components`: describes streams for an OpenAPI document that FastAPI doesn't make."""
 
 import inspect
 from functools import partial
@@ -20,14 +20,14 @@ _DESCRIPTION = "A stream of events"
 
 
 def sse_components(**streams: Any) -> dict[str, dict[str, Any]]:
-    """Return how OpenAPI 3.2 describes streams, for a document that is written otherwise.
+    """Return a description of streams for an OpenAPI 3.2 document that FastAPI doesn't make.
 
-    ``sse_components(Prices=prices)`` is a Components Object as a plain dict: ``responses`` under
-    the names that were given, for ``$ref: "#/components/responses/Prices"``, and the ``schemas``
-    that these refer to.
+    ``sse_components(Prices=prices)`` returns a Components Object as a plain dict. It holds
+    ``responses`` under the given names, for ``$ref: "#/components/responses/Prices"``, and the
+    ``schemas`` that the responses refer to.
 
     Args:
-        streams: endpoints that yield, tagged or not, or types of items; ``None`` for any.
+        streams: endpoints that yield, tagged or not, or item types; ``None`` for any item.
 
     Raises:
         ConfigurationError: a declared item type can't be evaluated, or Pydantic doesn't know it.

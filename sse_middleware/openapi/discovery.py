@@ -1,10 +1,10 @@
-"""The endpoints of an application that are tagged as streams, found by its routes.
+"""Finds the endpoints of an application that are tagged as streams, through its routes.
 
 Rules of this file:
-- Tagged is what `event_stream` made, and what has an `EventSourceResponse` as ``response_class``.
-  What an endpoint returns is only known when it is called.
-- Routes are looked for in routers, mounts and hosts, and below middleware that keeps what it wraps
-  under ``app``. An included router is what FastAPI says that it is.
+- An endpoint is tagged if `event_stream` made it, or if its ``response_class`` is an
+  `EventSourceResponse`. What an endpoint returns is known only when it is called.
+- The search covers routers, mounts and hosts, and middleware that keeps the wrapped application as
+  ``app``. FastAPI itself lists the routes of an included router.
 """
 
 import re
@@ -26,9 +26,9 @@ class FoundStream:
     """An endpoint that streams.
 
     Attributes:
-        path: with its parameters in braces, below the paths of its mounts.
+        path: the path's template, including the paths of its mounts.
         method: the first of ``GET``, ``POST``, ... that it answers.
-        item_type: what its items are declared as, ``None`` where that is anything.
+        item_type: the declared type of its items, ``None`` for anything.
     """
 
     path: str
@@ -37,32 +37,31 @@ class FoundStream:
 
 
 def find_streams(routes: Iterable[Any], prefix: str = "") -> Iterator[FoundStream]:
-    """Return the streams of routes, in their order.
+    """Yield the streams of routes, in their order.
 
     Raises:
-        ConfigurationError: what an endpoint declares can't be evaluated, or Pydantic doesn't know
-            it.
+        ConfigurationError: a declared item type can't be evaluated, or Pydantic doesn't know it.
     """
     for route in flat_routes(routes):
-        path = prefix + (getattr(route, "path", None) or "")  # a host has none
+        path = prefix + (getattr(route, "path", None) or "")  # a Host has none
         if getattr(route, "endpoint", None) is not None:
-            yield from _of_route(route, re.sub(r":\w+}", "}", path))
+            yield from _streams_of_route(route, re.sub(r":\w+}", "}", path))
         else:
             yield from find_streams(routes_of(getattr(route, "app", None)) or (), path)
 
 
 def is_tagged(route: Any) -> bool:
     """Whether the endpoint of a route is tagged as a stream."""
-    return hasattr(underlying(route.endpoint), ITEM_TYPE) or _is_of_class(route)
+    return hasattr(underlying(route.endpoint), ITEM_TYPE) or _has_response_class(route)
 
 
 def response_class_of(route: Any) -> Any:
-    """Return the response class that FastAPI knows of a route."""
+    """Return the response class of a FastAPI route."""
     response_class = getattr(route, "response_class", None)
-    return getattr(response_class, "value", response_class)  # FastAPI wraps defaults
+    return getattr(response_class, "value", response_class)  # FastAPI wraps a default
 
 
-def _of_route(route: Any, path: str) -> Iterator[FoundStream]:
+def _streams_of_route(route: Any, path: str) -> Iterator[FoundStream]:
     if isinstance(route.endpoint, type):  # Starlette's HTTPEndpoint
         for method in _METHODS:
             handler = getattr(route.endpoint, method.lower(), None)
@@ -73,10 +72,10 @@ def _of_route(route: Any, path: str) -> Iterator[FoundStream]:
     method = next((one for one in _METHODS if one in (getattr(route, "methods", None) or ())), "")
     if hasattr(function, ITEM_TYPE):
         yield FoundStream(path, method, getattr(function, ITEM_TYPE)())
-    elif _is_of_class(route):
+    elif _has_response_class(route):
         yield FoundStream(path, method, ItemTypes().of(route.endpoint))
 
 
-def _is_of_class(route: Any) -> bool:
+def _has_response_class(route: Any) -> bool:
     response_class = response_class_of(route)
     return isinstance(response_class, type) and issubclass(response_class, EventSourceResponse)

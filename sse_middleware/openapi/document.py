@@ -1,11 +1,11 @@
-"""How OpenAPI describes the endpoints that are tagged as streams.
+"""`sse_openapi`: adds the streams to the OpenAPI document of a FastAPI application.
 
 Rules of this file:
-- FastAPI means ``app.openapi`` to be replaced, and the document that the application caches with
-  it. Nothing else changes: the documents of others are copied.
-- The application's own cache stays the one place where its document lies, so whoever empties it,
-  fills it or writes into it has the effect that they are used to.
-- FastAPI is no dependency: it is imported where there is such an application.
+- FastAPI allows users to replace ``app.openapi`` and the document that the application caches.
+  Nothing else changes: a document that other code made is copied first.
+- The application's own cache stays the only place of its document. So code that clears the cache,
+  fills it or writes into it works as before.
+- FastAPI is not a dependency. It is imported only if the process has imported it already.
 """
 
 import sys
@@ -25,38 +25,38 @@ if TYPE_CHECKING:
 
 
 def sse_openapi(app: "FastAPI") -> dict[str, Any]:
-    """Return the OpenAPI document of a FastAPI application, its streams included.
+    """Return the OpenAPI document of a FastAPI application, including its streams.
 
-    ``app.openapi`` is extended for that, and those of the applications that are mounted in it, as
-    the middleware does at the first request: from then on ``app.openapi()`` returns the same.
+    This extends ``app.openapi`` in the application and in the applications that it mounts, as the
+    middleware does at the first request. From then on ``app.openapi()`` returns the same document.
 
     Raises:
-        TypeError: `app` is no FastAPI application.
+        TypeError: `app` is not a FastAPI application.
         ConfigurationError: the declared item type of an endpoint can't be evaluated.
     """
     describe_streams(app)
-    if not isinstance(getattr(app, "openapi", None), _Description):
+    if not isinstance(getattr(app, "openapi", None), _OpenAPIWithStreams):
         raise TypeError(
             f"sse_openapi takes a FastAPI application, got {app!r}; "
-            "sse_components describes the streams of any other"
+            "sse_components describes the streams of other applications"
         )
     return app.openapi()
 
 
 def describe_streams(app: Any) -> None:
-    """Let every FastAPI application that `app` is, wraps or mounts describe its streams.
+    """Extend ``openapi`` in every FastAPI application that `app` is, wraps or mounts.
 
-    Mounted ones are found through routers and through middleware that keeps what it wraps as
-    ``app``. Once is enough, and more than once does no harm.
+    The search covers routers, and middleware that keeps the wrapped application as ``app``. One
+    call is enough, and further calls do no harm.
     """
     if "fastapi" in sys.modules:
         for found in _fastapi_applications(app):
-            if not isinstance(found.openapi, _Description):
-                found.openapi = _Description(found)  # type: ignore[method-assign] # as documented
+            if not isinstance(found.openapi, _OpenAPIWithStreams):
+                found.openapi = _OpenAPIWithStreams(found)  # type: ignore[method-assign] # as documented
 
 
 def _fastapi_applications(app: Any) -> "Iterator[FastAPI]":
-    from fastapi import FastAPI  # noqa: PLC0415 - it is there
+    from fastapi import FastAPI  # noqa: PLC0415 - imported already
 
     waiting, seen = [app], set[int]()
     while waiting:
@@ -67,30 +67,30 @@ def _fastapi_applications(app: Any) -> "Iterator[FastAPI]":
         if isinstance(app, FastAPI):
             yield app
         if isinstance(app, Starlette | Router):
-            places = (getattr(route, "original_route", route) for route in flat_routes(app.routes))
-            waiting += [place.app for place in places if isinstance(place, Mount | Host)]
+            routes = (getattr(route, "original_route", route) for route in flat_routes(app.routes))
+            waiting += [route.app for route in routes if isinstance(route, Mount | Host)]
         else:
-            waiting.append(getattr(app, "__dict__", {}).get("app"))  # of a middleware
+            waiting.append(getattr(app, "__dict__", {}).get("app"))  # app is a middleware
 
 
-class _Description:
-    """The ``openapi`` of an application: the document that it was before, with the streams."""
+class _OpenAPIWithStreams:
+    """Replaces the ``openapi`` of an application: returns its document with the streams."""
 
     def __init__(self, app: "FastAPI") -> None:
         self._app = app
-        self._openapi = app.openapi
+        self._original = app.openapi
         self._described: dict[str, Any] | None = None
 
     def __call__(self) -> dict[str, Any]:
         cached = self._app.openapi_schema
-        document = self._openapi()
+        document = self._original()
         if document is self._described:
             return document
         streams = streams_of(self._app)
         if not streams:
             return document
         made, schemas = made_by_fastapi(self._app, streams)
-        if document is cached or not self._is_fastapis():
+        if document is cached or not self._is_fastapi_method():
             described = deepcopy(document)
         else:
             described = deepcopy(made)
@@ -101,7 +101,7 @@ class _Description:
         self._described = described
         return described
 
-    def _is_fastapis(self) -> bool:
-        from fastapi import FastAPI  # noqa: PLC0415 - it is there
+    def _is_fastapi_method(self) -> bool:
+        from fastapi import FastAPI  # noqa: PLC0415 - imported already
 
-        return getattr(self._openapi, "__func__", None) is FastAPI.openapi
+        return getattr(self._original, "__func__", None) is FastAPI.openapi

@@ -1,4 +1,4 @@
-"""How OpenAPI 3.2 describes the events of a stream (section 4.14.4): its ``itemSchema``."""
+"""The ``itemSchema`` by which OpenAPI 3.2 describes the events of a stream (section 4.14.4)."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -14,14 +14,14 @@ JsonSchema = dict[str, Any]
 def item_schema(annotation: Any, json_schema: Callable[[Any], JsonSchema]) -> JsonSchema:
     """Return the schema of one event.
 
-    Where the type names its events, it is one schema for each name.
+    If the type names its events, this is one schema for each name.
 
     Args:
-        annotation: the declared type of the items; ``None`` where there is none.
-        json_schema: makes the schema of such a type, as a rule a ``$ref``.
+        annotation: the declared type of the items, ``None`` if there is none.
+        json_schema: returns the schema of a type, usually a ``$ref``.
 
     Raises:
-        ConfigurationError: the names of its events contradict each other.
+        ConfigurationError: two members of the type have the same name, or a name is missing.
     """
     data = data_part(annotation)
     if data is None:
@@ -36,12 +36,12 @@ def item_schema(annotation: Any, json_schema: Callable[[Any], JsonSchema]) -> Js
     ]
     if len(schemas) == 1:
         return schemas[0]
-    # What has no name in the schema may have any, so it may look like another one, too.
+    # An event without a declared name may have any name, so it can match two schemas.
     return {"oneOf" if all(member.names for member in members) else "anyOf": schemas}
 
 
 def _event_schema(data: JsonSchema | None, name: str | None = None) -> JsonSchema:
-    schema = deepcopy(events._SSE_EVENT_SCHEMA)  # noqa: SLF001 - private by name only
+    schema = deepcopy(events._SSE_EVENT_SCHEMA)  # noqa: SLF001 - FastAPI's name
     if data is not None:
         schema["properties"]["data"] = {
             "type": "string",

@@ -1,12 +1,12 @@
-"""The operations of a FastAPI application that stream, and what its document says of them.
+"""The streaming operations of a FastAPI application, and their description in its document.
 
 Rules of this file:
-- FastAPI makes the document, all of it. The schemas of items are got from FastAPI too, by routes
-  beside the application's own, one for each type, which are taken out of the document again. So
-  they are named and shared as if FastAPI knew of the streams, whatever its version.
-- Of an operation only the response that is the stream changes, and of that only what FastAPI
-  assumes of its body. What is declared there (``responses=``, ``openapi_extra=``, a custom
-  ``openapi``) stays, on top.
+- FastAPI makes the whole document, including the schemas of items. For these, a copy of the
+  application has one more route for each type, which is removed from the document afterwards. So
+  the schemas are named and shared as if FastAPI knew the streams, whatever its version.
+- In an operation only the response that streams changes, and only what FastAPI assumes about its
+  body. What the user declares (``responses=``, ``openapi_extra=``, a custom ``openapi``) stays
+  and overrides the description.
 - The application and its routes are read, never changed.
 """
 
@@ -28,22 +28,21 @@ if TYPE_CHECKING:
 
 EVENTS = "text/event-stream"
 
-
 SCHEMAS = "#/components/schemas/"
-
 
 _COMBINING = ("$ref", "allOf", "anyOf", "oneOf")
 
 
 @dataclass(frozen=True)
 class StreamOperation:
-    """An operation that streams: its place in the document, and what its route says of it."""
+    """An operation that streams: its place in the document, its route and its item type."""
 
     place: tuple[str, ...]
-    route: Any  # an APIRoute, or in a recent FastAPI what it is where its router is included
+    route: Any  # an APIRoute, or how a recent FastAPI lists one of an included router
     annotation: Any
     shown: bool
-    """A response without a body isn't. Its items are components all the same, as FastAPI's are."""
+    """Whether the document shows the events: the response has a body, and no later route has its
+    place. If not, the item types are components all the same, as with FastAPI."""
 
     def describe(
         self, document: dict[str, Any], made: dict[str, Any], event_schema: JsonSchema
@@ -51,9 +50,9 @@ class StreamOperation:
         """Describe the events in a document, if it has the operation.
 
         Args:
-            document: what changes.
-            made: what FastAPI makes of the application, without any doing of the user's.
-            event_schema: of one event, with references into the components of `made`.
+            document: the document to change.
+            made: FastAPI's document of the application, without the user's own changes.
+            event_schema: the schema of one event, which refers to the components of `made`.
         """
         response, assumed = self._response(document), self._response(made)
         if not self.shown or response is None or assumed is None:
@@ -61,13 +60,15 @@ class StreamOperation:
         content = response.setdefault("content", {})
         body = content.pop(self._media_type, {})
         if "schema" in body:
-            said = self._declared(body["schema"], _inside(assumed, "content", self._media_type))
-            body = {**body, "schema": said} if said else _without(body, "schema")
+            declared = self._declared_schema(
+                body["schema"], _nested(assumed, "content", self._media_type)
+            )
+            body = {**body, "schema": declared} if declared else _without(body, "schema")
         if self._media_type == EVENTS:
             content[EVENTS] = body
         elif body:
             content[self._media_type] = body
-        content[EVENTS] = _laid_over({"itemSchema": event_schema}, content.get(EVENTS, {}))
+        content[EVENTS] = _merged({"itemSchema": event_schema}, content.get(EVENTS, {}))
         _add_components(document, made, event_schema)
 
     @property
@@ -80,33 +81,35 @@ class StreamOperation:
         return str(self.route.status_code or 200)
 
     def _response(self, document: dict[str, Any]) -> dict[str, Any] | None:
-        response: dict[str, Any] | None = _inside(document, *self.place, "responses", self._status)
+        response: dict[str, Any] | None = _nested(document, *self.place, "responses", self._status)
         return response
 
-    def _declared(self, schema: JsonSchema, assumed: dict[str, Any] | None) -> JsonSchema | None:
-        """Return what the user says that the body is, without what FastAPI assumes of it."""
+    def _declared_schema(
+        self, schema: JsonSchema, assumed: dict[str, Any] | None
+    ) -> JsonSchema | None:
+        """Return the body's schema that the user declares, without what FastAPI assumes."""
         if schema == (assumed or {}).get("schema") and not self._body_is_declared():
             return None
         if schema.get("type") == "string" and any(word in schema for word in _COMBINING):
-            return _without(schema, "type")  # what the response class says, under a declared model
+            return _without(schema, "type")  # the response class adds it to a declared model
         return schema
 
     def _body_is_declared(self) -> bool:
-        said = [
+        declared = [
             response
             for status, response in self.route.responses.items()
             if str(status) == self._status
         ]
-        extra = _inside(self.route.openapi_extra, "responses", self._status) or {}
+        extra = _nested(self.route.openapi_extra, "responses", self._status) or {}
         return any(
-            "model" in response or _inside(response, "content", self._media_type, "schema")
-            for response in [*said, extra]
+            "model" in response or _nested(response, "content", self._media_type, "schema")
+            for response in [*declared, extra]
         )
 
 
 def streams_of(app: "FastAPI") -> list[StreamOperation]:
     """Return the operations of an application that stream."""
-    from fastapi.utils import (  # noqa: PLC0415 - it is there
+    from fastapi.utils import (  # noqa: PLC0415 - imported already
         is_body_allowed_for_status_code as may_have_body,
     )
 
@@ -130,8 +133,8 @@ def streams_of(app: "FastAPI") -> list[StreamOperation]:
 def _operations(
     parent: tuple[str, ...], routes: Iterable[Any], path: str | None = None
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the places of operations with their routes; of two in one place the last is shown."""
-    from fastapi.routing import APIRoute  # noqa: PLC0415 - it is there
+    """Yield the places of operations with their routes. Of two in one place the last is shown."""
+    from fastapi.routing import APIRoute  # noqa: PLC0415 - imported already
 
     for route in flat_routes(routes):
         if not isinstance(getattr(route, "original_route", route), APIRoute):
@@ -147,45 +150,48 @@ def _operations(
 def made_by_fastapi(
     app: "FastAPI", streams: list[StreamOperation]
 ) -> tuple[dict[str, Any], list[JsonSchema]]:
-    """Return the document as FastAPI makes it, and the schemas of the streams' events.
+    """Return the document that FastAPI makes, and the schemas of the streams' events.
 
-    The components of the document are what both refer to.
+    Both refer to the components of the document.
     """
-    from fastapi import FastAPI  # noqa: PLC0415 - it is there
-    from fastapi.routing import APIRoute  # noqa: PLC0415 - it is there
+    from fastapi import FastAPI  # noqa: PLC0415 - imported already
+    from fastapi.routing import APIRoute  # noqa: PLC0415 - imported already
 
     types = [part for stream in streams for part in data_types(stream.annotation)]
     names = [f"sse_middleware {number}" for number in range(len(types))]
-    asking = [
-        APIRoute(f"/ {name}", _asked, response_model=part, operation_id=name)
+    added = [
+        APIRoute(f"/ {name}", _unused, response_model=part, operation_id=name)
         for name, part in zip(names, types, strict=True)
     ]
-    stand_in = copy(app)
-    stand_in.openapi_schema = None
-    stand_in.router = copy(app.router)
-    stand_in.router.routes = [*app.router.routes, *asking]
-    made = FastAPI.openapi(stand_in)
-    answers = iter([made["paths"].pop(route.path)["get"]["responses"]["200"] for route in asking])
-    return made, [_titled_event_schema(stream, answers) for stream in streams]
+    app_copy = copy(app)
+    app_copy.openapi_schema = None
+    app_copy.router = copy(app.router)
+    app_copy.router.routes = [*app.router.routes, *added]
+    made = FastAPI.openapi(app_copy)
+    responses = iter([made["paths"].pop(route.path)["get"]["responses"]["200"] for route in added])
+    return made, [_titled_event_schema(stream, responses) for stream in streams]
 
 
-def _asked() -> None:
-    """Stand for an endpoint: it is never called."""
+def _unused() -> None:
+    """Serve as the endpoint of an added route. It is never called."""
 
 
-def _titled_event_schema(stream: StreamOperation, answers: Iterator[dict[str, Any]]) -> JsonSchema:
-    title = f"StreamItem_{stream.route.unique_id}".title().replace("_", " ")  # as FastAPI has it
-    schemas = (answer["content"]["application/json"]["schema"] for answer in answers)
+def _titled_event_schema(
+    stream: StreamOperation, responses: Iterator[dict[str, Any]]
+) -> JsonSchema:
+    """Return the schema of an event, with FastAPI's title for an item's schema."""
+    title = f"StreamItem_{stream.route.unique_id}".title().replace("_", " ")
+    schemas = (response["content"]["application/json"]["schema"] for response in responses)
     titled = (schema if "$ref" in schema else {**schema, "title": title} for schema in schemas)
     return event_schema(stream.annotation, titled)
 
 
 def _annotation_of_route(route: Any) -> Any:
-    """Return the type that items are validated as, else what ``response_model`` says of them."""
+    """Return the type that validates the items, or else the type that ``response_model`` names."""
     function = underlying(route.endpoint)
     yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
     if not yields and not hasattr(function, ITEM_TYPE):
-        return annotation_in(ItemType.of_stream(route.response_model))  # of all that it returns
+        return annotation_in(ItemType.of_stream(route.response_model))  # of the whole stream
     annotation = annotation_of_endpoint(route.endpoint)
     if annotation is None:
         return annotation_in(ItemType.declared(route.response_model))
@@ -204,24 +210,24 @@ def annotation_in(item_type: ItemType | None) -> Any:
 
 
 def data_types(annotation: Any) -> list[Any]:
-    """Return the types whose schemas that of an event needs, in order."""
+    """Return the types whose schemas the schema of an event contains, in order."""
     types = list[Any]()
 
-    def noted(part: Any) -> JsonSchema:
+    def collect(part: Any) -> JsonSchema:
         types.append(part)
         return {}
 
-    item_schema(annotation, noted)
+    item_schema(annotation, collect)
     return types
 
 
 def event_schema(annotation: Any, in_order: Iterator[JsonSchema]) -> JsonSchema:
-    """Return the schema of an event, given those of `data_types` in their order."""
+    """Return the schema of an event, given the schemas of its `data_types` in order."""
     return item_schema(annotation, lambda _: next(in_order))
 
 
 def _add_components(document: dict[str, Any], made: dict[str, Any], schema: JsonSchema) -> None:
-    """Add what a schema refers to, and what that refers to, where the document doesn't have it."""
+    """Add the components that a schema needs and the document doesn't have."""
     waiting = list(_references(schema))
     if waiting:
         present = document.setdefault("components", {}).setdefault("schemas", {})
@@ -243,8 +249,8 @@ def _references(schema: Any) -> Iterator[str]:
             yield from _references(part)
 
 
-def _inside(document: Any, *keys: str | None) -> Any:
-    """Return what lies under one key after the other, ``None`` where there is no such thing."""
+def _nested(document: Any, *keys: str | None) -> Any:
+    """Return the value under nested keys, ``None`` if one of them is missing."""
     for key in keys:
         document = document.get(key) if isinstance(document, dict) else None
     return document
@@ -254,10 +260,10 @@ def _without(mapping: dict[str, Any], key: str) -> dict[str, Any]:
     return {name: value for name, value in mapping.items() if name != key}
 
 
-def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Return both in one; where they disagree, `above` is right."""
-    both = {**below, **above}
-    for key in below.keys() & above.keys():
-        if isinstance(below[key], dict) and isinstance(above[key], dict):
-            both[key] = _laid_over(below[key], above[key])
-    return both
+def _merged(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return both mappings in one, with `overrides` where they disagree."""
+    merged = {**base, **overrides}
+    for key in base.keys() & overrides.keys():
+        if isinstance(base[key], dict) and isinstance(overrides[key], dict):
+            merged[key] = _merged(base[key], overrides[key])
+    return merged

@@ -1,4 +1,4 @@
-"""What the clients of well-known protocols expect of a stream: ``preset=presets.OPENAI``."""
+"""Presets: what clients of well-known protocols expect of a stream (``preset=presets.OPENAI``)."""
 
 from sse_middleware.presets.datastar import patch_elements, patch_signals
 from sse_middleware.presets.preset import Preset

@@ -1,6 +1,6 @@
 """`Preset`: what the clients of a protocol expect of a stream.
 
-Some of it a setting may say, too: ``SHARED_WITH_SETTINGS``.
+A setting overrides the preset's field of the same name (``SHARED_WITH_SETTINGS``).
 """
 
 import re
@@ -16,42 +16,40 @@ from sse_middleware.validation import UNSET, Unset, check, check_function, is_fu
 Ping = str | ServerSentEvent
 """A keep-alive: the text of a comment, or an event."""
 
-
 ErrorEvent = Callable[[Exception], object]
-"""Turns an exception into the last item of a stream, or ``None`` for no such item."""
-
+"""Turns an exception into the last item of a stream, or into ``None`` for no item."""
 
 Farewell = Callable[[CloseReason], ServerSentEvent | None]
-"""Makes the last event of a stream that is ended early, or ``None`` for no such event."""
-
+"""Makes the last event of a stream that is closed early, or returns ``None`` for no event."""
 
 OnDisconnect = Literal["cancel", "finish"]
-"""What becomes of the generator of a stream whose client leaves."""
+"""What happens to a stream's generator when the client disconnects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Preset:
     """What the clients of a protocol expect of a stream; see `sse_middleware.presets`.
 
-    It is data: ``dataclasses.replace`` makes another one of it.
+    A preset is data: ``dataclasses.replace`` makes a changed copy.
 
     Attributes:
-        to_event: from an item that is neither ``None`` nor a `ServerSentEvent` to the event that is
-            sent; ``None`` sends its JSON. Where an item type is declared, it is given what that
-            makes of the item. Also what `error_event` returns goes through it.
-        first: an event that is sent when the stream begins, before there is an item: so the status
-            line is sent, too, and what fails later is no status but an error event. Or a function
-            that makes it.
-        last: an event behind the last item of a stream that has ended by itself: not of one that
-            has failed, was ended early or has lost its client.
-        ping: the keep-alive, where the setting of that name says nothing.
-        error_event: the last item of a stream that fails, where the setting says nothing.
-        farewell: the last event of a stream that is ended early, where the setting says nothing.
-        on_disconnect: where the setting of that name says nothing.
-        headers: of the response, where it has none of these names.
+        to_event: turns an item into the event to send; ``None`` sends the item's JSON. It is called
+            with each item that is neither ``None`` nor a `ServerSentEvent`, and with the result of
+            `error_event`. A declared item type validates and filters the item first.
+        first: an event, or a function that makes it. It is sent when the stream begins, before
+            there is an item. The status line is sent with it, so a later failure becomes an error
+            event and not an error status.
+        last: an event after the last item of a stream that ends by itself. It is not sent if the
+            stream fails, is closed early or loses its client.
+        ping: the keep-alive, unless the setting of that name is set.
+        error_event: makes the last item of a stream that fails, unless the setting is set.
+        farewell: makes the last event of a stream that is closed early, unless the setting is set.
+        on_disconnect: what happens when the client disconnects, unless the setting is set.
+        headers: added to the response, unless it has a header of the same name.
 
     Raises:
-        ConfigurationError: when it is made: a field of a wrong type. Names the field and the value.
+        ConfigurationError: at construction, for a field of the wrong type. The message names the
+            field and the value.
     """
 
     to_event: Callable[[Any], ServerSentEvent] | None = None
@@ -63,10 +61,10 @@ class Preset:
     on_disconnect: OnDisconnect | Literal[Unset.UNSET] = UNSET
     headers: Mapping[str, str] = field(default_factory=dict)
     raw_headers: tuple[tuple[bytes, bytes], ...] = field(init=False, repr=False)
-    """The headers as ASGI has them."""
+    """The headers in ASGI's form."""
 
     def __post_init__(self) -> None:
-        """Refuse what can't work."""
+        """Refuse invalid fields."""
         check_function("to_event", self.to_event)
         first = self.first is None or isinstance(self.first, ServerSentEvent)
         check("first", self.first, first or is_function(self.first), _FIRST)
@@ -80,43 +78,41 @@ class Preset:
 
 
 SHARED_WITH_SETTINGS = ("ping", "on_disconnect", "error_event", "farewell")
-"""What both a preset and a setting may say."""
-
+"""The fields that a preset and the settings have in common."""
 
 _PING = "a comment's text, a ServerSentEvent, or a function that returns one of them"
 
-
 _FIRST = "a ServerSentEvent, a function that is not async, or None"
 
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*")
+"""A name and a value of a header (RFC 9110, 5.1 and 5.5), in ASCII."""
 
-_LINE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*")
-"""A header (RFC 9110, 5.1 and 5.5), in ASCII."""
-
-
-_OF_EVERY_STREAM = ("content-type", "content-length", "transfer-encoding", "connection")
+_RESERVED = ("content-type", "content-length", "transfer-encoding", "connection")
 
 
-def check_shared(by: Any) -> None:
-    """Refuse what can't work of what a preset or the settings say of ``SHARED_WITH_SETTINGS``."""
-    ping = by.ping
+def check_shared(owner: Any) -> None:
+    """Refuse invalid values of ``SHARED_WITH_SETTINGS`` in a preset or in the settings."""
+    ping = owner.ping
     if ping is not UNSET:
         check("ping", ping, isinstance(ping, Ping) or callable(ping), _PING)
     if isinstance(ping, str):
         check("ping", ping, is_utf8(ping), "text that UTF-8 can encode")
-    if by.on_disconnect is not UNSET:
-        allowed = by.on_disconnect in get_args(OnDisconnect)
-        check("on_disconnect", by.on_disconnect, allowed, "'cancel' or 'finish'")
+    if owner.on_disconnect is not UNSET:
+        allowed = owner.on_disconnect in get_args(OnDisconnect)
+        check("on_disconnect", owner.on_disconnect, allowed, "'cancel' or 'finish'")
     for name in ("error_event", "farewell"):
-        if getattr(by, name) is not UNSET:
-            check_function(name, getattr(by, name))
+        if getattr(owner, name) is not UNSET:
+            check_function(name, getattr(owner, name))
 
 
 def _check_headers(headers: Any) -> None:
     check("headers", headers, isinstance(headers, Mapping), "a mapping from names to values")
     for name, value in headers.items():
         line = (
-            isinstance(name, str) and isinstance(value, str) and _LINE.fullmatch(name + ":" + value)
+            isinstance(name, str)
+            and isinstance(value, str)
+            and _HEADER.fullmatch(name + ":" + value)
         )
-        check("headers", headers, bool(line), "ASCII names and values of headers")
-        own = name.lower() not in _OF_EVERY_STREAM
-        check("headers", headers, own, f"without what each stream has: {name!r}")
+        check("headers", headers, bool(line), "a mapping from header names to values in ASCII")
+        own = name.lower() not in _RESERVED
+        check("headers", headers, own, f"a mapping without {name!r}, which the stream sets")

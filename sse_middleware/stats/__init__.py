@@ -1,1 +1,1 @@
-"""What an operator sees of an application's streams."""
+"""Shows operators what the streams of an application are doing."""

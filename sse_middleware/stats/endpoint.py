@@ -1,9 +1,9 @@
-"""`StreamStatsEndpoint`: what the streams of an application are doing, as JSON or as events.
+"""`StreamStatsEndpoint`: answers with `StreamStats`, as JSON or as events.
 
 Rules of this file:
-- Who watches is counted among the open streams, but what is sent to those who watch is no news:
-  otherwise each event would be the reason for the next one.
-- The numbers are those of one process, in one event loop, as everything in `StreamStats`.
+- A client that watches counts as an open stream. But what is sent to such a client doesn't count as
+  a change of the numbers, or each event would cause the next one.
+- The numbers are those of one process and one event loop, like everything in `StreamStats`.
 """
 
 from collections.abc import AsyncIterator
@@ -26,7 +26,6 @@ from sse_middleware.wire.request_headers import accept_of, prefers_events
 
 _METHODS = ("GET", "HEAD")
 
-
 _VARY = "Accept"
 
 
@@ -35,34 +34,36 @@ class StreamStatsEndpoint:
 
     ``Route("/streams", StreamStatsEndpoint())``, or mounted, in any ASGI application.
 
-    JSON, or events for a client that prefers ``text/event-stream``: one at once, then one each
-    `interval` seconds when something has changed, and a last one when the application drains. Such
-    a client is a stream of the application itself, and is counted as one.
+    It sends JSON, or events to a client that prefers ``text/event-stream``. The first event comes
+    at once. Then one comes every `interval` seconds if something has changed, and a last one when
+    the application drains. Such a client is itself a stream of the application and counts as one.
 
-    The numbers are for whoever may ask: put it behind what protects the application's other
-    internal endpoints.
+    Everybody who can reach the endpoint can read the numbers. Protect it like the application's
+    other internal endpoints.
 
     Args:
         interval: seconds between two looks at the numbers.
 
     Raises:
-        ConfigurationError: the interval is no duration; when called: there is no `SSEMiddleware`.
+        ConfigurationError: the interval is not a duration; or, when called, there is no
+            `SSEMiddleware`.
     """
 
     def __init__(self, interval: float = 1.0) -> None:
         check_seconds("interval", interval, "between two events")
         self._interval = interval
-        self._watching: WeakKeyDictionary[Registry, set[Slot]] = WeakKeyDictionary()
+        self._watchers: WeakKeyDictionary[Registry, set[Slot]] = WeakKeyDictionary()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; a WebSocket is turned away."""
+        """Answer one request. A WebSocket is closed."""
         if scope["type"] == "websocket":
             await WebSocketClose()(scope, receive, send)
             return
         context = RequestContext.find(scope)
         if context is None:
             raise ConfigurationError(
-                "StreamStatsEndpoint tells of streams below SSEMiddleware, and there is none"
+                "StreamStatsEndpoint needs SSEMiddleware around the application, and there is "
+                "none: app.add_middleware(SSEMiddleware)"
             )
         await self._response(scope, context)(scope, receive, send)
 
@@ -72,33 +73,33 @@ class StreamStatsEndpoint:
             return PlainTextResponse("Method Not Allowed", 405, allow)
         accept = accept_of(scope["headers"])
         if accept is not None and prefers_events(accept, b"application/json"):
-            events = self._numbers(context)
+            events = self._snapshots(context)
             return EventSourceResponse(events, headers={"vary": _VARY}, item_type=Any)
         headers = {"cache-control": "no-store", "vary": _VARY}
-        return JSONResponse(_told(context.stats()), headers=headers)
+        return JSONResponse(_as_json(context.stats()), headers=headers)
 
-    async def _numbers(self, context: RequestContext) -> AsyncIterator[dict[str, Any]]:
-        slot: Any = context.slot  # a stream that is iterated has one
-        watching = self._watching.setdefault(context.registry(), set())
-        watching.add(slot)
+    async def _snapshots(self, context: RequestContext) -> AsyncIterator[dict[str, Any]]:
+        slot: Any = context.slot  # the stream has one once it is iterated
+        watchers = self._watchers.setdefault(context.registry(), set())
+        watchers.add(slot)
         try:
             known = None
             while True:
                 stats = context.stats()
-                news = _without(stats, watching)
-                if news != known:
-                    known = news
-                    yield _told(stats)
+                current = _without(stats, watchers)
+                if current != known:
+                    known = current
+                    yield _as_json(stats)
                 if stats.draining:
                     return
                 with anyio.move_on_after(self._interval):
                     await context.draining.wait()
         finally:
-            watching.discard(slot)
+            watchers.discard(slot)
 
 
 def _without(stats: StreamStats, slots: set[Slot]) -> StreamStats:
-    """Return the counts without what was sent to these streams, or waits in them."""
+    """Return the numbers without what was sent to these streams or waits in them."""
     counts = [slot.counts() for slot in slots]
     events, size, waiting = map(sum, zip((0, 0, 0), *counts, strict=True))
     return replace(
@@ -109,7 +110,7 @@ def _without(stats: StreamStats, slots: set[Slot]) -> StreamStats:
     )
 
 
-def _told(stats: StreamStats) -> dict[str, Any]:
-    """Return the counts as what JSON has."""
-    told = {field.name: getattr(stats, field.name) for field in fields(stats)}
-    return {**told, "closed": {reason.value: count for reason, count in stats.closed.items()}}
+def _as_json(stats: StreamStats) -> dict[str, Any]:
+    """Return the numbers as an object that JSON can hold."""
+    numbers = {field.name: getattr(stats, field.name) for field in fields(stats)}
+    return {**numbers, "closed": {reason.value: count for reason, count in stats.closed.items()}}

@@ -1,9 +1,9 @@
-"""`AsyncProducer`: the items of an asynchronous iterable, pulled in the endpoint's own task.
+"""`AsyncProducer`: pulls the items of an asynchronous iterable in the endpoint's own task.
 
 Rules of this file:
-- It pulls, encodes and puts, and waits for room when it is told to.
-- It is always closed, also when it never produced anything.
-- An item that can't be encoded is thrown back at the ``yield`` that it came from.
+- It pulls an item, encodes it and puts the frame. Where the sink is full, it waits for room.
+- It is always closed, even if it never produced anything.
+- An item that can't be encoded raises its error at the ``yield`` that it came from.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator
@@ -18,7 +18,7 @@ from sse_middleware.wire.encoding import FRAMING
 
 
 class AsyncProducer:
-    """Items of an asynchronous iterable, pulled in the running task."""
+    """Pulls the items of an asynchronous iterable in the running task."""
 
     __slots__ = ("_encoder", "_items")
 
@@ -27,7 +27,7 @@ class AsyncProducer:
         self._encoder = encoder
 
     async def produce(self, sink: FrameSink) -> None:
-        """Pull until the end, or until the sink wants no more."""
+        """Pull items until the end, or until the sink wants no more."""
         encoder, put = self._encoder, sink.put
         plain, to_text, add = encoder.plain, encoder.to_text, sink.texts.append
         async for item in self._items:
@@ -40,14 +40,15 @@ class AsyncProducer:
                     full = put(encoder.encode(item), item is not None)
                     plain = encoder.plain
             except Exception as error:
-                full = put(*await self._refuse(encoder.refusal(item, error)))
+                full = put(*await self._throw_at_yield(encoder.refusal(item, error)))
             if full and not await sink.room():
                 return
 
     async def close(self, within: float) -> None:
         """Close the iterator, if it can be closed.
 
-        A generator may stand inside of scopes of its own, so there must be none around its closing.
+        A generator may be suspended inside cancel scopes of its own. Those must be left in order,
+        so no scope surrounds its ``aclose``.
         """
         aclose = getattr(self._items, "aclose", None)
         if isasyncgen(self._items):
@@ -56,10 +57,10 @@ class AsyncProducer:
             with move_on_after(within, shield=True):
                 await aclose()
 
-    async def _refuse(self, error: Exception) -> tuple[bytes, bool]:
-        """Throw `error` at the ``yield``; a generator that catches it yields its next item.
+    async def _throw_at_yield(self, error: Exception) -> tuple[bytes, bool]:
+        """Throw `error` at the ``yield``. A generator that catches it yields its next item.
 
-        Returns the frame of that, and whether it is an event.
+        Returns the frame of that item, and whether the frame is an event.
         """
         athrow = getattr(self._items, "athrow", None)
         if athrow is None:

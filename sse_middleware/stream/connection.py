@@ -1,13 +1,13 @@
-"""The connection of one request, as the application may see it: a latch on its end.
+"""`Connection`: the `receive` and `send` of one request, with a latch on the disconnect.
 
 Rules of this file:
 - Servers differ in how often they report a disconnect. Two of them report it once, and `receive`
-  then blocks for ever. Here every caller is told, as often as it asks.
-- From the opening of a stream on, `watch` is the only reader of the server's `receive`. If the
-  application is reading at that moment, `watch` waits for it. What it reads of the request's body
-  it keeps for the application, up to a bound. Then it reads on when the application does.
-- A complete response ends the connection, whatever completed it: a middleware that answered in the
-  application's place ends the stream too.
+  then blocks for ever. Here every caller gets the disconnect, as often as it asks.
+- Once a stream has opened, `watch` is the only reader of the server's `receive`. If the application
+  is reading at that moment, `watch` waits for it. `watch` keeps what it reads of the request's body
+  for the application, up to a bound. At the bound it stops until the application reads on.
+- A complete response ends the connection, whatever completed it. So if a middleware answers in
+  place of the application, the stream ends too.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,8 +17,8 @@ from asgiref.sync import markcoroutinefunction
 from starlette.types import Message, Receive, Send
 
 UNREAD_BODY_BOUND = 64 * 1024
-"""Bytes of a request's body that are kept for an application that has not read them yet: what
-servers keep themselves. Beyond it a disconnect is only noticed when the application reads on."""
+"""Bytes of a request's body that are kept until the application reads them: as many as servers keep
+themselves. Above this bound a disconnect is only noticed when the application reads on."""
 
 
 def _nothing() -> None:
@@ -26,23 +26,23 @@ def _nothing() -> None:
 
 
 class Connection:
-    """One request's `receive`, for the application and for a stream.
+    """The `receive` and `send` of one request, shared by the application and a stream.
 
     ``complete`` tells whether the whole response has been sent.
 
     Args:
-        receive: the server's.
-        shared: whether the application reads through this object too. If not, a message that the
-            watcher takes is lost to it.
+        receive: the server's `receive`.
+        shared: whether the application reads through this object too. If it doesn't, it never sees
+            a message that the watcher takes.
     """
 
-    # Each request has one, and few become streams: what is as yet unset costs nothing here.
+    # Each request makes one of these, and few become streams. Defaults of the class cost nothing.
     complete = False
     _end: Message | None = None
     _watched = False
     _readers = 0
     _waiting = 0
-    _size = 0
+    _unread_size = 0
     _changed: anyio.Event | None = None
     _unread: list[Message] | None = None
 
@@ -53,50 +53,50 @@ class Connection:
 
     @property
     def awaited(self) -> bool:
-        """Whether the application waits for a message."""
+        """Whether the application is waiting for a message."""
         return self._waiting > 0
 
     @property
     def end_was_read(self) -> bool:
-        """Whether the end has come, and the application waits for it."""
+        """Whether the disconnect has come, and the application is about to read it."""
         return self._waiting > 0 and self._end is not None
 
     async def receive(self) -> Message:
-        """As the server's `receive`, but with an end that lasts."""
+        """Receive as from the server, but the disconnect can be read any number of times."""
         self._waiting += 1
         try:
-            return await self._message()
+            return await self._next_message()
         finally:
             self._waiting -= 1
 
-    async def _message(self) -> Message:
+    async def _next_message(self) -> Message:
         while self._watched and not self._unread and self._end is None:
-            await self._change()
+            await self._wait_for_change()
         if self._unread:
             return self._next_unread(self._unread)
         if self._end is not None:
             return self._end
         self._readers += 1
         try:
-            return self._note(await self._receive())
+            return self._observe(await self._receive())
         finally:
             self._readers -= 1
             self._wake()
 
     def sending(self, send: Send, begin: Callable[[Message], Message] | None = None) -> Send:
-        """Return the one `send` that sees when the response is complete.
+        """Return a `send` that notices when the response is complete. Replaces an earlier one.
 
         Args:
-            send: the server's.
-            begin: what the ``http.response.start`` is replaced by, if it is.
+            send: the server's `send`.
+            begin: returns the message that replaces the ``http.response.start``.
         """
         self._send, self._begin = send, begin
-        return self._observed
+        return self._send_observed
 
     @markcoroutinefunction
-    def _observed(self, message: Message) -> Awaitable[None]:
-        # No coroutine of our own around every message but the last. Marked as what it stands for,
-        # since asgiref warns of a `send` that is no coroutine function.
+    def _send_observed(self, message: Message) -> Awaitable[None]:
+        # Only the last message gets a coroutine of our own. The mark is for asgiref, which warns
+        # about a `send` that is not a coroutine function.
         kind = message["type"]
         if kind == "http.response.body":
             more = message.get("more_body", False)
@@ -109,31 +109,31 @@ class Connection:
         """Send the last message of the response."""
         await self._send(message)
         self.complete = True
-        self._ended({"type": "http.disconnect"})
+        self._latch_end({"type": "http.disconnect"})
 
     async def watch(self, on_end: Callable[[], object]) -> None:
-        """Read until the end of the connection, and call `on_end` once it has come."""
+        """Read until the connection ends, and call `on_end` once it has."""
         self._on_end = on_end
         self._watched = True
         if self._end is not None:
             on_end()
         try:
             while self._end is None:
-                if self._readers or self._size >= UNREAD_BODY_BOUND:
-                    await self._change()
+                if self._readers or self._unread_size >= UNREAD_BODY_BOUND:
+                    await self._wait_for_change()
                 else:
-                    self._keep(self._note(await self._receive()))
+                    self._keep(self._observe(await self._receive()))
         finally:
             self._on_end = _nothing
             self._watched = False
             self._wake()
 
-    def _note(self, message: Message) -> Message:
+    def _observe(self, message: Message) -> Message:
         if message["type"] in ("http.disconnect", "websocket.disconnect"):
-            self._ended(message)
+            self._latch_end(message)
         return message
 
-    def _ended(self, message: Message) -> None:
+    def _latch_end(self, message: Message) -> None:
         if self._end is None:
             self._end = message
             self._on_end()
@@ -144,16 +144,16 @@ class Connection:
             if self._unread is None:
                 self._unread = []
             self._unread.append(message)
-            self._size += len(message.get("body", b""))
+            self._unread_size += len(message.get("body", b""))
             self._wake()
 
     def _next_unread(self, unread: list[Message]) -> Message:
         message = unread.pop(0)
-        self._size -= len(message.get("body", b""))
+        self._unread_size -= len(message.get("body", b""))
         self._wake()
         return message
 
-    async def _change(self) -> None:
+    async def _wait_for_change(self) -> None:
         if self._changed is None:
             self._changed = anyio.Event()
         await self._changed.wait()

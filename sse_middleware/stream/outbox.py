@@ -1,13 +1,15 @@
-"""The outbox of one connection: frames that wait for the writer.
+"""`Outbox`: the frames of one connection that wait for the writer.
 
 Rules of this file:
-- The producer puts frames in, the writer takes all of them at once.
-- It is bounded twice. By bytes, so that a slow client slows its producer. By time, so that a
-  producer that never suspends gives way to the loop: `put` says when it must wait for `room`.
-- Most events are data and nothing else. Of these only the texts are kept, and a run of them is
-  framed in one go when it is taken. A producer may add to the run by hand: append to ``texts``, add
-  the length and ``FRAMING`` to ``size``, and ask `is_full` if that reached ``look_at``.
-- One producer, one writer, one event loop, so no lock.
+- The producer puts frames in. The writer takes all of them at once.
+- It has two bounds. The bound in bytes lets a slow client slow its producer. The bound in time
+  makes a producer that never suspends give way to the event loop. `put` says when the producer must
+  wait for `room`.
+- Most events are data and nothing else. For these only the texts are kept, and a run of texts is
+  framed in one go when it is taken. A producer may add to the run by hand: it appends to ``texts``,
+  adds the length and ``FRAMING`` to ``size``, and calls `is_full` if ``size`` has reached
+  ``look_at``.
+- One producer, one writer and one event loop, so no lock.
 """
 
 from time import monotonic
@@ -17,28 +19,27 @@ from sse_middleware.stream.abc import Ending
 from sse_middleware.wire.encoding import encode_data
 
 TIME_SLICE = 0.005
-"""Seconds that frames wait for a producer that never suspends: an order below what a person
-notices, an order above what switching tasks costs."""
-
+"""Seconds that frames wait while a producer doesn't suspend: a tenth of what a person notices, and
+ten times what a task switch costs."""
 
 STRIDE = 512
-"""Bytes that may be put between two looks at the clock: a look costs as much as a small frame."""
+"""Bytes that may be put between two looks at the clock. A look costs as much as a small frame."""
 
 
 class Outbox:
-    """Frames between one producer and one writer.
+    """Holds the frames between one producer and one writer.
 
-    The writer waits for `ready` when there is nothing (``size`` is 0) and the outbox is not
-    ``closed``. While the producer waits for room, the outbox is ``awaited``.
+    The writer waits for `ready` while the outbox is empty (``size`` is 0) and not ``closed``. While
+    the producer waits for room, the outbox is ``awaited``.
 
     Args:
-        bound: how many bytes may wait before the producer has to.
+        bound: how many bytes may wait before the producer must wait for room.
     """
 
     __slots__ = (
         "_bound",
         "_frames",
-        "_looked",
+        "_slice_began",
         "awaited",
         "closed",
         "completing",
@@ -57,9 +58,9 @@ class Outbox:
         self.closed = False
         self.ending: Ending | None = None
         self.events = 0
-        """How many events were taken, or are framed already."""
+        """How many events were taken or are already framed."""
         self.completing = False
-        """Whether the last message has been sent, or is about to be."""
+        """Whether the last message has been sent or is about to be sent."""
         self.moved = wakeup()
         """Wakes the producer."""
         self.ready = writer_timer()
@@ -67,45 +68,50 @@ class Outbox:
         self.size = 0
         """How many bytes wait."""
         self.look_at = 0
-        """The size from which on `is_full` must be asked."""
+        """The size at which the producer must call `is_full`."""
         self.unread = False
         """Whether the writer drops what it takes."""
         self.texts: list[bytes] = []
-        """The run of data that waits last, unframed."""
+        """The latest run of plain data, not framed yet."""
         self._frames: list[bytes] = []
         self._bound = bound
-        self._looked = monotonic()
+        self._slice_began = monotonic()
 
     def put(self, frame: bytes, events: int = 1) -> bool:
         """Add a frame. Returns true if the producer must wait for `room` before the next one.
 
         Args:
-            frame: the bytes of events, of a comment, or none.
-            events: how many events they are.
+            frame: the bytes of events or of a comment. It may be empty.
+            events: how many events the frame holds.
         """
         if self.closed:
             return True
-        self._end_run()
+        self._frame_run()
         self._frames.append(frame)
         self.events += events
         self.size += len(frame)
         return self.size >= self.look_at and self.is_full()
 
     def is_full(self) -> bool:
-        """Look at the size, and whether a time slice has passed since the first frame or before."""
+        """Say whether the producer must wait for `room`: at the bound, or after a time slice.
+
+        A time slice begins with the first frame that waits. For this frame itself, the time since
+        the previous slice began counts.
+        """
         now, size = monotonic(), self.size
-        slow = now - self._looked >= TIME_SLICE
+        slow = now - self._slice_began >= TIME_SLICE
         if not self.look_at:
-            self._looked = now
+            self._slice_began = now
             self.ready.set()
         self.look_at = min(size + min(size, STRIDE), self._bound)
         return slow or size >= self._bound
 
     async def room(self, *, closable: bool = True) -> bool:
-        """Wait until the writer has taken what was put. Returns false if it never will again.
+        """Wait until the writer has taken everything. Returns false if the outbox is closed.
 
         Args:
-            closable: whether the producer ends by itself then, and needn't be cancelled.
+            closable: whether the producer ends by itself when this returns false, and need not be
+                cancelled.
         """
         self.awaited = closable
         try:
@@ -116,8 +122,8 @@ class Outbox:
         return not self.closed
 
     def take(self) -> bytes:
-        """Return all that waits, as one."""
-        self._end_run()
+        """Return everything that waits, joined."""
+        self._frame_run()
         taken = b"".join(self._frames)
         if taken or self.closed:
             self._frames.clear()
@@ -126,11 +132,11 @@ class Outbox:
         return taken
 
     def leave_unread(self) -> None:
-        """Say that nobody reads any more. The producer goes on."""
+        """Let the writer drop what it takes: the client has left. The producer goes on."""
         self.unread = True
         self.ready.set()
 
-    def _end_run(self) -> None:
+    def _frame_run(self) -> None:
         if self.texts and not self.closed:
             self._frames.append(encode_data(self.texts))
             self.events += len(self.texts)
@@ -139,10 +145,10 @@ class Outbox:
     def close(self, ending: Ending) -> None:
         """Say that nothing more will be put, and why. Wakes both sides.
 
-        The first ending counts, but it can still become ``ABANDONED``. What is put later is
-        dropped: nothing comes after the last event.
+        The first ending counts, except that ``ABANDONED`` replaces any other. What is put later is
+        dropped, so nothing follows the last event.
         """
-        self._end_run()
+        self._frame_run()
         self.closed = True
         if self.ending is None or ending is Ending.ABANDONED:
             self.ending = ending

@@ -1,10 +1,10 @@
-"""`ThreadProducer`: the items of a synchronous iterable, pulled in a worker thread.
+"""`ThreadProducer`: pulls the items of a synchronous iterable in a worker thread.
 
 Rules of this file:
-- It has a worker thread of its own, which it gives back whenever the outbox is full. It never takes
-  one of the threads that the application's other endpoints share.
-- It is always closed, also when it never produced anything.
-- An item that can't be encoded is thrown back at the ``yield`` that it came from.
+- Each producer has a worker thread of its own, which it gives back whenever the outbox is full. It
+  never takes one of the threads that the application's other endpoints share.
+- It is always closed, even if it never produced anything.
+- An item that can't be encoded raises its error at the ``yield`` that it came from.
 """
 
 import logging
@@ -27,15 +27,15 @@ logger = logging.getLogger(__name__)
 
 
 class ThreadProducer:
-    """Items of a synchronous iterable, pulled in a worker thread.
+    """Pulls the items of a synchronous iterable in a worker thread.
 
-    The thread hands frames over as they come, so that an item is on its way while the next one is
-    waited for, and stops when so much is on its way that the event loop has to catch up first. All
-    its runs share one context, so the generator finds its contextvars as it left them.
+    The thread hands each frame over at once, so a frame is on its way while the thread waits for
+    the next item. It stops after `BATCH_SIZE` bytes, so that the event loop can catch up. All its
+    runs share one context, so the generator finds its context variables as it left them.
     """
 
     BATCH_SIZE = 32 * 1024
-    """Bytes handed over before the thread stops: worth a switch of threads, little to hold."""
+    """Bytes that the thread hands over before it stops: worth a thread switch, cheap to hold."""
 
     def __init__(self, content: Iterable[Any], encoder: Encoder) -> None:
         self._content = content
@@ -44,15 +44,15 @@ class ThreadProducer:
         self._context: Context | None = None
         self._limiter = CapacityLimiter(1)
         self._ticket = Lock()
-        self._handed: deque[tuple[bytes, bool]] = deque()
-        self._notified = self._full = False
+        self._frames: deque[tuple[bytes, bool]] = deque()
+        self._delivery_scheduled = self._full = False
         self._running = self._stopped = self._ended = False
         self._error: BaseException | None = None
         self._idle = wakeup()
         self._call_loop = threadsafe_caller()
 
     async def produce(self, sink: FrameSink) -> None:
-        """Pull until the end, or until the sink wants no more."""
+        """Pull items until the end, or until the sink wants no more."""
         self._sink = sink
         while not self._ended:
             self._running = True
@@ -67,20 +67,20 @@ class ThreadProducer:
             self._full = False
 
     async def close(self, within: float) -> None:
-        """Close the generator in a worker thread, after the running ``next()``.
+        """Close the generator in a worker thread, once the running ``next()`` has returned.
 
-        Raises what the generator raises in the meantime.
+        Raises what the generator raises meanwhile.
         """
         self._stopped = True
         with move_on_after(within, shield=True) as scope:
             await self._stop()
         if scope.cancelled_caught:
-            logger.warning("%r is still running, and is closed when it yields", self._content)
+            logger.warning("%r is still running, and is closed when it yields next", self._content)
         self._raise_error()
 
     async def _stop(self) -> None:
         if self._ticket.acquire(blocking=False):
-            self._running = False  # no thread has begun, and none will
+            self._running = False  # no thread has started this run, and none will
         while self._running:
             await self._idle.wait()
         generator = self._items or self._content
@@ -100,16 +100,16 @@ class ThreadProducer:
             raise error
 
     def _deliver(self) -> None:
-        """Put what was handed over; called in the event loop."""
-        self._notified = False
-        while self._handed:
-            self._full = self._sink.put(*self._handed.popleft()) or self._full
+        """Put the frames that were handed over. Called in the event loop."""
+        self._delivery_scheduled = False
+        while self._frames:
+            self._full = self._sink.put(*self._frames.popleft()) or self._full
 
     def _run(self, ticket: Lock) -> None:
-        """Pull a batch; called in a worker thread, as everything below.
+        """Pull a batch. Called in a worker thread, like every method below.
 
         Args:
-            ticket: who holds it first decides whether this run takes place.
+            ticket: a lock that is acquired once. If `close` was first, this run doesn't take place.
         """
         if not ticket.acquire(blocking=False):
             return
@@ -136,9 +136,9 @@ class ThreadProducer:
                 self._ended = True
                 return
             size += len(frame[0])
-            self._handed.append(frame)
-            if not self._notified:
-                self._notified = True
+            self._frames.append(frame)
+            if not self._delivery_scheduled:
+                self._delivery_scheduled = True
                 self._notify(self._deliver)
         self._ended = True
         if isgenerator(self._items):
@@ -160,5 +160,5 @@ class ThreadProducer:
         try:
             self._call_loop(callback)
         except RuntimeError:
-            # The loop has ended before the running next() returned: nobody is left to tell.
+            # The loop ended before the running next() returned, so there is nobody left to notify.
             logger.warning("%r was still running when its event loop ended", self._content)

@@ -1,11 +1,11 @@
-"""A test kit for event streams: their keep-alives, disconnects and cleanup, in memory.
+"""A test kit for event streams: tests keep-alives, disconnects and cleanup in memory.
 
     async with EventClient(app) as client:
         async with client.stream("GET", "/events") as events:
             assert (await events.next()).json() == {"value": 1}
 
-It works for any ASGI application, with or without this package's middleware. It needs the extra
-``testing``; pytest finds its fixtures by itself.
+It works with any ASGI application, with or without this package's middleware. It needs the extra
+``testing``. pytest finds its fixtures without any configuration.
 """
 
 from sse_middleware.testing.client import EventClient

@@ -1,4 +1,4 @@
-"""`EventClient`: opens event streams in a test, of an application or of a server."""
+"""`EventClient`: opens the event streams of an application or of a server, in a test."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
 TIMEOUT = 5.0
-"""Seconds that an event is waited for, where a test doesn't say otherwise."""
+"""Seconds to wait for an event, unless the test gives another timeout."""
 
-_OF_SENDING = ("auth", "follow_redirects")
+_SEND_OPTIONS = ("auth", "follow_redirects")
 
 
 class EventClient:
     """A client of event streams: ``async with EventClient(app) as client``.
 
     Args:
-        target: an ASGI application, whose lifespan is run, or the base URL of a server.
+        target: an ASGI application, whose lifespan runs too, or the base URL of a server.
         timeout: seconds that each wait for an event may take.
         headers: sent with every request.
-        base_url: of the requests to an application.
-        transport: options of `StreamingTransport`, for an application.
+        base_url: of the requests, if the target is an application.
+        transport: options of `StreamingTransport`, if the target is an application.
     """
 
-    __test__ = False  # pytest collects by the name
+    __test__ = False  # pytest would collect it by its name
 
     def __init__(
         self,
@@ -54,10 +54,10 @@ class EventClient:
             served = StreamingTransport(target, **{"run_lifespan": True, **transport})
             options = {"base_url": base_url, "transport": served}
         self.http = httpx.AsyncClient(headers=headers, timeout=None, **options)  # noqa: S113 - each wait has its own
-        """The client below, for what is no stream: ``await client.http.post(...)``."""
+        """The httpx client, for requests that open no stream: ``await client.http.post(...)``."""
 
     async def __aenter__(self) -> Self:
-        """Start the application up."""
+        """Start the application."""
         await self.http.__aenter__()
         self._tasks = await anyio.create_task_group().__aenter__()
         return self
@@ -68,7 +68,7 @@ class EventClient:
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
-        """Disconnect what is still open, and shut the application down."""
+        """Disconnect the open streams, and shut the application down."""
         tasks, self._tasks = self._tasks, None
         try:
             if tasks is not None:
@@ -81,16 +81,16 @@ class EventClient:
     async def stream(
         self, method: str, url: str, *, last_event_id: str = "", **request: Any
     ) -> AsyncIterator[EventStream]:
-        """Send a request and read its events; the end of the block is a disconnect.
+        """Send a request and read its events. The end of the block disconnects.
 
         Args:
             method: of the request.
-            url: of the request, below the base URL.
+            url: of the request, relative to the base URL.
             last_event_id: sent as ``Last-Event-ID``, unless it is empty.
             request: as for ``httpx.AsyncClient.stream``: headers, params, json, content.
 
         Raises:
-            NoAnswerError: no status line came.
+            NoAnswerError: the status line did not come.
             Exception: what the application raised before its status line.
         """
         if self._tasks is None:
@@ -111,7 +111,7 @@ class EventClient:
     async def _send(
         self, method: str, url: str, last_event_id: str, **request: Any
     ) -> httpx.Response:
-        options = {name: request.pop(name) for name in _OF_SENDING if name in request}
+        options = {name: request.pop(name) for name in _SEND_OPTIONS if name in request}
         built = self.http.build_request(method, url, **request)
         if built.headers.get("accept", "*/*") == "*/*":
             built.headers["accept"] = "text/event-stream"

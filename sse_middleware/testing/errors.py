@@ -1,35 +1,35 @@
-"""What the kit says when a test can't go on. Each fails the test, and says what it saw.
+"""The errors of the test kit. Each one fails the test and says what the kit saw.
 
     TestingError (an AssertionError)
-    ├── yours: the application under test did wrong
+    ├── the application under test is wrong
     │   ├── NoAnswerError       a message that was waited for did not come
     │   ├── NoEventError        an event or comment that was waited for did not come
-    │   ├── ProtocolError       a message that ASGI doesn't allow where it came
-    │   ├── StillRunningError   it did not end in time
-    │   └── LeftBehindError     it ended, and something of it lives on
-    └── the test's own
-        └── UsageError          what can't work: reading after a disconnect, two readers
+    │   ├── ProtocolError       a message that ASGI doesn't allow at this point
+    │   ├── StillRunningError   the application did not end in time
+    │   └── LeftBehindError     a task, generator or stream outlives the block
+    └── the test is wrong
+        └── UsageError          it reads after a disconnect, has two readers, ...
 
-What the application raises is never wrapped: it is raised where a client would notice it.
+An exception of the application is never wrapped. It is raised where a client would notice it.
 """
 
 
 class TestingError(AssertionError):
     """Base of the kit's errors."""
 
-    __test__ = False  # pytest collects by the name
+    __test__ = False  # pytest would collect it by its name
 
 
 class NoAnswerError(TestingError):
-    """The application did not send what was waited for in time. Says which message."""
+    """A message of the application did not come in time. Says which one."""
 
 
 class NoEventError(TestingError):
-    """No event or comment came in time, or the stream ended before. Shows what came so far."""
+    """No event or comment came in time, or the stream ended first. Shows what came so far."""
 
 
 class ProtocolError(TestingError):
-    """The application sent a message that ASGI doesn't allow, or not where it came."""
+    """The application sent a message that ASGI doesn't allow, or doesn't allow at this point."""
 
 
 class StillRunningError(TestingError):
@@ -37,8 +37,8 @@ class StillRunningError(TestingError):
 
 
 class LeftBehindError(TestingError):
-    """Tasks, generators or streams that the block began still live. Names each."""
+    """Tasks, generators or streams that began in the block are still alive. Names each one."""
 
 
 class UsageError(TestingError):
-    """The test did what can't work. Says what, and the way out."""
+    """The test uses the kit in a way that can't work. Says how to do it instead."""

@@ -1,13 +1,15 @@
-"""An ASGI server of one request, in memory: what the application sends can be read as it comes.
+"""`Exchange`: an ASGI server in memory, for one request. The response can be read as it comes.
 
 Rules of this file:
-- It behaves as servers do. `send` waits while too much is unread, and returns silently once the
-  client has left; `receive` says ``http.disconnect`` as often as it is asked. Where an
-  application sends more than is read, other tasks have their turn, and time passes in the end.
-- Messages that ASGI doesn't allow, or not where they come, are refused where they are sent.
-- Every wait for the application is bounded, and says what it waited for.
-- A test that is cancelled disconnects, as any other: the application is shielded from it.
-- What the application raises is raised where the client notices: instead of the head, behind the
+- It behaves as servers do. `send` waits while too much is unread, and raises nothing once the
+  client has left. `receive` returns ``http.disconnect`` as often as it is called.
+- If the application sends more than is read, `send` lets other tasks run. Once the client has left,
+  it also takes some time, so that an endless application reaches its timeout.
+- A message that ASGI doesn't allow at this point raises an error where it is sent.
+- Every wait for the application has a timeout, and the error says what it waited for.
+- A test that is cancelled disconnects like any other: the application is shielded from the
+  cancellation.
+- What the application raises is raised where the client notices: instead of the head, after the
   last chunk, or at the end.
 """
 
@@ -24,14 +26,14 @@ from starlette.types import ASGIApp, Message, Scope
 from sse_middleware.testing.errors import NoAnswerError, ProtocolError, StillRunningError
 
 WINDOW = 64 * 1024
-"""Unread bytes of a response at which `send` begins to wait: about what servers have by default."""
+"""Unread bytes of a response at which `send` begins to wait: about the default of servers."""
 
 PATIENCE = 10.0
-"""Seconds that an application has for its status line, and for its end after a disconnect: twice
-what the cleanup of a stream may take."""
+"""Seconds that an application has for its status line, and to end after a disconnect. Twice as long
+as the cleanup of a stream may take."""
 
-TO_NOBODY = 0.001
-"""Seconds that each `send` takes when the client has left, so that `PATIENCE` runs out."""
+SEND_AFTER_DISCONNECT = 0.001
+"""Seconds that each `send` takes once the client has left, so that `PATIENCE` runs out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,14 @@ class ResponseHead:
 
 
 class Exchange:
-    """One request and its response.
+    """Serves one request, and holds the response for the client.
 
     Args:
         app: the application.
         scope: of the request.
         body: the chunks of the request's body.
         window: unread bytes of the response at which `send` begins to wait.
-        patience: seconds that the application has for its status line, and for its end.
+        patience: seconds that the application has for its status line, and to end.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Exchange:
         self.disconnected = False
         """Whether the client has left."""
         self.ended = False
-        """Whether the application has."""
+        """Whether the application has ended."""
         self._app = app
         self._scope = scope
         self._body = body
@@ -74,7 +76,7 @@ class Exchange:
         self._upload: deque[Message] = deque()
         self._head: ResponseHead | None = None
         self._chunks: deque[bytes] = deque()
-        self._unread = self._ahead = 0
+        self._unread = self._sent_since_read = 0
         self._complete = self._receiving = self._sending = False
         self._error: Exception | None = None
         self._changed = anyio.Event()
@@ -84,7 +86,7 @@ class Exchange:
         return f"<{self._request}: {'ended' if self.ended else 'running'}, {self._progress()}>"
 
     async def serve(self) -> None:
-        """Run the application to its end. What it raises is kept for the client."""
+        """Run the application until it ends. Keeps what it raises for the client."""
         try:
             with self._serving:
                 async with anyio.create_task_group() as tasks:
@@ -99,11 +101,11 @@ class Exchange:
         """Wait for the status line.
 
         Raises:
-            NoAnswerError: it did not come in time, or the application ended without it.
+            NoAnswerError: it did not come in time, or the application ended without one.
             Exception: what the application raised before it.
         """
         with anyio.move_on_after(self._patience):
-            await self._until(lambda: self._head is not None or self.ended)
+            await self._wait_until(lambda: self._head is not None or self.ended)
         if self._head is not None:
             return self._head
         self._raise_error()
@@ -111,22 +113,22 @@ class Exchange:
             raise NoAnswerError(f"{self._request} ended without http.response.start")
         raise NoAnswerError(
             f"{self._request}: no http.response.start within patience={self._patience:g} s; "
-            f"the application {self._doing()}"
+            f"the application {self._activity()}"
         )
 
     async def chunk(self) -> bytes:
-        """Wait for the next piece of the body; ``b""`` is its end.
+        """Wait for the next chunk of the body. Returns ``b""`` at its end.
 
         Raises:
             ProtocolError: the application ended without the last message of the body.
-            Exception: what the application raised after the last piece.
+            Exception: what the application raised after the last chunk.
         """
         await checkpoint_if_cancelled()
-        await self._until(lambda: bool(self._chunks) or self._complete or self.ended)
+        await self._wait_until(lambda: bool(self._chunks) or self._complete or self.ended)
         if self._chunks:
             chunk = self._chunks.popleft()
             self._unread -= len(chunk)
-            self._ahead = 0
+            self._sent_since_read = 0
             self._wake()
             return chunk
         if not self._complete:
@@ -136,35 +138,35 @@ class Exchange:
         return b""
 
     def leave(self) -> None:
-        """Let the client be gone."""
+        """Disconnect the client, without waiting for the application."""
         self.disconnected = True
         self._wake()
 
     async def disconnect(self, *, silent: bool = False) -> None:
-        """Leave, and wait for the application's end.
+        """Disconnect the client, and wait until the application has ended.
 
         Args:
-            silent: leave what there is to raise to the next call.
+            silent: raise nothing now, and leave the error to the next call.
 
         Raises:
-            StillRunningError: it did not end in time.
-            Exception: what it raised, if that has not been raised before.
+            StillRunningError: the application did not end in time.
+            Exception: what the application raised, unless this was raised before.
         """
         self.leave()
         with anyio.move_on_after(self._patience, shield=True):
-            await self._until(lambda: self.ended)
+            await self._wait_until(lambda: self.ended)
         if not self.ended:
             self._serving.cancel()
             self._error = self._error or StillRunningError(
                 f"{self._request} is still running patience={self._patience:g} s after its client "
-                f"has left: the application {self._doing()}"
+                f"has left: the application {self._activity()}"
             )
         if not silent:
             self._raise_error()
 
     @property
     def failed(self) -> bool:
-        """Whether something went wrong that has not been raised yet."""
+        """Whether there is an error that has not been raised yet."""
         return self._error is not None
 
     @property
@@ -178,24 +180,24 @@ class Exchange:
             self._error = self._error or error
 
     async def _send_body(self) -> None:
-        """Hand the request's body over chunk by chunk, as the application takes it."""
+        """Offer the body of the request chunk by chunk, as the application reads it."""
         try:
             async with aclosing(self._body):
                 async for chunk in self._body:
-                    if chunk:  # servers pass no empty ones on
-                        await self._hand_over(chunk, more=True)
+                    if chunk:  # servers don't pass on empty ones
+                        await self._offer(chunk, more=True)
         except Exception as error:
             self._error = error
             self._serving.cancel()
         else:
-            await self._hand_over(b"", more=False)
+            await self._offer(b"", more=False)
 
-    async def _hand_over(self, chunk: bytes, *, more: bool) -> None:
-        await self._until(lambda: not self._upload)
+    async def _offer(self, chunk: bytes, *, more: bool) -> None:
+        await self._wait_until(lambda: not self._upload)
         self._upload.append({"type": "http.request", "body": chunk, "more_body": more})
         self._wake()
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             await self._changed.wait()
 
@@ -208,7 +210,7 @@ class Exchange:
         if error is not None:
             raise error
 
-    def _doing(self) -> str:
+    def _activity(self) -> str:
         if self._sending:
             return "waits in send()"
         if self._receiving:
@@ -223,7 +225,9 @@ class Exchange:
     async def _receive(self) -> Message:
         self._receiving = True
         try:
-            await self._until(lambda: bool(self._upload) or self.disconnected or self._complete)
+            await self._wait_until(
+                lambda: bool(self._upload) or self.disconnected or self._complete
+            )
         finally:
             self._receiving = False
         if not self._upload or self.disconnected:
@@ -244,22 +248,22 @@ class Exchange:
 
     async def _take(self, body: bytes, *, more: bool) -> None:
         self._complete = not more
-        self._ahead += 1
+        self._sent_since_read += 1
         if body and not self.disconnected and self._scope["method"] != "HEAD":
             self._chunks.append(body)
             self._unread += len(body)
         self._wake()
         self._sending = True
         try:
-            await self._give_way()
-            await self._until(lambda: self._unread < self._window or self.disconnected)
+            await self._let_others_run()
+            await self._wait_until(lambda: self._unread < self._window or self.disconnected)
         finally:
             self._sending = False
 
-    async def _give_way(self) -> None:
+    async def _let_others_run(self) -> None:
         if self.disconnected:
-            await anyio.sleep(TO_NOBODY)
-        elif self._ahead > 1:
+            await anyio.sleep(SEND_AFTER_DISCONNECT)
+        elif self._sent_since_read > 1:
             await checkpoint()
 
     def _checked_head(self, message: Message) -> ResponseHead:
@@ -283,6 +287,6 @@ class Exchange:
         return bytes(body)
 
     def _refuse(self, what: str) -> NoReturn:
-        """Raise where the message was sent; the client learns of it even if that is caught."""
+        """Raise where the message was sent. The client gets the error even if this is caught."""
         self._error = self._error or ProtocolError(f"{self._request} sent {what}")
         raise self._error

@@ -1,13 +1,13 @@
-"""`nothing_left_behind`: a block after which nothing that it began still lives.
+"""`nothing_left_behind`: checks that nothing that began in a block is still alive after it.
 
 Rules of this file:
-- The garbage collector knows every object, whatever the event loop, so it is asked, before and
-  after.
-- Of generators only those count that have begun and not ended, and whose code is not installed:
-  those of the tests and of the application under test. Frameworks keep some of their own, and
-  pytest those of a ``conftest.py`` that wrap its hooks.
-- It keeps nothing alive: what it saw before may end in the block.
-- Tasks count, but for those in which test runners and trio run the test itself.
+- It asks the garbage collector before and after the block, because the garbage collector knows
+  every object, whatever the event loop.
+- A generator counts only if it has begun and not ended, and if its code is not installed. That is
+  the code of the tests and of the application under test. Frameworks keep some generators of their
+  own, and pytest keeps those of a ``conftest.py`` that wrap its hooks.
+- A task counts, unless a test runner or trio runs the test itself in it.
+- The check keeps nothing alive: an object from before the block may end in the block.
 """
 
 import asyncio
@@ -30,38 +30,38 @@ from sse_middleware.testing.exchange import Exchange
 def nothing_left_behind() -> Iterator[None]:
     """Fail if the block leaves a task, a generator or a stream behind.
 
-    It looks at the objects of the process, which takes some ten milliseconds, and works around
-    asynchronous code and in it, on every event loop.
+    It looks at all objects of the process, which takes some ten milliseconds. It works around and
+    inside asynchronous code, on every event loop.
 
     Raises:
         LeftBehindError: names each task that has not ended, each generator of the test's or the
-            application's own code that stands at a ``yield``, and each open stream.
+            application's own code that is suspended at a ``yield``, and each open stream.
     """
-    before = [ref(thing) for thing in _living()]
+    before = [ref(thing) for thing in _live_objects()]
     yield
     known = {id(reference()) for reference in before}
-    left = [_described(thing) for thing in _living() if id(thing) not in known]
+    left = [_describe(thing) for thing in _live_objects() if id(thing) not in known]
     if left:
         raise LeftBehindError("\n  ".join(["left behind:", *sorted(left)]))
 
 
-def _living() -> list[Any]:
+def _live_objects() -> list[Any]:
     things = gc.get_objects()
-    kinds = {kind for kind in set(map(type, things)) if _may_live(kind)}
-    return [thing for thing in things if type(thing) in kinds and _lives(thing)]
+    kinds = {kind for kind in set(map(type, things)) if _is_tracked_type(kind)}
+    return [thing for thing in things if type(thing) in kinds and _is_live(thing)]
 
 
-def _may_live(kind: type) -> bool:
+def _is_tracked_type(kind: type) -> bool:
     own = (GeneratorType, AsyncGeneratorType, Exchange, EventStream)
     return kind in own or issubclass(kind, asyncio.Task) or kind is _trio_task()
 
 
-def _lives(thing: Any) -> bool:
+def _is_live(thing: Any) -> bool:
     kind = type(thing)
     if kind is GeneratorType:
         return bool(thing.gi_suspended) and not _is_installed(thing.gi_code)
     if kind is AsyncGeneratorType:
-        return _stands_at_yield(thing) and not _is_installed(thing.ag_code)
+        return _is_suspended(thing) and not _is_installed(thing.ag_code)
     if kind is Exchange:
         return not thing.ended
     if kind is EventStream:
@@ -69,18 +69,18 @@ def _lives(thing: Any) -> bool:
     return _is_running_task(thing)
 
 
-def _stands_at_yield(generator: Any) -> bool:
-    # Before Python 3.12 one that was never entered looks the same.
+def _is_suspended(generator: Any) -> bool:
+    # Before Python 3.12 a generator that has not begun looks the same.
     return generator.ag_frame is not None and getattr(generator, "ag_suspended", True)
 
 
 def _is_running_task(thing: Any) -> bool:
-    """Whether a task of asyncio's or trio's has not ended, and is not the test itself."""
+    """Whether a task of asyncio or trio has not ended and doesn't run the test itself."""
     if isinstance(thing, asyncio.Task):
         return not thing.done() and not _name(thing.get_coro()).startswith("TestRunner.")
     if thing.coro.cr_frame is None or "TestRunner." in thing.name:
         return False
-    own = Path(sys.modules["trio"].__file__ or "").parent  # of the run and not of the test
+    own = Path(sys.modules["trio"].__file__ or "").parent  # its own tasks run the test
     return own not in Path(thing.coro.cr_code.co_filename).parents
 
 
@@ -96,7 +96,7 @@ def _is_installed(code: CodeType) -> bool:
     return any(code.co_filename.startswith(sysconfig.get_path(kind)) for kind in kinds)
 
 
-def _described(thing: Any) -> str:
+def _describe(thing: Any) -> str:
     kind = type(thing)
     if kind is GeneratorType:
         return f"generator {_place(thing.__qualname__, thing.gi_frame)}"

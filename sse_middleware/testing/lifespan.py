@@ -1,4 +1,4 @@
-"""An application's lifespan, around a test, whose cancellation it is shielded from."""
+"""`Lifespan`: runs the lifespan of an application around a test."""
 
 from typing import Any
 
@@ -10,12 +10,14 @@ from sse_middleware.testing.errors import NoAnswerError
 
 
 class Lifespan:
-    """Starts an application up and shuts it down; one that knows no lifespan is left alone.
+    """Starts an application and shuts it down. Skips one that doesn't support the lifespan.
+
+    A cancellation of the test doesn't reach the application.
 
     Args:
         app: the application.
-        state: filled by the application at its startup.
-        patience: seconds that each of both may take.
+        state: the application fills it at its startup.
+        patience: seconds that the startup and the shutdown may take, each.
     """
 
     def __init__(self, app: ASGIApp, state: dict[str, Any], patience: float) -> None:
@@ -30,25 +32,26 @@ class Lifespan:
         self._running = anyio.CancelScope(shield=True)
 
     async def start(self, tasks: TaskGroup) -> None:
-        """Run the application in `tasks` until it has started up.
+        """Run the application in `tasks`, and wait until it has started.
 
         Raises:
-            NoAnswerError: it says that it failed, or nothing in time. Chained to what it raised.
-            Exception: what it raised after it had started up.
+            NoAnswerError: the startup failed, or no answer came in time. The cause is what the
+                application raised.
+            Exception: what the application raised after its startup.
         """
         tasks.start_soon(self._run)
         try:
             with anyio.move_on_after(self._patience):
-                await self._say("startup")
+                await self._request("startup")
             self._check("startup")
         except BaseException:
             self._running.cancel()
             raise
 
     async def stop(self) -> None:
-        """Wait until it has shut down. Raises as `start` does."""
+        """Shut the application down, and wait until it has. Raises as `start`."""
         with anyio.move_on_after(self._patience, shield=True):
-            await self._say("shutdown")
+            await self._request("shutdown")
         self._running.cancel()
         self._check("shutdown")
 
@@ -67,8 +70,8 @@ class Lifespan:
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def _say(self, phase: str) -> None:
-        """Say ``lifespan.<phase>``, and wait until it is answered, or never will be."""
+    async def _request(self, phase: str) -> None:
+        """Send ``lifespan.<phase>``, and wait for the answer or for the end of the application."""
         if self._ended:
             return
         self._to_app.send_nowait({"type": f"lifespan.{phase}"})

@@ -1,7 +1,7 @@
-"""The synchronous twin of `EventClient`, for plain ``def`` tests.
+"""`SyncEventClient`: the synchronous twin of `EventClient`, for plain ``def`` tests.
 
-The application runs on an event loop in a thread of its own. Virtual time stands still there while
-the test does not wait for it.
+The application runs on an event loop in a thread of its own. There, virtual time stands still
+whenever the test doesn't wait for a call.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class _RealTime:
-    """Stands in for `VirtualTime` and its `Flow` where time passes by itself."""
+    """Replaces `VirtualTime` and its `Flow` where time is real."""
 
     def flowing(self) -> AbstractContextManager["_RealTime"]:
         return nullcontext(self)
@@ -42,7 +42,7 @@ class _RealTime:
 
 
 class _Loop:
-    """An event loop in a thread of its own; virtual time passes there only while it is called."""
+    """An event loop in a thread of its own. Virtual time passes there only during a call."""
 
     def __init__(self, backend: str, time: VirtualTime | None) -> None:
         self._backend = time.backend if time else backend
@@ -53,7 +53,7 @@ class _Loop:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run the event loop within this block."""
-        with self._held(), start_blocking_portal(self._backend, self._options) as portal:
+        with self._time_held(), start_blocking_portal(self._backend, self._options) as portal:
             self._portal = portal
             try:
                 yield
@@ -61,23 +61,23 @@ class _Loop:
                 self._portal = None
 
     def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """Call an asynchronous function, and wait for what it returns."""
-        result: T = self._entered().call(self._flow, function, args)
+        """Call an asynchronous function in the loop, and return its result."""
+        result: T = self._running_portal().call(self._run_flowing, function, args)
         return result
 
     @contextmanager
     def inside(self, manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
         """Enter and leave an asynchronous context manager, both in one task of the loop."""
-        with self._entered().wrap_async_context_manager(self._flowing(manager)) as value:
+        with self._running_portal().wrap_async_context_manager(self._flowing(manager)) as value:
             yield value
 
-    def _entered(self) -> BlockingPortal:
+    def _running_portal(self) -> BlockingPortal:
         if self._portal is None:
             raise UsageError("use the client as `with SyncEventClient(...) as client`")
         return self._portal
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def _time_held(self) -> Iterator[None]:
         if isinstance(self._time, _RealTime):
             yield
             return
@@ -87,7 +87,7 @@ class _Loop:
         finally:
             self._time.held = held
 
-    async def _flow(self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
+    async def _run_flowing(self, function: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> T:
         with self._time.flowing():
             return await function(*args)
 
@@ -100,16 +100,16 @@ class _Loop:
 
 
 class SyncEventClient:
-    """As `EventClient`, for plain ``def`` tests: ``with SyncEventClient(app) as client``.
+    """`EventClient` for plain ``def`` tests: ``with SyncEventClient(app) as client``.
 
     Args:
-        target: an ASGI application, whose lifespan is run, or the base URL of a server.
+        target: an ASGI application, whose lifespan runs too, or the base URL of a server.
         backend: the event loop, ``"asyncio"`` or ``"trio"``.
-        time: virtual time, with an event loop of its own.
+        time: runs the event loop in virtual time. Its backend replaces `backend`.
         options: as for `EventClient`.
     """
 
-    __test__ = False  # pytest collects by the name
+    __test__ = False  # pytest would collect it by its name
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class SyncEventClient:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start the application up."""
+        """Start the application."""
         with ExitStack() as stack:
             stack.enter_context(self._loop.running())
             stack.enter_context(self._loop.inside(self._client))
@@ -137,7 +137,7 @@ class SyncEventClient:
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
-        """Disconnect what is still open, and shut the application down."""
+        """Disconnect the open streams, and shut the application down."""
         self._stack.__exit__(kind, error, trace)
 
     @contextmanager
@@ -147,7 +147,7 @@ class SyncEventClient:
             yield SyncEventStream(self._loop, events)
 
     def request(self, method: str, url: str, **request: Any) -> httpx.Response:
-        """Send a request whose response is no stream, as ``httpx.Client.request`` does."""
+        """Send a request that opens no stream, as ``httpx.Client.request`` does."""
         return self._loop.run(partial(self._client.http.request, method, url, **request))
 
     def sleep(self, seconds: float) -> None:
@@ -156,7 +156,7 @@ class SyncEventClient:
 
 
 class SyncEventStream:
-    """As `EventStream`: the same names, without ``await``."""
+    """`EventStream` without ``await``: its members have the same names."""
 
     def __init__(self, loop: _Loop, events: EventStream) -> None:
         self._loop = loop
@@ -167,22 +167,22 @@ class SyncEventStream:
 
     @property
     def response(self) -> httpx.Response:
-        """The response: its status and its headers."""
+        """The response, for its status and headers."""
         return self._events.response
 
     @property
     def body(self) -> bytes:
-        """Every byte of the response so far."""
+        """Every byte of the response so far, decompressed."""
         return self._events.body
 
     @property
     def received(self) -> list[ServerSentEvent]:
-        """Every event so far, those included that no call has returned yet."""
+        """Every event so far, including those that no call has returned yet."""
         return [*self._events.received]
 
     @property
     def comments(self) -> list[str]:
-        """Every comment so far; keep-alives are comments."""
+        """Every comment so far. Keep-alives are comments."""
         return [*self._events.comments]
 
     @property
@@ -192,7 +192,7 @@ class SyncEventStream:
 
     @property
     def last_event_id(self) -> str:
-        """The last id of the stream, which a reconnect sends."""
+        """The last id of the stream. A reconnect sends it."""
         return self._events.last_event_id
 
     def next(self, timeout: float | None = None) -> ServerSentEvent:

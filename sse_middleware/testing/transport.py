@@ -1,11 +1,11 @@
-"""`StreamingTransport`: an application behind httpx's client, with its streams as they come.
+"""`StreamingTransport`: lets httpx call an ASGI application and read its streams as they come.
 
 Rules of this file:
-- The task group that requests run in is opened and left by the block of the client, so it encloses
-  every request, and a test's own exception leaves it as it is and not within an ``ExceptionGroup``.
-- An error of the test counts more than what the application raises after it, which becomes a note.
-- Whatever of httpx's is needed is taken from the library that made the request: ``httpx2`` has the
-  same classes under another name.
+- The block of the client opens and leaves the task group in which the requests run. So the group
+  encloses every request, and an exception of the test is not wrapped in an ``ExceptionGroup``.
+- An error of the test comes first. What the application raises after it becomes a note of it.
+- The classes of httpx come from the library that made the request, because ``httpx2`` has the same
+  classes under another name.
 """
 
 import sys
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 class StreamingTransport(httpx.AsyncBaseTransport):
     """Runs an application in this process, for ``httpx.AsyncClient(transport=...)``.
 
-    The head and each chunk are delivered when the application sends them, so an endless stream can
-    be read. Closing the response is the client's disconnect: it waits until the application has
-    ended, and raises what it raised. Use the client as ``async with``: the application runs in a
-    task group that the client's block encloses. Works for ``httpx2`` as well.
+    It delivers the head and each chunk when the application sends them, so an endless stream can be
+    read. Closing the response disconnects the client: this waits until the application has ended,
+    and raises what it raised. Use the client with ``async with``, because the application runs in a
+    task group of that block. This works with ``httpx2`` too.
 
     Args:
         app: an ASGI application.
-        client: the peer's address that the application sees.
-        root_path: where the application is mounted: put in front of each path, as servers do.
-        state: the state that requests find in their scope, beside what the lifespan adds.
-        run_lifespan: start the application up and shut it down.
+        client: the address of the client, as the application sees it.
+        root_path: where the application is mounted. It is put in front of each path, as servers do.
+        state: the state that requests find in their scope, in addition to that of the lifespan.
+        run_lifespan: whether to start the application and shut it down.
         window: unread bytes of a response at which the application's ``send`` waits.
-        patience: seconds that the application has for its status line, for its end after a
-            disconnect, and for each half of its lifespan.
+        patience: seconds that the application has for its status line, to end after a disconnect,
+            to start, and to shut down, each.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class StreamingTransport(httpx.AsyncBaseTransport):
         self._exchanges: set[Exchange] = set()
 
     async def __aenter__(self) -> Self:
-        """Open the task group that requests run in, and start the application up."""
+        """Open the task group of the requests, and start the application."""
         self._tasks = await anyio.create_task_group().__aenter__()
         if self._run_lifespan:
             self._lifespan = Lifespan(self._app, self._state, self._patience)
@@ -86,9 +86,9 @@ class StreamingTransport(httpx.AsyncBaseTransport):
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
-        """Disconnect what is still open, and shut the application down.
+        """Disconnect the open requests, and shut the application down.
 
-        Raises what the application raised, unless the test has failed already.
+        Raises what the application raised, unless the test has already failed.
         """
         first = error
         try:
@@ -103,11 +103,11 @@ class StreamingTransport(httpx.AsyncBaseTransport):
             raise first
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; return when its head has come.
+        """Send one request. Returns when the head of its response has come.
 
         Raises:
-            UsageError: outside of the client's ``async with``.
-            NoAnswerError: there was no head in time.
+            UsageError: the client was not opened with ``async with``.
+            NoAnswerError: the head did not come in time.
             Exception: what the application raised before its head.
         """
         if self._tasks is None:
@@ -174,7 +174,7 @@ class StreamingTransport(httpx.AsyncBaseTransport):
 async def first_of(
     error: BaseException | None, end: Callable[[], Awaitable[None]]
 ) -> BaseException | None:
-    """Call `end`, and return what it raises, or `error`, with that as a note."""
+    """Call `end` and return the first error. A second error becomes a note of the first."""
     try:
         await end()
     except Exception as another:
@@ -185,7 +185,7 @@ async def first_of(
 
 
 async def _chunks(stream: Any) -> AsyncGenerator[bytes, None]:
-    """Yield the request's body, and close what it comes from, which httpx leaves open."""
+    """Yield the body of the request. Then close its generators, which httpx leaves open."""
     chunks = aiter(stream)
     try:
         async for chunk in chunks:
@@ -197,7 +197,7 @@ async def _chunks(stream: Any) -> AsyncGenerator[bytes, None]:
 
 
 def _body(library: ModuleType, exchange: Exchange, timeout: float | None) -> Any:
-    """Return the response's stream, of the class that the library looks for."""
+    """Return the body of the response, as a subclass of the library's own class."""
 
     class Body(library.AsyncByteStream):  # type: ignore[name-defined, misc]
         def __aiter__(self) -> Self:
@@ -211,7 +211,7 @@ def _body(library: ModuleType, exchange: Exchange, timeout: float | None) -> Any
             return chunk
 
         async def aclose(self) -> None:
-            # Closed because of an error: that one goes on, and ours waits for the client's end.
+            # An error that closes the response goes on. Ours comes when the client's block ends.
             await exchange.disconnect(silent=sys.exception() is not None)
 
     return Body()

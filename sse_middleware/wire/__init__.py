@@ -1,4 +1,4 @@
-"""Bytes and headers, without I/O: the text/event-stream grammar both ways, codecs, HTTP headers."""
+"""Bytes and headers, without I/O: writing and reading text/event-stream, codecs, HTTP headers."""
 
 from sse_middleware.wire.decoding import (
     Comment,

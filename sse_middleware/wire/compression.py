@@ -1,20 +1,20 @@
-"""Compression of a stream, flushed at each write, so that no event waits for the next one.
+"""Compression of a stream. Each write is flushed, so no event waits for the next one.
 
 Rules of this file:
-- A codec keeps one context for the whole stream: later events are short, since the earlier ones are
-  known. The defaults are small, since an idle stream keeps its context too.
-- Which codec is used is the client's choice among those that are offered (RFC 9110, 12.5.3).
-- A codec whose package is missing is refused when it is configured.
+- A codec keeps one context for the whole stream, so later events shrink to what is new in them. The
+  contexts are small, because an idle stream keeps its context too.
+- The client chooses among the codecs that are offered (RFC 9110, 12.5.3).
+- A setting that names a codec without its package is refused.
 
-Of JSON events of 82 bytes, each flushed (measured with 5,000 of them on CPython 3.13):
+JSON events of 82 bytes, each flushed (5,000 events, CPython 3.13):
 
-| codec | bytes an event | microseconds | context, young and old | needs |
+| codec | bytes per event | microseconds per event | context of a new, an old stream | needs |
 |---|---|---|---|---|
 | gzip | 20 | 8 | 35, 36 KiB | the standard library |
 | zstd | 24 | 6 | 68, 98 KiB | Python 3.14, or zstandard |
 | br | 22 | 21 | 281, 734 KiB | brotli |
 
-So gzip comes first where the client leaves the choice: a flush costs the others more.
+So gzip comes first if the client leaves the choice: the others take more bytes and more memory.
 """
 
 import zlib
@@ -30,24 +30,25 @@ class Codec(Protocol):
     """Compresses one stream."""
 
     def compress(self, frames: bytes) -> bytes:
-        """Return what a client needs to read all frames so far."""
+        """Return the bytes that complete all frames so far for the client."""
 
     def finish(self) -> bytes:
         """Return the end of the compressed body."""
 
 
 class Gzip:
-    """A window of 4 KiB: a sixth of the memory, and two bytes an event more than the largest one.
+    """Uses a window of 4 KiB.
 
-    The tables of ``memLevel`` 5 are as large as what such a window can use: those of 6 take
-    10 KiB more, and save no byte.
+    Compared with the largest window, it takes a sixth of the memory and two more bytes per event.
+    ``memLevel`` 5 has tables as large as this window can use. Level 6 takes 10 KiB more and saves
+    no byte.
     """
 
     def __init__(self) -> None:
         self._context = zlib.compressobj(level=6, wbits=16 + 12, memLevel=5)
 
     def compress(self, frames: bytes) -> bytes:
-        """Return the frames up to a byte boundary."""
+        """Return the compressed frames, up to a byte boundary."""
         return self._context.compress(frames) + self._context.flush(zlib.Z_SYNC_FLUSH)
 
     def finish(self) -> bytes:
@@ -56,13 +57,13 @@ class Gzip:
 
 
 class Brotli:
-    """Quality 5 and a window of 64 KiB. No other sizes take less memory, but less quality does."""
+    """Uses quality 5 and a window of 64 KiB. Only a lower quality would take less memory."""
 
     def __init__(self) -> None:
         self._context = import_module("brotli").Compressor(quality=5, lgwin=16)
 
     def compress(self, frames: bytes) -> bytes:
-        """Return the frames up to a byte boundary."""
+        """Return the compressed frames, up to a byte boundary."""
         compressed: bytes = self._context.process(frames) + self._context.flush()
         return compressed
 
@@ -73,16 +74,16 @@ class Brotli:
 
 
 class Zstandard:
-    """Level 1 with a window of 16 KiB and a table of 4,096 hashes.
+    """Uses level 1 with a window of 16 KiB and a table of 4,096 hashes.
 
-    Its own defaults for the level take 519 KiB in a long stream, for not a byte less.
+    The level's default sizes take 519 KiB in a long stream and save no byte.
     """
 
     def __init__(self) -> None:
         self._context, self._flush, self._end = _zstd_context()
 
     def compress(self, frames: bytes) -> bytes:
-        """Return the frames up to the end of a block."""
+        """Return the compressed frames, up to the end of a block."""
         compressed: bytes = self._context.compress(frames) + self._context.flush(self._flush)
         return compressed
 
@@ -93,11 +94,11 @@ class Zstandard:
 
 
 _ZSTD_SIZES = MappingProxyType({"window_log": 14, "hash_log": 12})
-"""As powers of two."""
+"""Exponents of powers of two."""
 
 
 def _zstd_context() -> tuple[Any, int, int]:
-    """Return a context, and how it is told to flush a block and to end."""
+    """Return a context, and its modes for flushing a block and for ending the frame."""
     try:
         zstd = import_module("compression.zstd")
     except ImportError:
@@ -114,43 +115,47 @@ def _zstd_context() -> tuple[Any, int, int]:
 CODECS: Mapping[str, Callable[[], Codec]] = MappingProxyType(
     {"gzip": Gzip, "zstd": Zstandard, "br": Brotli}
 )
-"""By their names in ``Content-Encoding``, the best first."""
-
+"""The codecs by their names in ``Content-Encoding``, the preferred one first."""
 
 _MODULES = MappingProxyType(
     {"gzip": (), "zstd": ("zstandard", "compression.zstd"), "br": ("brotli",)}
 )
-"""What each needs one of, if it needs any."""
+"""The modules of which a codec needs one; gzip needs none."""
 
 
 def offered(compression: bool | Sequence[str]) -> tuple[str, ...]:  # noqa: FBT001 - a setting
     """Return the names of the codecs that a setting offers, in its order.
 
     Raises:
-        ConfigurationError: an unknown name, or one whose package is missing.
+        ConfigurationError: a name is unknown, or its package is missing.
     """
     if compression is False:
         return ()
     if compression is True:
-        return tuple(name for name in CODECS if _works(name))
+        return tuple(name for name in CODECS if _is_available(name))
     for name in compression:
         if name not in CODECS:
             known = ", ".join(map(repr, CODECS))
-            raise ConfigurationError(f"compression must be of {known}, got {compression!r}")
-        if not _works(name):
             raise ConfigurationError(
-                f"compression by {name!r} needs a package: pip install 'sse_middleware[{name}]'"
+                f"compression must be a list of names from {known}, got {compression!r}"
+            )
+        if not _is_available(name):
+            raise ConfigurationError(
+                f"compression with {name!r} needs a package: pip install 'sse_middleware[{name}]'"
             )
     return tuple(compression)
 
 
-def _works(name: str) -> bool:
-    """Whether a module of the codec is there. To make a context would cost each stream one more."""
+def _is_available(name: str) -> bool:
+    """Whether a module of the codec can be imported.
+
+    To create a context instead would cost each stream a second one.
+    """
     modules = _MODULES[name]
-    return not modules or any(_is_there(module) for module in modules)
+    return not modules or any(_is_importable(module) for module in modules)
 
 
-def _is_there(module: str) -> bool:
+def _is_importable(module: str) -> bool:
     try:
         import_module(module)
     except ImportError:

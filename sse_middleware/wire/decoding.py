@@ -1,4 +1,11 @@
-"""From wire."""
+"""`EventStreamDecoder`: reads text/event-stream as a client does, without I/O.
+
+Rules of this file:
+- It follows the WHATWG HTML standard, 9.2.6 (interpreting an event stream).
+- A line ends at CRLF, CR or LF and nowhere else.
+- It accepts everything, as the standard does, and ignores what it doesn't know. Only the size of
+  one event is limited.
+"""
 
 import sys
 from codecs import getincrementaldecoder
@@ -7,7 +14,7 @@ from dataclasses import dataclass
 from sse_middleware.errors import EventTooLargeError
 
 DEFAULT_MAX_EVENT_SIZE = 1024 * 1024
-"""Bytes of one event that a decoder accepts: room for any sane payload, an end to an insane one."""
+"""Bytes of one event that a decoder accepts by default: more than any sane payload needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,39 +24,39 @@ class MessageEvent:
     data: str
     """The data lines, joined by LF."""
     type: str = "message"
-    """The value of the ``event`` field, ``message`` if there was none."""
+    """The value of the ``event`` field, ``message`` if there is none."""
     last_event_id: str = ""
-    """The last id of the stream so far, which need not have come with this event."""
+    """The last id of the stream so far. An earlier event may have carried it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A line that starts with a colon; keep-alives are such lines."""
+    """A line that starts with a colon, such as a keep-alive."""
 
     text: str
-    """What stands behind the colon and one space."""
+    """What follows the colon and one optional space."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReconnectionTime:
-    """A valid ``retry`` field: the client shall wait so long before it reconnects."""
+    """A valid ``retry`` field: how long the client waits before it reconnects."""
 
     milliseconds: int
-    """0 or more; what is beyond 18 digits is ``sys.maxsize``."""
+    """0 or more; ``sys.maxsize`` for a number of more than 18 digits."""
 
 
 Decoded = MessageEvent | Comment | ReconnectionTime
-"""What a stream's bytes can mean to a client."""
+"""What the bytes of a stream can mean to a client."""
 
 
 class EventStreamDecoder:
-    """An incremental text/event-stream parser: bytes in any cut in, what they mean out.
+    """An incremental text/event-stream parser: takes chunks of any size, returns what they mean.
 
     Args:
-        max_event_size: how many bytes the lines of one undispatched event may take together, once
-            invalid ones are replaced.
-        last_event_id: the id to start from, as a client has it that reconnects. As an attribute,
-            the one to reconnect with: that of the last event that ended.
+        max_event_size: how many bytes the lines of one undispatched event may take together, after
+            invalid bytes are replaced.
+        last_event_id: the id to start from, as a reconnecting client has it. The attribute is the
+            id to reconnect with: the id of the last event that ended.
     """
 
     def __init__(
@@ -59,7 +66,7 @@ class EventStreamDecoder:
         self.last_event_id = last_event_id
         self._decode = getincrementaldecoder("utf-8-sig")("replace").decode
         self._after_cr = False
-        self._line: list[str] = []  # the pieces of the line that has not ended yet
+        self._line: list[str] = []  # the pieces of the unfinished line
         self._data: list[str] = []
         self._type = ""
         self._id = last_event_id
@@ -68,27 +75,27 @@ class EventStreamDecoder:
     def feed(self, chunk: bytes) -> list[Decoded]:
         """Take the next bytes of the stream and return what they complete, in order.
 
-        An event whose empty line never comes is never returned: the standard discards it.
+        An event without its final empty line is never returned: the standard discards it.
 
         Raises:
-            EventTooLargeError: one event has grown over ``max_event_size``. What this chunk had
-                completed before is in its ``decoded``; the decoder is of no use after that.
+            EventTooLargeError: one event is larger than ``max_event_size``. The error's ``decoded``
+                holds what this chunk completed before. The decoder can't be used after that.
         """
-        *ended, rest = self._cut(self._decode(chunk))
+        *ended, rest = self._split_lines(self._decode(chunk))
         found: list[Decoded] = []
         for piece in ended:
-            self._keep(piece, found)
+            self._add_to_line(piece, found)
             line = "".join(self._line)
             self._line.clear()
             meaning = self._interpret(line) if line else self._dispatch()
             if meaning is not None:
                 found.append(meaning)
         if rest:
-            self._keep(rest, found)
+            self._add_to_line(rest, found)
         return found
 
-    def _cut(self, text: str) -> list[str]:
-        """Split at the ends of lines; a CRLF may lie across two chunks."""
+    def _split_lines(self, text: str) -> list[str]:
+        """Split at line ends. A CRLF may lie across two chunks."""
         if not text:
             return [""]
         if self._after_cr and text[0] == "\n":
@@ -98,7 +105,7 @@ class EventStreamDecoder:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         return text.split("\n")
 
-    def _keep(self, piece: str, found: list[Decoded]) -> None:
+    def _add_to_line(self, piece: str, found: list[Decoded]) -> None:
         self._line.append(piece)
         self._size += _size(piece)
         if self._size > self.max_event_size:
@@ -121,7 +128,7 @@ class EventStreamDecoder:
         return None
 
     def _comment(self, line: str, text: str) -> Comment:
-        # A stream of nothing but comments is one event that never ends: don't count it as one.
+        # Comments don't count. A stream of keep-alives is one event that never ends.
         self._size -= _size(line)
         return Comment(text)
 
@@ -134,7 +141,7 @@ class EventStreamDecoder:
         return MessageEvent("\n".join(data), type_ or "message", self.last_event_id)
 
 
-_MOST_DIGITS = 18
+_MAX_DIGITS = 18
 
 
 def _size(text: str) -> int:
@@ -142,6 +149,6 @@ def _size(text: str) -> int:
 
 
 def _milliseconds(digits: str) -> int:
-    # Python refuses to parse thousands of digits, and nobody waits for 300 million years.
+    # Python refuses to parse thousands of digits, and no client waits 300 million years.
     digits = digits.lstrip("0")
-    return int(digits or "0") if len(digits) <= _MOST_DIGITS else sys.maxsize
+    return int(digits or "0") if len(digits) <= _MAX_DIGITS else sys.maxsize

@@ -1,14 +1,11 @@
-"""The text/event-stream grammar, both ways, without I/O.
+"""Writes text/event-stream, without I/O.
 
 Rules of this file:
-- It follows the WHATWG HTML standard, section "Server-sent events": 9.2.5 (the ABNF) for writing,
-  9.2.6 (interpreting an event stream) for reading.
-- A line ends at CRLF, CR or LF and at nothing else. ``str.splitlines`` knows seven more and is
-  never used.
-- Writing works on bytes: CR and LF are never part of a longer UTF-8 sequence. What can't be written
-  is refused, never repaired.
-- Reading accepts everything, as the standard does: what it doesn't know it ignores. Only the size
-  of one event is bounded.
+- It follows the WHATWG HTML standard, 9.2.5 (the ABNF).
+- A line ends at CRLF, CR or LF and nowhere else. ``str.splitlines`` also splits at eight other
+  characters, so it is never used.
+- Lines are split as bytes. CR and LF are never part of a longer UTF-8 sequence.
+- What can't be written is refused, never repaired.
 """
 
 from collections.abc import Iterable
@@ -24,11 +21,11 @@ def format_sse_event(
     retry: int | None = None,
     comment: str | None = None,
 ) -> bytes:
-    r"""Write one event from data that is already text (WHATWG HTML, 9.2.5).
+    r"""Write one event whose data is already text (WHATWG HTML, 9.2.5).
 
-    Fields are written as ``field: value``, in the order comment, event, data, id, retry; ``None``
-    leaves a field out. Data and comments are split into lines at CRLF, CR and LF, and trailing
-    empty lines are kept: ``"Hello\n"`` becomes ``data: Hello\ndata: \n\n``.
+    Fields are written as ``field: value``, in the order comment, event, data, id, retry. ``None``
+    omits a field. Data and comments are split into lines at CRLF, CR and LF, and trailing empty
+    lines are kept: ``"Hello\n"`` becomes ``data: Hello\ndata: \n\n``.
 
     Args:
         data_str: the text of the ``data`` field.
@@ -41,8 +38,8 @@ def format_sse_event(
         The event in UTF-8, ending with an empty line.
 
     Raises:
-        FieldError: a newline or NUL in ``event`` or ``id``, a ``retry`` that is not a non-negative
-            integer, text that UTF-8 can't encode (a lone surrogate), or a wrong type.
+        FieldError: for a newline or NUL in ``event`` or ``id``, a ``retry`` that is not a
+            non-negative integer, text that UTF-8 can't encode (a lone surrogate), or a wrong type.
     """
     data = None if data_str is None else to_utf8("data", data_str)
     return encode_event(data, event=event, id=id, retry=retry, comment=comment)
@@ -56,7 +53,7 @@ def encode_event(
     retry: int | None = None,
     comment: str | None = None,
 ) -> bytes:
-    """As `format_sse_event`, for data that is already UTF-8."""
+    """Write one event like `format_sse_event`, with data that is already UTF-8."""
     lines: list[bytes] = []
     if comment is not None:
         lines += [b": " + line for line in split_lines(to_utf8("comment", comment))]
@@ -71,56 +68,56 @@ def encode_event(
     return b"\n".join(lines) + b"\n\n"
 
 
-def encode_made_event(
+def encode_validated_event(
     data: bytes | None, event: str | None, id: str | None, retry: int | None, comment: str | None
 ) -> bytes:
-    """As `encode_event`, for fields that were checked when their event was made.
+    """Write one event like `encode_event`, with fields that were validated with their event.
 
-    That check can be skipped (``model_construct``), so what would break the framing is looked for
-    here too: `encode_event` then says what is wrong.
+    Users can skip that validation (``model_construct``). So this function also looks for what would
+    break the framing, and leaves such an event to `encode_event`, which raises the error.
     """
     if comment is None and retry is None:
         try:
-            head = b"" if event is None else b"event: %b\n" % event.encode()
-            tail = b"" if id is None else b"id: %b\n" % id.encode()
+            event_line = b"" if event is None else b"event: %b\n" % event.encode()
+            id_line = b"" if id is None else b"id: %b\n" % id.encode()
         except (AttributeError, UnicodeEncodeError):
             return encode_event(data, event=event, id=id)
-        fields = head + tail
-        ends = (event is not None) + (id is not None)
-        if fields.count(_LF) == ends and _CR not in fields and _NUL not in fields:
+        fields = event_line + id_line
+        lines = (event is not None) + (id is not None)
+        if fields.count(_LF) == lines and _CR not in fields and _NUL not in fields:
             if data is None and fields:
                 return fields + b"\n"
             if data is not None and _LF not in data and _CR not in data:
-                return b"%bdata: %b\n%b\n" % (head, data, tail)
+                return b"%bdata: %b\n%b\n" % (event_line, data, id_line)
     return encode_event(data, event=event, id=id, retry=retry, comment=comment)
 
 
-_NUL, _LF, _CR = b"\0\n\r"  # bytes are searched ten times as fast for a number
+_NUL, _LF, _CR = b"\0\n\r"  # searching bytes for an int is ten times faster
 
 FRAMING = 8
 """Bytes that `encode_data` adds to each text."""
 
 
 def encode_data(texts: Iterable[bytes]) -> bytes:
-    r"""Write events that have data and nothing else, joined.
+    r"""Write events that have only data, and join them.
 
     Args:
-        texts: UTF-8 without CR; what follows an LF begins with ``data: `` already.
+        texts: UTF-8 without CR, in which each line after the first already begins with ``data: ``.
     """
     return b"data: %b\n\n" % b"\n\ndata: ".join(texts)
 
 
 def _check_text(field: str, value: str) -> str:
-    """Return `value`, or raise `FieldError` if it is no text."""
+    """Return `value`, or raise `FieldError` if it is not a str."""
     if not isinstance(value, str):
         raise FieldError(f"{field} must be a str, got {value!r}")
     return value
 
 
 def check_single_line(field: str, value: str) -> str:
-    """Return `value`, or raise `FieldError` if it holds a newline or NUL.
+    """Return `value`, or raise `FieldError` if it contains a newline or NUL.
 
-    A newline would end the field and start another one, of the attacker's choice. A NUL makes
+    A newline would end the field and start another one that an attacker chooses. A NUL makes
     clients ignore an id (9.2.6).
     """
     _check_text(field, value)
@@ -130,14 +127,14 @@ def check_single_line(field: str, value: str) -> str:
 
 
 def _check_retry(value: int) -> int:
-    """Return `value`, or raise `FieldError` if it is no count of milliseconds."""
+    """Return `value`, or raise `FieldError` if it is not a number of milliseconds."""
     if type(value) is not int or value < 0:
         raise FieldError(f"retry must be an integer of 0 or more milliseconds, got {value!r}")
     return value
 
 
 def to_utf8(field: str, value: str) -> bytes:
-    """Encode a field's text, or raise `FieldError` for a lone surrogate or for no text at all."""
+    """Encode a field's text, or raise `FieldError` for a lone surrogate or a wrong type."""
     try:
         return _check_text(field, value).encode()
     except UnicodeEncodeError as error:
@@ -145,7 +142,7 @@ def to_utf8(field: str, value: str) -> bytes:
 
 
 def split_lines(value: bytes) -> list[bytes]:
-    """Split at CRLF, CR and LF, keeping empty lines, the last one too."""
+    """Split at CRLF, CR and LF. Empty lines are kept, including the last one."""
     if b"\r" in value:
         value = value.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return value.split(b"\n")

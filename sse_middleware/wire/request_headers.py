@@ -1,28 +1,27 @@
-"""What a client accepts: weights of media ranges and codings (RFC 9110, 12.4.2 and 12.5)."""
+"""Reads ``Accept``, ``Accept-Encoding`` (RFC 9110, 12.4.2 and 12.5) and ``Last-Event-ID``."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 EVENT_STREAM = b"text/event-stream"
 
-
 _QVALUE = re.compile(rb"\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*", re.IGNORECASE)
 
 
 def accept_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """Return a request's whole ``Accept``, ``None`` if it has none.
+    """Return a request's ``Accept`` with all its lines joined, ``None`` if it has none.
 
     Args:
         headers: of an ASGI scope, with names in lower case.
     """
-    return _joined(headers, b"accept")
+    return _joined_values(headers, b"accept")
 
 
 def quality(accept: bytes, media_type: bytes) -> float:
-    """Return how much a media type is wanted: from 0.0, not at all, to 1.0.
+    """Return how much a client wants a media type: from 0.0 (not at all) to 1.0.
 
-    The most specific range counts: ``text/csv`` over ``text/*`` over ``*/*``. Parameters of ranges
-    other than ``q`` are ignored, and a range whose ``q`` is none counts as 1.
+    The most specific range counts: ``text/csv`` before ``text/*`` before ``*/*``. Parameters other
+    than ``q`` are ignored. A missing or invalid ``q`` counts as 1.
 
     Args:
         accept: the value of ``Accept``.
@@ -36,33 +35,34 @@ def quality(accept: bytes, media_type: bytes) -> float:
 
 
 def accepts_events(accept: str | None) -> bool:
-    """Whether a client takes an event stream, by the ``Accept`` of its request.
+    """Whether a client accepts an event stream, by the ``Accept`` of its request.
 
-    For an endpoint that can answer by one document as well. No ``Accept`` takes everything.
+    Use it in an endpoint that can also answer with one document. A request without ``Accept``
+    accepts everything.
     """
     return accept is None or quality(accept.encode(), EVENT_STREAM) > 0
 
 
 def names_events(accept: bytes) -> bool:
-    """Whether an event stream is asked for by its name."""
+    """Whether ``Accept`` names ``text/event-stream``."""
     return EVENT_STREAM in accept.lower()
 
 
 def prefers_events(accept: bytes, media_type: bytes) -> bool:
-    """Whether an event stream is wanted, by its name, and wanted more than `media_type`."""
+    """Whether ``Accept`` names ``text/event-stream`` and prefers it to `media_type`."""
     return names_events(accept) and quality(accept, EVENT_STREAM) > quality(accept, media_type)
 
 
 def preferred_coding(headers: Iterable[tuple[bytes, bytes]], offered: Sequence[str]) -> str | None:
-    """Return which of the offered codings the client wants most; ``None`` if it wants none.
+    """Return the offered coding that the client wants most, ``None`` if it wants none.
 
-    Of those that it wants equally the first one is taken (RFC 9110, 12.5.3).
+    The first one wins among codings that the client wants equally (RFC 9110, 12.5.3).
 
     Args:
         headers: of an ASGI scope, with names in lower case.
-        offered: names in lower case, the best first.
+        offered: names in lower case, the preferred one first.
     """
-    wanted = _weights(_joined(headers, b"accept-encoding") or b"")
+    wanted = _weights(_joined_values(headers, b"accept-encoding") or b"")
     weights = {name: wanted.get(name.encode(), wanted.get(b"*", 0.0)) for name in offered}
     best = max(weights, key=weights.__getitem__, default=None)
     if best is None or weights[best] <= 0 or weights[best] < wanted.get(b"identity", 0.0):
@@ -79,7 +79,7 @@ def last_event_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
     return dict(headers).get(b"last-event-id", b"").decode(errors="replace")
 
 
-def _joined(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes | None:
+def _joined_values(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes | None:
     found = None
     for name, value in headers:
         if name == wanted:
@@ -88,15 +88,15 @@ def _joined(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes | No
 
 
 def _weights(header: bytes) -> dict[bytes, float]:
-    """Return the weight of each of a header's members, by its name in lower case."""
+    """Return the weight of each member of a header, by the member's name in lower case."""
     weights: dict[bytes, float] = {}
     for member in header.split(b","):
         name, *parameters = member.split(b";")
-        weights.setdefault(name.strip().lower(), _q(parameters))
+        weights.setdefault(name.strip().lower(), _weight(parameters))
     return weights
 
 
-def _q(parameters: list[bytes]) -> float:
+def _weight(parameters: list[bytes]) -> float:
     for parameter in parameters:
         matched = _QVALUE.fullmatch(parameter)
         if matched:

@@ -184,7 +184,7 @@ export interface Everything {
 def written(**streams: Any) -> str:
     """What is written of item types, without the code that is always the same."""
     text = typescript_of({name: ItemType.declared(one) for name, one in streams.items()})
-    head, code, _ = text.partition("/** What is called with")
+    head, code, _ = text.partition("/** A handler for each name")
     assert code
     return head.partition("\n\n")[2].rstrip("\n")
 
@@ -428,13 +428,13 @@ def test_the_command_writes_the_events_of_a_type_or_an_endpoint(
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("main", "the target must be module:name, as main:app; got 'main'"),
+        ("main", "the target must be module:name (main:app), got 'main'"),
         (":app", "got ':app'"),
         ("main:", "got 'main:'"),
-        ("no_such_module:app", "there is no module 'no_such_module': start this where"),
-        ("tests.missing:app", "there is no module 'tests.missing': start this where"),
+        ("no_such_module:app", "there is no module 'no_such_module': run this where"),
+        ("tests.missing:app", "there is no module 'tests.missing': run this where"),
         (f"{__name__}:application", f"the module {__name__!r} has no 'application'"),
-        (f"{__name__}:without_streams", "has no streams: no endpoint is tagged by @event_stream"),
+        (f"{__name__}:without_streams", "has no streams: no endpoint uses @event_stream"),
         (f"{__name__}:FASTAPI", "can't be validated as"),
         (f"{__name__}:Unknown", "Nothing"),
     ],

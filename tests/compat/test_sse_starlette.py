@@ -22,7 +22,7 @@ from starlette.routing import Route
 import sse_middleware
 from sse_middleware import ConfigurationError, EncodingError, SSEMiddleware
 from sse_middleware.compat import sse_starlette as compat
-from tests.served import Ends, OopsError, body_of, call, chunks_of, client_of, events_of
+from tests.served import ClosedStreams, OopsError, body_of, call, chunks_of, client_of, events_of
 
 pytestmark = pytest.mark.anyio
 tidy = pytest.mark.usefixtures("nothing_left_behind")
@@ -453,7 +453,7 @@ class TestHandler:
 
 
 async def test_a_client_that_does_not_read_counts_as_gone_after_send_timeout() -> None:
-    ends, closed = Ends(), []
+    closed_streams, closed = ClosedStreams(), []
 
     async def content() -> AsyncIterator[Any]:
         try:
@@ -463,10 +463,10 @@ async def test_a_client_that_does_not_read_counts_as_gone_after_send_timeout() -
             closed.append(True)
 
     response = compat.EventSourceResponse(content(), send_timeout=3)
-    app = SSEMiddleware(response, observers=[ends])
+    app = SSEMiddleware(response, observers=[closed_streams])
     async with chunks_of(app, window=1) as chunks:
         await anext(chunks)
-        assert await ends.until() == [sse_middleware.CloseReason.SEND_TIMEOUT]
+        assert await closed_streams.wait_for(1) == [sse_middleware.CloseReason.SEND_TIMEOUT]
     assert closed == [True]
 
 

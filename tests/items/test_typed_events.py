@@ -1,15 +1,14 @@
-"""Events whose names stand in their types, from the annotation to the bytes and to the schema."""
+"""Events that their types name, from the annotation to the bytes."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import fastapi
 import pydantic
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.routing import Route
 from typing_extensions import TypeAliasType
@@ -24,12 +23,31 @@ from sse_middleware import (
     SSEModel,
     event_stream,
 )
-from sse_middleware.items.control_frames import ConfiguredControlFrames
 from sse_middleware.items.item_type import ItemType
-from sse_middleware.items.serialization import ItemEncoder
-from sse_middleware.openapi.item_schema import item_schema
-from sse_middleware.settings import StreamSettings
-from sse_middleware.testing import EventClient
+from tests.items.encoding import control_frames, encode, encoder_of
+from tests.items.models import (
+    ENDED,
+    ITEM,
+    PRICE,
+    RESTARTED,
+    SOLD,
+    STARTED,
+    Counted,
+    Either,
+    Ended,
+    Item,
+    Job,
+    JobAlias,
+    Priced,
+    Secretive,
+    Sold,
+    Special,
+    Started,
+    StartedAgain,
+    Tagged,
+    Unnamed,
+)
+from tests.served import body_of
 
 pytestmark = pytest.mark.anyio
 
@@ -38,76 +56,6 @@ mixed = pytest.mark.skipif(
     PYDANTIC < (2, 10), reason="this Pydantic warns of a tagged union within another"
 )
 FASTAPI = tuple(map(int, fastapi.__version__.split(".")[:2]))
-
-
-class Item(BaseModel):
-    name: str
-
-
-class Secretive(Item):
-    secret: str = "s"
-
-
-class Priced(SSEModel, event="price"):
-    symbol: str
-    price: float = Field(serialization_alias="thePrice", default=1.0)
-
-
-class Sold(SSEModel, event="sold"):
-    symbol: str
-
-
-class Counted(Item, SSEModel, event="counted"):
-    count: int = 1
-
-
-class Special(Priced, event="special"):
-    secret: str = "s"
-
-
-class Unnamed(SSEModel):
-    """A base."""
-
-
-class Phase(StrEnum):
-    ENDED = "ended"
-
-
-class Started(BaseModel):
-    type: Literal["started", "restarted"] = "started"
-
-
-class Ended(BaseModel):
-    type: Literal[Phase.ENDED] = Phase.ENDED
-    code: int = 0
-
-
-class StartedAgain(Started):
-    secret: str = "s"
-
-
-Job = Annotated[Started | Ended, EventDiscriminator("type")]
-Tagged = Annotated[Started | Ended, Field(discriminator="type")]
-JobAlias = TypeAliasType("JobAlias", Job)
-Either = TypeAliasType("Either", Priced | Sold | None)
-
-PRICE = b'event: price\ndata: {"symbol":"A","thePrice":1.0}\n\n'
-SOLD = b'event: sold\ndata: {"symbol":"A"}\n\n'
-STARTED = b'event: started\ndata: {"type":"started"}\n\n'
-RESTARTED = b'event: restarted\ndata: {"type":"restarted"}\n\n'
-ENDED = b'event: ended\ndata: {"type":"ended","code":0}\n\n'
-ITEM = b'data: {"name":"n"}\n\n'
-
-
-def encoder_of(item_type: Any = Any, **options: Any) -> ItemEncoder:
-    stream = StreamSettings(**options)
-    return ItemEncoder(
-        stream, ConfiguredControlFrames(stream).ping, ItemType.declared(item_type), "app.endpoint"
-    )
-
-
-def encode(item: Any, item_type: Any = Any, **options: Any) -> bytes:
-    return encoder_of(item_type, **options).encode(item)
 
 
 class TestServerSentEventOfAType:
@@ -153,21 +101,21 @@ class TestServerSentEventOfAType:
         [ServerSentEvent, ServerSentEvent[Any], Item | ServerSentEvent, Item],
         ids=str,
     )
-    def test_without_a_type_its_data_is_the_endpoints_choice(self, item_type: Any) -> None:
+    def test_without_a_type_its_data_may_be_anything(self, item_type: Any) -> None:
         assert encode(ServerSentEvent(data={"x": 1}), item_type) == b'data: {"x":1}\n\n'
 
-    def test_one_of_any_type_among_them_may_carry_anything(self) -> None:
+    def test_in_a_union_with_an_untyped_one_its_data_may_be_anything(self) -> None:
         item_type = ServerSentEvent[Item] | ServerSentEvent
         assert encode(ServerSentEvent(data={"x": 1}), item_type) == b'data: {"x":1}\n\n'
 
-    def test_a_subclass_says_its_type_too(self) -> None:
+    def test_a_subclass_has_its_type_too(self) -> None:
         class Named(ServerSentEvent[Item]):
             event: str | None = "named"
 
         event = Named(data=Secretive(name="n"))
         assert encode(event, Named) == b'event: named\ndata: {"name":"n"}\n\n'
 
-    def test_a_serializer_is_given_what_was_let_through(self) -> None:
+    def test_a_serializer_gets_the_filtered_data(self) -> None:
         event = ServerSentEvent(data=Secretive(name="n"))
         assert (
             encode(event, ServerSentEvent[Item], serializer=json.dumps)
@@ -214,7 +162,7 @@ class TestNames:
         assert encoder.encode(item) == frame == encoder.encode(item)
 
     @pytest.mark.parametrize("item_type", [Any, Item, Priced, ServerSentEvent[Priced], Job | Item])
-    def test_an_event_around_it_keeps_what_it_says(self, item_type: Any) -> None:
+    def test_an_event_around_it_keeps_its_own_fields(self, item_type: Any) -> None:
         data = Priced(symbol="A") if item_type is not (Job | Item) else Ended()
         frame = PRICE if item_type is not (Job | Item) else ENDED
         whole = ServerSentEvent(data=data, event="m", id="1", retry=5, comment="c")
@@ -222,17 +170,17 @@ class TestNames:
         assert encode(whole, item_type).endswith(b"}\nid: 1\nretry: 5\n\n")
         assert encode(ServerSentEvent(data=data, id="1"), item_type) == frame[:-1] + b"id: 1\n\n"
 
-    def test_data_that_is_no_model_is_one_in_an_event_of_that_type(self) -> None:
+    def test_data_in_an_event_of_a_type_is_validated_as_its_model(self) -> None:
         event = ServerSentEvent(data={"type": "ended"}, id="1")
         assert encode(event, ServerSentEvent[Job]) == ENDED[:-1] + b"id: 1\n\n"
 
     def test_a_keep_alive_and_an_error_event_have_names_too(self) -> None:
         ping = ServerSentEvent(data=Sold(symbol="A"))
         assert encode(None, ping=ping) == SOLD
-        own = ConfiguredControlFrames(StreamSettings(error_event=lambda _: Sold(symbol="A")))
-        assert own.of_error(ValueError()) == SOLD
+        control = control_frames(error_event=lambda _: Sold(symbol="A"))
+        assert control.of_error(ValueError()) == SOLD
 
-    def test_a_serializer_is_given_the_data(self) -> None:
+    def test_a_serializer_gets_the_data(self) -> None:
         assert encode(Sold(symbol="A"), serializer=repr) == (
             b"event: sold\ndata: Sold(symbol='A')\n\n"
         )
@@ -240,12 +188,12 @@ class TestNames:
             b"event: price\ndata: {'symbol': 'A', 'thePrice': 1.0}\n\n"
         )
 
-    def test_the_whole_event_counts_against_its_bound(self) -> None:
+    def test_the_name_counts_towards_the_size_of_the_event(self) -> None:
         assert encode(Sold(symbol="A"), max_event_size=len(SOLD)) == SOLD
         with pytest.raises(EncodingError, match=f"takes {len(SOLD)} bytes"):
             encode(Sold(symbol="A"), max_event_size=len(SOLD) - 1)
 
-    def test_a_model_is_not_taken_for_another_one_that_looks_like_it(self) -> None:
+    def test_a_model_is_not_mistaken_for_a_similar_one(self) -> None:
         class Bought(SSEModel, event="bought"):
             symbol: str
 
@@ -253,19 +201,19 @@ class TestNames:
             with pytest.raises(EncodingError, match="instance of Sold"):
                 encode(item, ServerSentEvent[Priced | Sold])
 
-    def test_what_the_union_does_not_know_is_refused(self) -> None:
+    def test_an_item_outside_of_the_union_is_refused(self) -> None:
         with pytest.raises(EncodingError, match="started"):
             encode({"type": "stopped"}, Job)
         with pytest.raises(EncodingError, match="symbol"):
             encode({"name": "n"}, Priced | Sold)
 
-    def test_data_is_never_taken_for_plain(self) -> None:
+    def test_a_type_with_names_has_no_plain_items(self) -> None:
         encoder = encoder_of(Priced | Item)
         assert encoder.encode({"name": "n"}) == ITEM
         assert encoder.encode({"symbol": "A"}) == PRICE
         assert not encoder.plain
 
-    def test_untyped_data_stays_plain(self) -> None:
+    def test_untyped_data_without_a_name_is_plain(self) -> None:
         encoder = encoder_of()
         assert encoder.encode(Sold(symbol="A")) == SOLD
         assert encoder.encode(Item(name="n")) == ITEM == encoder.encode(Item(name="n"))
@@ -278,7 +226,7 @@ class TestNames:
 
         assert encode(Resold(symbol="A")) == SOLD
 
-    def test_other_keywords_of_the_class_are_pydantics(self) -> None:
+    def test_other_keywords_of_the_class_go_to_pydantic(self) -> None:
         class Strict(SSEModel, event="strict", extra="forbid"):
             pass
 
@@ -308,13 +256,13 @@ class TestRefusals:
             (5, "must be a str, got 5"),
         ],
     )
-    def test_a_name_that_is_none(self, name: Any, what: str) -> None:
+    def test_an_invalid_name(self, name: Any, what: str) -> None:
         with pytest.raises(ConfigurationError, match=f"Bad.*event .*{what}"):
 
             class Bad(SSEModel, event=name):
                 pass
 
-    def test_no_name_at_all(self) -> None:
+    def test_a_missing_name(self) -> None:
         with pytest.raises(ConfigurationError, match=r'Unnamed has no name.*event="\.\.\."'):
             ItemType(Sold | Unnamed)
         for item in (Unnamed(), ServerSentEvent(data=Unnamed())):
@@ -323,7 +271,7 @@ class TestRefusals:
         named = ServerSentEvent(data=Unnamed(), event="m")
         assert encode(named) == b"event: m\ndata: {}\n\n"
 
-    def test_one_name_for_two(self) -> None:
+    def test_a_name_that_two_models_share(self) -> None:
         class Resold(Sold):
             pass
 
@@ -335,7 +283,7 @@ class TestRefusals:
         with pytest.raises(ConfigurationError, match=r"Sold and .*Over .*both.*'sold'"):
             ItemType.declared(Sold | Annotated[Over | Ended, EventDiscriminator("type")])
 
-    def test_a_discriminator_that_can_not_name_events(self) -> None:
+    def test_an_invalid_discriminator(self) -> None:
         class Numbered(BaseModel):
             type: Literal[1] = 1
 
@@ -354,26 +302,18 @@ class TestRefusals:
             (Free, r"'type' in .*Free that is a Literal, got <class 'str'>"),
             (Item, r"'type' in .*Item that is a Literal, got None"),
             (Sold, r"Sold names its event by its class and by EventDiscriminator\('type'\)"),
-            (dict[str, int], r"takes models, got dict\[str, int\]"),
+            (dict[str, int], r"needs models, got dict\[str, int\]"),
             (Free | Ended, "'type'.*Literal"),
         ]:
             with pytest.raises(ConfigurationError, match=what):
                 ItemType(single(model))
 
-    def test_an_endpoint_is_named(self) -> None:
+    def test_the_error_names_the_endpoint(self) -> None:
         async def endpoint() -> AsyncIterator[Sold | Unnamed]:
             yield Sold(symbol="A")
 
         with pytest.raises(ConfigurationError, match=r"endpoint: .*Unnamed has no name"):
             ItemType.of_endpoint(endpoint)
-
-
-async def body_of(app: Any) -> bytes:
-    async with EventClient(app) as client:
-        response = await client.http.get("/")
-        assert response.status_code == 200, response.content
-        body: bytes = response.content
-        return body
 
 
 class TestEndpoints:
@@ -423,76 +363,17 @@ class TestEndpoints:
         assert await body_of(app) == SOLD + SOLD[:-1] + b"id: 1\n\n"
 
 
-def test_an_endpoint_tells_its_item_type() -> None:
+def test_an_endpoint_has_its_item_type() -> None:
     def annotated() -> "Iterator[Later]":  # type: ignore[name-defined] # noqa: F821 - not there yet
         yield Sold(symbol="A")
 
-    told: Any = event_stream(annotated)
+    endpoint: Any = event_stream(annotated)
     with pytest.raises(ConfigurationError, match="Later"):
-        told.__sse_item_type__()
+        endpoint.__sse_item_type__()
     annotated.__annotations__["return"] = Iterator[Sold]
-    assert told.__sse_item_type__().annotation is Sold is told.__sse_item_type__().annotation
+    for _ in range(2):
+        assert endpoint.__sse_item_type__().annotation is Sold
     given: Any = event_stream(item_type=Item)(annotated)
     assert given.__sse_item_type__().annotation is Item
     free: Any = event_stream(item_type=Any)(annotated)
     assert free.__sse_item_type__() is None
-
-
-def schema_of(annotation: Any) -> Any:
-    return item_schema(annotation, lambda one: {"$ref": TypeAdapter(one).json_schema()["title"]})
-
-
-def event_schema(ref: str | None = None, name: str | None = None) -> Any:
-    data: Any = {"type": "string"}
-    event = {"type": "string"}
-    required: dict[str, Any] = {}
-    if ref is not None:
-        data |= {"contentMediaType": "application/json", "contentSchema": {"$ref": ref}}
-        required = {"required": ["data"]}
-    if name is not None:
-        event |= {"const": name}
-        required = {"required": ["event", "data"]}
-    return {
-        "type": "object",
-        "properties": {
-            "data": data,
-            "event": event,
-            "id": {"type": "string"},
-            "retry": {"type": "integer", "minimum": 0},
-        },
-        **required,
-    }
-
-
-@pytest.mark.parametrize(
-    ("annotation", "schema"),
-    [
-        (None, event_schema()),
-        (ServerSentEvent | None, event_schema()),
-        (Item, event_schema("Item")),
-        (Item | ServerSentEvent | None, event_schema("Item")),
-        (ServerSentEvent[Item], event_schema("Item")),
-        (Sold, event_schema("Sold", "sold")),
-        (ServerSentEvent[Sold], event_schema("Sold", "sold")),
-        (
-            Priced | Sold | None,
-            {"oneOf": [event_schema("Priced", "price"), event_schema("Sold", "sold")]},
-        ),
-        (
-            Job,
-            {
-                "oneOf": [
-                    event_schema("Started", "started"),
-                    event_schema("Started", "restarted"),
-                    event_schema("Ended", "ended"),
-                ]
-            },
-        ),
-        (Item | Sold, {"anyOf": [event_schema("Item"), event_schema("Sold", "sold")]}),
-    ],
-    ids=str,
-)
-def test_the_schema_says_the_names(annotation: Any, schema: Any) -> None:
-    assert schema_of(annotation) == schema
-    item_type = ItemType.declared(annotation)
-    assert schema_of(item_type and item_type.annotation) == schema

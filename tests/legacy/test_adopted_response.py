@@ -997,6 +997,6 @@ def test_what_the_communicator_of_asgiref_sees() -> None:
 def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Nothing is reported of which a test doesn't know."""
     yield
-    known = ("is encoded", "Content-Encoding", "dropped", "malformed", "no text", "cleanup_timeout")
+    known = ("is encoded", "Content-Encoding", "dropped", "malformed", "not text", "cleanup_timeout")
     unknown = [one.message for one in caplog.records if one.levelno >= logging.WARNING]
     assert not [text for text in unknown if not any(word in text for word in known)]

@@ -249,7 +249,7 @@ def test_invalid_text_is_reported_once(caplog: pytest.LogCaptureFixture) -> None
     assert fed(Lines, BodyFormat(), [b"\xff\n", b"\xff\n"])[1] is None
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert "no text in utf-8" in record.message
+    assert "not text in utf-8" in record.message
 
 
 @pytest.mark.parametrize(

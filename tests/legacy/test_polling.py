@@ -274,9 +274,9 @@ async def test_later_errors_are_reported_and_retried_with_backoff(
     waits = [round(time - begun) for time in status.times]
     assert waits[:7] == [0, 10, 30, 70, 130, 190, 250]
     assert [round(time - recovered) for time in status.times[-2:]] == [10, 20]
-    assert "polling GET /status failed, next in 20 s" in reports[0]
+    assert "polling GET /status failed, next call in 20 s" in reports[0]
     assert "later" in reports[0]
-    assert "next in 60 s: NotOK('status 503')" in reports[-1]
+    assert "next call in 60 s: NotPushable('status 503')" in reports[-1]
 
 
 async def test_a_long_interval_is_not_shortened_by_errors() -> None:
@@ -307,7 +307,7 @@ async def swallowing(scope: Any, receive: Any, send: Any) -> None:
 BAD: list[tuple[Any, str]] = [
     (PlainTextResponse("x" * 101), "the answer takes more than 100 bytes"),
     (EventSourceResponse([1]), "must not be a stream itself"),
-    (PlainTextResponse(b"\xff"), "no text in utf-8"),
+    (PlainTextResponse(b"\xff"), "not text in utf-8"),
     (incomplete, "without its last message"),
     (silent, "without its last message"),
     (swallowing, "takes more than 100 bytes"),
@@ -342,7 +342,7 @@ async def test_bytes_that_are_no_text_are_replaced_and_reported(
     app = served(PlainTextResponse(b"a\xff\xe2"))
     async with reading(app) as client, client.stream("GET", "/status") as stream:
         assert (await stream.next()).raw_data == "a\ufffd\ufffd"
-    assert "no text in utf-8" in caplog.records[0].message
+    assert "not text in utf-8" in caplog.records[0].message
 
 
 async def test_what_the_endpoint_receives() -> None:

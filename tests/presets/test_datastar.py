@@ -1,78 +1,43 @@
-"""Datastar patches a page in a real browser; its own Python SDK writes the same events."""
+"""The lines of Datastar's patches."""
 
-from importlib.metadata import files
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from sse_middleware import ServerSentEvent
+from sse_middleware import FieldError, ServerSentEvent
 from sse_middleware.presets.datastar import patch_elements, patch_signals
-from sse_middleware.wire import EventStreamDecoder
-from sse_middleware.wire.decoding import MessageEvent
-from tests.presets.conftest import Visit, client_library
-
-pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture
-def sdk() -> Any:
-    return client_library("datastar_py").ServerSentEventGenerator
-
-
-@pytest.fixture
-def script() -> Path:
-    """Return Datastar itself: no registry has its first version but in a framework's package."""
-    client_library("starhtml")
-    found = [file for file in files("starhtml") or [] if file.name == "datastar-core.js"]
-    return Path(str(found[0].locate()))
-
-
-def test_a_page_is_patched(example: str, script: Path, visit: Visit) -> None:
-    page = visit(example, {"**/datastar.js": script})
-    page.wait_for_function("document.getElementById('status').textContent === 'Lift-off'")
-    assert page.locator("#log li").all_inner_texts() == ["3", "2", "1"]
-    assert page.locator("#left").inner_text() == "1"  # a signal
-    assert page.locator("#hint").count() == 0
-
-
-HTML = '<p id="a">\n  1\n</p>'
 
 
 @pytest.mark.parametrize(
-    ("ours", "name", "arguments"),
+    ("event", "data"),
     [
-        (patch_elements(HTML), "patch_elements", {"elements": HTML}),
+        (patch_elements("<p>\r\n1\r2"), "elements <p>\nelements 1\nelements 2"),
+        (patch_elements(selector="#a", mode="remove"), "mode remove\nselector #a"),
         (
-            patch_elements(HTML, selector="#b", mode="inner", use_view_transition=True),
-            "patch_elements",
-            {
-                "elements": HTML,
-                "selector": "#b",
-                "mode": "inner",
-                "use_view_transition": True,
-            },
+            patch_elements("<a/>", mode="inner", use_view_transition=True, namespace="svg"),
+            "mode inner\nuseViewTransition true\nnamespace svg\nelements <a/>",
         ),
-        (
-            patch_elements("<circle/>", selector="#c", mode="append", namespace="svg"),
-            "patch_elements",
-            {"elements": "<circle/>", "selector": "#c", "mode": "append", "namespace": "svg"},
-        ),
-        (patch_elements(selector="#a", mode="remove"), "remove_elements", {"selector": "#a"}),
-        (patch_elements(HTML, id="7"), "patch_elements", {"elements": HTML, "event_id": "7"}),
-        (patch_signals({"a": {"b": None}}), "patch_signals", {"signals": {"a": {"b": None}}}),
-        (
-            patch_signals({"a": 1}, only_if_missing=True),
-            "patch_signals",
-            {"signals": {"a": 1}, "only_if_missing": True},
-        ),
+        (patch_elements("<p>a\u2028b"), "elements <p>a\u2028b"),
+        (patch_signals({"a": None}), 'signals {"a":null}'),
+        (patch_signals({}, only_if_missing=True), "onlyIfMissing true\nsignals {}"),
     ],
 )
-def test_its_own_sdk_says_the_same(
-    sdk: Any, ours: ServerSentEvent, name: str, arguments: dict[str, Any]
-) -> None:
-    (theirs,) = EventStreamDecoder().feed(getattr(sdk, name)(**arguments).encode())
-    assert isinstance(theirs, MessageEvent)
-    assert theirs.type == ours.event
-    assert set(theirs.data.split("\n")) == set((ours.raw_data or "").split("\n"))
-    assert theirs.last_event_id == (ours.id or "")
+def test_a_patch_has_these_lines(event: ServerSentEvent, data: str) -> None:
+    assert event.raw_data == data
+    assert event.id is None
+    assert patch_signals({}, id="1").id == patch_elements("a", id="1").id == "1"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"elements": 5}, {}, {"elements": "a", "mode": "morph"}, {"elements": "a", "namespace": "x"}],
+)
+def test_an_invalid_patch_is_refused(options: Mapping[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        patch_elements(**options)
+
+
+def test_a_selector_of_two_lines_is_refused() -> None:
+    with pytest.raises(FieldError, match="selector"):
+        patch_elements("a", selector="#a\nelements <script>")

@@ -1,8 +1,8 @@
-"""What presets put on the wire, to the byte, however a stream ends."""
+"""The bytes that the preset of each protocol sends, whatever ends a stream."""
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import FrozenInstanceError, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -11,15 +11,13 @@ import pytest
 from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from sse_middleware import (
     CloseReason,
-    ConfigurationError,
     EncodingError,
     EventSourceResponse,
-    FieldError,
     ServerSentEvent,
     SSEMiddleware,
     accepts_events,
@@ -27,15 +25,14 @@ from sse_middleware import (
     presets,
 )
 from sse_middleware.presets import Preset
-from sse_middleware.presets.datastar import patch_elements, patch_signals
-from sse_middleware.settings import StreamSettings
-from tests.served import Ends, OopsError, body_of, chunks_of, client_of, events_of
+from tests.presets.items import endless, failing, finite, finite_sync
+from tests.served import OopsError, body_of, chunks_of, client_of, events_of, observed
 
 pytestmark = pytest.mark.anyio
 
 FAILED = b"The server failed to complete the response."
 STOPPING = b"The server is stopping. Try again."
-OVERDUE = b"The response took too long."
+TIMED_OUT = b"The response took too long."
 
 
 def openai_error(message: bytes) -> bytes:
@@ -66,10 +63,10 @@ class Case:
         ping: bytes = b": ping\n\n",
         failed: bytes = b"",
         drained: bytes | None = None,
-        overdue: bytes = b"",
+        timed_out: bytes = b"",
     ) -> None:
         self.preset, self.item, self.frame, self.last = preset, item, frame, last
-        self.ping, self.failed, self.drained, self.overdue = ping, failed, drained, overdue
+        self.ping, self.failed, self.drained, self.timed_out = ping, failed, drained, timed_out
 
 
 CASES = {
@@ -80,7 +77,7 @@ CASES = {
         last=b"data: [DONE]\n\n",
         failed=openai_error(FAILED),
         drained=openai_error(STOPPING),
-        overdue=openai_error(OVERDUE),
+        timed_out=openai_error(TIMED_OUT),
     ),
     "anthropic": Case(
         presets.ANTHROPIC,
@@ -89,7 +86,7 @@ CASES = {
         ping=b'event: ping\ndata: {"type": "ping"}\n\n',
         failed=anthropic_error(b"api_error", FAILED),
         drained=anthropic_error(b"overloaded_error", STOPPING),
-        overdue=anthropic_error(b"api_error", OVERDUE),
+        timed_out=anthropic_error(b"api_error", TIMED_OUT),
     ),
     "ai-sdk": Case(
         presets.AI_SDK,
@@ -98,7 +95,7 @@ CASES = {
         last=b"data: [DONE]\n\n",
         failed=ai_sdk_error(FAILED),
         drained=ai_sdk_error(STOPPING),
-        overdue=ai_sdk_error(OVERDUE),
+        timed_out=ai_sdk_error(TIMED_OUT),
     ),
     "mcp": Case(
         presets.mcp("1"),
@@ -106,7 +103,7 @@ CASES = {
         b'data: {"jsonrpc":"2.0","id":"1","result":{}}\n\n',
         failed=b'data: {"jsonrpc":"2.0","id":"1","error":{"code":-32603,"message":"%b"}}\n\n'
         % FAILED,
-        overdue=b"retry: ",
+        timed_out=b"retry: ",
     ),
     "htmx": Case(
         presets.HTMX,
@@ -124,60 +121,30 @@ CASES = {
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
-def answer(items: Any, **settings: Any) -> EventSourceResponse:
-    return EventSourceResponse(items, **settings)
-
-
-async def only(*items: Any) -> AsyncIterator[Any]:
-    for item in items:
-        yield item
-
-
-async def endless(*items: Any) -> AsyncIterator[Any]:
-    for item in items:
-        yield item
-    await anyio.sleep_forever()
-
-
-async def failing(*items: Any) -> AsyncIterator[Any]:
-    for item in items:
-        yield item
-    raise OopsError
-
-
 @each_case
-async def test_a_stream_that_ends_by_itself(case: Case) -> None:
-    body = await body_of(answer(only(case.item, case.item), preset=case.preset))
+@pytest.mark.parametrize("make", [finite, finite_sync], ids=["async", "sync"])
+async def test_a_stream_that_ends_by_itself(case: Case, make: Any) -> None:
+    body = await body_of(EventSourceResponse(make(case.item, case.item), preset=case.preset))
     assert body == 2 * case.frame + case.last
 
 
 @each_case
-async def test_a_plain_generator_has_the_same_frames(case: Case) -> None:
-    def items() -> Iterator[Any]:
-        yield case.item
-        yield case.item
-
-    body = await body_of(answer(items(), preset=case.preset))
-    assert body == 2 * case.frame + case.last
-
-
-@each_case
-async def test_silence(case: Case) -> None:
-    async with events_of(answer(endless(case.item), preset=case.preset)) as events:
+async def test_a_silent_stream(case: Case) -> None:
+    async with events_of(EventSourceResponse(endless(case.item), preset=case.preset)) as events:
         await events.next()
         await anyio.sleep(15.1)
         assert events.body == case.frame + case.ping
 
 
 @each_case
-async def test_a_tick_is_the_keep_alive(case: Case) -> None:
-    body = await body_of(answer(only(None), preset=case.preset))
+async def test_a_yielded_none_is_the_keep_alive(case: Case) -> None:
+    body = await body_of(EventSourceResponse(finite(None), preset=case.preset))
     assert body == case.ping + case.last
 
 
 @each_case
 async def test_a_stream_that_fails(case: Case) -> None:
-    async with events_of(answer(failing(case.item), preset=case.preset)) as events:
+    async with events_of(EventSourceResponse(failing(case.item), preset=case.preset)) as events:
         with pytest.raises(OopsError):
             async for _ in events:
                 pass
@@ -185,7 +152,7 @@ async def test_a_stream_that_fails(case: Case) -> None:
 
 
 @each_case
-async def test_what_fails_before_the_first_item_is_a_status(case: Case) -> None:
+async def test_a_stream_that_fails_before_its_first_item_is_a_status(case: Case) -> None:
     app = Starlette(routes=[Route("/", event_stream(preset=case.preset)(failing))])
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -193,8 +160,8 @@ async def test_what_fails_before_the_first_item_is_a_status(case: Case) -> None:
 
 
 @each_case
-async def test_a_drain_is_no_success(case: Case) -> None:
-    middleware = SSEMiddleware(answer(endless(case.item), preset=case.preset))
+async def test_a_stream_that_is_drained(case: Case) -> None:
+    middleware = SSEMiddleware(EventSourceResponse(endless(case.item), preset=case.preset))
     async with events_of(middleware) as events, anyio.create_task_group() as tasks:
         await events.next()
         tasks.start_soon(middleware.drain)
@@ -204,12 +171,12 @@ async def test_a_drain_is_no_success(case: Case) -> None:
 
 
 @each_case
-async def test_a_limit_is_no_success(case: Case) -> None:
-    app = answer(endless(case.item), preset=case.preset, idle_timeout=5)
+async def test_a_stream_that_reaches_a_limit(case: Case) -> None:
+    app = EventSourceResponse(endless(case.item), preset=case.preset, idle_timeout=5)
     async with events_of(app) as events:
         async for _ in events:
             pass
-        check_end(events.body, case, case.overdue)
+        check_end(events.body, case, case.timed_out)
 
 
 def check_end(body: bytes, case: Case, end: bytes | None) -> None:
@@ -221,15 +188,13 @@ def check_end(body: bytes, case: Case, end: bytes | None) -> None:
         assert rest == end
 
 
-async def test_who_leaves_is_told_nothing() -> None:
-    ends = Ends()
-    response = answer(endless({}), preset=presets.OPENAI)
-    app = SSEMiddleware(response, observers=[ends])
+async def test_a_client_that_leaves_gets_no_farewell() -> None:
+    app, closed_streams = observed(EventSourceResponse(endless({}), preset=presets.OPENAI))
     async with events_of(app) as events:
         await events.next()
         await events.disconnect()
         assert events.body == b"data: {}\n\n"
-    assert await ends.until() == [CloseReason.CLIENT_DISCONNECTED]
+    assert await closed_streams.wait_for(1) == [CloseReason.CLIENT_DISCONNECTED]
 
 
 # Items
@@ -284,12 +249,12 @@ class Markup:
         (presets.OPENAI, "[DONE]", b'data: "[DONE]"\n\n'),
     ],
 )
-async def test_items(preset: Preset, item: Any, frame: bytes) -> None:
-    body = await body_of(answer([item], preset=replace(preset, last=None)))
+async def test_an_item_becomes_an_event(preset: Preset, item: Any, frame: bytes) -> None:
+    body = await body_of(EventSourceResponse([item], preset=replace(preset, last=None)))
     assert body == frame
 
 
-async def test_an_item_type_comes_first() -> None:
+async def test_an_item_type_is_applied_first() -> None:
     async def items(_: Request) -> AsyncIterator[Delta]:
         yield {"type": "delta", "theText": "a", "secret": 1}  # type: ignore[misc]
 
@@ -299,7 +264,7 @@ async def test_an_item_type_comes_first() -> None:
 
 async def test_a_serializer_writes_the_data() -> None:
     settings: Any = {"preset": presets.ANTHROPIC, "serializer": repr}
-    body = await body_of(answer([{"type": "x"}], **settings))
+    body = await body_of(EventSourceResponse([{"type": "x"}], **settings))
     assert body == b"event: x\ndata: {'type': 'x'}\n\n"
 
 
@@ -309,37 +274,39 @@ async def test_a_serializer_writes_the_data() -> None:
         (presets.ANTHROPIC, {"no": "type"}, "its type must be a string"),
         (presets.ANTHROPIC, {"type": "two\nlines"}, "single line"),
         (presets.ANTHROPIC, 5, "its type must be a string"),
-        (presets.DATASTAR, [1], "signals must be an object in JSON, got \\[1\\]"),
-        (presets.DATASTAR, "", "elements must be HTML or be left to a selector, got ''"),
-        (Preset(to_event=str), 5, "to_event must return a ServerSentEvent, got '5'"),  # type: ignore[arg-type, unused-ignore]
+        (presets.DATASTAR, [1], "signals must be a JSON object, got \\[1\\]"),
+        (presets.DATASTAR, "", "elements must be HTML, or be empty with a selector, got ''"),
     ],
 )
-async def test_what_is_no_item_of_the_protocol(preset: Preset, item: Any, message: str) -> None:
+async def test_an_item_outside_of_the_protocol_is_refused(
+    preset: Preset, item: Any, message: str
+) -> None:
     with pytest.raises(EncodingError, match=message):
-        await body_of(answer([item], preset=preset))
+        await body_of(EventSourceResponse([item], preset=preset))
 
 
-async def test_the_size_of_what_a_preset_makes_is_bounded() -> None:
+async def test_the_events_of_a_preset_have_a_bound_too() -> None:
     settings: Any = {"preset": presets.HTMX, "max_event_size": 30}
     assert (
-        await body_of(answer(["<b>"], **settings)) == b"data: <b>\n\nevent: close\ndata: close\n\n"
+        await body_of(EventSourceResponse(["<b>"], **settings))
+        == b"data: <b>\n\nevent: close\ndata: close\n\n"
     )
     with pytest.raises(EncodingError, match="max_event_size"):
-        await body_of(answer(["<b>" * 10], **settings))
+        await body_of(EventSourceResponse(["<b>" * 10], **settings))
 
 
-# How a stream begins
+# The first event
 
 
 async def test_a_first_event_does_not_wait_for_an_item() -> None:
     preset = presets.mcp(7, cursor="s/0", retry=500)
-    async with chunks_of(answer(endless(), preset=preset)) as chunks:
+    async with chunks_of(EventSourceResponse(endless(), preset=preset)) as chunks:
         assert await anext(chunks) == b"data: \nid: s/0\nretry: 500\n\n"
 
 
-async def test_what_fails_behind_a_first_event_is_an_error_event() -> None:
+async def test_a_failure_after_a_first_event_is_an_error_event() -> None:
     preset = presets.mcp(7, cursor="s/0")
-    async with events_of(answer(failing(), preset=preset)) as events:
+    async with events_of(EventSourceResponse(failing(), preset=preset)) as events:
         with pytest.raises(OopsError):
             async for _ in events:
                 pass
@@ -348,199 +315,13 @@ async def test_what_fails_behind_a_first_event_is_an_error_event() -> None:
         assert events.body == b"data: \nid: s/0\n\n" + answered
 
 
-async def test_a_function_makes_the_first_event_of_each_stream() -> None:
-    numbers = iter("12")
-    preset = Preset(first=lambda: ServerSentEvent(id=next(numbers)))
-    for number in (b"1", b"2"):
-        assert await body_of(answer([], preset=preset)) == b"id: %b\n\n" % number
-
-
-async def test_a_first_event_that_fails_closes_the_source() -> None:
-    closed = []
-
-    async def items() -> AsyncIterator[int]:
-        try:
-            yield 1
-        finally:
-            closed.append(True)
-
-    def fail() -> ServerSentEvent:
-        raise OopsError
-
-    source = items()
-    with pytest.raises(OopsError):
-        await body_of(answer(source, preset=Preset(first=fail)))
-    with pytest.raises(StopAsyncIteration):
-        await anext(source)
-    assert not closed  # it was never entered
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("where", ["middleware", "response"])
-async def test_headers(method: str, where: str) -> None:
-    preset = Preset(headers={"X-Protocol": "v1", "Cache-Control": "no-store", "x-own": "preset"})
-    options: Any = {"preset": preset}
-    response = answer([], headers={"x-own": "mine"}, **(options if where == "response" else {}))
-    app = SSEMiddleware(response, **(options if where == "middleware" else {}))
-    async with client_of(app) as client:
-        headers = (await client.http.request(method, "/")).headers
-    assert headers["x-protocol"] == "v1"
-    assert headers.get_list("cache-control") == ["no-store"]
-    assert headers.get_list("x-own") == ["mine"]
-    assert headers["x-accel-buffering"] == "no"
-
-
-async def test_the_ai_sdk_knows_its_streams_by_a_header() -> None:
-    async with client_of(answer([], preset=presets.AI_SDK)) as client:
+async def test_the_ai_sdk_gets_its_header() -> None:
+    async with client_of(EventSourceResponse([], preset=presets.AI_SDK)) as client:
         response = await client.http.get("/")
     assert response.headers["x-vercel-ai-ui-message-stream"] == "v1"
 
 
-# Whose word counts
-
-
-PING = ServerSentEvent(event="mine")
-
-
-@pytest.mark.parametrize(
-    ("outer", "inner", "ping"),
-    [
-        ({"preset": presets.ANTHROPIC}, {}, presets.ANTHROPIC.ping),
-        ({"ping": "outer"}, {"preset": presets.ANTHROPIC}, presets.ANTHROPIC.ping),
-        ({"ping": "outer"}, {"preset": presets.OPENAI}, "outer"),
-        ({"preset": presets.ANTHROPIC}, {"ping": PING}, PING),
-        ({"preset": presets.ANTHROPIC, "ping": "outer"}, {}, "outer"),
-        ({"ping": "outer"}, {"preset": presets.ANTHROPIC, "ping": PING}, PING),
-        ({"preset": presets.ANTHROPIC}, {"preset": None}, "ping"),
-        ({"preset": presets.ANTHROPIC}, {"preset": presets.OPENAI}, "ping"),
-        ({"ping": "outer"}, {"preset": None}, "outer"),
-    ],
-)
-async def test_whose_ping_is_sent(outer: Any, inner: Any, ping: Any) -> None:
-    app = SSEMiddleware(answer([None], **inner), **outer)
-    expected = await body_of(answer([None], ping=ping))
-    assert (await body_of(app)).removesuffix(b"data: [DONE]\n\n") == expected
-
-
-@pytest.mark.parametrize("said", [None, lambda _: {"type": "mine"}])
-async def test_an_error_event_of_ones_own(said: Any) -> None:
-    app = answer(failing({"type": "x"}), preset=presets.ANTHROPIC, error_event=said)
-    async with events_of(app) as events:
-        with pytest.raises(OopsError):
-            async for _ in events:
-                pass
-        mine = b'event: mine\ndata: {"type":"mine"}\n\n' if said else b""
-        assert events.body == b'event: x\ndata: {"type":"x"}\n\n' + mine
-
-
-async def test_a_farewell_of_ones_own() -> None:
-    app = answer(endless({}), preset=presets.OPENAI, farewell=None, idle_timeout=1)
-    assert await body_of(app) == b"data: {}\n\n"
-
-
-async def test_a_stream_that_is_adopted_has_what_is_said_of_its_own_accord() -> None:
-    async def legacy(_: Request) -> Response:
-        async def frames() -> AsyncIterator[bytes]:
-            yield b"data: 1\n\n"
-            await anyio.sleep(20)
-            yield b"data: 2\n\n"
-
-        return StreamingResponse(frames(), media_type="text/event-stream")
-
-    app = SSEMiddleware(Starlette(routes=[Route("/", legacy)]), preset=presets.ANTHROPIC)
-    body = await body_of(app, headers={"accept": "text/event-stream"})
-    assert body == b'data: 1\n\nevent: ping\ndata: {"type": "ping"}\n\ndata: 2\n\n'
-
-
-# A preset of one's own
-
-
-def test_a_preset_never_changes() -> None:
-    given = {"x-a": "1"}
-    preset = Preset(headers=given)
-    given["x-b"] = "2"
-    assert dict(preset.headers) == {"x-a": "1"}
-    with pytest.raises(FrozenInstanceError):
-        preset.last = None  # type: ignore[misc]
-    assert replace(presets.AI_SDK, last=None).headers == presets.AI_SDK.headers
-
-
-async def coroutine(*_: Any) -> None: ...
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("to_event", 5),
-        ("to_event", coroutine),
-        ("first", "text"),
-        ("first", coroutine),
-        ("last", "[DONE]"),
-        ("last", lambda: None),
-        ("ping", 5),
-        ("ping", "\ud800"),
-        ("error_event", 5),
-        ("farewell", coroutine),
-        ("headers", [("a", "b")]),
-        ("headers", {"a": 5}),
-        ("headers", {5: "a"}),
-        ("headers", {"a b": "c"}),
-        ("headers", {"a": "b\r\nc: d"}),
-        ("headers", {"a": "\u20ac"}),
-        ("headers", {"Content-Type": "text/plain"}),
-        ("headers", {"connection": "keep-alive"}),
-    ],
-)
-def test_what_can_not_work_is_refused(name: str, value: Any) -> None:
-    options: Any = {name: value}
-    with pytest.raises(ConfigurationError, match=f"{name} must be"):
-        Preset(**options)
-
-
-def test_a_preset_is_no_name() -> None:
-    options: Any = {"preset": "openai"}
-    with pytest.raises(ConfigurationError, match=r"presets.*got 'openai'"):
-        StreamSettings(**options)
-
-
-# Datastar
-
-
-@pytest.mark.parametrize(
-    ("event", "data"),
-    [
-        (patch_elements("<p>\r\n1\r2"), "elements <p>\nelements 1\nelements 2"),
-        (patch_elements(selector="#a", mode="remove"), "mode remove\nselector #a"),
-        (
-            patch_elements("<a/>", mode="inner", use_view_transition=True, namespace="svg"),
-            "mode inner\nuseViewTransition true\nnamespace svg\nelements <a/>",
-        ),
-        (patch_elements("<p>a\u2028b"), "elements <p>a\u2028b"),
-        (patch_signals({"a": None}), 'signals {"a":null}'),
-        (patch_signals({}, only_if_missing=True), "onlyIfMissing true\nsignals {}"),
-    ],
-)
-def test_patches(event: ServerSentEvent, data: str) -> None:
-    assert event.raw_data == data
-    assert event.id is None
-    assert patch_signals({}, id="1").id == patch_elements("a", id="1").id == "1"
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"elements": 5}, {}, {"elements": "a", "mode": "morph"}, {"elements": "a", "namespace": "x"}],
-)
-def test_patches_that_datastar_does_not_know(options: Mapping[str, Any]) -> None:
-    with pytest.raises(ValueError, match="must be"):
-        patch_elements(**options)
-
-
-def test_a_selector_of_two_lines() -> None:
-    with pytest.raises(FieldError, match="selector"):
-        patch_elements("a", selector="#a\nelements <script>")
-
-
-# JSON or events
+# Endpoints that answer with JSON or events
 
 
 @pytest.mark.parametrize(
@@ -555,7 +336,7 @@ def test_a_selector_of_two_lines() -> None:
         ("", False),
     ],
 )
-async def test_an_endpoint_answers_by_what_its_client_takes(
+async def test_an_endpoint_may_follow_what_its_client_accepts(
     accept: str | None, events: bool
 ) -> None:
     @event_stream(preset=presets.mcp(1))

@@ -1,8 +1,9 @@
-"""Whatever streams do and in whatever order, the places that they hold are those of a model.
+"""Slots: single steps, and a model.
 
-Streams are opened, refused, ended, broken, left, cancelled and drained at random. After each step
-the registry's slots, and its counts for each client, must equal those of the model; at the end
-there must be none.
+Whatever streams do and in whatever order, the slots that they hold are those of the model. Streams
+are opened, refused, ended, broken, left, cancelled and drained at random. After each step the
+registry's slots, and its counts for each client, must equal those of the model. At the end there
+must be none.
 """
 
 import asyncio
@@ -20,13 +21,69 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sse_middleware import CloseReason, EventSourceResponse, LegacyRoute, SSEMiddleware
 from sse_middleware.errors import ConfigurationError
+from sse_middleware.registry.slots import Full
 from sse_middleware.testing import VirtualTime
+from tests.registry.slots import admitted, registry_of
 from tests.served import OopsError
 
+
+@pytest.mark.anyio
+class TestAdmission:
+    async def test_without_limits_every_stream_is_admitted(self) -> None:
+        registry = registry_of()
+        slots = [admitted(registry, "a") for _ in range(1000)]
+        assert registry.stats().open == 1000
+        for slot in slots:
+            slot.give_back()
+        assert registry.stats().open == registry.stats().clients == 0
+
+    async def test_a_limit_on_all_streams(self) -> None:
+        registry = registry_of(max_streams=2)
+        first, _ = admitted(registry, "a"), admitted(registry)
+        assert registry.enter("b", None) is Full.STREAMS
+        first.give_back()
+        admitted(registry, "b")
+        assert registry.enter(None, None) is Full.STREAMS
+        assert registry.stats().closed[CloseReason.REFUSED] == 2
+
+    async def test_a_limit_on_the_streams_of_one_client(self) -> None:
+        registry = registry_of(max_streams_per_client=2)
+        first, _ = admitted(registry, "a"), admitted(registry, "a")
+        assert registry.enter("a", None) is Full.CLIENT
+        for client in ("b", "b", None, None, None):
+            admitted(registry, client)
+        assert registry.stats().clients == 2
+        first.give_back()
+        admitted(registry, "a")
+        assert registry.enter("a", None) is Full.CLIENT
+
+    async def test_the_limit_on_all_streams_comes_first(self) -> None:
+        registry = registry_of(max_streams=1, max_streams_per_client=1)
+        admitted(registry, "a")
+        assert registry.enter("a", None) is Full.STREAMS
+
+    async def test_a_refused_client_is_not_counted(self) -> None:
+        registry = registry_of(max_streams=1, max_streams_per_client=1)
+        slot = admitted(registry, "a")
+        for number in range(100):
+            registry.enter(f"client{number}", None)
+        assert registry.stats().clients == 1
+        slot.give_back()
+        assert not registry._slots._clients
+
+    async def test_during_a_drain_no_stream_is_admitted(self) -> None:
+        registry = registry_of()
+        registry.drain.begin()
+        assert registry.enter("a", None) is Full.DRAINING
+        assert registry.stats().draining
+
+
+# The model
+
 CLIENTS = ["a", "b", None]
-DOORS = ["response", "sync", "foreign", "polled", "plain"]
+KINDS = ["response", "sync", "foreign", "polled", "plain"]
 OPENING = st.tuples(
-    st.just("open"), st.sampled_from(DOORS), st.sampled_from([*CLIENTS, "raises", "nonsense"])
+    st.just("open"), st.sampled_from(KINDS), st.sampled_from([*CLIENTS, "raises", "nonsense"])
 )
 ENDING = st.tuples(
     st.sampled_from(["finish", "fail", "leave", "cancel", "stall"]), st.integers(0, 5)
@@ -36,16 +93,16 @@ LIMIT = st.one_of(st.none(), st.integers(1, 3))
 
 
 class Request:
-    """One request, whose client and whose endpoint do as they are told."""
+    """One request, whose client and whose endpoint do what the test says."""
 
-    def __init__(self, door: str, client: str | None) -> None:
-        self.door = door
+    def __init__(self, kind: str, client: str | None) -> None:
+        self.kind = kind
         self.client = client
         self.status: int | None = None
         self.error: BaseException | None = None
         self.ended = False
         self.server = anyio.CancelScope()
-        self.word = anyio.Event()
+        self.go_on = anyio.Event()
         self.fails = False
         self.left = anyio.Event()
         self.stalls = False
@@ -54,7 +111,7 @@ class Request:
         scope = {
             "type": "http",
             "method": "GET",
-            "path": f"/{self.door}",
+            "path": f"/{self.kind}",
             "query_string": b"",
             "headers": [(b"accept", b"text/event-stream")],
             "test": self,
@@ -67,9 +124,9 @@ class Request:
         finally:
             self.ended = True
 
-    async def obey(self) -> None:
-        """Wait for the word, in the endpoint."""
-        await self.word.wait()
+    async def wait(self) -> None:
+        """Wait until the test goes on, in the endpoint."""
+        await self.go_on.wait()
         if self.fails:
             raise OopsError
 
@@ -90,17 +147,17 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
     async def numbers() -> AsyncIterator[int]:
         yield 1
-        await request.obey()
+        await request.wait()
         yield 2
 
     async def foreign() -> None:
         headers = [(b"content-type", b"application/x-ndjson")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"1\n", "more_body": True})
-        await request.obey()
+        await request.wait()
         await send({"type": "http.response.body", "body": b"2\n", "more_body": False})
 
-    match request.door:
+    match request.kind:
         case "response":
             await EventSourceResponse(numbers())(scope, receive, send)
         case "sync":
@@ -119,7 +176,7 @@ def client_key(connection: Any) -> Any:
 
 
 class Model:
-    """What the registry should know."""
+    """What the registry should hold."""
 
     def __init__(self, most: int | None, most_of_client: int | None) -> None:
         self.most = most
@@ -129,7 +186,7 @@ class Model:
 
     def expected(self, request: Request) -> int | type[Exception]:
         """Return the status of a request, or what it raises."""
-        if request.door == "plain":
+        if request.kind == "plain":
             return 200
         limited = self.most_of_client is not None
         if limited and request.client in ("raises", "nonsense"):
@@ -138,7 +195,7 @@ class Model:
             return 503
         if limited and request.client and self.clients()[request.client] == self.most_of_client:
             return 429
-        if request.door != "sync":  # which ends by itself
+        if request.kind != "sync":  # which ends by itself
             self.open.append(request)
         return 200
 
@@ -181,8 +238,8 @@ async def play(
             model.draining = True
             await middleware.drain()
             model.open.clear()
-            for door in DOORS:
-                await opened(Request(door, "a"), model, middleware, tasks)
+            for kind in KINDS:
+                await opened(Request(kind, "a"), model, middleware, tasks)
         for request in model.open:
             await end(request, "leave")
         model.open.clear()
@@ -194,7 +251,7 @@ async def play(
 async def opened(request: Request, model: Model, app: Any, tasks: Any) -> None:
     expected = model.expected(request)
     tasks.start_soon(request.run, app)
-    await anyio.sleep(1)  # of virtual time: until it stands still
+    await anyio.sleep(1)  # of virtual time: until nothing more happens
     if isinstance(expected, int):
         assert (request.status, request.error) == (expected, None)
     else:
@@ -204,12 +261,12 @@ async def opened(request: Request, model: Model, app: Any, tasks: Any) -> None:
 
 async def end(request: Request, how: str) -> None:
     """End one request, and wait as long as that may take."""
-    if request.door == "polled" and how in ("finish", "fail"):
+    if request.kind == "polled" and how in ("finish", "fail"):
         how = "leave"  # it can do neither
     match how:
         case "finish" | "fail":
             request.fails = how == "fail"
-            request.word.set()
+            request.go_on.set()
         case "leave":
             request.left.set()
         case "cancel":
@@ -224,7 +281,7 @@ async def end(request: Request, how: str) -> None:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS, most=LIMIT, most_of_client=LIMIT, drains=st.booleans())
-def test_the_places_held_are_those_of_the_model(
+def test_the_slots_held_are_those_of_the_model(
     backend: Any,
     steps: list[tuple[Any, ...]],
     most: int | None,

@@ -19,7 +19,7 @@ from sse_middleware import (
     event_stream,
 )
 from sse_middleware.request_context import RequestContext
-from tests.served import Ends, body_of, call, client_of
+from tests.served import ClosedStreams, body_of, call, client_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left_behind")]
 
@@ -94,7 +94,7 @@ class TestAsked:
         assert [message["type"] for message in sent] == ["websocket.close"]
 
     async def test_without_the_middleware(self) -> None:
-        with pytest.raises(ConfigurationError, match="below SSEMiddleware"):
+        with pytest.raises(ConfigurationError, match="needs SSEMiddleware"):
             await call(StreamStatsEndpoint())
 
     @pytest.mark.parametrize("interval", [0, -1, "1", float("inf"), None])
@@ -147,15 +147,15 @@ class TestWatched:
                 assert anyio.current_time() - began == pytest.approx(0.25)
 
     async def test_ends_by_itself_when_the_application_drains(self) -> None:
-        ends = Ends()
-        async with client_of(application(60, observers=[ends], drain_grace=30)) as client:
+        closed_streams = ClosedStreams()
+        async with client_of(application(60, observers=[closed_streams], drain_grace=30)) as client:
             async with client.stream("GET", "/stats") as watch:
                 await watch.next()
                 began = anyio.current_time()
                 assert (await client.http.get("/drain")).text == "drained"
                 assert anyio.current_time() == pytest.approx(began)
                 assert [event.json()["draining"] async for event in watch] == [True]
-            assert ends.reasons == [CloseReason.FINISHED]
+            assert closed_streams.reasons == [CloseReason.FINISHED]
             response = await client.http.get("/stats")
             assert response.json()["draining"] is True
             refused = await client.http.get("/stats", headers={"accept": "text/event-stream"})

@@ -20,24 +20,52 @@ DISCONNECT = {"type": "http.disconnect"}
 
 
 class Server:
-    """A `receive` that says each message once and then blocks for ever, as two servers do."""
+    """A `receive` that gives each message once and then blocks for ever, as two servers do.
 
-    def __init__(self, *messages: dict[str, Any]) -> None:
+    Args:
+        messages: what it gives.
+        gate: what it waits for before each message.
+    """
+
+    def __init__(self, *messages: dict[str, Any], gate: anyio.Event | None = None) -> None:
         self.messages = list(messages)
+        self.gate = gate
         self.calls = 0
+        self.running = 0
+        self.most_running = 0
 
     async def receive(self) -> dict[str, Any]:
         self.calls += 1
+        self.running += 1
+        self.most_running = max(self.running, self.most_running)
+        if self.gate is not None:
+            await self.gate.wait()
         if not self.messages:
             await anyio.sleep_forever()
+        self.running -= 1
         return self.messages.pop(0)
+
+
+class Reader:
+    """An application that reads some messages."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.messages: list[Any] = []
+        self._connection = connection
+
+    async def read(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.messages.append(await self._connection.receive())
 
 
 def body(content: bytes, *, more: bool = True) -> dict[str, Any]:
     return {"type": "http.request", "body": content, "more_body": more}
 
 
-async def test_a_disconnect_is_said_as_often_as_it_is_asked_for() -> None:
+UPLOAD = [body(b"a"), body(b"b", more=False), DISCONNECT]
+
+
+async def test_a_disconnect_can_be_read_any_number_of_times() -> None:
     connection = Connection(Server(body(b"", more=False), DISCONNECT).receive)
     assert await connection.receive() == body(b"", more=False)
     for _ in range(3):
@@ -53,72 +81,44 @@ async def test_a_disconnect_that_the_application_has_read_ends_a_stream_at_once(
 
 
 async def test_the_watcher_is_the_only_reader_and_tells_the_application() -> None:
-    server = Server(body(b"a"), body(b"b", more=False), DISCONNECT)
+    server = Server(*UPLOAD)
     connection = Connection(server.receive)
     await connection.watch(lambda: None)
     calls = server.calls
-    assert [await connection.receive() for _ in range(4)] == [
-        body(b"a"),
-        body(b"b", more=False),
-        DISCONNECT,
-        DISCONNECT,
-    ]
+    assert [await connection.receive() for _ in range(4)] == [*UPLOAD, DISCONNECT]
     assert server.calls == calls
 
 
-async def test_an_application_that_waits_is_woken() -> None:
+async def test_applications_that_wait_are_woken() -> None:
     gate = anyio.Event()
-
-    async def receive() -> dict[str, Any]:
-        await gate.wait()
-        return DISCONNECT
-
-    connection = Connection(receive)
-    got = []
-
-    async def application() -> None:
-        got.append(await connection.receive())
-
+    connection = Connection(Server(DISCONNECT, gate=gate).receive)
+    reader = Reader(connection)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(connection.watch, lambda: None)
         await anyio.wait_all_tasks_blocked()
-        tasks.start_soon(application)
-        tasks.start_soon(application)
+        tasks.start_soon(reader.read)
+        tasks.start_soon(reader.read)
         await anyio.wait_all_tasks_blocked()
         gate.set()
-    assert got == [DISCONNECT, DISCONNECT]
+    assert reader.messages == [DISCONNECT, DISCONNECT]
 
 
-async def test_a_call_of_the_application_that_is_under_way_is_waited_for() -> None:
-    arrived = anyio.Event()
-    inside = most = 0
-    messages = [body(b"a"), body(b"b", more=False), DISCONNECT]
-
-    async def receive() -> dict[str, Any]:
-        nonlocal inside, most
-        inside += 1
-        most = max(most, inside)
-        await arrived.wait()
-        inside -= 1
-        return messages.pop(0)
-
-    connection = Connection(receive)
-    got = []
-
-    async def application() -> None:
-        got.extend([await connection.receive() for _ in range(3)])
-
+async def test_the_watcher_waits_for_a_call_of_the_application() -> None:
+    gate = anyio.Event()
+    server = Server(*UPLOAD, gate=gate)
+    connection = Connection(server.receive)
+    reader = Reader(connection)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(application)
+        tasks.start_soon(reader.read, 3)
         await anyio.wait_all_tasks_blocked()
         tasks.start_soon(connection.watch, lambda: None)
         await anyio.wait_all_tasks_blocked()
-        arrived.set()
-    assert got == [body(b"a"), body(b"b", more=False), DISCONNECT]
-    assert most == 1
+        gate.set()
+    assert reader.messages == UPLOAD
+    assert server.most_running == 1
 
 
-async def test_a_body_that_nobody_reads_is_kept_up_to_a_bound() -> None:
+async def test_an_unread_body_is_kept_up_to_a_bound() -> None:
     piece = body(b"x" * (UNREAD_BODY_BOUND // 4))
     server = Server(*[piece] * 100, DISCONNECT)
     connection = Connection(server.receive)
@@ -131,7 +131,7 @@ async def test_a_body_that_nobody_reads_is_kept_up_to_a_bound() -> None:
         assert await connection.receive() == DISCONNECT
 
 
-async def test_a_complete_response_is_an_end_too() -> None:
+async def test_a_complete_response_is_a_disconnect_too() -> None:
     server = Server()
     connection = Connection(server.receive)
 
@@ -153,7 +153,7 @@ async def echo(request: Request) -> AsyncIterator[Any]:
 
 
 async def slow_echo(request: Request) -> AsyncIterator[Any]:
-    await anyio.sleep(3)  # the status line has gone, the watcher is at work
+    await anyio.sleep(3)  # the status line was sent, the watcher reads
     yield await request.json()
     yield await request.is_disconnected()
 
@@ -184,7 +184,7 @@ async def test_a_generator_may_ask_whether_the_client_has_gone(middleware: bool)
 
 
 @pytest.mark.parametrize("middleware", [True, False])
-async def test_a_client_that_leaves_after_posting_is_noticed(middleware: bool) -> None:
+async def test_a_client_that_posted_and_leaves_is_noticed(middleware: bool) -> None:
     closed = []
 
     async def items() -> AsyncIterator[int]:
@@ -204,50 +204,30 @@ async def test_a_client_that_leaves_after_posting_is_noticed(middleware: bool) -
 
 async def test_an_application_may_read_on_after_the_watcher_has_ended() -> None:
     gate = anyio.Event()
-    messages = [body(b"a"), body(b"b", more=False), DISCONNECT]
-
-    async def receive() -> dict[str, Any]:
-        await gate.wait()
-        return messages.pop(0)
-
-    connection = Connection(receive)
-    got = []
-
-    async def application() -> None:
-        got.extend([await connection.receive() for _ in range(3)])
-
-    async with anyio.create_task_group() as tasks:
-        with anyio.move_on_after(1):
-            await connection.watch(lambda: None)
-        tasks.start_soon(application)
-        gate.set()
-    assert got == [body(b"a"), body(b"b", more=False), DISCONNECT]
+    connection = Connection(Server(*UPLOAD, gate=gate).receive)
+    reader = Reader(connection)
+    with anyio.move_on_after(1):
+        await connection.watch(lambda: None)
+    gate.set()
+    await reader.read(3)
+    assert reader.messages == UPLOAD
 
 
-async def test_a_reader_that_waits_while_the_watcher_ends_reads_itself() -> None:
+async def test_an_application_that_waits_when_the_watcher_ends_reads_itself() -> None:
     gate = anyio.Event()
-
-    async def receive() -> dict[str, Any]:
-        await gate.wait()
-        return DISCONNECT
-
-    connection = Connection(receive)
-    got = []
-
-    async def application() -> None:
-        got.append(await connection.receive())
-
+    connection = Connection(Server(DISCONNECT, gate=gate).receive)
+    reader = Reader(connection)
     async with anyio.create_task_group() as tasks, anyio.create_task_group() as watching:
         watching.start_soon(connection.watch, lambda: None)
         await anyio.wait_all_tasks_blocked()
-        tasks.start_soon(application)
+        tasks.start_soon(reader.read)
         await anyio.wait_all_tasks_blocked()
         watching.cancel_scope.cancel()
         gate.set()
-    assert got == [DISCONNECT]
+    assert reader.messages == [DISCONNECT]
 
 
-async def test_an_exception_handler_may_read_the_body_that_has_not_arrived() -> None:
+async def test_an_exception_handler_may_read_a_body_that_arrives_later() -> None:
     arrived = anyio.Event()
 
     async def upload() -> AsyncIterator[bytes]:
@@ -272,7 +252,7 @@ async def test_an_exception_handler_may_read_the_body_that_has_not_arrived() -> 
 
 
 @pytest.mark.parametrize("middleware", [True, False])
-async def test_the_body_is_left_to_who_reads_it_behind_a_stream_of_one_message(
+async def test_the_body_may_be_read_after_a_stream_of_one_message(
     middleware: bool,
 ) -> None:
     got = []

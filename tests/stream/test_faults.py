@@ -1,7 +1,7 @@
-"""The table of faults, row by row, where they can be produced in memory: see docs/faults.md.
+"""The table of docs/faults.md, row by row, where a fault can be produced in memory.
 
-Each test says what the client sees, what the generator sees and what observers are told, and each
-looks at what is left behind: no task, no generator, no place among the open streams.
+Each test shows what the client, the generator and observers see. Afterwards no task, no generator
+and no slot is left.
 """
 
 import re
@@ -18,7 +18,7 @@ from starlette.types import Message
 from sse_middleware import CloseReason, EncodingError, EventSourceResponse, SSEMiddleware
 from sse_middleware.observers import StreamRecord
 from sse_middleware.testing import ProtocolError
-from tests.served import Ends, OopsError, call, chunks_of, events_of
+from tests.served import ClosedStreams, OopsError, call, chunks_of, events_of
 
 pytestmark = pytest.mark.anyio
 
@@ -27,15 +27,15 @@ TABLE = HERE.parents[1] / "docs" / "faults.md"
 
 
 class Fault:
-    """One stream, and what is seen of it."""
+    """One stream, and what its generator and its observers see."""
 
     def __init__(self) -> None:
-        self.ends = Ends()
+        self.closed_streams = ClosedStreams()
         self.seen: list[str] = []
         self.middleware: SSEMiddleware | None = None
 
     def app(self, content: Any, **options: Any) -> SSEMiddleware:
-        observers = [self.ends, *options.pop("observers", [])]
+        observers = [self.closed_streams, *options.pop("observers", [])]
         self.middleware = SSEMiddleware(content, observers=observers, **options)
         return self.middleware
 
@@ -61,7 +61,7 @@ class Fault:
             self.seen.append("finally")
 
     def check(self, reason: CloseReason, *seen: str, error: Any = None) -> None:
-        (closed,) = self.ends.records
+        (closed,) = self.closed_streams.records
         assert closed.reason == reason
         assert closed.error is error or isinstance(closed.error, error)
         assert self.seen == [*seen]
@@ -93,7 +93,7 @@ async def test_client_gone_before_the_first_event(fault: Fault) -> None:
 
     app = fault.app(EventSourceResponse(fault.silent(), commit_after=1000))
     await call(app, leave=partial(anyio.sleep, 1), send=send)
-    assert [message.get("body") for message in sent] == [None, b""], "an answer for nobody"
+    assert [message.get("body") for message in sent] == [None, b""], "an answer that no one reads"
     fault.check(CloseReason.CLIENT_DISCONNECTED, "finally")
 
 
@@ -107,7 +107,7 @@ async def test_stalled_reader(fault: Fault) -> None:
 
     app = fault.app(EventSourceResponse(flow()), send_timeout=5)
     async with chunks_of(app, window=1) as chunks:
-        await fault.ends.until()
+        await fault.closed_streams.wait_for(1)
         await anext(chunks)
         with pytest.raises(ProtocolError, match="without its last"):
             await anext(chunks)
@@ -231,7 +231,7 @@ async def test_cancelled_by_the_server(fault: Fault) -> None:
         tasks.start_soon(partial(call, fault.app(EventSourceResponse(fault.items())), send=send))
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
-    assert sent[-1]["more_body"], "the body has no end"
+    assert [message.get("more_body") for message in sent] == [None, True], "the body has no end"
     fault.check(CloseReason.CANCELLED, "cancelled", "finally")
 
 

@@ -1,7 +1,7 @@
-"""What a stream was made of is freed when it ends, and nothing is left to be collected.
+"""The objects of a stream are freed when it ends, without the garbage collector.
 
-A collection of garbage stops all streams at once, and what waits for one takes memory. On trio
-nurseries and tasks refer to each other, so there it is not to be had.
+A collection stops all streams at once, and the objects that wait for it take memory. This holds on
+asyncio. On trio, nurseries and tasks refer to each other.
 """
 
 import gc
@@ -101,7 +101,7 @@ def of_fastapi(endpoint: Any) -> Any:
 
 
 async def visit(app: Any, *, until: Callable[[], Awaitable[object]] | None = None) -> None:
-    """Ask for a stream and leave once a body has arrived."""
+    """Request a stream, and leave once a body has arrived."""
     arrived = anyio.Event()
     messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
@@ -132,7 +132,7 @@ async def visit(app: Any, *, until: Callable[[], Awaitable[object]] | None = Non
 
 @contextmanager
 def garbage() -> Iterator[list[str]]:
-    """Tell what of ours only a collection has found that came up within the block."""
+    """Collect the objects of ours that the block makes and only the collector frees."""
     found: list[str] = []
     gc.collect()
     gc.disable()
@@ -165,7 +165,7 @@ async def test_a_stream_that_has_ended_is_freed(
     if stream == "adopted idle" and sys.version_info < (3, 12):
         pytest.skip("the task group of the response refers to itself there")
     app = SSEMiddleware(framework(STREAMS[stream]), drain=False)
-    await visit(app)  # what is made once is made
+    await visit(app)  # makes what is made once
     with garbage() as found:
         await visit(app)
     assert found == []
@@ -200,7 +200,7 @@ async def test_a_response_without_the_middleware_is_freed() -> None:
     assert found == []
 
 
-async def test_garbage_is_seen() -> None:
+async def test_garbage_would_be_found() -> None:
     with garbage() as found:
         settings = StreamSettings()
         object.__setattr__(settings, "ping", settings)

@@ -11,13 +11,13 @@ from starlette.types import Message
 from sse_middleware import CloseReason, ConfigurationError, EventSourceResponse, SSEMiddleware
 from sse_middleware.presets import Preset
 from sse_middleware.settings import StreamSettings
-from tests.served import Ends, OopsError, call, events_of
+from tests.served import ClosedStreams, OopsError, call, events_of, observed
 
 pytestmark = pytest.mark.anyio
 
 
 class Work:
-    """A generator that takes its time, and what it has come to."""
+    """Generators that take their time, and how far they got."""
 
     def __init__(self) -> None:
         self.log: list[object] = []
@@ -60,25 +60,24 @@ class Work:
         self.log.append("end")
 
 
-def served(content: Any, ends: Ends, **options: Any) -> SSEMiddleware:
-    response = EventSourceResponse(content, on_disconnect="finish", **options)
-    return SSEMiddleware(response, observers=[ends])
+def finishing(content: Any, **options: Any) -> tuple[SSEMiddleware, ClosedStreams]:
+    return observed(EventSourceResponse(content, on_disconnect="finish", **options))
 
 
 async def test_a_generator_goes_on_to_its_end() -> None:
-    work, ends = Work(), Ends()
-    app = served(work.steps(), ends)
+    work = Work()
+    app, closed_streams = finishing(work.steps())
     async with events_of(app) as events:
         await events.next()
         await events.disconnect()
-    assert await ends.until() == [CloseReason.CLIENT_DISCONNECTED]
+    assert await closed_streams.wait_for(1) == [CloseReason.CLIENT_DISCONNECTED]
     assert work.log == [0, 1, 2, "finally"]
-    assert ends.records[0].events == 1, "what nobody read was not sent"
+    assert closed_streams.records[0].events == 1, "events without a client are not sent"
 
 
-async def test_it_holds_its_place_meanwhile() -> None:
-    work, ends = Work(), Ends()
-    app = served(work.steps(), ends)
+async def test_its_stream_is_open_until_then() -> None:
+    work = Work()
+    app, _ = finishing(work.steps())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(partial(call, app, leave=partial(anyio.sleep, 0.5)))
         await anyio.sleep(1.5)
@@ -88,8 +87,8 @@ async def test_it_holds_its_place_meanwhile() -> None:
 
 
 @pytest.mark.parametrize("kind", ["blocking", "fast"])
-async def test_the_buffer_is_no_bound(kind: str) -> None:
-    work, ends = Work(), Ends()
+async def test_the_buffer_does_not_limit_it(kind: str) -> None:
+    work = Work()
     left = anyio.Event()
 
     async def send(message: Message) -> None:
@@ -97,50 +96,51 @@ async def test_the_buffer_is_no_bound(kind: str) -> None:
             left.set()
             await anyio.lowlevel.checkpoint()
 
-    await call(served(getattr(work, kind)(), ends, max_buffer=1000), leave=left.wait, send=send)
+    app, closed_streams = finishing(getattr(work, kind)(), max_buffer=1000)
+    await call(app, leave=left.wait, send=send)
     assert work.log[-1] == {"blocking": 2, "fast": "end"}[kind]
-    assert ends.reasons == [CloseReason.CLIENT_DISCONNECTED]
+    assert closed_streams.reasons == [CloseReason.CLIENT_DISCONNECTED]
 
 
-async def test_before_the_first_event_somebody_above_still_has_an_answer() -> None:
-    work, ends = Work(), Ends()
+async def test_a_client_that_leaves_before_the_first_event_is_still_answered() -> None:
+    work = Work()
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    async def leave() -> None:
-        await anyio.sleep(0.1)
-
-    await call(served(work.late(), ends), leave=leave, send=send)
+    app, _ = finishing(work.late())
+    await call(app, leave=partial(anyio.sleep, 0.1), send=send)
     assert work.log == ["end"]
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
 
 @pytest.mark.parametrize("send_timeout", [None, 0.5])
-async def test_a_send_that_fails_says_so_too(send_timeout: float | None) -> None:
-    work, ends = Work(), Ends()
+async def test_a_send_that_fails_is_a_disconnect_too(send_timeout: float | None) -> None:
+    work = Work()
 
     async def send(message: Message) -> None:
         if message.get("body"):
             raise ConnectionResetError
 
-    await call(served(work.steps(), ends, send_timeout=send_timeout), send=send)
+    app, closed_streams = finishing(work.steps(), send_timeout=send_timeout)
+    await call(app, send=send)
     assert work.log == [0, 1, 2, "finally"]
-    assert ends.reasons == [CloseReason.CLIENT_DISCONNECTED]
+    assert closed_streams.reasons == [CloseReason.CLIENT_DISCONNECTED]
 
 
-async def test_what_it_raises_goes_on() -> None:
-    work, ends = Work(), Ends()
+async def test_its_error_is_raised() -> None:
+    work = Work()
+    app, closed_streams = finishing(work.failing())
     with pytest.raises(OopsError):
-        await call(served(work.failing(), ends), leave=partial(anyio.sleep, 0.5))
-    assert ends.reasons == [CloseReason.CLIENT_DISCONNECTED]
-    assert isinstance(ends.records[0].error, OopsError)
+        await call(app, leave=partial(anyio.sleep, 0.5))
+    assert closed_streams.reasons == [CloseReason.CLIENT_DISCONNECTED]
+    assert isinstance(closed_streams.records[0].error, OopsError)
 
 
 async def test_a_drain_ends_it() -> None:
-    work, ends = Work(), Ends()
-    app = served(work.endless(), ends)
+    work = Work()
+    app, _ = finishing(work.endless())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(partial(call, app, leave=partial(anyio.sleep, 0.5)))
         await anyio.sleep(5)
@@ -153,36 +153,38 @@ async def test_a_drain_ends_it() -> None:
     ("limit", "seconds"), [({"max_duration": 10}, 10), ({"idle_timeout": 0.7}, 1)]
 )
 async def test_a_limit_ends_it(limit: dict[str, float], seconds: float) -> None:
-    work, ends = Work(), Ends()
+    work = Work()
     begin = anyio.current_time()
-    await call(served(work.endless(), ends, **limit), leave=partial(anyio.sleep, 0.5))
+    app, _ = finishing(work.endless(), **limit)
+    await call(app, leave=partial(anyio.sleep, 0.5))
     assert anyio.current_time() - begin <= seconds
     assert work.log == ["finally"]
 
 
-async def test_events_keep_the_idle_timeout_away() -> None:
-    work, ends = Work(), Ends()
+async def test_events_without_a_client_still_begin_the_idle_timeout_again() -> None:
+    work = Work()
     options = {"idle_timeout": 1.5, "max_duration": 20.0}
     begin = anyio.current_time()
-    await call(served(work.endless(), ends, **options), leave=partial(anyio.sleep, 0.5))
+    app, _ = finishing(work.endless(), **options)
+    await call(app, leave=partial(anyio.sleep, 0.5))
     assert anyio.current_time() - begin >= 18
 
 
-async def test_after_the_last_event_nothing_is_left_to_finish() -> None:
+async def test_a_disconnect_after_the_last_event_changes_nothing() -> None:
     async def items() -> AsyncIterator[int]:
         yield 1
 
-    ends = Ends()
-    async with events_of(served(items(), ends)) as events:
+    app, closed_streams = finishing(items())
+    async with events_of(app) as events:
         assert [event.json() async for event in events] == [1]
-    assert ends.reasons == [CloseReason.FINISHED]
+    assert closed_streams.reasons == [CloseReason.FINISHED]
 
 
 @pytest.mark.parametrize(
     ("preset", "setting", "expected"),
     [("finish", None, True), ("finish", "cancel", False), (None, None, False)],
 )
-async def test_a_preset_may_say_so(preset: Any, setting: Any, expected: bool) -> None:
+async def test_a_preset_may_set_it(preset: Any, setting: Any, expected: bool) -> None:
     work = Work()
     options: dict[str, Any] = {}
     if setting:

@@ -11,7 +11,7 @@ from sse_middleware.wire.encoding import FRAMING
 pytestmark = pytest.mark.anyio
 
 
-async def test_all_that_waits_is_taken_as_one() -> None:
+async def test_everything_is_taken_at_once() -> None:
     outbox = Outbox(100)
     assert outbox.take() == b""
     outbox.put(b"a")
@@ -20,7 +20,7 @@ async def test_all_that_waits_is_taken_as_one() -> None:
     assert outbox.take() == b""
 
 
-async def test_data_is_framed_when_it_is_taken_and_stays_in_order() -> None:
+async def test_data_is_framed_when_it_is_taken_and_keeps_its_order() -> None:
     outbox = Outbox(100)
     for text in (b"1", b"2"):
         outbox.texts.append(text)
@@ -43,11 +43,11 @@ async def test_it_is_full_at_its_bound() -> None:
     assert outbox.put(b"123456")
 
 
-async def test_a_frame_over_the_bound_fills_it_alone() -> None:
+async def test_one_frame_over_the_bound_fills_it() -> None:
     assert Outbox(10).put(b"x" * 11)
 
 
-async def test_a_producer_that_takes_long_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_is_full_after_a_time_slice(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(module, "monotonic", lambda: now)
     outbox = Outbox(10**9)
@@ -63,7 +63,7 @@ async def test_a_producer_that_takes_long_gives_way(monkeypatch: pytest.MonkeyPa
     assert not outbox.put(b"x")
 
 
-async def test_a_slow_second_frame_is_noticed_however_small(
+async def test_it_is_full_if_the_second_frame_took_a_time_slice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
@@ -90,11 +90,11 @@ async def test_room_comes_when_the_writer_takes() -> None:
     assert got == [True]
 
 
-async def test_there_is_room_where_nothing_waits() -> None:
+async def test_there_is_room_in_an_empty_outbox() -> None:
     assert await Outbox(1).room()
 
 
-async def test_ready_wakes_the_writer_or_the_deadline_does() -> None:
+async def test_a_frame_or_the_deadline_wakes_the_writer() -> None:
     outbox = Outbox(100)
     got = []
 

@@ -1,4 +1,4 @@
-"""The ASGI messages themselves, towards an independent caller: asgiref's, on asyncio."""
+"""The ASGI messages themselves, as an independent caller sees them: asgiref's, on asyncio."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
+from tests.served import OopsError
 
 pytestmark = [
     pytest.mark.anyio,
@@ -27,10 +28,6 @@ HEADERS = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
-
-
-class OopsError(Exception):
-    """An error of the user's own."""
 
 
 class Caller:
@@ -78,7 +75,7 @@ def app_of(items: AsyncIterator[Any], *, middleware: bool, **options: Any) -> An
 
 
 @middleware
-async def test_the_start_is_followed_by_a_body_for_each_event_and_a_last_one(
+async def test_a_stream_is_a_start_a_body_for_each_event_and_a_last_body(
     *, middleware: bool
 ) -> None:
     caller = Caller(app_of(slow(2), middleware=middleware))
@@ -91,7 +88,7 @@ async def test_the_start_is_followed_by_a_body_for_each_event_and_a_last_one(
     ]
 
 
-async def test_a_stream_that_is_ready_is_one_message_and_a_last_one() -> None:
+async def test_events_that_are_ready_share_one_body() -> None:
     async def items() -> AsyncIterator[int]:
         yield 1
         yield 2
@@ -124,7 +121,9 @@ async def test_a_disconnect_ends_the_application_without_another_message(
 
 
 @middleware
-async def test_an_error_mid_stream_leaves_the_body_open_and_is_raised(*, middleware: bool) -> None:
+async def test_an_error_after_the_first_item_leaves_the_body_open_and_is_raised(
+    *, middleware: bool
+) -> None:
     async def items() -> AsyncIterator[int]:
         yield 0
         raise OopsError
@@ -139,7 +138,7 @@ async def test_an_error_mid_stream_leaves_the_body_open_and_is_raised(*, middlew
 
 
 @middleware
-async def test_an_error_before_the_first_item_is_raised_and_nothing_was_sent(
+async def test_an_error_before_the_first_item_sends_nothing_and_is_raised(
     *, middleware: bool
 ) -> None:
     async def items() -> AsyncIterator[int]:
@@ -153,7 +152,7 @@ async def test_an_error_before_the_first_item_is_raised_and_nothing_was_sent(
     assert caller.unread() == []
 
 
-async def test_head_is_answered_by_the_headers_and_an_empty_body() -> None:
+async def test_a_head_request_gets_the_headers_and_an_empty_body() -> None:
     caller = Caller(SSEMiddleware(EventSourceResponse(slow(1))), method="HEAD")
     assert await caller.end() == [
         {"type": "http.response.start", "status": 200, "headers": HEADERS},
@@ -173,7 +172,7 @@ async def test_a_websocket_is_denied_by_a_stream() -> None:
     assert [message["more_body"] for message in bodies] == [True, True, False]
 
 
-async def test_what_is_no_stream_passes_message_by_message() -> None:
+async def test_another_response_passes_message_by_message() -> None:
     seen: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -190,7 +189,7 @@ async def test_what_is_no_stream_passes_message_by_message() -> None:
 
 
 class Replacing(BaseHTTPMiddleware):
-    """A dispatch that throws the stream away and answers itself."""
+    """Discards the stream and answers itself."""
 
     async def dispatch(self, request: Request, call_next: Any) -> Response:
         await call_next(request)
@@ -198,7 +197,7 @@ class Replacing(BaseHTTPMiddleware):
 
 
 @pytest.mark.parametrize("outer", [Replacing, SSEMiddleware])
-async def test_a_stream_that_was_thrown_away_ends_before_its_client_leaves(outer: Any) -> None:
+async def test_a_stream_that_is_discarded_ends_before_its_client_leaves(outer: Any) -> None:
     inner: Any = SSEMiddleware if outer is Replacing else Replacing
     closed = []
 

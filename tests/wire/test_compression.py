@@ -1,7 +1,9 @@
-"""Compression: what is offered and chosen, and that no event waits for the next one."""
+"""Compression: what is offered, and that no event waits for the next one."""
 
+import gc
 import zlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -11,15 +13,20 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Message
 
-from sse_middleware import ConfigurationError, EventSourceResponse, SSEMiddleware
+from sse_middleware import (
+    ConfigurationError,
+    EncodingError,
+    EventSourceResponse,
+    SSEMiddleware,
+)
 from sse_middleware.observers import EventsSent
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.writer import OFF_THE_LOOP
 from sse_middleware.testing import EventClient, StreamingTransport
 from sse_middleware.wire import compression as module
 from sse_middleware.wire.compression import CODECS, offered
-from sse_middleware.wire.request_headers import preferred_coding
 
 
 def can_decode(name: str) -> bool:
@@ -64,8 +71,10 @@ def test_gzip_ends_as_gzip_does() -> None:
     assert decoder.eof
 
 
-def test_zstd_is_the_standard_librarys_where_it_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here by its backport, which Python 3.14 needs no more."""
+def test_zstd_is_taken_from_the_standard_library_where_it_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A backport takes its place here. Python 3.14 has it."""
     backport = pytest.importorskip("backports.zstd")
     if not can_decode("zstd"):
         pytest.skip("this httpx doesn't decode zstd")
@@ -86,11 +95,11 @@ def test_zstd_is_the_standard_librarys_where_it_has_it(monkeypatch: pytest.Monke
         ([], ()),
     ],
 )
-def test_what_a_setting_offers(setting: Any, names: tuple[str, ...]) -> None:
+def test_a_setting_offers_codecs(setting: Any, names: tuple[str, ...]) -> None:
     assert offered(setting) == StreamSettings(compression=setting).codecs == names
 
 
-def test_what_is_missing_is_not_offered_by_itself_and_refused_by_name(
+def test_a_missing_package_is_not_offered_and_refused_by_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def missing(name: str) -> Any:
@@ -102,40 +111,7 @@ def test_what_is_missing_is_not_offered_by_itself_and_refused_by_name(
         StreamSettings(compression=["gzip", "br"])
 
 
-@pytest.mark.parametrize(
-    ("accept", "chosen"),
-    [
-        (None, None),
-        (b"", None),
-        (b"gzip", "gzip"),
-        (b"gzip, br", "br"),
-        (b"GZIP;Q=0.9, br;q=0.1", "gzip"),
-        (b"br;q=0, gzip", "gzip"),
-        (b"*", "br"),
-        (b"*;q=0.5, gzip", "gzip"),
-        (b"*;q=0", None),
-        (b"identity", None),
-        (b"identity;q=0.5, gzip;q=0.4", None),
-        (b"identity;q=0, gzip;q=0.1", "gzip"),
-        (b"deflate", None),
-        (b"gzip;q=nonsense", "gzip"),
-    ],
-)
-def test_the_client_chooses(accept: bytes | None, chosen: str | None) -> None:
-    headers = [(b"host", b"x")] if accept is None else [(b"accept-encoding", accept)]
-    assert preferred_coding(headers, ("br", "gzip")) == chosen
-
-
-def test_nothing_is_chosen_where_nothing_is_offered() -> None:
-    assert preferred_coding([(b"accept-encoding", b"gzip")], ()) is None
-
-
-def test_two_headers_are_one() -> None:
-    headers = [(b"accept-encoding", b"deflate"), (b"accept-encoding", b"gzip")]
-    assert preferred_coding(headers, ("gzip",)) == "gzip"
-
-
-# --- in a stream ------------------------------------------------------------------------------
+# In a stream
 
 
 async def slow() -> AsyncIterator[dict[str, int]]:
@@ -165,7 +141,7 @@ async def test_events_and_keep_alives_come_one_by_one(name: str) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", ["identity", "deflate"])
-async def test_a_client_that_wants_none_gets_none(name: str) -> None:
+async def test_a_client_that_accepts_no_codec_gets_none(name: str) -> None:
     app = EventSourceResponse(slow(), compression=True)
     async with client_of(app, name) as client, client.stream("GET", "/") as stream:
         assert "content-encoding" not in stream.response.headers
@@ -182,7 +158,7 @@ async def test_it_is_off_by_default() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_body_that_the_endpoint_has_coded_is_left_alone() -> None:
+async def test_a_body_that_the_endpoint_encodes_is_left_alone() -> None:
     headers = {"content-encoding": "identity"}
     app = EventSourceResponse(slow(), headers=headers, compression=True)
     async with client_of(app, "gzip") as client, client.stream("GET", "/") as stream:
@@ -236,12 +212,52 @@ async def test_an_adopted_stream_is_compressed_too() -> None:
 
 
 @pytest.mark.anyio
-async def test_the_end_of_a_body_is_told_as_no_keep_alive_and_no_event() -> None:
-    told: list[Any] = []
-    app = SSEMiddleware(EventSourceResponse([]), observers=[told.append], compression=["gzip"])
+async def test_the_end_of_a_body_counts_as_bytes_and_as_no_event() -> None:
+    records: list[Any] = []
+    app = SSEMiddleware(EventSourceResponse([]), observers=[records.append], compression=["gzip"])
     async with client_of(app, "gzip") as client:
         await client.http.get("/")
-    opened, sent, closed = told
+    opened, sent, closed = records
     assert sent == EventsSent(opened.stream, 0, closed.size)
     assert closed.size > 0
     assert closed.events == 0
+
+
+def live_codecs() -> int:
+    """Count the codecs that are alive, each with its context."""
+    kinds = tuple(CODECS.values())
+    return sum(type(thing) in kinds for thing in gc.get_objects())
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("content", [[1, 2, 3], [object()]], ids=["finishes", "fails"])
+@pytest.mark.parametrize("codec", CODECS)
+async def test_a_stream_frees_its_codec_without_the_garbage_collector(
+    codec: str, content: list[object]
+) -> None:
+    response = EventSourceResponse(content, compression=[codec])
+    app = SSEMiddleware(response, drain=False)
+    seen = []
+
+    async def receive() -> Message:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def send(_: Message) -> None:
+        seen.append(live_codecs())
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "headers": [(b"accept-encoding", codec.encode())],
+    }
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(EncodingError):
+            await app(scope, receive, send)
+        assert live_codecs() == 0
+    finally:
+        gc.enable()
+    assert set(seen) == ({1} if content == [1, 2, 3] else set())

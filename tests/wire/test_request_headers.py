@@ -1,8 +1,13 @@
-"""What a client accepts: quality values of media ranges."""
+"""What a client accepts: weights of media ranges and of codings."""
 
 import pytest
 
-from sse_middleware.wire.request_headers import accept_of, prefers_events, quality
+from sse_middleware.wire.request_headers import (
+    accept_of,
+    preferred_coding,
+    prefers_events,
+    quality,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,7 +20,7 @@ from sse_middleware.wire.request_headers import accept_of, prefers_events, quali
         ([(b"accept", b"a/b"), (b"x", b"y"), (b"accept", b"c/d;q=0.1")], b"a/b,c/d;q=0.1"),
     ],
 )
-def test_several_headers_are_one(headers: list[tuple[bytes, bytes]], accept: bytes | None) -> None:
+def test_several_accepts_are_one(headers: list[tuple[bytes, bytes]], accept: bytes | None) -> None:
     assert accept_of(headers) == accept
 
 
@@ -37,14 +42,14 @@ def test_several_headers_are_one(headers: list[tuple[bytes, bytes]], accept: byt
         (b"text/csv;q=1.000", 1),
         (b"text/csv;header=present;q=0.25", 0.25),
         (b"text/csv;q=0.25;extension=1", 0.25),
-        # the most specific range counts, wherever it stands
+        # the most specific range counts, in any order
         (b"text/csv;q=0.1, text/*;q=0.2, */*;q=0.3", 0.1),
         (b"*/*;q=0.3, text/*;q=0.2, text/csv;q=0.1", 0.1),
         (b"*/*;q=0.3, text/*;q=0.2", 0.2),
         (b"text/html, */*;q=0.3", 0.3),
         (b"text/csv;q=0, */*", 0),
         (b"text/csv;q=0.5, text/csv;q=0.7", 0.5),
-        # what is no quality says nothing
+        # an invalid weight counts as none
         (b"text/csv;q=2", 1),
         (b"text/csv;q=-1", 1),
         (b"text/csv;q=0.1234", 1),
@@ -58,7 +63,7 @@ def test_several_headers_are_one(headers: list[tuple[bytes, bytes]], accept: byt
         (b"*", 0),
     ],
 )
-def test_quality(accept: bytes, wanted: float) -> None:
+def test_the_most_specific_range_gives_the_quality(accept: bytes, wanted: float) -> None:
     assert quality(accept, b"text/csv") == wanted
 
 
@@ -76,14 +81,47 @@ def test_quality(accept: bytes, wanted: float) -> None:
         (b"text/event-stream;q=0, */*", False),
         (b"text/csv", False),
         (b"*/*", False),
-        # nobody who doesn't name events gets any
+        # a client that doesn't name events gets none
         (b"text/*, text/csv;q=0.1", False),
         (b"*/*, text/csv;q=0", False),
         (b"text/event-streams", False),
         (b"", False),
     ],
 )
-def test_events_are_sent_where_they_are_named_and_wanted_more(
+def test_events_are_preferred_where_they_are_named_and_wanted_more(
     accept: bytes, preferred: bool
 ) -> None:
     assert prefers_events(accept, b"text/csv") is preferred
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        (None, None),
+        (b"", None),
+        (b"gzip", "gzip"),
+        (b"gzip, br", "br"),
+        (b"GZIP;Q=0.9, br;q=0.1", "gzip"),
+        (b"br;q=0, gzip", "gzip"),
+        (b"*", "br"),
+        (b"*;q=0.5, gzip", "gzip"),
+        (b"*;q=0", None),
+        (b"identity", None),
+        (b"identity;q=0.5, gzip;q=0.4", None),
+        (b"identity;q=0, gzip;q=0.1", "gzip"),
+        (b"deflate", None),
+        (b"gzip;q=nonsense", "gzip"),
+    ],
+)
+def test_the_client_chooses_a_coding(accept: bytes | None, chosen: str | None) -> None:
+    headers = [(b"host", b"x")] if accept is None else [(b"accept-encoding", accept)]
+    assert preferred_coding(headers, ("br", "gzip")) == chosen
+
+
+def test_no_coding_is_chosen_where_none_is_offered() -> None:
+    assert preferred_coding([(b"accept-encoding", b"gzip")], ()) is None
+
+
+def test_two_accept_encodings_are_one() -> None:
+    headers = [(b"accept-encoding", b"deflate"), (b"accept-encoding", b"gzip")]
+    assert preferred_coding(headers, ("gzip",)) == "gzip"

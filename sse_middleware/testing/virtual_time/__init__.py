@@ -1,1 +1,1 @@
-"""Virtual time: when everything waits, the clock jumps to the next timer."""
+"""Virtual time for tests: when everything waits, the clock jumps to the next timer."""

@@ -1,4 +1,4 @@
-"""Virtual time on asyncio: a selector that doesn't sleep, and a loop that begins no I/O."""
+"""`VirtualLoop`: asyncio in virtual time, with a selector that doesn't sleep, and without I/O."""
 
 import asyncio
 import math
@@ -11,12 +11,12 @@ from sse_middleware.testing.virtual_time.schedule import RealIOError, Schedule, 
 
 
 class _Selector(selectors.DefaultSelector):
-    """Lets time pass where another selector would sleep. Knows the loop's own wake-up pipe only."""
+    """Lets time pass where another selector would sleep. Accepts only the loop's wake-up pipe."""
 
-    def __init__(self, course: Schedule, busy: Callable[[], int]) -> None:
+    def __init__(self, schedule: Schedule, count_busy: Callable[[], int]) -> None:
         super().__init__()
-        self._course = course
-        self._busy = busy
+        self._schedule = schedule
+        self._count_busy = count_busy
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         if self.get_map():
@@ -24,16 +24,17 @@ class _Selector(selectors.DefaultSelector):
         return super().register(fileobj, events, data)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        course = self._course
+        schedule = self._schedule
         idle = timeout is None or timeout > 0
-        deadline = math.inf if timeout is None else course.now + timeout
-        busy = self._busy() if idle else 0  # before the look at what they have reported
-        wait = course.patience(deadline, busy) if idle else 0.0
+        deadline = math.inf if timeout is None else schedule.now + timeout
+        # Threads are counted before the selector sees what they report.
+        busy = self._count_busy() if idle else 0
+        wait = schedule.seconds_to_wait(deadline, busy) if idle else 0.0
         events = super().select(None if wait == math.inf else wait)
         if events:
-            course.hear()
+            schedule.thread_called()
         elif idle:
-            course.lapse(deadline, busy)
+            schedule.let_time_pass(deadline, busy)
         return events
 
 
@@ -47,7 +48,7 @@ def _refusal(name: str) -> Any:
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """asyncio's loop with its course of time. Whatever else waits for files meets the selector."""
+    """asyncio's loop in virtual time. Any other wait for a file reaches the selector and fails."""
 
     create_connection = _refusal("create_connection")
     create_datagram_endpoint = _refusal("create_datagram_endpoint")
@@ -62,66 +63,69 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     subprocess_exec = _refusal("subprocess_exec")
     subprocess_shell = _refusal("subprocess_shell")
 
-    def __init__(self, course: Schedule) -> None:
-        self._course = course
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
         self._jobs = set[object]()
-        course.begin(self.call_soon, self._break)
-        super().__init__(_Selector(course, self._busy))
+        schedule.begin(self.call_soon, self._break)
+        super().__init__(_Selector(schedule, self._count_busy))
 
     def time(self) -> float:
         """Return the virtual time, in seconds."""
-        return self._course.now
+        return self._schedule.now
 
     @property
     def _clock_resolution(self) -> float:
-        """How much a timer may be ahead of the time and still be due: nothing.
+        """How far a timer may be ahead of the clock and still be due: not at all.
 
-        asyncio's own nanosecond is lost in a clock that shows half a year, and nothing is ever due.
+        asyncio's own resolution is a nanosecond. Half a year on the clock swallows it, and then no
+        timer is ever due.
         """
-        return math.ulp(self._course.now)
+        return math.ulp(self._schedule.now)
 
     @_clock_resolution.setter
     def _clock_resolution(self, _seconds: float) -> None:
-        """Keep what asyncio sets at the beginning from changing it."""
+        """Ignore the value that asyncio sets at the start."""
 
     def call_at(  # type: ignore[override]  # typeshed ties the arguments to the callback
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
-        """As asyncio, but a deadline that never comes is no deadline."""
-        if when == math.inf:  # how anyio sleeps forever; a timer would be a deadline
+        """As in asyncio, except that a timer at infinity is not set."""
+        if (
+            when == math.inf
+        ):  # anyio sleeps forever in this way; a real timer would count as a deadline
             return asyncio.TimerHandle(when, callback, args, self, context)
         return super().call_at(when, callback, *args, context=context)
 
     def run_in_executor(  # type: ignore[override]  # as above
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """As asyncio, and know that the job is at work."""
+        """As in asyncio. Also counts the job as busy."""
         job = super().run_in_executor(executor, func, *args)
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
         return job
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - the name is asyncio's
-        """As asyncio, and know that its threads are at work."""
-        self._jobs.add(self)  # its threads end in real time, so the timeout would not be theirs
+        """As in asyncio. Also counts its threads as busy."""
+        self._jobs.add(self)  # the threads end in real time, so a virtual timeout is useless
         await super().shutdown_default_executor()
         self._jobs.discard(self)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """As asyncio, but real I/O that a callback began fails the run."""
+        """As in asyncio, except that real I/O in a callback fails the run."""
         error = context.get("exception")
-        if isinstance(error, RealIOError):  # raised in a callback: nobody else hears of it
-            self._course.fail(error)
+        if isinstance(error, RealIOError):  # raised in a callback, so nothing else reports it
+            self._schedule.fail(error)
         else:
             super().call_exception_handler(context)
 
-    def _busy(self) -> int:
-        return len(self._jobs) + sum(map(self._works, threading.enumerate()))
+    def _count_busy(self) -> int:
+        return len(self._jobs) + sum(map(self._is_busy, threading.enumerate()))
 
-    def _works(self, thread: threading.Thread) -> bool:
-        """Whether a thread is one of anyio's, of this loop, and has work.
+    def _is_busy(self, thread: threading.Thread) -> bool:
+        """Whether a thread is a worker of anyio for this loop, and has work.
 
-        anyio counts its workers nowhere, but a queue knows whether what it handed out is done.
+        anyio doesn't count its workers, but the queue of a worker knows whether its work is done.
         """
         if getattr(thread, "loop", None) is not self or getattr(thread, "stopping", False):
             return False
@@ -129,5 +133,5 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return unfinished > 0
 
     def _break(self, error: VirtualTimeError) -> NoReturn:
-        """Let ``run_until_complete`` raise `error`; called in the selector or in a callback."""
+        """Let ``run_until_complete`` raise `error`. Called in the selector or in a callback."""
         raise error

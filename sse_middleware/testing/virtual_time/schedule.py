@@ -1,4 +1,7 @@
-"""How virtual time passes on any loop, and how a run fails. The rules are those of `clock`."""
+"""`Schedule`: decides when virtual time passes, and how a run fails, on any event loop.
+
+The rules of `clock` hold here.
+"""
 
 import logging
 import math
@@ -9,31 +12,28 @@ import anyio
 
 logger = logging.getLogger(__name__)
 
-
 START = 1000.0
-"""What the clock shows when a run begins. Not zero, so that nobody takes it for "not set"."""
+"""The time when a run begins. It is not 0, so that nobody takes it for "not set"."""
 
+_FIRST_WAIT = 0.001
+"""Real seconds of the first wait for threads. Each later one is as long as all before it."""
 
-_BLINK = 0.001
-"""Real seconds of the first wait for threads; each further one is as long as all before it."""
-
-
-_MOMENT = 0.05
-"""Real seconds that other threads have at least, where only they can go on."""
+_MIN_DEADLOCK_WAIT = 0.05
+"""Real seconds that other threads have at least, if nothing else can go on."""
 
 
 class VirtualTimeError(RuntimeError):
-    """A test does what can't be done in virtual time."""
+    """A test does something that is impossible in virtual time."""
 
 
 class DeadlockError(VirtualTimeError):
-    """Everything waits, and there is nothing that anything could wait for."""
+    """Everything waits, and nothing will ever happen."""
 
     def __init__(self) -> None:
         super().__init__(
             "everything waits, and nothing will ever happen: no timer is set and no worker thread "
-            "is busy. If another thread is to call into the event loop, start it with anyio's or "
-            "asyncio's to_thread, raise `grace`, or hold the time with held=True"
+            "is busy. If another thread is going to call into the event loop, start it with "
+            "anyio's or asyncio's to_thread, raise `grace`, or hold the time with held=True"
         )
 
 
@@ -48,7 +48,7 @@ class RealIOError(VirtualTimeError):
 
 
 class Flow:
-    """A block in which time passes; it is cancelled, and raises `error`, when the run fails."""
+    """A block in which time passes. If the run fails, it is cancelled and raises `error`."""
 
     def __init__(self) -> None:
         self.scope = anyio.CancelScope()
@@ -58,7 +58,7 @@ class Flow:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Hold the time within this part of the block, as outside of it."""
+        """Hold the time within this part of the block."""
         self.is_paused = True
         try:
             yield
@@ -67,9 +67,10 @@ class Flow:
 
 
 class Schedule:
-    """How time passes in one run, whichever event loop runs.
+    """Decides when time passes in one run, on any event loop.
 
-    Times are seconds of the virtual clock, waits are real seconds. Used in the event loop's thread.
+    Times are seconds of the virtual clock, waits are real seconds. Call it only in the thread of
+    the event loop.
     """
 
     def __init__(self, grace: float, *, held: bool) -> None:
@@ -78,7 +79,7 @@ class Schedule:
         self.now = START
         self.flows: list[Flow] = []
         self.blocked = 0
-        self._waited = self._waiting = 0.0
+        self._waited = self._current_wait = 0.0
 
     def begin(
         self,
@@ -88,36 +89,38 @@ class Schedule:
         """Begin a run.
 
         Args:
-            call_soon: has a function called by the event loop, which it wakes.
-            break_loop: ends the run with an error, by whatever means.
+            call_soon: wakes the event loop, and lets it call a function.
+            break_loop: ends the run with an error, by any means.
         """
         self.now = START
         self.flows = []
-        self.hear()
+        self.thread_called()
         self._call_soon = call_soon
         self._break_loop = break_loop
 
-    def patience(self, deadline: float, busy: int) -> float:
-        """Return how long to wait for calls from threads before `lapse`; ``inf`` is for ever.
+    def seconds_to_wait(self, deadline: float, busy: int) -> float:
+        """Return how long to wait for calls from threads before `let_time_pass`.
+
+        ``inf`` means for ever.
 
         Args:
             deadline: when the first timer is due, or ``inf``.
-            busy: how many worker threads of the run are at work.
+            busy: how many worker threads of the run are busy.
         """
-        missing = self._notice(deadline, busy) - self._waited
-        part = max(_BLINK, self._waited)  # a thread that ends its work may say nothing
-        self._waiting = missing if missing == math.inf else max(0.0, min(missing, part))
-        return self._waiting
+        missing = self._required_wait(deadline, busy) - self._waited
+        part = max(_FIRST_WAIT, self._waited)  # a thread that has finished may not wake the loop
+        self._current_wait = missing if missing == math.inf else max(0.0, min(missing, part))
+        return self._current_wait
 
-    def hear(self) -> None:
-        """Know that a thread has called in, so those that seemed blocked may not be."""
+    def thread_called(self) -> None:
+        """Note that a thread has called in, so threads that seemed blocked may not be."""
         self.blocked = 0
         self._waited = 0.0
 
-    def lapse(self, deadline: float, busy: int) -> None:
-        """Let time pass, or fail, where nothing has happened for long enough."""
-        self._waited += self._waiting
-        if self._stands() or self._waited < self._notice(deadline, busy):
+    def let_time_pass(self, deadline: float, busy: int) -> None:
+        """Let time pass, or fail, if nothing has happened for long enough."""
+        self._waited += self._current_wait
+        if self._stands_still() or self._waited < self._required_wait(deadline, busy):
             return
         self._waited = 0.0
         self.blocked = busy
@@ -126,28 +129,29 @@ class Schedule:
         elif not busy:
             self.fail(DeadlockError())
 
-    def _notice(self, deadline: float, busy: int) -> float:
+    def _required_wait(self, deadline: float, busy: int) -> float:
         """Return how long threads have to call in before time moves on."""
-        if self._stands():
+        if self._stands_still():
             return math.inf
         if deadline == math.inf:
-            return max(self.grace, _MOMENT)
+            return max(self.grace, _MIN_DEADLOCK_WAIT)
         return self.grace if busy > self.blocked else 0.0
 
     def fail(self, error: VirtualTimeError) -> None:
-        """End the blocks in which time passes with `error`, or else the run."""
+        """Raise `error` in the blocks in which time passes, or else end the run with it."""
         flows = [flow for flow in self.flows if flow.error is None]
         flows = [flow for flow in flows if not flow.is_paused] or flows
         for flow in flows:
             flow.error = error
             self._call_soon(flow.scope.cancel)
         if not flows:
-            logger.error("%s", str(error))  # a record outlives the run, which the error holds
+            # Only the text: a log record outlives the run, and the error holds the run.
+            logger.error("%s", str(error))
             self._break_loop(error)
 
-    def unwinds(self) -> bool:
-        """Whether a block has failed and cleans up."""
+    def is_cleaning_up(self) -> bool:
+        """Whether a block has failed and is cleaning up."""
         return any(flow.error is not None for flow in self.flows)
 
-    def _stands(self) -> bool:
+    def _stands_still(self) -> bool:
         return self.held and all(flow.is_paused for flow in self.flows)

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.presets.conftest import client_library
+from tests.presets.clients.conftest import client_library
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.presets.conftest import Served, client_library
+from tests.presets.clients.conftest import Served, client_library
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
 

@@ -1,4 +1,4 @@
-"""An adopted application that waits for the end of its connection may end by itself."""
+"""A cooperative producer, one that waits for ``http.disconnect`` itself, may end by itself."""
 
 import asyncio
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 
 from sse_middleware import SSEMiddleware
 from sse_middleware.stream.closing import DISCONNECT_GRACE
-from sse_middleware.testing import EventClient, VirtualTime
+from tests.served import events_of
 
 pytestmark = pytest.mark.anyio
 
@@ -20,33 +20,20 @@ START = {
 FIRST = {"type": "http.response.body", "body": b"0\n", "more_body": True}
 
 
-@pytest.fixture
-def anyio_backend(virtual_time: VirtualTime) -> tuple[str, dict[str, Any]]:
-    return virtual_time.backend, virtual_time.backend_options
-
-
-async def until_left(receive: Any) -> None:
+async def until_disconnected(receive: Any) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def leave_at_once(app: Any) -> None:
-    async with (
-        EventClient(SSEMiddleware(app), run_lifespan=False) as client,
-        client.stream("GET", "/") as stream,
-    ):
-        await anext(stream)
-        await stream.disconnect()
-        await anyio.sleep(
-            2 * DISCONNECT_GRACE
-        )  # of virtual time, before the client cancels what is left
+async def disconnect_after_an_event(app: Any) -> None:
+    async with events_of(SSEMiddleware(app)) as events:
+        await events.next()
+        await events.disconnect()
+        await anyio.sleep(2 * DISCONNECT_GRACE)  # then the client cancels whatever still runs
 
 
-async def test_a_task_that_only_the_application_can_stop_is_stopped(
-    virtual_time: VirtualTime,
-) -> None:
-    if virtual_time.backend != "asyncio":
-        pytest.skip("trio has no such tasks")
+@pytest.mark.parametrize("virtual_time", ["asyncio"], indirect=True)
+async def test_may_stop_a_task_that_no_one_else_can_stop() -> None:
     log: list[str] = []
 
     async def answer(send: Any) -> None:
@@ -59,21 +46,21 @@ async def test_a_task_that_only_the_application_can_stop_is_stopped(
 
     async def app(_scope: Any, receive: Any, send: Any) -> None:
         answering = asyncio.ensure_future(answer(send))
-        listening = asyncio.ensure_future(until_left(receive))
+        listening = asyncio.ensure_future(until_disconnected(receive))
         await asyncio.wait([answering, listening], return_when=asyncio.FIRST_COMPLETED)
         answering.cancel()
         await asyncio.wait([answering])
 
-    await leave_at_once(app)
+    await disconnect_after_an_event(app)
     assert log == ["stopped"]
 
 
-async def test_who_reads_of_the_end_and_goes_on_is_cancelled_after_a_moment() -> None:
+async def test_that_goes_on_is_cancelled_after_the_grace() -> None:
     log: list[float] = []
 
     async def app(_scope: Any, receive: Any, send: Any) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(until_left, receive)
+            tasks.start_soon(until_disconnected, receive)
             await send(START)
             await send(FIRST)
             began = anyio.current_time()
@@ -82,5 +69,5 @@ async def test_who_reads_of_the_end_and_goes_on_is_cancelled_after_a_moment() ->
             finally:
                 log.append(anyio.current_time() - began)
 
-    await leave_at_once(app)
+    await disconnect_after_an_event(app)
     assert log == [pytest.approx(DISCONNECT_GRACE)]

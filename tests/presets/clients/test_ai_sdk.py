@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.presets.conftest import Served, missing
+from tests.presets.clients.conftest import Served, missing
 
 pytestmark = pytest.mark.e2e
 

@@ -56,7 +56,7 @@ def example(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def troubled() -> Iterator[Served]:
     """Serve streams that fail or hang."""
-    with served("tests.presets.app") as server:
+    with served("tests.presets.clients.app") as server:
         yield server
 
 

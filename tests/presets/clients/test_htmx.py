@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.presets.conftest import Visit
+from tests.presets.clients.conftest import Visit
 
 pytestmark = pytest.mark.e2e
 

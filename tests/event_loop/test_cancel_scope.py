@@ -1,0 +1,118 @@
+"""`EdgeCancelScope` cancels its block once, and lets a cancellation from outside through."""
+
+import asyncio
+from typing import Any
+
+import anyio
+import pytest
+
+from sse_middleware.event_loop.cancel_scope import RECANCEL_INTERVAL, edge_cancel_scope
+
+pytestmark = pytest.mark.anyio
+
+only_asyncio = pytest.mark.parametrize("virtual_time", ["asyncio"], indirect=True)
+
+
+async def cancel_twice(scope: Any) -> None:
+    scope.cancel()
+    scope.cancel()
+
+
+async def test_a_cancelled_block_ends_silently() -> None:
+    scope = edge_cancel_scope(5)
+    reached = False
+    async with anyio.create_task_group() as tasks:
+        with scope:
+            tasks.start_soon(cancel_twice, scope)
+            await anyio.sleep_forever()
+            reached = True
+        await anyio.sleep(1)  # no cancellation is left over
+    assert not reached
+
+
+async def test_a_cancel_after_the_block_changes_nothing() -> None:
+    scope = edge_cancel_scope(5)
+    with scope:
+        await anyio.sleep(1)
+    scope.cancel()
+    await anyio.sleep(1)
+
+
+async def test_errors_pass() -> None:
+    with pytest.raises(KeyError), edge_cancel_scope(5):
+        raise KeyError
+
+
+async def test_a_cleanup_that_hangs_is_cancelled_again() -> None:
+    scope = edge_cancel_scope(5)
+    begin = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        with scope:
+            tasks.start_soon(cancel_twice, scope)
+            try:
+                await anyio.sleep_forever()
+            finally:
+                await anyio.sleep_forever()
+    assert anyio.current_time() - begin <= 5 + RECANCEL_INTERVAL
+
+
+async def test_it_knows_whether_it_was_cancelled() -> None:
+    scope = edge_cancel_scope(5)
+    with scope:
+        assert not scope.cancel_called
+        scope.cancel()
+        assert scope.cancel_called
+        await anyio.sleep_forever()
+
+
+@only_asyncio
+@pytest.mark.parametrize("both", [False, True], ids=["alone", "with its own"])
+async def test_a_cancellation_from_outside_passes(both: bool) -> None:
+    scope: Any = None
+
+    async def block() -> None:
+        nonlocal scope
+        scope = edge_cancel_scope(5)
+        with scope:
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(block())
+    await asyncio.sleep(0)
+    task.cancel()
+    if both:
+        scope.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@only_asyncio
+async def test_a_cancellation_that_the_block_swallows_is_taken_back() -> None:
+    scope = edge_cancel_scope(5)
+    task = asyncio.current_task()
+    assert task is not None
+    async with anyio.create_task_group() as tasks:
+        with scope:
+            tasks.start_soon(cancel_twice, scope)
+            try:
+                await anyio.sleep_forever()
+            except asyncio.CancelledError:
+                await asyncio.sleep(1)
+        assert task.cancelling() == 0
+
+
+@only_asyncio
+async def test_closing_the_block_closes_its_work() -> None:
+    log: list[str] = []
+
+    async def work() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            log.append("closed")
+
+    scope: Any = edge_cancel_scope(5)
+    with scope:
+        steps = scope.run(work())
+        assert steps.send(None) is not None
+        steps.close()
+    assert log == ["closed"]

@@ -1,0 +1,46 @@
+"""What `format_sse_event` refuses to write. What it writes is in the table of test_roundtrip."""
+
+import re
+from typing import Any
+
+import pytest
+
+from sse_middleware.errors import FieldError
+from sse_middleware.wire.encoding import encode_event, format_sse_event
+
+
+def test_data_that_is_already_utf8_is_written_like_text() -> None:
+    written = encode_event("\u00e9\r\n1\r2".encode(), event="m", id="7", retry=1, comment="c")
+    assert written == b": c\nevent: m\ndata: \xc3\xa9\ndata: 1\ndata: 2\nid: 7\nretry: 1\n\n"
+
+
+@pytest.mark.parametrize("field", ["event", "id"])
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\r\nb", "a\0b", "\n", "b\n"])
+def test_an_event_name_or_id_with_a_newline_or_nul_is_refused(field: str, value: str) -> None:
+    fields: Any = {field: value}
+    with pytest.raises(FieldError, match=f"^{field} .*{re.escape(repr(value))}$"):
+        format_sse_event(data_str="", **fields)
+
+
+@pytest.mark.parametrize("value", [-1, -(10**30), True, False, 1.0, 1.5, "5", b"5"])
+def test_a_retry_that_is_not_an_integer_of_0_or_more_is_refused(value: Any) -> None:
+    with pytest.raises(FieldError, match=f"^retry .*{re.escape(repr(value))}$"):
+        format_sse_event(retry=value)
+
+
+@pytest.mark.parametrize("field", ["data_str", "event", "id", "comment"])
+@pytest.mark.parametrize("value", ["\ud800", "a\udfff"])
+def test_a_lone_surrogate_is_refused(field: str, value: str) -> None:
+    fields: Any = {field: value}
+    name = field.removesuffix("_str")  # as the standard calls it
+    with pytest.raises(FieldError, match=f"^{name} .*{re.escape(ascii(value[-1]))}"):
+        format_sse_event(**fields)
+
+
+@pytest.mark.parametrize("field", ["data_str", "event", "id", "comment"])
+@pytest.mark.parametrize("value", [5, b"x", ["x"], True])
+def test_a_field_that_is_not_a_str_is_refused(field: str, value: Any) -> None:
+    fields: Any = {field: value}
+    name = field.removesuffix("_str")
+    with pytest.raises(FieldError, match=f"^{name} must be a str, got {re.escape(repr(value))}$"):
+        format_sse_event(**fields)
