@@ -12,6 +12,7 @@
   settings, which `StreamOptions` describes.
 - `event_stream` and `EventSourceResponse`: make an endpoint a stream. They take the same settings.
 - `ServerSentEvent`, `SSEModel`, `EventDiscriminator`: what to yield beside plain data.
+- `last_event_id`: the id that a client reconnects with.
 - `sse_context`: the middleware's knowledge of a request, as whether the server is about to stop.
 - `presets`: what the clients of OpenAI, Anthropic, the AI SDK, MCP, htmx and Datastar expect.
 - `LegacyRoute`: makes streams of endpoints that know nothing of events.
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from sse_middleware.openapi.components import sse_components
     from sse_middleware.openapi.document import sse_openapi
     from sse_middleware.records import CloseReason
-    from sse_middleware.request_context import RequestContext, sse_context
+    from sse_middleware.request_context import RequestContext, last_event_id, sse_context
     from sse_middleware.response import EventSourceResponse
     from sse_middleware.settings import StreamOptions
     from sse_middleware.stats.endpoint import StreamStatsEndpoint
@@ -61,6 +62,7 @@ __all__ = [
     "accepts_events",
     "event_stream",
     "format_sse_event",
+    "last_event_id",
     "presets",
     "sse_components",
     "sse_context",
@@ -89,6 +91,7 @@ _MODULES = MappingProxyType(
         "accepts_events": "wire.request_headers",
         "event_stream": "endpoint",
         "format_sse_event": "events",
+        "last_event_id": "request_context",
         "sse_components": "openapi.components",
         "sse_context": "request_context",
         "sse_openapi": "openapi.document",

@@ -3,21 +3,31 @@
 FastAPI takes the endpoint for one that returns a response, so it applies neither the status that
 the route declares nor what dependencies set on the response that they share. Both are done here:
 the endpoint has one parameter more than its function, by which FastAPI hands that response over.
+Litestar takes it for a parameter of the request, so it is left out where FastAPI isn't used.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Mapping,
+)
 from functools import partial
 from types import FunctionType
 from typing import Annotated, Any, Unpack, get_args, get_origin, overload
+from weakref import ref
 
 from anyio.to_thread import run_sync
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from sse_middleware.introspection.fastapi import is_for_litestar
 from sse_middleware.items.annotations import evaluated
 from sse_middleware.items.item_type import ItemType, underlying
-from sse_middleware.response import EventSourceResponse
+from sse_middleware.response import WHOLE, EventSourceResponse, advice_about, short
 from sse_middleware.settings import Overrides, StreamOptions
 from sse_middleware.validation import UNSET, check
 
@@ -26,6 +36,17 @@ Endpoint = Callable[..., Awaitable[Response]]
 
 ITEM_TYPE = "__sse_item_type__"
 """The attribute of such an endpoint. Called, it returns the `ItemType`, or ``None``."""
+
+
+FUNCTION = "__sse_function__"
+"""The attribute of such an endpoint that is its function."""
+
+
+TAGGED = "__sse_tagged__"
+"""The attribute of a function that has such an endpoint: a weak reference to the function itself.
+
+It lets `misplaced_tags` find a function that is a route's endpoint although it was tagged.
+"""
 
 
 _SHARED = "_shared_response"
@@ -76,7 +97,8 @@ def event_stream(
 
     Raises:
         ConfigurationError: an unknown setting, or a value that can't work.
-        TypeError: `function` can't be called.
+        TypeError: `function` is no function, or what it makes can't be a stream. The endpoint
+            raises it for what the function returns.
     """
     tag = _Tag(item_type, headers, status_code, settings)
     return tag.endpoint if function is None else tag.endpoint(function)
@@ -100,16 +122,17 @@ class _Tag:
         self._status_code = status_code
         self._overrides = Overrides(settings)
         self._item_type = item_type if item_type is UNSET else ItemType.declared(item_type)
+        self._said: set[str] = set()
 
     def endpoint(self, function: Callable[..., Any]) -> Endpoint:
         """Make the endpoint of a function."""
-        if not callable(function):
-            raise TypeError(f"event_stream takes a function that yields, got {function!r}")
+        _check_function(function)
         code = function if inspect.isroutine(function) else underlying(function)
         yields = inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code)
         call = function if inspect.iscoroutinefunction(code) else _in_thread(function)
         signature = inspect.signature(function)
         own = _own_response(function, signature)
+        name = _qualified(underlying(function))
         item_type = self._item_type
 
         def resolve() -> ItemType | None:
@@ -123,17 +146,25 @@ class _Tag:
             content = function(*args, **kwargs) if yields else await call(*args, **kwargs)
             if isinstance(content, Response):
                 return content
-            return self._response(content, resolve(), shared)
+            if not yields:
+                _check_returned(content, name)
+            return self._response(content, name, resolve(), shared)
 
         # It will run with the globals of the user's module: it may name nothing but its closure.
         async def endpoint(*args: Any, **kwargs: Any) -> Response:
             return await respond(args, kwargs)
 
-        dressed = _dressed(endpoint, function, signature if own else _with_shared(signature))
+        alone = own is not None or is_for_litestar(code)
+        dressed = _dressed(endpoint, function, signature if alone else _with_shared(signature))
         setattr(dressed, ITEM_TYPE, resolve)
+        setattr(dressed, FUNCTION, function)
+        if isinstance(function, FunctionType):
+            setattr(function, TAGGED, ref(function))
         return dressed
 
-    def _response(self, content: Any, item_type: ItemType | None, shared: Any) -> Response:
+    def _response(
+        self, content: Any, name: str, item_type: ItemType | None, shared: Any
+    ) -> Response:
         """Return the response for what a function has returned."""
         if shared is None:
             status = self._status_code or 200
@@ -143,6 +174,7 @@ class _Tag:
                 shared, content, self._status_code, self._headers, item_type=item_type
             )
         answer.overrides = self._overrides
+        answer.origin, answer.said = name, self._said
         return answer
 
 
@@ -175,6 +207,46 @@ class _FastAPIResponse(EventSourceResponse):
         declared = getattr(scope.get("route"), "status_code", None)
         self.status_code = self._status or declared or self.status_code
         return super().__call__(scope, receive, send)
+
+
+def _check_function(function: Any) -> None:
+    """Refuse what can't be tagged, and say what can."""
+    advice = None
+    if isinstance(function, Coroutine | Generator | AsyncGenerator):
+        name = getattr(function, "__name__", "the function")
+        advice = f"write event_stream({name}), without calling it"
+    elif not callable(function):
+        advice = "EventSourceResponse(items) streams what can be iterated already"
+    elif isinstance(function, type):
+        iterable = hasattr(function, "__aiter__") or hasattr(function, "__iter__")
+        if not iterable or issubclass(function, WHOLE):
+            advice = "tag the methods that yield, and not the class"
+    elif type(function).__module__.partition(".")[0] in _FRAMEWORKS:
+        advice = "write @event_stream below the route's decorator, right above the function"
+    elif hasattr(underlying(function), ITEM_TYPE):
+        advice = "it is tagged already, and a second tag would hide the first one's settings"
+    if advice is not None:
+        raise TypeError(f"event_stream takes a function that yields, got {function!r}: {advice}")
+
+
+_FRAMEWORKS = ("fastapi", "flask", "litestar", "quart", "starlette")
+"""Where routes and their handlers come from, which can be called, too."""
+
+
+def _check_returned(content: Any, name: str) -> None:
+    """Refuse what a function has returned instead of what yields items."""
+    if (advice := advice_about(content)) is None:
+        return
+    if inspect.iscoroutine(content):
+        content.close()  # nobody else has it
+    raise TypeError(
+        f"{name} must yield its items, or return what yields them. It returned {short(content)}: "
+        f"{advice}"
+    )
+
+
+def _qualified(function: Any) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 def _own_response(function: Callable[..., Any], signature: inspect.Signature) -> str | None:
@@ -235,5 +307,11 @@ def _dressed(
     dressed.__module__ = code.__module__
     dressed.__doc__ = function.__doc__
     signature = signature.replace(return_annotation=EventSourceResponse)
+    declared = {one.name: one.annotation for one in signature.parameters.values()}
+    dressed.__annotations__ = {
+        name: annotation
+        for name, annotation in {**declared, "return": EventSourceResponse}.items()
+        if annotation is not inspect.Parameter.empty
+    }
     dressed.__signature__ = signature  # type: ignore[attr-defined] # what inspect looks for
     return dressed

@@ -7,11 +7,15 @@
     │   └── EncodingError        an item that can't become an event
     └── theirs: a peer sent something that can't be read
         ├── BodyError            a legacy body that is malformed, cut off or too large
+        ├── RequestBodyError     a request's body that was read too late
         └── EventTooLargeError   an event that is larger than the decoder allows
 
 An exception from the user's own code is never wrapped. It reaches the server unchanged.
+
+What a peer has sent is shown by `printable` in every message and in every line of a log.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Self
 
@@ -49,6 +53,13 @@ class BodyError(SSEError, ValueError):
     """A legacy body can't become an event stream. Raised where the application sends the body."""
 
 
+class RequestBodyError(SSEError, ValueError):
+    """A long request body was not read while a stream was open, so it is not whole any more.
+
+    Raised where the application reads it.
+    """
+
+
 class EventTooLargeError(SSEError, ValueError):
     """A peer's event is larger than the decoder's ``max_event_size``.
 
@@ -63,3 +74,27 @@ class EventTooLargeError(SSEError, ValueError):
     def __reduce__(self) -> tuple[type[Self], tuple[int, Sequence[object]]]:
         """Rebuild copies from the arguments, not from the message."""
         return type(self), (self.max_event_size, self.decoded)
+
+
+LONGEST_SHOWN = 200
+"""Characters of what a peer has sent that a message shows: enough to recognise it."""
+
+
+def printable(value: object, longest: int = LONGEST_SHOWN) -> str:
+    """Return a text in printable ASCII, cut to a length, so that nobody can forge a line of a log.
+
+    Anything else than a text is shown by its ``repr``.
+    """
+    text = value if isinstance(value, str) else repr(value)
+    cut = text[:longest]
+    shown = ascii(cut)[1:-1] if text is value else _UNPRINTABLE.sub(_escaped, cut)
+    if len(text) <= longest and len(shown) <= longest:
+        return shown
+    return f"{shown[:longest]}..."
+
+
+_UNPRINTABLE = re.compile("[^ -~]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return ascii(found[0])[1:-1]

@@ -1,20 +1,26 @@
 """`ServerSentEvent` and the constants of a stream, under FastAPI's names."""
 
-from typing import Annotated, Any, Generic
+import sys
+from inspect import signature
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Generic
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StrictInt,
     StrictStr,
+    model_serializer,
     model_validator,
 )
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json
 from typing_extensions import TypeVar  # with a default, as typing's from Python 3.13 on
 
 from sse_middleware.wire.encoding import check_single_line, format_sse_event
+from sse_middleware.wire.json_text import to_json
 
 __all__ = ["KEEPALIVE_COMMENT", "ServerSentEvent", "format_sse_event"]
 
@@ -57,6 +63,8 @@ class ServerSentEvent(BaseModel, Generic[DataT_co]):
         raw_data: text that is sent unchanged: HTML, CSV, ``[DONE]``. Excludes ``data``.
         event: the event's type, for ``addEventListener``; without it browsers use ``message``.
         id: what the browser sends as ``Last-Event-ID`` when it reconnects. ``""`` resets it.
+            Read it there with `last_event_id`. It comes back as it is if it takes at most 8 KiB,
+            and has no spaces at its ends and no control characters.
         retry: the client's reconnection time, in milliseconds.
         comment: text that clients ignore, written before the other fields.
 
@@ -75,6 +83,32 @@ class ServerSentEvent(BaseModel, Generic[DataT_co]):
     retry: Annotated[StrictInt, Field(ge=0)] | None = None
     comment: StrictStr | None = None
 
+    if not TYPE_CHECKING:  # type checkers make the signature of the fields
+
+        def __init__(self, /, *positional: Any, **fields: Any) -> None:
+            __tracebackhide__ = True
+            if positional:
+                raise TypeError(_keywords_only(positional))
+            event = self.__pydantic_validator__.validate_python(fields, self_instance=self)
+            if event is not self:  # a subclass has a validator that Pydantic warns of
+                super().__init__(**fields)
+
+        __init__.__signature__ = signature(BaseModel.__init__)
+        __init__.__pydantic_base_init__ = True  # Pydantic may skip it: it only validates
+
+    # Without a return type, which would replace the fields in the schema.
+    @model_serializer(mode="wrap")
+    def _not_as_ordinary_data(self, dump: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def] # noqa: ANN202
+        """Refuse to become a part of a JSON body: the client would get no event, but its fields.
+
+        The user may dump an event, and keep it. A framework and a stream may not.
+        """
+        # The frame above this one is that of the function that calls Pydantic's serializer.
+        caller = _outside_pydantic(sys._getframe(1))  # noqa: SLF001 - as logging and warnings do
+        if caller.partition(".")[0] in _FRAMEWORKS or caller.startswith(_ENCODING):
+            raise PydanticSerializationError(NO_DATA)
+        return dump(self)
+
     @model_validator(mode="after")
     def _one_payload(self) -> "ServerSentEvent[DataT_co]":
         if self.data is not None and self.raw_data is not None:
@@ -90,10 +124,42 @@ class ServerSentEvent(BaseModel, Generic[DataT_co]):
         Raises:
             ValueError: there is no data, or it is not JSON. The message shows it.
         """
-        text = self.raw_data if self.data is None else to_json(self.data, inf_nan_mode="null")
+        text = self.raw_data if self.data is None else to_json(self.data, by_alias=True)
         if text is None:
             raise ValueError(f"there is no data in {self!r}")
         try:
             return from_json(text)
         except ValueError as error:
             raise ValueError(f"the data is not JSON: {text!r}: {error}") from error
+
+
+_FRAMEWORKS = ("blacksheep", "fastapi", "litestar", "ninja", "quart_schema", "starlette")
+"""They may not serialise an event, because they would put it into a body that is no stream."""
+
+_ENCODING = ("sse_middleware.items", "sse_middleware.stream", "sse_middleware.wire")
+"""They write an event itself. What they serialise is an event inside of another one's data."""
+
+NO_DATA = (
+    "a ServerSentEvent is no data: as JSON the client would get its fields, and no event. Yield it "
+    "by itself, from an endpoint with @event_stream (below the route's decorator) or with "
+    "response_class=EventSourceResponse. To send its fields as data, call its model_dump()"
+)
+"""What is said where an event is about to become a part of an ordinary response."""
+
+
+def _outside_pydantic(frame: FrameType | None) -> str:
+    """Return the name of the module that has called Pydantic."""
+    name = ""
+    while frame is not None:
+        name = frame.f_globals.get("__name__") or ""
+        if not name.startswith("pydantic"):
+            return name
+        frame = frame.f_back
+    return name
+
+
+def _keywords_only(positional: tuple[Any, ...]) -> str:
+    return (
+        f"ServerSentEvent takes its fields by name, got {', '.join(map(repr, positional))}: write "
+        f"ServerSentEvent(data={positional[0]!r}), or raw_data= for text that is sent unchanged"
+    )

@@ -9,19 +9,23 @@ Rules of this file:
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Unpack
+from inspect import signature
+from typing import Any, Unpack
 
 from asgiref.compatibility import guarantee_single_callable
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sse_middleware.errors import ConfigurationError
+from sse_middleware.events import NO_DATA
+from sse_middleware.introspection.starlette import routes_of
 from sse_middleware.items.item_type import ItemTypes
 from sse_middleware.legacy.adopted_response import AdoptedResponse
 from sse_middleware.legacy.body_adapters import AdapterFactory
 from sse_middleware.legacy.polling import Polling
 from sse_middleware.legacy.route import LegacyRoute
 from sse_middleware.legacy.rules import AdoptionRules
+from sse_middleware.openapi.discovery import misplaced_tags
 from sse_middleware.openapi.document import describe_streams
 from sse_middleware.records import Observer, StreamStats
 from sse_middleware.registry.admission import peer_address
@@ -88,7 +92,7 @@ class SSEMiddleware:
         openapi: bool = True,
         **settings: Unpack[StreamOptions],
     ) -> None:
-        self.app: ASGIApp = guarantee_single_callable(app)  # type: ignore[no-untyped-call]
+        self.app: ASGIApp = _single_callable(app)
         self.settings = StreamSettings.of(settings)
         self._routes = _checked_routes(legacy)
         self._rules = AdoptionRules(adapters or {})
@@ -107,6 +111,21 @@ class SSEMiddleware:
             )
         )
 
+    @classmethod
+    def checked(cls, **arguments: Any) -> dict[str, Any]:
+        """Check the arguments of a middleware, and return them.
+
+        ``app.add_middleware(SSEMiddleware, **SSEMiddleware.checked(ping_interval=20))`` raises the
+        error of a bad setting at this line. ``add_middleware`` only keeps the settings: Starlette
+        makes the middleware when the server starts.
+
+        Raises:
+            ConfigurationError: a setting is unknown, or its value can't work.
+        """
+        arguments = {**arguments, "legacy": tuple(arguments.get("legacy", ()))}
+        cls(_no_application, **arguments)
+        return arguments
+
     async def drain(self) -> None:
         """End all streams of the running event loop in good order, and refuse new ones.
 
@@ -121,8 +140,8 @@ class SSEMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Put a `RequestContext` into the scope and call the application."""
         if scope["type"] == "lifespan":
-            self._describe(scope)
-            await self.app(scope, self._registries.renewed().until_shutdown(receive), send)
+            await self._refuse_start_if_wrong(scope, receive, send)
+            await self._registries.run_lifespan(self.app, scope, receive, send)
             return
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
@@ -138,21 +157,39 @@ class SSEMiddleware:
         if scope.get("app") is not self._described:  # its startup may have replaced `openapi`
             self._describe(scope)
             self._described = scope.get("app")
-        accept = accept_of(scope["headers"])
+        accept = accept_of(scope.get("headers", ()))
         route = self._matching_route(scope) if self._routes else None
-        if route is None and (accept is None or not names_events(accept)):
-            await self.app(scope, connection.receive, connection.sending(send, self._rules.varied))
-            return
-        accept = accept or b"*/*"
-        if route is not None:
+        if route is None:
+            if accept is not None and not names_events(accept):
+                accept = None
+        else:
+            accept = accept or b"*/*"
             context.settings = route.overrides.over(context.settings)
             if await self._answer_by_polling(scope, context, send, route, accept):
                 return
-        await AdoptedResponse(self.app, scope, context, send, self._rules, accept, route).respond()
+        response = AdoptedResponse(self.app, scope, context, send, self._rules, accept, route)
+        try:
+            await response.respond()
+        except TypeError as error:
+            if "ServerSentEvent is not JSON serializable" in str(error):  # json.dumps knows no more
+                error.add_note(NO_DATA)
+            raise
+
+    async def _refuse_start_if_wrong(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Describe the application. If it has a mistake, let the server not start, and raise."""
+        try:
+            self._describe(scope)
+        except ConfigurationError as error:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
 
     def _describe(self, scope: Scope) -> None:
+        app = scope.get("app", self.app)
+        if misplaced := misplaced_tags(routes_of(app) or ()):
+            raise ConfigurationError("; ".join(misplaced))
         if self._openapi:
-            describe_streams(scope.get("app", self.app))
+            describe_streams(app)
 
     def _matching_route(self, scope: Scope) -> LegacyRoute | None:
         return next((route for route in self._routes if route.matches(scope)), None)
@@ -161,10 +198,34 @@ class SSEMiddleware:
         self, scope: Scope, context: RequestContext, send: Send, route: LegacyRoute, accept: bytes
     ) -> bool:
         """Answer the request if its route polls. Returns whether this was the answer."""
-        receive, send = context.connection.receive, context.connection.sending(send)
         return route.polls(scope, accept) and await self._polling.respond(
-            scope, receive, send, route, accept
+            scope, context, send, route, accept
         )
+
+
+async def _no_application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Be wrapped by a middleware that is only made to check its arguments."""
+
+
+def _single_callable(app: Any) -> ASGIApp:
+    """Return an application of ASGI 3, also for one of ASGI 2.
+
+    asgiref takes every class, and every function that is not async, for ASGI 2. But Starlette's
+    endpoint classes are of ASGI 3: they take its three arguments, and the result is awaited.
+    """
+    awaited = isinstance(app, type) and hasattr(app, "__await__")
+    if awaited or (_accepts(app, 3) and not _accepts(app, 1)):
+        return app  # type: ignore[no-any-return]
+    return guarantee_single_callable(app)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _accepts(app: Any, arguments: int) -> bool:
+    """Whether an application can be called with this number of arguments."""
+    try:
+        signature(app).bind(*range(arguments))
+    except (TypeError, ValueError):  # there may be no signature
+        return False
+    return True
 
 
 def _checked_routes(legacy: Iterable[LegacyRoute]) -> tuple[LegacyRoute, ...]:

@@ -17,6 +17,7 @@ from sse_middleware.records import StreamStats
 from sse_middleware.registry.registry import Registry, Slot
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.connection import Connection
+from sse_middleware.wire.request_headers import last_event_id as sent_event_id
 
 SCOPE_KEY = "sse_middleware"
 """The key of the scope under which a `RequestContext` lies."""
@@ -74,6 +75,23 @@ class RequestContext:
     def find(cls, scope: Scope) -> "RequestContext | None":
         """Return the context of the innermost middleware, if there is one."""
         return scope.get(SCOPE_KEY)
+
+
+def last_event_id(request: HTTPConnection) -> str:
+    """Return the id of the last event that a client has received, ``""`` if it has none.
+
+    A browser's ``EventSource`` sends it in the header ``Last-Event-ID`` when it reconnects. A
+    client that can't set a header sends ``?last_event_id=``. The id is what the event had, beyond
+    ASCII too: browsers send UTF-8, which ``request.headers`` reads as Latin-1.
+
+    ``last_event_id(request)`` in Starlette, ``Annotated[str, Depends(last_event_id)]`` in FastAPI.
+
+    An id with a newline or NUL counts as none, because no event can have it. So does one that takes
+    more than `sse_middleware.wire.request_headers.LONGEST_EVENT_ID` bytes. Bytes that are not UTF-8
+    are read as Latin-1, as a script's ``fetch`` sends them.
+    """
+    scope = request.scope
+    return sent_event_id(scope.get("headers", ()), scope.get("query_string", b""))
 
 
 def sse_context(request: HTTPConnection) -> RequestContext:

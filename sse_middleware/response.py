@@ -7,7 +7,8 @@ what is yielded, `stream` sends it.
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from inspect import isasyncgen
+from functools import partial
+from inspect import isasyncgen, isawaitable, isroutine
 from typing import Any, Literal, Unpack
 
 from pydantic import BaseModel
@@ -16,7 +17,9 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from sse_middleware.introspection.fastapi import dump_options, unwrapped
+from sse_middleware.introspection.flask import running_view
 from sse_middleware.items.control_frames import ConfiguredControlFrames
+from sse_middleware.items.hints import ItemHints
 from sse_middleware.items.item_type import ItemType, ItemTypes
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.registry.admission import admit, refuse
@@ -32,6 +35,12 @@ from sse_middleware.stream.stream import ProducerWork, Stream
 from sse_middleware.stream.thread_producer import ThreadProducer
 from sse_middleware.validation import UNSET, Unset
 from sse_middleware.wire.response_headers import compressed, with_defaults
+
+_SHORT = 100
+"""Characters of a value in a message."""
+
+WHOLE = (str, bytes, bytearray, memoryview, Mapping, BaseModel)
+"""What is one item, although it can be iterated."""
 
 _METHODS_WITHOUT_BODY = ("GET", "HEAD", None)  # None: a WebSocket handshake
 
@@ -59,7 +68,7 @@ class EventSourceResponse(StreamingResponse):
             ``None`` for a keep-alive, or data. A worker thread pulls a synchronous iterable.
         status_code: of the response. A browser's ``EventSource`` accepts only 200. A 204 tells it
             not to reconnect.
-        headers: added to ``Content-Type``, ``Cache-Control: no-cache`` and
+        headers: added to ``Content-Type``, ``Cache-Control: no-cache, no-transform`` and
             ``X-Accel-Buffering: no``. A header with one of these names replaces the default.
         media_type: replaces ``text/event-stream``.
         background: runs after the stream, also after a disconnect, but not after an error.
@@ -87,6 +96,8 @@ class EventSourceResponse(StreamingResponse):
         item_type: Any = UNSET,
         **settings: Unpack[StreamOptions],
     ) -> None:
+        if (view := running_view()) is not None:
+            raise TypeError(_not_asgi(view))
         self.body_iterator = _checked(content)
         self.status_code = status_code
         self.media_type = media_type or self.media_type
@@ -94,11 +105,19 @@ class EventSourceResponse(StreamingResponse):
         self.init_headers(headers)
         self.overrides = Overrides(settings)  # checks them, with or without a middleware
         """The response's own settings, which override those of the middleware."""
+        self.origin: str | None = None
+        """The name of the endpoint, where it is known better than by the scope."""
+        self.said: set[str] | None = None
+        """What `ItemHints` has reported of the endpoint, if not of a whole application."""
         self._item_type: ItemType | Literal[Unset.UNSET] | None = (
             item_type
             if item_type is None or item_type is UNSET or isinstance(item_type, ItemType)
             else ItemType.declared(item_type)
         )
+
+    def render(self, *_: object, **__: object) -> bytes:
+        """Refuse to be a whole body. Django asks for it, when a view returns this response."""
+        raise TypeError(_not_asgi(self.origin or origin_of({}, self.body_iterator)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream, then run the background task.
@@ -123,12 +142,20 @@ class EventSourceResponse(StreamingResponse):
         item_type = self._item_type
         if item_type is UNSET:
             item_type = context.item_types.of(scope.get("endpoint"))
-        options = None if item_type is None else dump_options(scope.get("route"))
-        if item_type is not None and options:
-            item_type = item_type.dumped_with(options)
-        control = ConfiguredControlFrames(settings)
-        origin = origin_of(scope, self.body_iterator)
-        encoder = ItemEncoder(settings, control.ping, item_type, origin)
+        origin = self.origin or origin_of(scope, self.body_iterator)
+        said = context.item_types.said if self.said is None else self.said
+        for_browsers = settings.preset is None and scope.get("method") == "GET"
+        hints = ItemHints(origin, said, event_source=for_browsers)
+        control = ConfiguredControlFrames(settings, hints)
+        encoder = ItemEncoder(
+            settings,
+            control.ping,
+            item_type,
+            origin,
+            hints,
+            options=dump_options(scope.get("route")),
+            on_id=control.id_sent,
+        )
         return StreamPlan(producer_of(self.body_iterator, encoder), control)
 
     async def _stream(
@@ -199,12 +226,14 @@ def _without_middleware(scope: Scope, receive: Receive) -> RequestContext:
 class FramedProducer:
     """Puts the first and last frames of a preset around those of a producer."""
 
-    __slots__ = ("_control", "_producer", "close")
+    __slots__ = ("_control", "_producer", "close", "stage", "when_idle")
 
     def __init__(self, producer: Producer, control: ConfiguredControlFrames) -> None:
         self._producer = producer
         self._control = control
         self.close = producer.close
+        self.stage = producer.stage
+        self.when_idle = producer.when_idle
 
     def __repr__(self) -> str:
         return repr(self._producer)
@@ -225,14 +254,43 @@ def _may_have_body(status: int) -> bool:
 def _checked(content: Any) -> Any:
     if isasyncgen(content):  # the usual case
         return content
-    if isinstance(content, str | bytes | bytearray | memoryview | Mapping | BaseModel):
-        raise TypeError(
-            f"content must yield items, but a {type(content).__name__} would yield its parts; "
-            "to send it as one event, put it into a list"
-        )
-    if not isinstance(content, AsyncIterable | Iterable):
-        raise TypeError(f"content must be an iterable or an asynchronous iterable, got {content!r}")
+    if (advice := advice_about(content)) is not None:
+        raise TypeError(f"content must be what yields items, got {short(content)}: {advice}")
     return content
+
+
+def advice_about(content: Any) -> str | None:
+    """Return what to do about a content that isn't what yields items, ``None`` if it is."""
+    if isinstance(content, WHOLE):
+        return "it would yield its parts, so yield it, or put it in a list"
+    if isinstance(content, AsyncIterable):
+        return None
+    if isawaitable(content):
+        return "it must be awaited first"
+    return None if isinstance(content, Iterable) else _advice_about_single(content)
+
+
+def _advice_about_single(content: Any) -> str:
+    """Return what to do about a content that can't be iterated."""
+    if content is None:
+        return "nothing is yielded"
+    if isroutine(content) or isinstance(content, type | partial):
+        return "it must be called"
+    return "it can't be iterated, so yield it, or put it in a list"
+
+
+def short(value: object) -> str:
+    """Return a representation that fits into a message."""
+    text = repr(value)
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}..."
+
+
+def _not_asgi(endpoint: str) -> str:
+    return (
+        f"{endpoint}: an EventSourceResponse is a response for ASGI frameworks, as Starlette, "
+        "FastAPI and Litestar are. Return the framework's own streaming response with "
+        "text/event-stream. SSEMiddleware around the application gives it keep-alives and limits"
+    )
 
 
 def origin_of(scope: Scope, content: Any) -> str:

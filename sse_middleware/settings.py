@@ -63,6 +63,14 @@ class StreamOptions(TypedDict, total=False):
 
     ``"ping"`` by default. A function is called for each keep-alive. A yielded ``None`` sends one.
     """
+    ping_blank_line: bool
+    """Whether a blank line follows a keep-alive that is a comment's text.
+
+    By default it does until the stream has sent an `id`. The standard needs no blank line there
+    and ignores it. But OpenAI's client, httpx-sse and others take one for the end of an event once
+    an id has come, and fetch-event-source always does: they hand out an empty event. With ``False``
+    none of them does.
+    """
     on_disconnect: OnDisconnect
     """What becomes of the generator when its client leaves: ``"cancel"`` (default) or ``"finish"``.
 
@@ -80,6 +88,12 @@ class StreamOptions(TypedDict, total=False):
     """Seconds that a cancelled generator has for its ``finally`` blocks: 5 by default.
 
     Enough to roll back and to close, an end to a cleanup that hangs.
+    """
+    finish_timeout: float
+    """Seconds that code after the last ``yield`` has, once the client has left: 1 by default.
+
+    Enough to store an answer whose last event was sent. Then it is cancelled. A ``finally`` or the
+    exit of an ``async with`` that has begun by itself has `cleanup_timeout` seconds.
     """
     max_buffer: int
     """Bytes that wait for a slow client before its generator waits too: 65536 by default.
@@ -129,6 +143,11 @@ class StreamOptions(TypedDict, total=False):
 
     Each is told a time between this and twice as much, at random, so that they don't all come back
     at once.
+
+    Make it longer than a restart of your server takes, unless something else answers meanwhile. A
+    browser's ``EventSource`` tries again where a connection is refused, but gives up for good on
+    the 502 of a reverse proxy whose server is away. ``docs/operations.md`` has a proxy that answers
+    with a 200.
     """
     compression: bool | Sequence[str]
     """Whether to compress for clients that accept it, or which codecs to offer, the best first.
@@ -149,6 +168,13 @@ class StreamOptions(TypedDict, total=False):
     It may return ``None`` for no such item, as by default. The exception then goes on to the
     server.
     """
+    complete_after_error: bool
+    """Whether the body is complete after the event of `error_event`: ``False`` by default.
+
+    With ``False`` the body breaks off after it, so a client that uses ``fetch`` gets the event and
+    then a network error. With ``True`` the body ends well. In both cases the exception goes on to
+    the server. Where there is no such event, the body always breaks off.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +194,7 @@ class StreamSettings:
     on_disconnect: OnDisconnect | Literal[Unset.UNSET] = UNSET
     commit_after: float = 0.5
     cleanup_timeout: float = 5.0
+    finish_timeout: float = 1.0
     max_buffer: int = 64 * 1024
     max_event_size: int | None = None
     send_timeout: float | None = 30.0
@@ -180,6 +207,8 @@ class StreamSettings:
     compression: bool | Sequence[str] = False
     serializer: Serializer | None = None
     error_event: ErrorEvent | Literal[Unset.UNSET] | None = UNSET
+    complete_after_error: bool = False
+    ping_blank_line: bool | Literal[Unset.UNSET] = UNSET
     codecs: tuple[str, ...] = field(init=False, repr=False)
     """What `compression` offers."""
 
@@ -191,7 +220,7 @@ class StreamSettings:
             check_limit("ping_interval", self.ping_interval, "None switches keep-alives off")
         for name in ("send_timeout", "max_duration", "idle_timeout"):
             check_limit(name, getattr(self, name), "None switches it off")
-        for name in ("commit_after", "cleanup_timeout", "drain_grace"):
+        for name in ("commit_after", "cleanup_timeout", "finish_timeout", "drain_grace"):
             check_seconds(name, getattr(self, name), "0 doesn't wait", zero=True)
         check_seconds("retry_after", self.retry_after, "0 is at once", zero=True)
         check_count("max_buffer", self.max_buffer, "bytes")
@@ -201,6 +230,8 @@ class StreamSettings:
         check("refusal", self.refusal, self.refusal in get_args(Refusal), "'status' or 'retry'")
         object.__setattr__(self, "codecs", _codecs(self.compression))
         check_function("serializer", self.serializer)
+        complete = self.complete_after_error
+        check("complete_after_error", complete, isinstance(complete, bool), "True or False")
 
     @classmethod
     def of(cls, options: StreamOptions) -> Self:
@@ -228,6 +259,16 @@ class StreamSettings:
     def retry_milliseconds(self) -> int:
         """Return when a client that is sent away may come back: at random, see `retry_after`."""
         return round(1000 * self.retry_after * uniform(1, 2))  # noqa: S311 - nothing to guess
+
+
+_APPLICATION = (
+    *("drain", "drain_spread", "max_streams", "max_streams_per_client", "client_key", "observers"),
+    *("legacy", "adapters", "openapi"),
+)
+"""What only `SSEMiddleware` takes."""
+
+_RESPONSE = ("item_type", "headers", "status_code", "media_type", "background")
+"""What only `event_stream` and `EventSourceResponse` take."""
 
 
 class Overrides:
@@ -258,10 +299,18 @@ def _known(options: StreamOptions) -> StreamOptions:
     names = [field.name for field in fields(StreamSettings) if field.init]
     for name in options:
         if name not in names:
-            near = get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}"
-            raise ConfigurationError(f"unknown setting {name!r}: {hint}")
+            raise ConfigurationError(f"unknown setting {name!r}: {_hint(name, names)}")
     return options
+
+
+def _hint(name: str, names: Sequence[str]) -> str:
+    """Return what helps a user who has written a name that is no setting of a stream."""
+    if name in _APPLICATION:
+        return "it is for the whole application, so only SSEMiddleware takes it"
+    if name in _RESPONSE:
+        return "it is for one response: event_stream or EventSourceResponse takes it"
+    near = get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}"
 
 
 def _codecs(compression: Any) -> tuple[str, ...]:

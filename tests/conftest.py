@@ -16,9 +16,17 @@ def anyio_backend(virtual_time: VirtualTime) -> Any:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _what_was_imported_is_not_looked_at() -> Iterator[None]:
-    """Spare the garbage collector, and who asks it for all objects, the modules."""
-    gc.collect()
-    gc.freeze()
+def _frozen_objects() -> Iterator[None]:
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _objects_of_other_modules_are_not_scanned(_frozen_objects: None) -> None:
+    """Hide everything that is alive before a module of tests from the garbage collector.
+
+    `nothing_left_behind` scans all objects that the collector knows. Modules, test items and
+    reports are many, and no test creates them.
+    """
+    gc.collect()
+    gc.freeze()

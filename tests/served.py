@@ -1,4 +1,4 @@
-"""Applications that are no more than a response, served by the test kit or called by hand."""
+"""Small applications, often a single response, run by the test kit or called by hand."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -49,13 +49,13 @@ def observed(app: Any, **settings: Any) -> tuple[SSEMiddleware, ClosedStreams]:
 
 
 def client_of(app: Any, **options: Any) -> EventClient:
-    """Return a client of what knows no lifespan. It waits long: the time is virtual."""
+    """Return a client of an application without a lifespan. Its long timeout is virtual time."""
     return EventClient(app, run_lifespan=False, timeout=10_000, **options)
 
 
 @asynccontextmanager
 async def events_of(app: Any, method: str = "GET", **options: Any) -> AsyncIterator[EventStream]:
-    """Open a stream; at the end the client leaves."""
+    """Open a stream. At the end the client disconnects."""
     async with client_of(app, **options) as client, client.stream(method, "/") as events:
         yield events
 
@@ -80,7 +80,7 @@ async def raw(response: httpx.Response) -> AsyncIterator[AsyncGenerator[bytes, N
     try:
         yield chunks
     finally:
-        with anyio.CancelScope() as scope:  # httpx leaves generators open that stand at a `yield`
+        with anyio.CancelScope() as scope:  # httpx leaves generators open at a `yield`
             scope.cancel()
             await anext(chunks, None)
 
@@ -102,7 +102,7 @@ async def call(
     leave: Callable[[], Awaitable[object]] = anyio.sleep_forever,
     send: Send = swallow,
 ) -> None:
-    """Call `app` as a server would whose client is gone once `leave` returns."""
+    """Call `app` as a server whose client disconnects when `leave` returns."""
 
     async def receive() -> Message:
         await leave()

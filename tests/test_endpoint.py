@@ -1,9 +1,12 @@
 """`event_stream` in Starlette and FastAPI, and `response_class` in FastAPI."""
 
 import functools
+import gc
 import inspect
+import sys
 from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, Any
+from types import ModuleType
+from typing import Annotated, Any, get_type_hints
 
 import anyio
 import fastapi
@@ -251,6 +254,101 @@ class TestDecorator:
         with pytest.raises(TypeError, match="a function that yields"):
             event_stream([1])  # type: ignore[call-overload]
 
+    def test_refuses_what_is_no_function_with_a_way_out(self) -> None:
+        async def agenerator() -> AsyncIterator[int]:
+            yield 1
+
+        def generator() -> Iterator[int]:
+            yield 1
+
+        async def coroutine() -> list[int]:
+            return [1]
+
+        begun = coroutine()
+        refused: list[tuple[Any, str]] = [
+            (agenerator(), r"write event_stream\(agenerator\), without calling it"),
+            (generator(), r"write event_stream\(generator\), without calling it"),
+            (begun, r"write event_stream\(coroutine\), without calling it"),
+            (HTTPEndpoint, "tag the methods"),
+            (Starlette, "tag the methods"),
+            (Item, "tag the methods"),
+            (dict, "tag the methods"),
+            (FastAPI(), "below the route's decorator"),
+            (APIRouter(), "below the route's decorator"),
+            (event_stream(agenerator), "tagged already"),
+            (functools.partial(event_stream(agenerator)), "tagged already"),
+            (None.__class__, "tag the methods"),
+            (5, r"EventSourceResponse\(items\)"),
+            (classmethod(lambda _: [1]), r"EventSourceResponse\(items\)"),
+        ]
+        for function, advice in refused:
+            with pytest.raises(TypeError, match=advice) as caught:
+                event_stream(function)
+            assert repr(function) in str(caught.value)
+        begun.close()
+
+    @pytest.mark.parametrize("sync", [True, False])
+    @pytest.mark.parametrize(
+        ("returned", "advice"),
+        [
+            ({"a": 1}, "put it in a list"),
+            ("text", "put it in a list"),
+            (b"bytes", "put it in a list"),
+            (Item(name="a"), "put it in a list"),
+            (5, "put it in a list"),
+            (True, "put it in a list"),
+            (None, "nothing is yielded"),
+            (response_of, "it must be called"),
+            (HTTPEndpoint, "it must be called"),
+        ],
+    )
+    async def test_what_a_function_returns_is_refused_by_name(
+        self, returned: Any, advice: str, sync: bool
+    ) -> None:
+        def called(_request: Request) -> Any:
+            return returned
+
+        async def awaited(_request: Request) -> Any:
+            return returned
+
+        function = called if sync else awaited
+        with pytest.raises(TypeError) as caught:
+            await response_of(Starlette(routes=[Route("/", event_stream(function))]))
+        message = str(caught.value)
+        assert message.startswith(f"{__name__}.{function.__qualname__} must yield its items")
+        assert f"It returned {returned!r}: " in message
+        assert message.endswith(advice)
+
+    async def test_a_coroutine_that_a_function_returns_is_refused_and_closed(self) -> None:
+        async def inner() -> list[int]:
+            return [1]
+
+        async def events(_request: Request) -> Any:
+            return inner()  # a coroutine that nobody awaits is a warning, and here an error
+
+        with pytest.raises(TypeError, match=r"events must yield .* must be awaited first"):
+            await response_of(Starlette(routes=[Route("/", event_stream(events))]))
+        gc.collect()
+
+    def test_for_litestar_there_is_no_parameter_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def events(count: int) -> AsyncIterator[int]:
+            yield count
+
+        monkeypatch.setitem(sys.modules, "litestar", ModuleType("litestar"))
+        monkeypatch.delitem(sys.modules, "fastapi")
+        assert list(inspect.signature(event_stream(events)).parameters) == ["count"]
+
+    def test_has_the_annotations_of_the_function(self) -> None:
+        async def events(a: int, b: "str", c=3) -> AsyncIterator[Item]:  # type: ignore[no-untyped-def]
+            yield Item(name=b)
+
+        assert get_type_hints(event_stream(events)) == {
+            "a": int,
+            "b": str,
+            "_shared_response": Response,
+            "return": EventSourceResponse,
+        }
+
     async def test_an_annotation_that_can_not_be_evaluated_is_an_error(self) -> None:
         async def events(_request: Request) -> "AsyncIterator[Unknown]":  # type: ignore[name-defined] # noqa: F821
             yield 1
@@ -309,6 +407,7 @@ class TestFastAPI:
             try:
                 yield session
                 await anyio.sleep_forever()
+                yield ""  # it could go on
             finally:
                 trace.append("finally")
 
@@ -404,7 +503,7 @@ class TestFastAPIResponseClass:
             b'data: {"value":1}\n\n'
             b': hi\nevent: m\ndata: {"v":2}\nid: 17\nretry: 3000\n\n'
             b"data: [DONE]\n\n"
-            b": ping\n\n"
+            b": ping\n"
         )
 
     async def test_the_declared_type_filters(self) -> None:

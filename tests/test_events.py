@@ -1,14 +1,20 @@
-"""`ServerSentEvent` refuses what the grammar can't carry, and the names are FastAPI's."""
+"""`ServerSentEvent` refuses invalid fields, and has FastAPI's names."""
 
+import copy
+import pickle
 import re
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from fastapi import FastAPI
+from fastapi.encoders import jsonable_encoder
+from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
+from pydantic_core import PydanticSerializationError, from_json, to_json
+from starlette.testclient import TestClient
 
 import sse_middleware
-from sse_middleware import events
+from sse_middleware import EncodingError, EventSourceResponse, events
 from sse_middleware.events import ServerSentEvent, format_sse_event
 
 # Which field refuses which value. Every other field is left out.
@@ -50,7 +56,7 @@ def test_data_and_raw_data_exclude_each_other(data: Any, raw_data: str) -> None:
 
 @pytest.mark.parametrize("field", ["data", "raw_data", "event", "id", "retry", "comment", "name"])
 @pytest.mark.parametrize("value", [None, "x", "a\nb", -1])
-def test_an_event_is_never_changed_after_that(field: str, value: Any) -> None:
+def test_an_event_is_frozen(field: str, value: Any) -> None:
     event = ServerSentEvent(data=1, event="m", id="1", retry=1, comment="c")
     before = event.model_copy()
     with pytest.raises(ValidationError, match="frozen") as caught:
@@ -72,7 +78,7 @@ def test_an_event_is_never_changed_after_that(field: str, value: Any) -> None:
         {"retry": 10**30},
     ],
 )
-def test_everything_else_is_taken_as_it_is(fields: dict[str, Any]) -> None:
+def test_everything_else_is_kept_as_it_is(fields: dict[str, Any]) -> None:
     event = ServerSentEvent(**fields)
     assert event.model_dump(exclude_unset=True) == fields
 
@@ -82,11 +88,120 @@ def test_data_is_not_copied() -> None:
     assert ServerSentEvent(data=data).data is data
 
 
-def test_a_subclass_may_fix_fields() -> None:
+def test_a_subclass_may_have_defaults() -> None:
     class Done(ServerSentEvent):
         event: str | None = "done"
 
     assert Done(data=1).event == "done"
+
+
+class Note(ServerSentEvent):
+    """An event with a default."""
+
+    event: str | None = "note"
+
+
+@pytest.mark.parametrize("kind", [ServerSentEvent, ServerSentEvent[str], Note])
+@pytest.mark.parametrize("positional", [("hi",), (None,), ({"a": 1}, "note")])
+@pytest.mark.parametrize("fields", [{}, {"id": "1"}])
+def test_fields_are_given_by_name(kind: Any, positional: Any, fields: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="by name") as caught:
+        kind(*positional, **fields)
+    assert f"write ServerSentEvent(data={positional[0]!r})" in str(caught.value)
+
+
+def test_a_subclass_with_a_validator_that_returns_another_event_is_warned_of() -> None:
+    class Copied(ServerSentEvent):
+        @model_validator(mode="after")
+        def _copied(self) -> "Copied":
+            return self.model_copy()
+
+    with pytest.warns(UserWarning, match="other than `self`"):
+        Copied(data=1)
+
+
+def test_the_signature_is_that_of_a_model() -> None:
+    parameters = signature(ServerSentEvent).parameters.values()
+    assert {one.kind for one in parameters} == {Parameter.KEYWORD_ONLY}
+    assert [one.name for one in parameters] == list(ServerSentEvent.model_fields)
+
+
+class Kept(BaseModel):
+    """What a user may store."""
+
+    events: list[ServerSentEvent]
+
+
+class TestAsOrdinaryData:
+    """A framework must not put an event into the JSON of an ordinary response."""
+
+    EVENT = ServerSentEvent(data={"a": 1}, event="note", id="7")
+
+    def test_its_user_may_dump_it(self) -> None:
+        fields = {"data": {"a": 1}, "event": "note", "id": "7"}
+        assert self.EVENT.model_dump(exclude_none=True) == fields
+        assert self.EVENT.model_dump(mode="json", exclude_none=True, by_alias=True) == fields
+        assert from_json(self.EVENT.model_dump_json(exclude_none=True)) == fields
+        assert TypeAdapter(ServerSentEvent).dump_python(self.EVENT, exclude_none=True) == fields
+        assert from_json(to_json([self.EVENT], exclude_none=True)) == [fields]
+
+    def test_its_user_may_keep_it_in_a_model(self) -> None:
+        kept = Kept(events=[self.EVENT])
+        assert Kept.model_validate_json(kept.model_dump_json()) == kept
+        assert Kept(**kept.model_dump()) == kept
+
+    def test_it_can_be_copied_compared_and_shown(self) -> None:
+        assert copy.deepcopy(self.EVENT) == self.EVENT == pickle.loads(pickle.dumps(self.EVENT))
+        assert self.EVENT.model_copy(update={"id": "8"}).id == "8"
+        assert "event='note'" in repr(self.EVENT)
+
+    def test_its_schema_has_its_fields(self) -> None:
+        schema = ServerSentEvent.model_json_schema(mode="serialization")
+        assert list(schema["properties"]) == list(ServerSentEvent.model_fields)
+
+    @pytest.mark.parametrize(
+        "wrapped",
+        [
+            lambda event: event,
+            lambda event: [event],
+            lambda event: {"event": event},
+            lambda event: Kept(events=[event]),
+            lambda event: Note(data=event.data),
+            lambda event: ServerSentEvent(data=event),
+            lambda event: ServerSentEvent[dict[str, int]](data=event.data),
+        ],
+    )
+    def test_fastapi_may_not_encode_it(self, wrapped: Any) -> None:
+        with pytest.raises(PydanticSerializationError, match=r"@event_stream.*model_dump"):
+            jsonable_encoder(wrapped(self.EVENT))
+
+    @pytest.mark.parametrize("declared", [None, ServerSentEvent, list[ServerSentEvent], Kept])
+    def test_fastapi_may_not_answer_with_it(self, declared: Any) -> None:
+        content: Any = {list[ServerSentEvent]: [self.EVENT], Kept: Kept(events=[self.EVENT])}
+        app = FastAPI()
+
+        @app.get("/", response_model=declared)
+        def endpoint() -> Any:
+            return content.get(declared, self.EVENT)
+
+        with pytest.raises(PydanticSerializationError, match=r"@event_stream.*model_dump"):
+            TestClient(app).get("/")
+
+    @pytest.mark.parametrize(
+        "item", [[EVENT], {"x": EVENT}, ServerSentEvent(data=EVENT), Kept(events=[EVENT])]
+    )
+    @pytest.mark.parametrize("item_type", [None, Any])
+    def test_a_stream_may_not_put_it_into_the_data_of_another(
+        self, item: Any, item_type: Any
+    ) -> None:
+        response = EventSourceResponse([item], item_type=item_type)
+        with pytest.raises(EncodingError, match=r"a ServerSentEvent is no data.*by itself"):
+            TestClient(response).get("/")
+
+    def test_its_fields_may_be_data(self) -> None:
+        response = EventSourceResponse([self.EVENT.model_dump(exclude_none=True)])
+        text = 'data: {"data":{"a":1},"event":"note","id":"7"}\n\n'
+        assert TestClient(response).get("/").text == text
 
 
 def test_the_keep_alive_is_a_comment_every_15_seconds() -> None:
@@ -107,7 +222,7 @@ def test_the_openapi_fragment() -> None:
     }
 
 
-# Beside FastAPI's own
+# Compared with FastAPI's own
 
 
 @pytest.fixture
@@ -170,6 +285,6 @@ class TestJson:
         with pytest.raises(ValueError, match=r"there is no data in .*comment='hi'"):
             ServerSentEvent(comment="hi").json()
 
-    def test_of_another_text_shows_it(self) -> None:
+    def test_of_other_text_is_an_error_that_shows_it(self) -> None:
         with pytest.raises(ValueError, match=r"not JSON: '\[DONE\]'"):
             ServerSentEvent(raw_data="[DONE]").json()

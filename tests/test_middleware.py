@@ -1,12 +1,26 @@
 """`SSEMiddleware` around any ASGI application."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
-from starlette.responses import PlainTextResponse
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
-from sse_middleware import ConfigurationError, EventSourceResponse, SSEMiddleware
+from sse_middleware import (
+    ConfigurationError,
+    EventSourceResponse,
+    LegacyRoute,
+    ServerSentEvent,
+    SSEMiddleware,
+    event_stream,
+)
 from sse_middleware.testing import EventClient
 from tests.served import body_of, client_of
 
@@ -17,7 +31,7 @@ async def items() -> AsyncIterator[int]:
     yield 1
 
 
-async def test_what_is_no_stream_passes_untouched() -> None:
+async def test_another_response_passes_untouched() -> None:
     seen: list[bytes] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -45,6 +59,135 @@ async def test_an_application_of_two_callables_is_accepted() -> None:
     assert await body_of(SSEMiddleware(Application)) == b"data: 1\n\n"  # type: ignore[arg-type]
 
 
+async def plain_application(scope: Any, receive: Any, send: Any) -> None:
+    await EventSourceResponse(items())(scope, receive, send)
+
+
+def function_application(scope: Any, receive: Any, send: Any) -> Any:
+    """Return what is to be awaited, as an application in a decorator may."""
+    return plain_application(scope, receive, send)
+
+
+class Events(HTTPEndpoint):
+    async def get(self, _request: Request) -> EventSourceResponse:
+        return EventSourceResponse(items())
+
+    @event_stream
+    async def post(self, _request: Request) -> AsyncIterator[int]:
+        yield 1
+
+
+class Awaited:
+    """An application of three arguments whose result is awaited, as Starlette's endpoints are."""
+
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.arguments = scope, receive, send
+
+    def __await__(self) -> Any:
+        return plain_application(*self.arguments).__await__()
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        Events,
+        Awaited,
+        function_application,
+        partial(plain_application),
+        partial(Awaited),
+    ],
+)
+async def test_what_can_be_awaited_is_an_application_of_three_arguments(app: Any) -> None:
+    assert await body_of(SSEMiddleware(app)) == b"data: 1\n\n"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_an_endpoint_class_may_have_a_middleware_of_its_own(method: str) -> None:
+    own = [Middleware(SSEMiddleware, ping="own")]
+    app = Starlette(routes=[Route("/", Events, middleware=own)])
+    assert await body_of(app, method) == b"data: 1\n\n"
+
+
+async def test_a_web_socket_endpoint_may_have_a_middleware_of_its_own() -> None:
+    class Echo(WebSocketEndpoint):
+        encoding = "text"
+
+        async def on_receive(self, websocket: WebSocket, data: str) -> None:
+            await websocket.send_text(data)
+
+    app = Starlette(routes=[WebSocketRoute("/", Echo, middleware=[Middleware(SSEMiddleware)])])
+    received = [
+        {"type": "websocket.connect"},
+        {"type": "websocket.receive", "text": "hi"},
+        {"type": "websocket.disconnect", "code": 1000},
+    ]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return received.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app({"type": "websocket", "path": "/", "headers": []}, receive, send)
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.send"]
+    assert sent[1]["text"] == "hi"
+
+
+@pytest.mark.parametrize("content", [[ServerSentEvent(data=1)], ServerSentEvent(data=1)])
+async def test_an_event_in_a_json_response_is_an_error_with_a_note(content: Any) -> None:
+    def endpoint(_request: Request) -> JSONResponse:
+        return JSONResponse(content)
+
+    app = Starlette(routes=[Route("/", endpoint)])
+    app.add_middleware(SSEMiddleware)
+    with pytest.raises(TypeError, match="ServerSentEvent is not JSON") as caught:
+        await body_of(app)
+    assert any("@event_stream" in note for note in caught.value.__notes__)
+
+
+async def test_any_other_error_has_no_note() -> None:
+    def endpoint(_request: Request) -> JSONResponse:
+        return JSONResponse(object())
+
+    app = Starlette(routes=[Route("/", endpoint)])
+    app.add_middleware(SSEMiddleware)
+    with pytest.raises(TypeError) as caught:
+        await body_of(app)
+    assert not any("@event_stream" in note for note in getattr(caught.value, "__notes__", []))
+
+
+class TestChecked:
+    def test_returns_what_it_was_given(self) -> None:
+        given: dict[str, Any] = {"ping_interval": 5, "drain": False, "observers": [print]}
+        assert SSEMiddleware.checked(**given) == {**given, "legacy": ()}
+        assert given == {"ping_interval": 5, "drain": False, "observers": [print]}
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"ping_interval": -1},
+            {"ping": 15},
+            {"pings": "x"},
+            {"max_streams": 0},
+            {"legacy": [5]},
+            {"adapters": {"x": "lines"}},
+        ],
+    )
+    def test_refuses_at_once(self, given: dict[str, Any]) -> None:
+        with pytest.raises(ConfigurationError):
+            SSEMiddleware.checked(**given)
+
+    async def test_does_not_use_up_the_routes(self) -> None:
+        async def lines(_request: Request) -> PlainTextResponse:
+            return PlainTextResponse("a")
+
+        app = Starlette(routes=[Route("/", lines)])
+        legacy = iter([LegacyRoute("/", body="lines", always=True)])
+        app.add_middleware(SSEMiddleware, **SSEMiddleware.checked(legacy=legacy))
+        assert await body_of(app) == b"data: a\n\n"
+
+
 async def test_lifespan_passes() -> None:
     seen: list[str] = []
 
@@ -59,7 +202,7 @@ async def test_lifespan_passes() -> None:
     assert seen == ["lifespan.startup", "lifespan.shutdown"]
 
 
-async def test_a_scope_of_a_kind_to_come_passes_untouched() -> None:
+async def test_a_scope_of_an_unknown_type_passes_untouched() -> None:
     seen: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -70,7 +213,7 @@ async def test_a_scope_of_a_kind_to_come_passes_untouched() -> None:
     assert seen == given == [{"type": "tcp"}, print, repr]
 
 
-def test_an_unknown_setting_is_refused_where_it_is_made() -> None:
+def test_an_invalid_setting_is_refused_at_construction() -> None:
     with pytest.raises(ConfigurationError, match=r"'ping_intervall'.*'ping_interval'"):
         SSEMiddleware(EventSourceResponse([]), ping_intervall=5)  # type: ignore[call-arg]
     with pytest.raises(ConfigurationError, match=r"ping_interval .* 0"):

@@ -3,6 +3,8 @@
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextvars import ContextVar
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -31,7 +33,7 @@ class TestHeaders:
             assert events.response.status_code == 200
             assert dict(events.response.headers) == {
                 "content-type": "text/event-stream; charset=utf-8",
-                "cache-control": "no-cache",
+                "cache-control": "no-cache, no-transform",
                 "x-accel-buffering": "no",
             }
 
@@ -48,14 +50,14 @@ class TestHeaders:
             }
         assert own == {"Cache-Control": "no-store", "X-Own": "1"}
 
-    async def test_that_are_set_later_count_too(self) -> None:
+    async def test_may_be_set_later(self) -> None:
         response = EventSourceResponse(items())
         response.headers["x-accel-buffering"] = "yes"
         async with events_of(response) as events:
             assert events.response.headers.get_list("x-accel-buffering") == ["yes"]
 
 
-async def test_head_answers_with_the_headers_and_never_starts_the_generator() -> None:
+async def test_a_head_request_never_starts_the_generator() -> None:
     entered: list[str] = []
 
     async def endpoint() -> AsyncIterator[int]:
@@ -135,26 +137,83 @@ class Model(BaseModel):
     a: int = 1
 
 
-@pytest.mark.parametrize("content", ["text", b"bytes", {"a": 1}, Model(), 5, None, items])
-def test_what_yields_its_parts_or_nothing_is_refused(content: Any) -> None:
-    with pytest.raises(TypeError, match="content must"):
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        ("text", "put it in a list"),
+        (b"bytes", "put it in a list"),
+        (bytearray(b"bytes"), "put it in a list"),
+        (MappingProxyType({"a": 1}), "put it in a list"),
+        ({"a": 1}, "put it in a list"),
+        (Model(), "put it in a list"),
+        (5, "put it in a list"),
+        (None, "nothing is yielded"),
+        (items, "must be called"),
+        (partial(items), "must be called"),
+        (Countdown.__iter__, "must be called"),
+        (AsyncCountdown, "must be called"),
+    ],
+)
+def test_text_mappings_and_anything_else_are_refused(content: Any, advice: str) -> None:
+    with pytest.raises(TypeError) as caught:
         EventSourceResponse(content)
+    assert str(caught.value).startswith(f"content must be what yields items, got {content!r}: ")
+    assert str(caught.value).endswith(advice)
 
 
-def test_an_unknown_setting_is_refused_where_it_is_made() -> None:
+async def test_what_must_be_awaited_first_is_refused() -> None:
+    async def later() -> list[int]:
+        return [1]
+
+    coroutine = later()
+    with pytest.raises(TypeError, match="must be awaited first"):
+        EventSourceResponse(coroutine)  # type: ignore[arg-type]
+    assert await body_of(EventSourceResponse(await coroutine)) == b"data: 1\n\n"
+
+
+def test_a_long_content_is_shown_in_part() -> None:
+    with pytest.raises(TypeError) as caught:
+        EventSourceResponse("x" * 10_000)
+    assert len(str(caught.value)) < 250
+
+
+def test_a_flask_view_can_not_return_it() -> None:
+    flask: Any = pytest.importorskip("flask")
+    app = flask.Flask("app")
+    app.testing = True
+
+    def made() -> Any:
+        return EventSourceResponse([1])
+
+    app.get("/made")(made)
+    with pytest.raises(TypeError, match=r"flask view 'made': .*ASGI.*streaming response"):
+        app.test_client().get("/made")
+    assert EventSourceResponse([1]).status_code == 200  # outside of a view
+
+
+def test_it_has_no_whole_body() -> None:
+    """Django calls `render` of what a view returns."""
+    for response in (EventSourceResponse(items()), EventSourceResponse([])):
+        with pytest.raises(TypeError, match=r"(items|list): .*ASGI.*streaming response"):
+            response.render()
+        with pytest.raises(TypeError, match="ASGI"):
+            response.render(b"")
+
+
+def test_an_invalid_setting_is_refused_at_construction() -> None:
     with pytest.raises(ConfigurationError, match=r"'ping_intervall'.*'ping_interval'"):
         EventSourceResponse([], ping_intervall=5)  # type: ignore[call-arg]
     with pytest.raises(ConfigurationError, match=r"ping_interval .* 0"):
         EventSourceResponse([], ping_interval=0)
 
 
-def test_it_is_a_marker_for_frameworks() -> None:
+def test_frameworks_see_a_streaming_response() -> None:
     assert issubclass(EventSourceResponse, StreamingResponse)
     assert EventSourceResponse.media_type == "text/event-stream"
 
 
 @pytest.mark.parametrize("yielding", [items, countdown], ids=["async", "sync"])
-def test_starlettes_own_test_client_reads_a_stream_that_ends(yielding: Any) -> None:
+def test_the_test_client_of_starlette_reads_a_stream_that_ends(yielding: Any) -> None:
     async def endpoint(_request: Request) -> EventSourceResponse:
         return EventSourceResponse(yielding())
 
@@ -167,7 +226,7 @@ def test_starlettes_own_test_client_reads_a_stream_that_ends(yielding: Any) -> N
 
 
 class TestThreads:
-    """What a synchronous stream does to the application's other endpoints."""
+    """Synchronous streams and the application's other endpoints."""
 
     async def test_are_not_taken_from_the_default_limiter(self) -> None:
         release = threading.Event()
@@ -182,7 +241,7 @@ class TestThreads:
             release.set()
             assert [event async for event in events] == []
 
-    async def test_see_the_contextvars_as_they_left_them(self) -> None:
+    async def test_keep_their_context_variables(self) -> None:
         number: ContextVar[int] = ContextVar("number")
 
         def counting() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Other middlewares around and inside, as users stack them."""
+"""Other middlewares around ours and inside of it."""
 
 import itertools
 from collections.abc import AsyncIterator, Sequence
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Passing(BaseHTTPMiddleware):
-    """A dispatch that does nothing but adds a header."""
+    """Adds a header, and nothing else."""
 
     async def dispatch(self, request: Request, call_next: Any) -> Response:
         response: Response = await call_next(request)
@@ -32,7 +32,7 @@ class Passing(BaseHTTPMiddleware):
 
 
 class Replacing(BaseHTTPMiddleware):
-    """A dispatch that throws the stream away and answers itself."""
+    """Discards the stream and answers itself."""
 
     async def dispatch(self, request: Request, call_next: Any) -> Response:
         await call_next(request)
@@ -68,6 +68,7 @@ async def events(request: Request) -> AsyncIterator[str]:
         await anyio.sleep(40)
         yield "late"
         await anyio.sleep_forever()
+        yield ""  # it could go on
     finally:
         trace.append("finally")
 
@@ -107,7 +108,7 @@ async def test_each_event_passes_at_once_and_the_disconnect_arrives(
 
 
 @pytest.mark.parametrize("stack", [[SSE, Middleware(Replacing)], [Middleware(Replacing), SSE]])
-async def test_a_stream_that_is_thrown_away_is_ended(
+async def test_a_stream_that_is_discarded_is_ended(
     stack: list[Middleware], request: pytest.FixtureRequest
 ) -> None:
     name = request.node.name
@@ -119,7 +120,7 @@ async def test_a_stream_that_is_thrown_away_is_ended(
         assert log[name] == ["finally"]
 
 
-async def test_an_outer_scope_sees_which_route_was_taken() -> None:
+async def test_an_outer_middleware_sees_the_endpoint_in_the_scope() -> None:
     seen: list[Any] = []
 
     class Outer:

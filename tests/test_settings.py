@@ -3,13 +3,13 @@
 import math
 from dataclasses import FrozenInstanceError, fields
 from decimal import Decimal
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import Any, Literal, get_args, get_type_hints
 
 import pytest
 
-from sse_middleware import EventSourceResponse, SSEMiddleware
+from sse_middleware import EventSourceResponse, LegacyRoute, SSEMiddleware, event_stream
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.presets.preset import Preset
@@ -40,6 +40,8 @@ ALLOWED: dict[str, list[Any]] = {
     "compression": [True, False, [], ["gzip"], ("gzip",)],
     "serializer": [None, some_function],
     "error_event": [None, some_function],
+    "complete_after_error": [True, False],
+    "ping_blank_line": [True, False],
     "on_disconnect": ["cancel", "finish"],
 }
 REFUSED: dict[str, list[Any]] = {
@@ -48,7 +50,9 @@ REFUSED: dict[str, list[Any]] = {
         name: [-1, -0.001, math.nan, math.inf, -math.inf, True, False, "5", b"5", Decimal(5), [5]]
         for name in OR_NONE + OR_ZERO
     },
-    "ping": [None, 5, b"ping", True, ["ping"], "\ud800"],
+    "complete_after_error": [None, 0, 1, "yes", [], some_function],
+    "ping_blank_line": [None, 0, 1, "no", [], some_function],
+    "ping": [None, 5, b"ping", True, ["ping"], "\ud800", some_coroutine_function],
     "max_buffer": [0, -1, 1.0, 1e9, math.inf, True, None, "64"],
     "max_event_size": [0, -1, 1.0, 1e9, math.inf, True, "64"],
     "farewell": [5, "bye", True, ServerSentEvent(event="bye"), some_coroutine_function],
@@ -63,7 +67,7 @@ for one in OR_NONE:
 for one in OR_ZERO:
     REFUSED[one] += [None, 10**400]
 ALLOWED["ping_interval"].append(UNSET)
-for one in ("ping", "on_disconnect", "error_event", "farewell"):
+for one in ("ping", "ping_blank_line", "on_disconnect", "error_event", "farewell"):
     ALLOWED[one].append(UNSET)
 
 
@@ -120,6 +124,35 @@ def test_an_unknown_name_is_refused_with_a_hint(name: str, hint: str) -> None:
         assert str(caught.value).startswith(f"unknown setting {name!r}: {hint}")
 
 
+@pytest.mark.parametrize("name", ["max_streams", "drain", "client_key", "legacy", "openapi"])
+def test_a_setting_of_the_application_is_sent_there(name: str) -> None:
+    message = f"unknown setting {name!r}: .*only SSEMiddleware takes it"
+    options: Any = {name: 5}
+    for make in (event_stream, partial(EventSourceResponse, []), partial(LegacyRoute, "/")):
+        with pytest.raises(ConfigurationError, match=message):
+            make(**options)
+
+
+@pytest.mark.parametrize("name", ["headers", "status_code", "item_type", "background"])
+def test_a_setting_of_a_response_is_sent_there(name: str) -> None:
+    options: Any = {name: None}
+    message = f"unknown setting {name!r}: .*event_stream or EventSourceResponse takes it"
+    with pytest.raises(ConfigurationError, match=message):
+        SSEMiddleware(EventSourceResponse([]), **options)
+
+
+@pytest.mark.parametrize("make", [event_stream, Preset, partial(LegacyRoute, "/")])
+@pytest.mark.parametrize(
+    ("ping", "hint"), [(15, "ping_interval"), (0.5, "ping_interval"), (b"x", "text, not bytes")]
+)
+def test_a_ping_that_is_none_is_told_what_it_may_be(make: Any, ping: Any, hint: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        make(ping=ping)
+    assert str(caught.value).startswith("ping must be a comment's text")
+    assert hint in str(caught.value)
+    assert str(caught.value).endswith(f", got {ping!r}")
+
+
 def test_the_defaults() -> None:
     settings = StreamSettings()
     assert settings == StreamSettings.of({}) == settings.overridden({})
@@ -129,7 +162,7 @@ def test_the_defaults() -> None:
     assert "ping_interval=UNSET" in repr(settings)
 
 
-def test_an_override_wins_and_leaves_the_rest() -> None:
+def test_an_override_replaces_only_its_names() -> None:
     app = StreamSettings.of({"ping_interval": 5, "ping": "app", "max_buffer": 10})
     route = app.overridden({"ping": "route", "commit_after": 0})
     response = route.overridden({"ping_interval": None})
@@ -143,7 +176,7 @@ def test_an_override_may_return_to_the_default() -> None:
     assert StreamSettings(ping_interval=5).overridden(options) == StreamSettings()
 
 
-def test_nothing_that_was_passed_in_is_changed() -> None:
+def test_arguments_are_never_changed() -> None:
     options: StreamOptions = {"ping_interval": 5, "ping": "app"}
     over: StreamOptions = {"ping": "route"}
     app = StreamSettings.of(options)
@@ -163,7 +196,11 @@ def test_settings_are_frozen(name: str) -> None:
 def test_the_options_are_the_settings_as_keyword_arguments() -> None:
     settings, options = get_type_hints(StreamSettings), get_type_hints(StreamOptions)
     # UNSET stands for a keyword argument that isn't given, so it can't be given.
-    for name in ("ping_interval", "ping", "on_disconnect", "farewell", "error_event"):
+    for name in (
+        *("ping_interval", "ping", "ping_blank_line"),
+        *("on_disconnect", "farewell"),
+        "error_event",
+    ):
         given = [one for one in get_args(settings[name]) if one != Literal[Unset.UNSET]]
         settings[name] = reduce(or_, given)
     del settings["codecs"]

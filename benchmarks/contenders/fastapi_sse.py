@@ -42,6 +42,7 @@ def sync(n: int) -> Any:
 async def idle() -> Any:
     yield ITEM
     await asyncio.Event().wait()
+    yield None  # it could go on
 
 
 @app.get("/pinged", response_class=EventSourceResponse)
@@ -51,6 +52,7 @@ async def pinged(period: float) -> Any:
     routing._PING_INTERVAL = period  # type: ignore[attr-defined] # noqa: SLF001
     yield ITEM
     await asyncio.Event().wait()
+    yield None  # it could go on
 
 
 @app.get("/leave-idle", response_class=EventSourceResponse)
@@ -58,6 +60,7 @@ async def leave_idle(visit: int) -> Any:
     try:
         yield ITEM
         await asyncio.Event().wait()
+        yield None  # it could go on
     finally:
         report_end(visit)
 

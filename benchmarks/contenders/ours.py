@@ -56,6 +56,7 @@ def sync(n: int) -> Any:
 async def idle() -> Any:
     yield ITEM
     await asyncio.Event().wait()
+    yield None  # it could go on
 
 
 @app.get("/pinged")
@@ -66,6 +67,7 @@ async def pinged(period: float) -> EventSourceResponse:
 async def forever() -> Any:
     yield ITEM
     await asyncio.Event().wait()
+    yield None  # it could go on
 
 
 @app.get("/leave-idle")
@@ -74,6 +76,7 @@ async def leave_idle(visit: int) -> Any:
     try:
         yield ITEM
         await asyncio.Event().wait()
+        yield None  # it could go on
     finally:
         report_end(visit)
 

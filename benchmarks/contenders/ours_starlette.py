@@ -16,6 +16,7 @@ from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
 async def idle(_request: Request) -> AsyncIterator[Any]:
     yield ITEM
     await asyncio.Event().wait()
+    yield None  # it could go on
 
 
 async def get_pinged(request: Request) -> EventSourceResponse:

@@ -26,6 +26,7 @@ async def paced(count: int) -> AsyncIterator[bytes]:
 async def idle() -> AsyncIterator[bytes]:
     yield FRAME
     await asyncio.Event().wait()
+    yield b""  # it could go on
 
 
 async def pinged(period: float) -> AsyncIterator[bytes]:
@@ -39,6 +40,7 @@ async def leave_idle(visit: int) -> AsyncIterator[bytes]:
     try:
         yield FRAME
         await asyncio.Event().wait()
+        yield b""  # it could go on
     finally:
         report_end(visit)
 

@@ -29,12 +29,14 @@ async def paced(count: int) -> Events:
 async def idle() -> Events:
     yield {"data": json.dumps(ITEM)}
     await asyncio.Event().wait()
+    yield {}  # it could go on
 
 
 async def leave_idle(visit: int) -> Events:
     try:
         yield {"data": json.dumps(ITEM)}
         await asyncio.Event().wait()
+        yield {}  # it could go on
     finally:
         report_end(visit)
 

@@ -28,9 +28,10 @@ from typing import Any
 
 import anyio
 from starlette.background import BackgroundTask
-from starlette.types import Message, Scope
+from starlette.types import Message, Receive, Scope, Send
 
 from sse_middleware import events, response
+from sse_middleware.compat.data_sender import DataSender, FedProducer
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.event_loop.task_group import daemon_task_group
 from sse_middleware.items.control_frames import ConfiguredControlFrames
@@ -41,7 +42,13 @@ from sse_middleware.request_context import RequestContext
 from sse_middleware.settings import StreamOptions, StreamSettings
 from sse_middleware.validation import UNSET, Unset, check_seconds
 
-__all__ = ["EventSourceResponse", "JSONServerSentEvent", "ServerSentEvent", "ensure_bytes"]
+__all__ = [
+    "EventSourceResponse",
+    "JSONServerSentEvent",
+    "SendTimeoutError",
+    "ServerSentEvent",
+    "ensure_bytes",
+]
 
 SEPARATORS = ("\r\n", "\r", "\n")
 
@@ -49,6 +56,13 @@ A_YEAR = 365 * 24 * 3600.0
 """Seconds that serve as no limit."""
 
 _LINE_END = re.compile(r"\r\n|[\r\n]")
+
+
+class SendTimeoutError(TimeoutError):
+    """Is never raised: a client that doesn't read counts as gone after `send_timeout`.
+
+    It is here so that code that names it can be imported.
+    """
 
 
 class ServerSentEvent:
@@ -204,24 +218,43 @@ class EventSourceResponse(response.EventSourceResponse):
         self.headers.setdefault("Cache-Control", "no-store")
         self.headers["X-Accel-Buffering"] = "no"
 
+    def enable_compression(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 - as there
+        """Raise NotImplementedError, as there. ``compression=True`` of `SSEMiddleware` compresses.
+
+        Args:
+            force: has no meaning.
+        """
+        raise NotImplementedError(
+            "a response doesn't compress itself: app.add_middleware(SSEMiddleware, "
+            "compression=True) compresses streams for clients that accept it"
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream, then run the background task. A method may be in lower case, as there."""
+        method = scope.get("method", "GET")
+        if method != method.upper():
+            scope = {**scope, "method": method.upper()}
+        await super().__call__(scope, receive, send)
+
     def _plan(
         self, scope: Scope, context: RequestContext, settings: StreamSettings
     ) -> response.StreamPlan:
         if self.shutdown_event is not None:
             _check_middleware(scope)
         encoder = _Encoder(settings, self.sep, response.origin_of(scope, self.body_iterator))
+        sender = DataSender()
+        producer = response.producer_of(self.body_iterator, encoder)
         return response.StreamPlan(
-            response.producer_of(self.body_iterator, encoder),
+            producer if self.data_sender_callable is None else FedProducer(producer, sender),
             _ControlFrames(settings, self._ping),
-            partial(self._run_alongside, context, settings),
+            partial(self._run_alongside, context, settings, sender),
         )
 
     @asynccontextmanager
     async def _run_alongside(
-        self, context: RequestContext, settings: StreamSettings, slot: Slot
+        self, context: RequestContext, settings: StreamSettings, sender: DataSender, slot: Slot
     ) -> AsyncIterator[None]:
         """Run the data sender during the stream, and the close handler after it."""
-        sender = _DataSender()
         async with daemon_task_group() as tasks:
             if self.data_sender_callable is not None:
                 tasks.create_task(sender.run(self.data_sender_callable))
@@ -256,6 +289,9 @@ class _ControlFrames(ConfiguredControlFrames):
         self.same_ping = b""
         self._make_ping = make_ping
 
+    def id_sent(self) -> None:
+        """Change nothing: sse-starlette's keep-alives are the same with ids and without."""
+
     def ping(self) -> bytes:
         """Return a keep-alive."""
         return self._make_ping()
@@ -277,26 +313,6 @@ class _Encoder(ItemEncoder):
             return self._checked_size(ensure_bytes(item, self._sep))
         except Exception as error:
             raise self.refusal(item, error) from error
-
-
-class _DataSender:
-    """Runs the data sender of a stream. Its failure cancels the stream's scope."""
-
-    def __init__(self) -> None:
-        self.scope = anyio.CancelScope()
-        self._failure: Exception | None = None
-
-    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except Exception as error:
-            self._failure = error
-            self.scope.cancel()
-
-    def raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
 
 
 async def _forward_drain(draining: anyio.Event, shutdown: anyio.Event) -> None:

@@ -1,29 +1,36 @@
 """`ConfiguredControlFrames`: the frames that a stream itself adds, such as keep-alives."""
 
-from collections.abc import Callable
-from typing import Any
-
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
-from sse_middleware.items.serialization import ItemEncoder, event_frame, field_serializer
+from sse_middleware.items.data_text import field_serializer
+from sse_middleware.items.hints import ItemHints
+from sse_middleware.items.serialization import ItemEncoder, event_frame
 from sse_middleware.presets.preset import Ping
 from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
 from sse_middleware.validation import UNSET
 from sse_middleware.wire.encoding import encode_event
 
+_BARE_KEEPALIVE = KEEPALIVE_COMMENT[:-1]
+
 
 class ConfiguredControlFrames:
     """The control frames of one stream, made from its settings and its preset.
 
     The endpoint's item type doesn't validate them, because they are not its items.
+
+    Args:
+        settings: the stream's settings.
+        hints: reports what looks like a mistake.
     """
 
-    __slots__ = ("_settings", "same_ping")
+    __slots__ = ("_bare", "_hints", "_settings", "same_ping")
 
-    def __init__(self, settings: StreamSettings) -> None:
+    def __init__(self, settings: StreamSettings, hints: ItemHints | None = None) -> None:
         self._settings = settings
-        self.same_ping = KEEPALIVE_COMMENT if settings.resolved("ping") is UNSET else b""
+        self._hints = hints
+        self._bare = settings.resolved("ping_blank_line") is False
+        self.same_ping = self._default_ping()
         """The keep-alive if it is always the same, otherwise ``b""``."""
 
     def ping(self) -> bytes:
@@ -31,18 +38,42 @@ class ConfiguredControlFrames:
         if self.same_ping:
             return self.same_ping
         ping = self._settings.resolved("ping")
-        field_json = field_serializer(self._settings.serializer)
         if callable(ping):
-            return _encode_ping(ping(), field_json)
-        self.same_ping = _encode_ping(ping, field_json)
+            return self._encode_ping(ping())
+        self.same_ping = self._encode_ping(ping)
         return self.same_ping
+
+    def id_sent(self) -> None:
+        """Leave out the blank line after a comment, unless a setting wants it.
+
+        Many clients take a blank line for the end of an event once an id has come.
+        """
+        if self._settings.resolved("ping_blank_line") is UNSET:
+            self._bare = True
+            self.same_ping = self._default_ping()
+
+    def _default_ping(self) -> bytes:
+        if self._settings.resolved("ping") is not UNSET:
+            return b""
+        return _BARE_KEEPALIVE if self._bare else KEEPALIVE_COMMENT
+
+    def _encode_ping(self, ping: Ping) -> bytes:
+        if isinstance(ping, str):
+            frame = encode_event(None, comment=ping)
+            return frame[:-1] if self._bare else frame
+        if isinstance(ping, ServerSentEvent):
+            return event_frame(ping, field_serializer(self._settings.serializer))
+        raise ConfigurationError(f"ping must return a str or a ServerSentEvent, got {ping!r}")
 
     def of_error(self, error: Exception) -> bytes:
         """Return the last frame of a stream that fails, or ``b""``."""
         error_event = self._settings.resolved("error_event")
         if error_event is UNSET or error_event is None:
             return b""
-        return self._encoded(error_event(error), "error_event")
+        item = error_event(error)
+        if self._hints is not None and isinstance(item, ServerSentEvent):
+            self._hints.look_at_name(item.event)
+        return self._encoded(item, "error_event")
 
     def farewell(self, reason: CloseReason) -> bytes:
         """Return the last frame of a stream that is closed early, or ``b""``."""
@@ -65,12 +96,5 @@ class ConfiguredControlFrames:
     def _encoded(self, item: object, origin: str) -> bytes:
         if item is None:
             return b""
-        return ItemEncoder(self._settings, self.ping, None, origin).encode(item)
-
-
-def _encode_ping(ping: Ping, field_json: Callable[[Any], bytes]) -> bytes:
-    if isinstance(ping, str):
-        return encode_event(None, comment=ping)
-    if isinstance(ping, ServerSentEvent):
-        return event_frame(ping, field_json)
-    raise ConfigurationError(f"ping must return a str or a ServerSentEvent, got {ping!r}")
+        encoder = ItemEncoder(self._settings, self.ping, None, origin, on_id=self.id_sent)
+        return encoder.encode(item)

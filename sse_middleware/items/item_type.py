@@ -31,11 +31,12 @@ from weakref import WeakKeyDictionary
 
 from pydantic import Field, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+from typing_extensions import is_typeddict  # knows those of both modules
 
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.items.annotations import UNIONS, evaluated, without_alias
-from sse_middleware.items.typed_events import EventNames, SSEModel
+from sse_middleware.items.typed_events import EventNames, SSEModel, members_of
 
 _STREAMS = (AsyncIterable, AsyncIterator, AsyncGenerator, Iterable, Iterator, Generator)
 
@@ -72,6 +73,9 @@ class ItemType:
             ) from error
         self.names = EventNames(annotation)
         """The names of the events that the type declares; false if it declares none."""
+        self.has_open_keys = is_open(adapter.core_schema)
+        """Whether its data may have a dict whose keys are no text."""
+        self._classes = tuple(_class_of(one.model) for one in members_of(annotation))
 
     @classmethod
     def declared(cls, annotation: Any) -> "ItemType | None":
@@ -105,6 +109,10 @@ class ItemType:
         """Make the item type that the type of a stream or a collection names."""
         items = _items_of(annotation)
         return cls.declared(Union[tuple(items)]) if items else None  # noqa: UP007 - of a list
+
+    def describes(self, data: Any) -> bool:
+        """Whether data that was not validated is of the declared type, as far as its class says."""
+        return isinstance(data, self._classes)
 
     def validated(self, item: Any) -> Any:
         """Validate an item as the declared type. Raises Pydantic's errors.
@@ -144,6 +152,8 @@ class ItemTypes:
 
     def __init__(self) -> None:
         self._known: WeakKeyDictionary[Any, ItemType | None] = WeakKeyDictionary()
+        self.said: set[str] = set()
+        """What `ItemHints` has reported of the endpoints."""
 
     def of(self, endpoint: Any) -> ItemType | None:
         """Return the result of `ItemType.of_endpoint`, and remember it.
@@ -157,6 +167,33 @@ class ItemTypes:
             return item_type
         except TypeError:  # the endpoint can't be weakly referenced or hashed
             return _item_type_of(endpoint)
+
+
+_CLOSED_KEYS = ("str", "int", "uuid")
+
+_OPEN = ("any", "is-instance", "function-plain", "function-wrap")
+
+
+def is_open(schema: Any) -> bool:
+    """Whether data of a core schema may have a dict whose keys are no text."""
+    if isinstance(schema, list | tuple):
+        return any(map(is_open, schema))
+    if not isinstance(schema, dict):
+        return False
+    if schema.get("type") == "dict":
+        keys = schema.get("keys_schema", {}).get("type")
+        return keys not in _CLOSED_KEYS or is_open(schema.get("values_schema", {"type": "any"}))
+    extra = "allow" in (schema.get("extra_behavior"), schema.get("extra_fields_behavior"))
+    inner = (value for name, value in schema.items() if name != "metadata")
+    return extra or schema.get("type") in _OPEN or any(map(is_open, inner))
+
+
+def _class_of(model: Any) -> type:
+    """Return the class of the values of a type."""
+    kind = get_origin(model) or model
+    if is_typeddict(kind):
+        return dict
+    return kind if isinstance(kind, type) and kind is not Any else object
 
 
 def _with_options(dump: Any, options: Mapping[str, Any]) -> Any:

@@ -2,43 +2,67 @@
 
 Rules of this file:
 - ``None`` is a keep-alive, a `ServerSentEvent` sets all its fields, anything else is data.
-- Data is always JSON, strings included. NaN and infinities become null, because JSON has no such
-  numbers. A preset may turn data into another event.
+- Data is always JSON, strings included; `wire.json_text` says which. A preset may turn data into
+  another event.
+- What a user's serializer returns is sent as it is.
+- FastAPI's options for dumping (``response_model_exclude_none``) apply to all data of the route, in
+  whatever it is wrapped. ``include`` and ``exclude`` name fields of the declared type, so they
+  apply to data of that type.
+- To look at every key of every dict would cost a third of a burst's speed. So the first `LOOKED_AT`
+  items are looked at. If all have text as keys, later ones are taken to have, too.
 - A declared item type validates and filters data. The ``data`` of a `ServerSentEvent` is the
   endpoint's own choice, unless the type is declared as ``ServerSentEvent[Item]``.
 - Data that names its event is sent as that event. A `ServerSentEvent` with an ``event`` keeps it.
 - An item that can't be encoded is refused. The error names the item's type and the endpoint.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
+from math import inf
 from typing import Any
-
-from pydantic_core import SchemaSerializer
-from pydantic_core.core_schema import CoreConfig, any_schema
 
 from sse_middleware.errors import EncodingError
 from sse_middleware.events import ServerSentEvent
+from sse_middleware.items.data_text import (
+    BY_ALIAS,
+    NO_OPTIONS,
+    SCALARS,
+    check_size,
+    checked_serializer,
+    dumped,
+    has_open_keys,
+    limited,
+    text_encoder,
+)
+from sse_middleware.items.hints import ERROR, ItemHints
 from sse_middleware.items.item_type import ItemType
 from sse_middleware.items.typed_events import SSEModel, event_name
-from sse_middleware.settings import Serializer, StreamSettings
+from sse_middleware.settings import StreamSettings
+from sse_middleware.validation import UNSET
 from sse_middleware.wire.encoding import (
     FRAMING,
     encode_data,
     encode_event,
+    encode_json,
     encode_validated_event,
-    split_lines,
+    escaped_json,
+    single_line,
     to_utf8,
 )
+from sse_middleware.wire.json_text import (
+    has_odd_keys,
+    refuse_same_names,
+    with_names,
+    write_json,
+)
 
-# Like pydantic_core.to_json, but with compiled options, which takes half the time.
-_to_json = SchemaSerializer(any_schema(), CoreConfig(ser_json_inf_nan="null")).to_json
+LOOKED_AT = 1000
+"""Items of a stream whose keys are looked at: some milliseconds of work."""
 
+_PLAIN_BUT_DICT = (*SCALARS, list, tuple)
+_PLAIN = (dict, *_PLAIN_BUT_DICT)
 
-def _default_json(value: Any) -> bytes:
-    return _to_json(value, by_alias=True)
-
-
-_PLAIN = (dict, str, list, int, float, bool, tuple)
+_FIELD_OPTIONS = ("include", "exclude")
+"""The options for dumping that name fields."""
 
 
 class ItemEncoder:
@@ -49,18 +73,29 @@ class ItemEncoder:
         ping: makes the keep-alive that ``None`` becomes.
         item_type: the type that validates and filters data.
         endpoint: the name of the items' origin in error messages.
+        hints: reports what looks like a mistake.
+        options: Pydantic's options for dumping, which the route has set.
+        on_id: called when an event with an id is encoded, until it was called once.
     """
 
     __slots__ = (
         "_endpoint",
-        "_field_json",
+        "_fields",
+        "_hints",
         "_item_type",
+        "_looks",
         "_max_size",
         "_name_of",
         "_naming_type",
+        "_on_id",
+        "_open",
+        "_options",
         "_ping",
-        "_serializer",
+        "_report",
+        "_reported_name",
+        "_serialize",
         "_to_event",
+        "frame_texts",
         "plain",
         "to_text",
     )
@@ -71,18 +106,39 @@ class ItemEncoder:
         ping: Callable[[], bytes],
         item_type: ItemType | None,
         endpoint: str,
+        hints: ItemHints | None = None,
+        *,
+        options: Mapping[str, Any] = NO_OPTIONS,
+        on_id: Callable[[], object] | None = None,
     ) -> None:
+        if item_type is not None and options:
+            item_type = item_type.dumped_with(options)
         self._max_size = settings.max_event_size
-        self._serializer = settings.serializer
+        serializer = settings.serializer
+        self._serialize = None if serializer is None else checked_serializer(serializer)
+        self._options = {**BY_ALIAS, **options} if options else BY_ALIAS
+        self._on_id = on_id
         has_to_event = settings.preset is not None and settings.preset.to_event is not None
         names_events = item_type is not None and item_type.names
-        self.plain: Collection[type] = () if has_to_event or names_events else _PLAIN
+        self._hints = hints
+        self._report = str if hints is None else hints.look_at_name
+        self._reported_name = ERROR if hints is not None and hints.event_source else UNSET
+        self._looks: float = LOOKED_AT if serializer is None else 0
+        self._fields = None if options else self._serialize
+        """Encodes the data of a `ServerSentEvent`, if no option and no look is needed for it."""
+        self._open = item_type is None or item_type.has_open_keys
+        plain: tuple[type, ...] = _PLAIN if hints is None else _PLAIN_BUT_DICT
+        plain = SCALARS if self._open and self._looks else plain
+        self.plain: Collection[type] = () if has_to_event or names_events else plain
         """The types that are known to be only data. `to_text` is enough for their items."""
-        self.to_text = _text_encoder(settings.serializer, item_type)
+        self.to_text = text_encoder(self._serialize, item_type, self._options)
         if self._max_size is not None:
-            self.to_text = _limited(self.to_text, self._max_size)
-        """Turns an item and ``by_alias=True`` into a text for `wire.encoding.encode_data`."""
-        self._field_json = field_serializer(settings.serializer)
+            self.to_text = limited(self.to_text, self._max_size, is_json=serializer is None)
+        """Turns an item and ``by_alias=True`` into a text for `frame_texts`."""
+        self.frame_texts: Callable[[Iterable[bytes]], bytes] = (
+            encode_json if serializer is None else encode_data
+        )
+        """Writes the events of such texts, and joins them."""
         self._item_type = item_type
         self._naming_type: Any = SSEModel if item_type is None or not item_type.names else object
         """An item that is an instance of this may name its event."""
@@ -101,44 +157,114 @@ class ItemEncoder:
                     return self._checked_size(self._event_frame(item))
                 if self._to_event is not None:
                     event = self._preset_event(item, self._to_event)
-                    return self._checked_size(event_frame(event, self._field_json, self._name_of))
+                    return self._checked_size(event_frame(event, self._dumped_json, self._name_of))
                 if isinstance(item, self._naming_type):
                     return self._checked_size(self._named_frame(item))
-                self.plain = {*self.plain, type(item)}
-            return encode_data((self.to_text(item, by_alias=True),))
+                self._learn(item)
+                if self._open and self._looks:
+                    return self.frame_texts((self._text_looked_at(item),))
+            return self.frame_texts((self.to_text(item, by_alias=True),))
         except Exception as error:
             raise self.refusal(item, error) from error
 
+    def _learn(self, item: Any) -> None:
+        """Remember that items of this type are only data. Of dicts the first few are looked at."""
+        if self._hints is not None and self._hints.looks_on(item, self._item_type):
+            return
+        if not (self._open and self._looks and has_open_keys(item)):
+            self.plain = (type(item), *self.plain)
+
+    def _text_looked_at(self, item: Any) -> bytes:
+        """Return the text of an item with the names that the keys of its dicts have to have."""
+        if not self._is_odd(item):
+            return self.to_text(item, by_alias=True)
+        if self._item_type is not None:
+            refuse_same_names(item)
+            return self.to_text(item, by_alias=True)
+        text = with_names(item, self._options)
+        if self._max_size is not None:
+            check_size(len(escaped_json(text)) + FRAMING, self._max_size)
+        return text
+
+    def _is_odd(self, value: Any) -> bool:
+        """Look at the keys of data. If one is odd, all later data is looked at."""
+        odd = has_odd_keys(value)
+        self._looks = inf if odd else self._looks - 1
+        if not self._looks and self._options is BY_ALIAS:
+            self._fields = _json_line
+        return odd
+
     def _event_frame(self, item: ServerSentEvent) -> bytes:
+        if item.event is self._reported_name:  # a literal is one object, so this costs nothing
+            self._report(ERROR)
+        if self._on_id is not None and item.id:
+            self._note_id(self._on_id)
         declared = self._item_type
         if declared is None or not declared.of_events or item.data is None:
-            return event_frame(item, self._field_json, self._name_of)
+            return event_frame(item, self._fields or self._field_json, self._name_of)
         item = item.model_copy(update={"data": declared.validated(item.data)})
         return event_frame(item, self._filtered_json, self._name_of)
 
+    def _note_id(self, on_id: Callable[[], object]) -> None:
+        self._on_id = None
+        on_id()
+
     def _named_frame(self, item: Any) -> bytes:
         value = item if self._item_type is None else self._item_type.validated(item)
-        return encode_event(self._filtered_json(value), event=self._name_of(value))
+        name = self._name_of(value)
+        if name == self._reported_name:
+            self._report(ERROR)
+        return encode_event(self._filtered_json(value), event=name)
 
     def _filtered_json(self, value: Any) -> bytes:
         """Encode data that the item type has validated."""
         if self._item_type is None:
             return self._field_json(value)
-        if self._serializer is None:
-            return self._item_type.filtered_json(value)
-        return self._field_json(self._item_type.filtered(value))
+        if self._serialize is not None:
+            return self._serialize(self._item_type.filtered(value))
+        if self._open and self._looks and self._is_odd(value):
+            refuse_same_names(value)
+        return single_line(self._item_type.filtered_json(value))
+
+    def _field_json(self, value: Any) -> bytes:
+        """Encode the data of a `ServerSentEvent`, which no type validates."""
+        options = self._options_for(value)
+        if self._serialize is not None:
+            return self._serialize(dumped(value, options))
+        odd = self._looks and self._is_odd(value)
+        return single_line(with_names(value, options) if odd else write_json(value, **options))
+
+    def _dumped_json(self, value: Any) -> bytes:
+        """Encode data to which no options apply, or no more."""
+        if self._serialize is not None:
+            return self._serialize(value)
+        odd = self._looks and self._is_odd(value)
+        return single_line(with_names(value, BY_ALIAS)) if odd else _json_line(value)
+
+    def _options_for(self, value: Any) -> Mapping[str, Any]:
+        """Return the options for dumping that apply to data which no type validates."""
+        options, declared = self._options, self._item_type
+        if options is BY_ALIAS or declared is None or declared.describes(value):
+            return options
+        return {name: options[name] for name in options if name not in _FIELD_OPTIONS}
 
     def _preset_event(
         self, item: Any, to_event: Callable[[Any], ServerSentEvent]
     ) -> ServerSentEvent:
-        event: Any = to_event(item if self._item_type is None else self._item_type.plain(item))
+        if self._item_type is not None:
+            item = self._item_type.plain(item)
+        else:
+            item = dumped(item, self._options)
+        event: Any = to_event(item)
         if not isinstance(event, ServerSentEvent):
             raise TypeError(f"the preset's to_event must return a ServerSentEvent, got {event!r}")
+        if self._on_id is not None and event.id:
+            self._note_id(self._on_id)
         return event
 
     def _checked_size(self, frame: bytes) -> bytes:
         if self._max_size is not None:
-            _check_size(len(frame), self._max_size)
+            check_size(len(frame), self._max_size)
         return frame
 
     def refusal(self, item: Any, error: Exception) -> Exception:
@@ -153,6 +279,11 @@ class ItemEncoder:
         return refusal
 
 
+def _json_line(value: Any) -> bytes:
+    text = write_json(value, by_alias=True)
+    return text if text.isascii() else escaped_json(text)
+
+
 def event_frame(
     item: ServerSentEvent,
     field_json: Callable[[Any], bytes],
@@ -165,49 +296,6 @@ def event_frame(
         data = None if item.data is None else field_json(item.data)
     event = name_of(item.data) if item.event is None else item.event
     return encode_validated_event(data, event, item.id, item.retry, item.comment)
-
-
-def _check_size(size: int, max_size: int) -> None:
-    """Refuse an event of too many bytes."""
-    if size > max_size:
-        raise ValueError(f"it takes {size} bytes, and max_event_size is {max_size}")
-
-
-def _limited(to_text: Callable[..., bytes], max_size: int) -> Callable[..., bytes]:
-    def to_limited_text(item: Any, **options: Any) -> bytes:
-        text = to_text(item, **options)
-        _check_size(len(text) + FRAMING, max_size)
-        return text
-
-    return to_limited_text
-
-
-def _text_encoder(
-    serializer: Serializer | None, item_type: ItemType | None
-) -> Callable[..., bytes]:
-    """Return what turns data into the text of ``data``, with a prefix on each later line."""
-    if serializer is None:  # compact JSON is a single line
-        return _to_json if item_type is None else item_type.to_json
-    serialize = _checked_serializer(serializer)
-    plain = item_type.plain if item_type is not None else lambda item: item
-    return lambda item, **_: b"\ndata: ".join(split_lines(serialize(plain(item))))
-
-
-def field_serializer(serializer: Serializer | None) -> Callable[[Any], bytes]:
-    """Return what turns the data of a `ServerSentEvent` into text."""
-    return _default_json if serializer is None else _checked_serializer(serializer)
-
-
-def _checked_serializer(serializer: Serializer) -> Callable[[Any], bytes]:
-    def serialize(value: Any) -> bytes:
-        text = serializer(value)
-        if isinstance(text, str):
-            return text.encode()
-        if isinstance(text, bytes):
-            return text
-        raise TypeError(f"serializer must return bytes or str, got {text!r}")
-
-    return serialize
 
 
 def _name(thing: Any) -> str:

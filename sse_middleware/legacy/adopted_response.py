@@ -5,25 +5,29 @@ Rules of this file:
   response turns out to be one to adopt, everything is as it would be without the middleware.
 - A response that is not adopted passes unchanged, except that it gets a ``Vary`` where another
   client would get events.
-- An application can't be closed like a generator. When its client leaves, an application that waits
-  for ``http.disconnect`` reads it and has a moment to end by itself, since it may have tasks that
-  only it can stop. Then it is cancelled at its ``await``, once. Any other application is cancelled
-  at once.
+- An application can't be closed like a generator. When its client leaves, an application that
+  waits for ``http.disconnect`` reads it and ends by itself, since it may have tasks that only it
+  can stop. It is only cancelled if it goes on sending, or after `cleanup_timeout`. Any other
+  application is cancelled at its ``await`` at once, and once.
+- An application that ends in the middle of its body while the server stops has ended well.
 - A malformed body raises an error where the application sends it, and again at each later message.
   What came before is sent. The stream fails even if the application catches the error.
 """
 
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, cast
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.lowlevel import checkpoint
 from asgiref.sync import markcoroutinefunction
 from starlette.types import ASGIApp, Message, Scope, Send
 
+from sse_middleware.errors import BodyError
+from sse_middleware.event_loop.loop import running_asyncio_task
+from sse_middleware.introspection.generators import Stage
 from sse_middleware.items.control_frames import ConfiguredControlFrames
 from sse_middleware.legacy.route import LegacyRoute
-from sse_middleware.legacy.rules import AdoptionRules
+from sse_middleware.legacy.rules import AdoptionRules, request_line, with_header_list
 from sse_middleware.registry.admission import admit, refuse
 from sse_middleware.registry.slots import Full
 from sse_middleware.request_context import RequestContext
@@ -40,15 +44,16 @@ _BODY_EXTENSIONS = ("http.response.pathsend", "http.response.zerocopysend")
 
 
 class AdoptedResponse:
-    """One request whose response may be adopted. It is also the `StreamWork` of its stream.
+    """One request whose response may be adopted; the work of its stream.
 
     Args:
         app: the application.
         scope: of the request.
         context: of the request.
         send: the server's `send`.
-        rules: decide whether the response is adopted.
-        accept: the ``Accept`` of the request.
+        rules: say whether the response is adopted.
+        accept: the ``Accept`` of a request that may get what becomes events, else ``None``. What is
+            an event stream already is adopted in any case.
         route: the `LegacyRoute` that matches the request.
     """
 
@@ -57,6 +62,7 @@ class AdoptedResponse:
         "_app",
         "_context",
         "_conversion",
+        "_error",
         "_outbox",
         "_room_lock",
         "_route",
@@ -65,9 +71,13 @@ class AdoptedResponse:
         "_send",
         "_send_to_client",
         "_stream",
+        "_task",
     )
 
+    _conversion: "Conversion"
+    _error: BaseException | None
     _outbox: Outbox
+    _room_lock: anyio.Lock | None
 
     def __init__(
         self,
@@ -76,49 +86,74 @@ class AdoptedResponse:
         context: RequestContext,
         send: Send,
         rules: AdoptionRules,
-        accept: bytes,
+        accept: bytes | None,
         route: LegacyRoute | None,
     ) -> None:
+        # Each request makes one of these, and few become streams: the rest waits for `_open`.
         self._app = app
-        self._scope = _without_body_extensions(scope)
+        self._scope = scope if route is None else _without_body_extensions(scope)
         self._context = context
         self._rules = rules
         self._accept = accept
         self._route = route
-        self._conversion: Conversion | None = None
-        self._room_lock: anyio.Lock | None = None
+        self._stream: Stream | None = None
         self._send_to_client = context.connection.sending(send)
         self._send: Send = self._before_head
         """Handles the next message. This method is the state of the response."""
-        settings = context.settings
-        control = ConfiguredControlFrames(settings)
-        self._stream = Stream(
-            self._send_to_client, context.connection, settings, control, cooperative=True
-        )
 
     def __repr__(self) -> str:
-        return f"{self._scope['method']} {self._scope['path']}"
+        return request_line(self._scope)
 
-    def respond(self) -> Awaitable[None]:
+    async def respond(self) -> None:
         """Run the application and, if there is one, its stream. Raises what they raise."""
-        return self._stream.run(self)
-
-    async def run(self, stream: Stream) -> None:  # noqa: ARG002 - a `StreamWork`
-        """Run the application."""
+        self._task = running_asyncio_task()
+        if self._task is None:
+            self._stream = self._new_stream()  # trio's scopes must surround the application
+            await self._stream.run(self)
+            return
         try:
             await self._app(self._scope, self._context.connection.receive, self._send_message)
+        except BaseException as error:
+            if self._stream is None:
+                raise
+            self._error = error
         finally:
-            # A bound method here would be a reference cycle, which only a garbage collection frees.
-            self._send = self._send_to_client if self._conversion is None else _after_end
-        if self._conversion is None or self._outbox.closed:
-            return
-        if self._conversion.error is not None:
-            raise self._conversion.error
-        self._outbox.close(Ending.BROKEN)
+            self._leave_state()
+        if self._stream is not None:
+            try:
+                await self._stream.run(self)
+            finally:
+                self._stream = self._error = None
+
+    async def run(self, stream: Stream) -> None:
+        """Run the application, unless it has ended already. Raises what it raised."""
+        if self._task is None:
+            try:
+                await self._app(self._scope, self._context.connection.receive, self._send_message)
+            finally:
+                self._leave_state()
+        elif self._error is not None:
+            raise self._error
+        if stream.is_open and not self._outbox.closed:
+            if self._conversion.error is not None:
+                raise self._conversion.error
+            stream.end_unfinished()
+
+    def _leave_state(self) -> None:
+        """Take no more messages. A bound method would be a reference cycle, which only gc frees."""
+        self._send = self._send_to_client if self._stream is None else _after_end
 
     async def close(self, within: float) -> None:  # noqa: ARG002 - a `StreamWork`
         """Forget the error: its traceback holds this object. The application has ended."""
-        cast("Conversion", self._conversion).error = None  # the stream is open, so there is one
+        self._conversion.error = None
+
+    def stage(self) -> Stage:
+        """Return what the application does: that can't be known."""
+        return Stage.PRODUCING
+
+    def when_idle(self, callback: Callable[[], object]) -> None:
+        """Call back at once: the application has ended."""
+        callback()
 
     @markcoroutinefunction
     def _send_message(self, message: Message) -> Awaitable[None]:
@@ -132,28 +167,53 @@ class AdoptedResponse:
             self._send = self._send_to_client
         return self._send_to_client(message)
 
-    async def _begin(self, message: Message) -> None:
-        settings = self._context.settings
-        start, conversion = self._rules.converted(
-            message, self._scope, self._accept, self._route, settings.max_event_size
+    def _begin(self, message: Message) -> Awaitable[None]:
+        """Begin the response: as it is, or as a stream."""
+        rules, conversion = self._rules, None
+        message = with_header_list(message)
+        if self._accept is None and not rules.streams_already(message):
+            message = rules.varied(message)
+        else:
+            size = self._context.settings.max_event_size
+            accept = self._accept or b"*/*"
+            message, conversion = rules.converted(message, self._scope, accept, self._route, size)
+        if conversion is not None:
+            return self._open(message, conversion)
+        self._send = self._send_to_client
+        return self._send_to_client(message)
+
+    async def _open(self, start: Message, conversion: "Conversion") -> None:
+        """Open the stream, or refuse it."""
+        start, codec = compressed(
+            start, self._scope.get("headers", ()), self._context.settings.codecs
         )
-        if conversion is None:
-            self._send = self._send_to_client
-            await self._send_to_client(start)
-            return
-        self._context.claim()
-        self._send = self._swallow
-        start, codec = compressed(start, self._scope["headers"], settings.codecs)
         slot = admit(self._context.registry(), self._scope)
+        self._context.claim()
+        stream = self._stream = self._stream or self._new_stream()
         if isinstance(slot, Full):
-            await refuse(self._send_to_client, slot, settings)
-            self._stream.refuse()
+            self._send = self._swallow
+            await refuse(self._send_to_client, slot, self._context.settings)
+            stream.refuse()
             await checkpoint()  # ends an application that sends from its own task
             return
         self._context.slot = slot
         self._conversion = conversion
-        self._outbox = self._stream.open(Opening(start, codec, slot))
+        self._error = self._room_lock = None
+        self._outbox = stream.open(Opening(start, codec, slot, at_once=True), self)
         self._send = self._convert
+
+    def _new_stream(self) -> Stream:
+        self._error = None
+        settings, connection = self._context.settings, self._context.connection
+        control = ConfiguredControlFrames(settings)
+        return Stream(
+            self._send_to_client,
+            connection,
+            settings,
+            control,
+            cooperative=True,
+            running_in=self._task,
+        )
 
     async def _swallow(self, message: Message) -> None:  # noqa: ARG002 - a `Send`
         """Drop a message: the response was refused, and the application may not have noticed."""
@@ -161,24 +221,35 @@ class AdoptedResponse:
 
     async def _convert(self, message: Message) -> None:
         """Turn a message of the body into events."""
-        conversion, outbox = cast("Conversion", self._conversion), self._outbox
-        if message["type"] != "http.response.body" or outbox.closed:
+        if message["type"] in _BODY_EXTENSIONS:
+            raise BodyError(f"{self!r}: a stream can't be sent by {message['type']}")
+        if message["type"] != "http.response.body" or self._outbox.closed:
+            if self._stream is not None:
+                self._stream.note_late_frame()
             await checkpoint()  # the application may send without end
             return
-        more = message.get("more_body", False)
-        frames = conversion.feed(bytes(message.get("body", b"")))
-        events = conversion.events
+        conversion, more = self._conversion, message.get("more_body", False)
         if not more:
-            frames += conversion.end()
-            events += conversion.events
-        full = frames and outbox.put(frames, events)
+            self._outbox.awaited = True  # what comes after the body is not cancelled
+        await self._put(conversion.feed(bytes(message.get("body", b""))), more=more)
+        if not more:
+            await self._put(conversion.end(), more=False)
         if conversion.error is not None:
             raise conversion.error
         if not more:
-            outbox.close(Ending.COMPLETE)
-        elif full:
+            self._outbox.close(Ending.COMPLETE)
+
+    async def _put(self, slices: Iterable[tuple[bytes, int]], *, more: bool) -> None:
+        """Put what a message has become. Other tasks get a turn after each slice."""
+        outbox, full = self._outbox, None
+        for frames, events in slices:
+            if full is not None:
+                await (self._wait_for_room() if full and more else checkpoint())
+            full = outbox.put(frames, events)
+            outbox.note_boundary(between_events=self._conversion.between_events)
+        if more and full:
             await self._wait_for_room()
-        elif not frames:
+        elif more and full is None:
             await checkpoint()  # nothing else slows the application down
 
     async def _wait_for_room(self) -> None:

@@ -5,41 +5,41 @@ Rules of this file:
   the piece that is not complete, up to a bound.
 - Text becomes UTF-8. Bytes that are invalid in the body's charset are replaced and reported, or
   they fail the stream.
-- A piece that the end of the body cuts off is delivered, unless the route drops it. In an event
-  stream it is dropped, as the standard says (WHATWG HTML, 9.2.6), unless the route delivers it.
-- Every piece before an error is returned before the error, wherever the chunks were cut.
+- A piece that the end of the body cuts off is delivered, unless the route drops it.
+- Every piece before an error is returned before the error, wherever the chunks were cut. A JSON
+  document is checked as a whole before its first element is returned.
 - Lines end at CRLF, CR or LF. A line of JSON ends only at LF.
+- The work is linear in the length of the body, however it is cut. After each few thousand bytes an
+  adapter yields a piece or ``None``, so that others can run.
+
+Event streams aren't split at all: see `event_boundaries`.
 """
 
-import json
-import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
-from pydantic_core import from_json
-
 from sse_middleware.errors import BodyError
-from sse_middleware.legacy.body_text import BodyFormat, PieceBuffer, Transcoder, as_pieces
+from sse_middleware.legacy.body_text import STEP, BodyFormat, Transcoder
+from sse_middleware.legacy.json_scanner import JSONScanner, checked, elements, is_json
+from sse_middleware.legacy.piece_buffer import PieceBuffer
 from sse_middleware.wire.encoding import split_lines
-
-logger = logging.getLogger(__name__)
 
 
 class BodyAdapter(Protocol):
     """Splits one body into the data of events. Each response gets a new adapter."""
 
-    def feed(self, chunk: bytes) -> Iterable[bytes]:
+    def feed(self, chunk: bytes) -> Iterable[bytes | None]:
         """Take the next bytes. Return the pieces that they complete, in UTF-8.
 
-        This may be a generator. What it yields before an error is delivered.
+        This may be a generator. What it yields before an error is delivered. Wherever it yields
+        ``None``, the event loop may do something else.
 
         Raises:
             BodyError: the body has another format, or a piece is too long.
         """
 
-    def end(self) -> Iterable[bytes]:
+    def end(self) -> Iterable[bytes | None]:
         """Return the pieces that the end of the body completes. Raises as `feed`."""
 
 
@@ -52,14 +52,14 @@ class Lines:
 
     def __init__(self, body: BodyFormat) -> None:
         self._transcoder = Transcoder(body)
-        self._buffer = PieceBuffer(body)
+        self._buffer = PieceBuffer(body, "line")
         self._after_cr = False
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
+    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
         """Yield the complete lines."""
         return self._transcoder.split(chunk, self._split)
 
-    def end(self) -> Iterator[bytes]:
+    def end(self) -> Iterator[bytes | None]:
         """Yield the last line, if it is not complete."""
         yield from self._transcoder.split(b"", self._split, final=True)
         yield from self._buffer.end()
@@ -78,13 +78,13 @@ class JSONLines:
 
     def __init__(self, body: BodyFormat) -> None:
         self._transcoder = Transcoder(body)
-        self._buffer = PieceBuffer(body, strip=True)
+        self._buffer = PieceBuffer(body, "line", strip=True)
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
+    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
         """Yield the complete lines."""
         return self._transcoder.split(chunk, self._split)
 
-    def end(self) -> Iterator[bytes]:
+    def end(self) -> Iterator[bytes | None]:
         """Yield the last line, if it is not complete."""
         yield from self._transcoder.split(b"", self._split, final=True)
         yield from self._buffer.end()
@@ -94,53 +94,66 @@ class JSONLines:
 
 
 class JSONSequence:
-    """``application/json-seq``: texts that begin with a record separator (RFC 7464)."""
+    """``application/json-seq``: texts that begin with a record separator (RFC 7464).
+
+    A text ends where the next one begins, or at a newline if it is complete JSON there.
+    """
+
+    _STEP = STEP // 2  # a short line of a long text costs more than any other line
 
     def __init__(self, body: BodyFormat) -> None:
-        self._transcoder = Transcoder(body)
-        self._buffer = PieceBuffer(body, strip=True)
-        self._opening = b""
+        self._transcoder = Transcoder(body, self._STEP)
+        self._buffer = PieceBuffer(body, "record", strip=True)
+        self._max_piece = body.max_piece
+        self._scanner = JSONScanner()
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the complete texts. A text ends at its newline or where the next one begins."""
+    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
+        """Yield the complete texts."""
         return self._transcoder.split(chunk, self._split)
 
-    def end(self) -> Iterator[bytes]:
+    def end(self) -> Iterator[bytes | None]:
         """Yield the last text. If it ends with a newline, it was not cut off."""
         yield from self._transcoder.split(b"", self._split, final=True)
-        yield from self._buffer.take() if self._buffer.ends_with(b"\n") else self._buffer.end()
+        ended = self._buffer.text.endswith(b"\n")
+        yield from self._buffer.take() if ended else self._buffer.end()
 
     def _split(self, text: bytes) -> Iterator[bytes]:
         first, *others = text.split(b"\x1e")
-        yield from self._lines(first)
+        yield from self._split_lines(first)
         for other in others:
             yield from self._take()
-            yield from self._lines(other)
+            if other:
+                yield from self._split_lines(other)
 
-    def _lines(self, text: bytes) -> Iterator[bytes]:
+    def _split_lines(self, text: bytes) -> Iterator[bytes]:
         *ended, last = text.split(b"\n")
         for line in ended:
-            self._add(line + b"\n")
-            # A newline ends a text that is complete JSON, so the text need not wait for the next.
-            if self._may_end(line) and is_json(self._buffer.peek()):
-                yield from self._take()
+            if self._is_record(line):
+                yield line.strip()
+            else:
+                self._add(line)
+                yield from self._end_line()
         self._add(last)
 
+    def _is_record(self, line: bytes) -> bool:
+        """Whether a line is a whole text. Of a longer text only the first line is tried."""
+        return not self._buffer.text and len(line) <= self._max_piece and is_json(line)
+
     def _add(self, text: bytes) -> None:
-        self._opening = self._opening or text.strip()[:1]
-        self._buffer.add(text)
+        buffer = self._buffer
+        buffer.add(text if buffer.text else text.lstrip())
+        self._scanner.scan(buffer.text, len(buffer.text))
+
+    def _end_line(self) -> list[bytes]:
+        self._scanner.finish(self._buffer.text)
+        if self._scanner.complete:
+            return self._take()
+        self._add(b"\n")
+        return []
 
     def _take(self) -> list[bytes]:
-        self._opening = b""
+        self._scanner = JSONScanner()
         return self._buffer.take()
-
-    def _may_end(self, line: bytes) -> bool:
-        """Whether a text may end after this line. Saves parsing after most lines of a long text."""
-        closing = {b"{": b"}", b"[": b"]"}.get(self._opening)
-        if closing is None:
-            return True
-        blanks = line[len(line.rstrip()) :]
-        return self._buffer.ends_with(closing + blanks + b"\n")
 
 
 class Chunks:
@@ -148,14 +161,27 @@ class Chunks:
 
     def __init__(self, body: BodyFormat) -> None:
         self._transcoder = Transcoder(body)
+        self._buffer = PieceBuffer(body, "chunk")
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the chunk."""
-        return self._transcoder.split(chunk, as_pieces)
+    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
+        """Yield the chunk, or the text before its first invalid byte."""
+        return self._whole(self._transcoder.split(chunk, self._add))
 
-    def end(self) -> Iterator[bytes]:
+    def end(self) -> Iterator[bytes | None]:
         """Yield what is left of an incomplete character."""
-        return self._transcoder.split(b"", as_pieces, final=True)
+        return self._whole(self._transcoder.split(b"", self._add, final=True))
+
+    def _whole(self, pauses: Iterator[bytes | None]) -> Iterator[bytes | None]:
+        try:
+            yield from pauses
+        except BodyError:
+            yield from self._buffer.take()
+            raise
+        yield from self._buffer.take()
+
+    def _add(self, text: bytes) -> tuple[bytes, ...]:
+        self._buffer.add(text)
+        return ()
 
 
 class JSONDocument:
@@ -163,103 +189,29 @@ class JSONDocument:
 
     def __init__(self, body: BodyFormat) -> None:
         self._transcoder = Transcoder(body)
-        self._buffer = PieceBuffer(body)
+        self._buffer = PieceBuffer(body, "document")
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
+    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
         """Keep the chunk."""
-        return self._transcoder.split(chunk, self._keep)
+        return self._transcoder.split(chunk, self._add)
 
-    def end(self) -> Iterator[bytes]:
+    def end(self) -> Iterator[bytes | None]:
         """Yield the elements, each as it was written.
 
         Raises:
-            BodyError: the body is not JSON.
+            BodyError: the body is not JSON. No element was yielded.
         """
-        yield from self._transcoder.split(b"", self._keep, final=True)
-        document = self._buffer.peek().decode()
+        yield from self._transcoder.split(b"", self._add, final=True)
+        document = self._buffer.text
         try:
-            elements = _elements(document)
+            yield from checked(document)
         except ValueError as error:
             raise BodyError(f"the body is not JSON: {error}") from error
-        yield from map(str.encode, elements)
+        yield from elements(document)
 
-    def _keep(self, text: bytes) -> list[bytes]:
+    def _add(self, text: bytes) -> tuple[bytes, ...]:
         self._buffer.add(text)
-        return []
-
-
-class EventStream:
-    """``text/event-stream``: each piece is one or more whole events, byte for byte."""
-
-    # Atomic groups, so that a CRLF never counts as two line ends.
-    _BOUNDARY = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
-
-    def __init__(self, body: BodyFormat) -> None:
-        self._max_piece = body.max_piece
-        self._delivers = body.unfinished == "deliver"
-        self._buffer = bytearray()
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the complete events."""
-        searched = max(len(self._buffer) - 3, 0)
-        self._buffer += chunk
-        if chunk.endswith((b"\n\n", b"\r\n\r\n", b"\r\r")):
-            end = len(self._buffer)
-        else:
-            found = self._BOUNDARY.finditer(self._buffer, searched)
-            end = max((boundary.end() for boundary in found), default=0)
-        if end:
-            ended = bytes(self._buffer[:end])
-            del self._buffer[:end]
-            yield from [ended] if end <= self._max_piece else self._one_by_one(ended)
-        self._check_size(len(self._buffer))
-
-    def _one_by_one(self, ended: bytes) -> Iterator[bytes]:
-        """Yield the events one by one, and raise at the first that is too large."""
-        begin = 0
-        for boundary in self._BOUNDARY.finditer(ended):
-            self._check_size(boundary.end() - begin)
-            yield ended[begin : boundary.end()]
-            begin = boundary.end()
-
-    def _check_size(self, size: int) -> None:
-        if size > self._max_piece:
-            raise BodyError(f"an event takes more than {self._max_piece} bytes")
-
-    def end(self) -> Iterator[bytes]:
-        """Drop an incomplete event and report it, or complete it, if the route delivers it."""
-        rest = bytes(self._buffer)
-        if not rest.strip(b"\r\n"):  # only line ends, such as the second half of a CRLF
-            yield rest
-        elif self._delivers:
-            yield rest + b"\n\n"
-        else:
-            logger.warning("the event stream ended within an event, which is dropped")
-
-
-def is_json(text: bytes) -> bool:
-    """Whether a text is one JSON value and nothing else."""
-    try:
-        from_json(text, allow_inf_nan=False)
-    except ValueError:
-        return False
-    return True
-
-
-def _elements(document: str) -> list[str]:
-    """Return the elements of an array as they are written, or the whole document."""
-    from_json(document, allow_inf_nan=False)
-    document = document.strip()
-    if document[0] != "[":
-        return [document]
-    found: list[str] = []
-    decode, space = json.JSONDecoder().raw_decode, re.compile(r"[\s,]*")
-    at = space.match(document, 1).end()  # type: ignore[union-attr] # it always matches
-    while document[at] != "]":
-        end = decode(document, at)[1]
-        found.append(document[at:end])
-        at = space.match(document, end).end()  # type: ignore[union-attr]
-    return found
+        return ()
 
 
 ADAPTERS: Mapping[str, AdapterFactory] = MappingProxyType(

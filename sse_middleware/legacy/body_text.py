@@ -1,13 +1,14 @@
-"""What the body adapters share: `BodyFormat`, text in UTF-8, and the incomplete piece.
+"""What the body adapters share: `BodyFormat`, and a `Transcoder`, which turns a body into UTF-8.
 
 The rules of `body_adapters` hold here too.
 """
 
+import codecs
 import logging
-from codecs import getincrementaldecoder
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sse_middleware.errors import BodyError, ConfigurationError
 
@@ -16,6 +17,10 @@ logger = logging.getLogger(__name__)
 MAX_PIECE = 1024 * 1024
 """Bytes that a line, a record or a whole document may take: enough for any sane one, and an end to
 one that never ends."""
+
+STEP = 8 * 1024
+"""Bytes of a body that an adapter takes between two pauses. The slowest charset takes some
+milliseconds for them if all of them are invalid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,8 @@ class BodyFormat:
             fail the stream (``"fail"``).
         unfinished: whether a piece that the end of the body cuts off is sent (``"deliver"``), or
             left out and reported (``"drop"``). ``None`` does what is usual for such a body.
-        max_piece: bytes that one piece may take.
+        max_piece: bytes that one piece may take. It is not for event streams.
+        max_event_size: bytes that one event of an event stream may take. ``None`` sets no bound.
 
     Raises:
         ConfigurationError: a value is not allowed.
@@ -38,6 +44,7 @@ class BodyFormat:
     invalid_text: Literal["replace", "fail"] = "replace"
     unfinished: Literal["deliver", "drop"] | None = None
     max_piece: int = MAX_PIECE
+    max_event_size: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that can't work."""
@@ -47,102 +54,78 @@ class BodyFormat:
         if self.unfinished not in ("deliver", "drop", None):
             allowed = "'deliver', 'drop' or None"
             raise ConfigurationError(f"unfinished must be {allowed}, got {self.unfinished!r}")
-        if type(self.max_piece) is not int or self.max_piece <= 0:
-            allowed = "a number of bytes over 0"
-            raise ConfigurationError(f"max_piece must be {allowed}, got {self.max_piece!r}")
+        _check_size("max_piece", self.max_piece)
+        if self.max_event_size is not None:
+            _check_size("max_event_size", self.max_event_size)
 
 
-def as_pieces(text: bytes) -> list[bytes]:
-    """Return the text as one piece, or no piece if it is empty."""
-    return [text] if text else []
-
-
-class PieceBuffer:
-    """Holds the beginning of a piece that is not complete."""
-
-    def __init__(self, body: BodyFormat, *, strip: bool = False) -> None:
-        self._bound = body.max_piece
-        self._drops = body.unfinished == "drop"
-        self._strip = strip
-        self._buffer = bytearray()
-
-    def complete(self, parts: list[bytes]) -> Iterator[bytes]:
-        """Yield the complete pieces. The first part continues the buffer, the last stays in it."""
-        *ended, last = parts
-        for piece in ended:
-            if self._buffer or len(piece) > self._bound:
-                self.add(piece)
-                whole = bytes(self._buffer)
-                self._buffer.clear()
-            else:
-                whole = piece
-            if self._strip:
-                whole = whole.strip()
-            if whole or not self._strip:
-                yield whole
-        self.add(last)
-
-    def add(self, text: bytes) -> None:
-        """Add to the piece. Raises `BodyError` if it grows over the bound."""
-        self._buffer += text
-        if len(self._buffer) > self._bound:
-            raise BodyError(f"a line or record takes more than {self._bound} bytes")
-
-    def ends_with(self, text: bytes) -> bool:
-        """Whether the piece ends with this text so far."""
-        return self._buffer.endswith(text)
-
-    def peek(self) -> bytes:
-        """Return the piece so far."""
-        return bytes(self._buffer)
-
-    def take(self) -> list[bytes]:
-        """Empty the buffer, and return what was in it as a piece, if there was any."""
-        piece = bytes(self._buffer)
-        self._buffer.clear()
-        return as_pieces(piece.strip() if self._strip else piece)
-
-    def end(self) -> list[bytes]:
-        """Return what is left as the last piece, unless incomplete pieces are dropped."""
-        last = self.take()
-        if not (last and self._drops):
-            return last
-        logger.warning(
-            "the body ended within a line or record, which is dropped: %r", last[0][:200]
-        )
-        return []
+def _check_size(name: str, value: object) -> None:
+    if type(value) is not int or value <= 0:
+        raise ConfigurationError(f"{name} must be a number of bytes over 0, got {value!r}")
 
 
 class Transcoder:
-    """Turns a body's bytes into UTF-8, whatever its charset is and wherever its chunks are cut."""
+    """Turns a body's bytes into UTF-8, whatever its charset is and wherever its chunks are cut.
 
-    def __init__(self, body: BodyFormat) -> None:
+    Args:
+        body: has the charset, and says what happens to invalid text.
+        step: bytes between two pauses.
+
+    Raises:
+        BodyError: Python doesn't know the charset.
+    """
+
+    def __init__(self, body: BodyFormat, step: int = STEP) -> None:
+        self._step = step
         self._charset = body.charset
         self._replaces = body.invalid_text == "replace"
-        self._is_utf8 = self._charset.lower().replace("_", "-") in ("utf-8", "utf8", "us-ascii")
-        try:
-            "?".encode(self._charset)  # refuses codecs that are not charsets
-            self._decoder = getincrementaldecoder(self._charset)("strict")
-        except (LookupError, ValueError):
-            raise BodyError(f"the body's charset {self._charset!r} is unknown") from None
+        self._codec = _known_codec(body.charset)
+        self._is_utf8 = self._codec.name in ("utf-8", "ascii")
+        self._decoder = self._new_decoder("strict")
+        self._reported = False
+        self._high_surrogate = ""  # the first half of a pair, which the next text may complete
 
     def split(
         self, chunk: bytes, split: Callable[[bytes], Iterable[bytes]], *, final: bool = False
-    ) -> Iterator[bytes]:
+    ) -> Iterator[bytes | None]:
         """Yield the pieces into which `split` divides the text that the chunk completes.
+
+        After each part of a large chunk this yields ``None``.
 
         Raises:
             BodyError: a byte is invalid in the charset, and this fails the stream.
         """
+        if len(chunk) <= self._step:
+            yield from self._split(chunk, split, final=final)
+            return
+        for at in range(0, len(chunk), self._step):
+            yield from self._split(chunk[at : at + self._step], split)
+            yield None
+
+    def _split(
+        self, chunk: bytes, split: Callable[[bytes], Iterable[bytes]], *, final: bool = False
+    ) -> Iterable[bytes]:
         state = self._decoder.getstate()
         if self._is_utf8 and not state[0] and chunk.isascii():
-            yield from split(chunk)
-            return
+            return split(chunk)
+        return self._split_decoded(chunk, split, state, final=final)
+
+    def _split_decoded(
+        self,
+        chunk: bytes,
+        split: Callable[[bytes], Iterable[bytes]],
+        state: tuple[bytes, int],
+        *,
+        final: bool,
+    ) -> Iterator[bytes]:
+        failure = None
         try:
-            text, failure = self._decoder.decode(chunk, final), None
+            text = self._decoder.decode(chunk, final)
         except UnicodeError as error:
             text, failure = self._decode_invalid(error, chunk, state, final=final)
-        yield from split(text.encode())
+        encoded, lone = self._encode(text, final=final)
+        yield from split(encoded)
+        failure = failure or lone
         if failure is not None:
             raise failure
 
@@ -150,15 +133,91 @@ class Transcoder:
         self, error: UnicodeError, chunk: bytes, state: tuple[bytes, int], *, final: bool
     ) -> tuple[str, BodyError | None]:
         """Replace invalid bytes from now on, or return the text before them and the failure."""
-        failure = BodyError(f"the body is not text in {self._charset}: {error}")
+        failure = self._failure(str(error))
         try:
             if not self._replaces:
                 start = error.start if isinstance(error, UnicodeDecodeError) else 0
                 self._decoder.setstate(state)
                 return self._decoder.decode(chunk[: max(start - len(state[0]), 0)]), failure
-            logger.warning("%s; invalid bytes are sent as U+FFFD", failure)
-            self._decoder = getincrementaldecoder(self._charset)("replace")
+            self._decoder = self._new_decoder("replace")
             self._decoder.setstate(state)
-            return self._decoder.decode(chunk, final), None
+            text = self._decoder.decode(chunk, final)
         except UnicodeError:  # UTF-16 without a byte order mark
             return "", failure
+        self._report(failure)
+        return text, None
+
+    def _encode(self, text: str, *, final: bool) -> tuple[bytes, BodyError | None]:
+        """Return the text in UTF-8, up to a lone surrogate if that is a failure."""
+        if not self._high_surrogate:
+            try:
+                return text.encode(), None
+            except UnicodeEncodeError:
+                pass  # UTF-7 may contain any surrogate
+        text, self._high_surrogate = _join_surrogates(self._high_surrogate + text, final=final)
+        lone = _SURROGATE.search(text)
+        if lone is None:
+            return text.encode(), None
+        failure = self._failure("a surrogate has no other half")
+        if not self._replaces:
+            return text[: lone.start()].encode(), failure
+        self._report(failure)
+        return _SURROGATE.sub("\ufffd", text).encode(), None
+
+    def _new_decoder(self, errors: str) -> codecs.IncrementalDecoder:
+        if self._codec.name == "utf-7":
+            return _UTF7Decoder(errors)
+        return codecs.getincrementaldecoder(self._charset)(errors)
+
+    def _failure(self, reason: str) -> BodyError:
+        return BodyError(f"the body is not text in {self._charset}: {reason}")
+
+    def _report(self, failure: BodyError) -> None:
+        if not self._reported:
+            self._reported = True
+            logger.warning("%s; invalid bytes are sent as U+FFFD", failure)
+
+
+class _UTF7Decoder(codecs.BufferedIncrementalDecoder):
+    """Decodes UTF-7. Python's own decoder reads a long run of base64 again with each chunk."""
+
+    _MAX_RUN = 64
+    """Bytes of a run that has not ended that are read again."""
+
+    # ruff: noqa: FBT001, FBT002, FBT003 - the signatures of codecs
+
+    def _buffer_decode(self, input: Any, errors: str, final: bool) -> tuple[str, int]:
+        return codecs.utf_7_decode(input, errors, final)
+
+    def decode(self, input: Any, final: bool = False) -> str:
+        """Decode the bytes, and the beginning of a run, which is as long as it was written."""
+        text = super().decode(input, final)
+        if len(self.buffer) <= self._MAX_RUN:
+            return text
+        end = (len(self.buffer) - 2) // 8 * 8 + 1  # eight letters are three whole UTF-16 units
+        run, self.buffer = self.buffer[:end] + b"-", b"+" + self.buffer[end:]
+        return text + codecs.utf_7_decode(run, self.errors, True)[0]
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+_NO_CHARSETS = ("idna", "punycode", "raw-unicode-escape", "unicode-escape")
+"""Text encodings of Python that are no charsets of documents."""
+
+
+def _known_codec(charset: str) -> codecs.CodecInfo:
+    try:
+        "?".encode(charset)  # refuses codecs that don't encode text
+        codec = codecs.lookup(charset)
+    except (LookupError, ValueError):
+        codec = None
+    if codec is None or codec.name in _NO_CHARSETS:
+        raise BodyError(f"the body's charset {charset!r} is unknown")
+    return codec
+
+
+def _join_surrogates(text: str, *, final: bool) -> tuple[str, str]:
+    """Return the text with its pairs joined, and the half of a pair that ends it."""
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    cut = not final and "\ud800" <= text[-1:] <= "\udbff"
+    return (text[:-1], text[-1]) if cut else (text, "")

@@ -1,24 +1,32 @@
-"""`Conversion`: turns the pieces of a legacy body into events with a type and an id.
+"""`Conversion`: turns a body into the frames of events, slice by slice.
 
 Rules of this file:
 - A piece becomes the data of one event unchanged: JSON stays the text that it was.
 - A piece is malformed if it is not JSON where its body is JSON, or if it has no id where a template
   names one. It is reported, and `EventFields.malformed` says whether it is sent as it is, is left
   out, or fails the stream.
+- A slice has whole events, and costs a few milliseconds at most: it has few pieces and few bytes.
+  A large piece is checked and framed in steps, and sent in a slice of its own. So the caller can
+  let others run between two slices.
+- An event stream passes unchanged (`event_boundaries`).
 """
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
+from types import GeneratorType, MappingProxyType
 from typing import Any, Literal
 
 from pydantic_core import from_json
 
-from sse_middleware.errors import BodyError, ConfigurationError
-from sse_middleware.legacy.body_adapters import AdapterFactory, EventStream, JSONLines, JSONSequence
+from sse_middleware.errors import LONGEST_SHOWN, BodyError, ConfigurationError, printable
+from sse_middleware.legacy.body_adapters import AdapterFactory, JSONLines, JSONSequence
 from sse_middleware.legacy.body_text import BodyFormat
+from sse_middleware.legacy.event_boundaries import EventStream
+from sse_middleware.legacy.json_lookup import lookup
+from sse_middleware.legacy.json_scanner import checked
 from sse_middleware.wire.encoding import (
     check_single_line,
     encode_data,
@@ -32,9 +40,20 @@ logger = logging.getLogger(__name__)
 Malformed = Literal["raw", "skip", "fail"]
 """What happens to a malformed piece: it is sent as it is, is left out, or fails the stream."""
 
-_EVENT = re.compile(rb"(?:\A|\n\n|\r\n\r\n|\r\r)(?![:\r\n]|\Z)")
-"""Where an event begins in complete blocks. A block that begins with a comment is a keep-alive."""
+Slice = tuple[bytes, int]
+"""Frames, and the number of their events. ``(b"", 0)`` if work was done that completed nothing."""
 
+SLICE_PIECES = 256
+"""Pieces of one slice."""
+
+SLICE_SIZE = 32 * 1024
+"""Bytes of the pieces of one slice, before the last one."""
+
+LARGE = 16 * 1024
+"""Bytes from which on a piece is converted in steps."""
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_ID_KEY = re.compile(r"\[([^\[\]]+)\]")
 _ID_FIELD = re.compile(r"line|json(\[[^\[\]]+\])*")
 
 
@@ -73,7 +92,7 @@ class EventFields:
 
 
 class Conversion:
-    """Turns the chunks of one body into the bytes of events.
+    """Turns the chunks of one body into the frames of events.
 
     Args:
         factory: makes the adapter that splits the body.
@@ -87,54 +106,75 @@ class Conversion:
     ) -> None:
         self.error: BodyError | None = None
         """Why nothing more is converted, if something failed."""
-        self.events = 0
-        """How many events the last call returned."""
         self._adapter = factory(body)
+        self._passed = self._adapter if isinstance(self._adapter, EventStream) else None
         self._fields = fields
         self._origin = origin
         self._line = 0
         template = fields.id or ""
-        self._is_event_stream = factory is EventStream
         self._is_json = factory in (JSONLines, JSONSequence) or "{json" in template
-        self._only_data = not (self._is_event_stream or self._is_json or fields.event or template)
+        self._only_data = not (self._is_json or fields.event or template)
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the next bytes of the body. Return the events that they complete.
+    @property
+    def between_events(self) -> bool:
+        """Whether a frame of the stream itself may follow the last slice."""
+        return self._passed is None or self._passed.between_events
 
-        If the body can't be split, or if a malformed piece fails the stream, this returns the
-        events before the failure and sets `error`.
+    def feed(self, chunk: bytes) -> Iterator[Slice]:
+        """Take the next bytes of the body. Yield the events that they complete, slice by slice.
+
+        If the body can't be split, or if a malformed piece fails the stream, this yields the events
+        before the failure and sets `error`.
         """
-        return self._frames(lambda: self._adapter.feed(chunk))
-
-    def end(self) -> bytes:
-        """Return the events that the end of the body completes. Fails as `feed`."""
-        frames = self._frames(self._adapter.end)
-        if self.error is not None or not self._fields.last:
-            return frames
-        self.events += 1
-        return frames + self._fields.last
-
-    def _frames(self, split: Callable[[], Iterable[bytes]]) -> bytes:
-        found: list[bytes] = []
         if self.error is None:
-            try:
-                found.extend(map(self._convert, split()))  # keeps the pieces before an error
-            except BodyError as error:
-                self.error = error
-        if self._only_data and found:
-            self.events = len(found)
-            return encode_data(found)
-        frames = b"".join(found)
-        if self._is_event_stream:
-            self.events = len(_EVENT.findall(frames))
-        else:
-            self.events = len(found) - found.count(b"")
-        return frames
+            yield from self._sliced(self._adapter.feed(chunk))
 
-    def _convert(self, piece: bytes) -> bytes:
-        if self._is_event_stream:
-            return piece
-        return _as_data(piece) if self._only_data else self._event(piece)
+    def end(self) -> Iterator[Slice]:
+        """Yield the events that the end of the body completes. Fails as `feed`."""
+        if self.error is None:
+            yield from self._sliced(self._adapter.end())
+        if self.error is None and self._fields.last:
+            yield self._fields.last, 1
+
+    def _sliced(self, pieces: Iterable[bytes | None]) -> Iterator[Slice]:
+        try:
+            if self._passed is None:
+                yield from self._converted(pieces)
+            else:
+                for part in pieces:
+                    yield part or b"", self._passed.events
+        except BodyError as error:
+            self.error = error
+        finally:
+            if isinstance(pieces, GeneratorType):
+                pieces.close()  # the traceback of an error would keep it
+
+    def _converted(self, pieces: Iterable[bytes | None]) -> Iterator[Slice]:
+        found: list[bytes] = []
+        size = 0
+        try:
+            for piece in pieces:
+                if piece is not None and len(piece) <= LARGE:
+                    found.append(_as_data(piece) if self._only_data else self._event(piece))
+                    size += len(piece)
+                    if size < SLICE_SIZE and len(found) < SLICE_PIECES:
+                        continue
+                yield self._joined(found)
+                found, size = [], 0
+                if piece is not None and len(piece) > LARGE:
+                    for frame in self._large(piece):
+                        yield (frame, 1) if frame else (b"", 0)
+        except Exception:
+            if found:
+                yield self._joined(found)  # everything before an error is sent
+            raise
+        if found:
+            yield self._joined(found)
+
+    def _joined(self, found: list[bytes]) -> Slice:
+        if self._only_data and found:
+            return encode_data(found), len(found)
+        return b"".join(found), len(found) - found.count(b"")
 
     def _event(self, piece: bytes) -> bytes:
         self._line += 1
@@ -148,19 +188,61 @@ class Conversion:
             )
             return encode_event(piece, event=self._fields.event, id=id_)
         except (ValueError, LookupError, TypeError) as error:
-            return self._malformed(piece, error)
+            sent = self._malformed(piece, error)
+            return encode_event(piece, event=self._fields.event) if sent else b""
 
-    def _malformed(self, piece: bytes, error: Exception) -> bytes:
-        what = f"{self._origin}: piece {self._line} is malformed ({error!r}): {piece[:200]!r}"
+    def _large(self, piece: bytes) -> Iterator[bytes | None]:
+        """Yield the frame of a large piece, and ``None`` after each step before it."""
+        self._line += 1
+        id_line = b""
+        try:
+            if self._is_json:
+                yield from checked(piece)
+            if self._fields.id is not None:
+                id_ = yield from self._large_id(piece, self._fields.id)
+                id_line = encode_event(None, id=id_)[:-1]
+        except (ValueError, LookupError, TypeError) as error:
+            if not self._malformed(piece, error):
+                return
+        event = self._fields.event
+        event_line = b"" if event is None else encode_event(None, event=event)[:-1]
+        lines = yield from _large_data(piece)
+        yield b"".join((event_line, b"data: ", *lines, b"\n", id_line, b"\n"))
+
+    def _large_id(self, piece: bytes, template: str) -> Generator[None, None, str]:
+        values = {}
+        for _, name, _, _ in Formatter().parse(template):
+            if name and name != "line":
+                keys = _ID_KEY.findall(name)
+                path = [int(key) if key.isdecimal() else key for key in keys]
+                values[name] = yield from lookup(piece, path)
+        return _IDFormatter(values).format(template, line=self._line)
+
+    def _malformed(self, piece: bytes, error: Exception) -> bool:
+        """Report a malformed piece. Return whether it is sent."""
+        reason, shown = printable(error), printable(piece[:LONGEST_SHOWN])
+        what = f"{self._origin}: piece {self._line} is malformed ({reason}): {shown}"
         if self._fields.malformed == "fail":
             raise BodyError(what) from error
         skipped = self._fields.malformed == "skip"
         logger.warning("%s; it is %s", what, "left out" if skipped else "sent as it is")
-        return b"" if skipped else encode_event(piece, event=self._fields.event)
+        return not skipped
 
 
 class _IDFormatter(Formatter):
-    """Fills the template of an id. Only text and numbers can be part of an id."""
+    """Fills the template of an id. Only text and numbers can be part of an id.
+
+    Args:
+        values: the values of fields that were looked up before.
+    """
+
+    def __init__(self, values: Mapping[str, Any] = _NOTHING) -> None:
+        self._values = values
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if field_name in self._values:
+            return self._values[field_name], field_name
+        return super().get_field(field_name, args, kwargs)
 
     def format_field(self, value: Any, format_spec: str) -> str:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -186,3 +268,16 @@ def _as_data(piece: bytes) -> bytes:
     if b"\n" in piece or b"\r" in piece:
         return b"\ndata: ".join(split_lines(piece))
     return piece
+
+
+def _large_data(piece: bytes) -> Generator[None, None, list[bytes]]:
+    """Return a large piece in the form that `encode_data` takes, in parts. Pause after each."""
+    parts: list[bytes] = []
+    begin = 0
+    while begin < len(piece):
+        end = begin + SLICE_SIZE
+        end += piece[end - 1 : end + 1] == b"\r\n"
+        parts.append(_as_data(piece[begin:end]))
+        begin = end
+        yield
+    return parts

@@ -44,9 +44,10 @@ class LegacyRoute:
         invalid_text: whether bytes that are invalid in the charset become U+FFFD (``"replace"``) or
             fail the stream (``"fail"``).
         unfinished: what happens to a line or record that the end of the body cuts off. It is sent
-            (``"deliver"``), or left out and reported (``"drop"``). By default it is sent, but an
-            event of an event stream is left out.
-        max_piece: bytes that one line, record, document or event may take.
+            (``"deliver"``, the default), or left out and reported (``"drop"``). An event stream
+            ends as it is, and clients drop an event that has no blank line. ``"deliver"`` adds it.
+        max_piece: bytes that one line, record, chunk or document may take. Events of an event
+            stream have a bound only if ``max_event_size`` is set.
         poll: polls the endpoint, with this many seconds between two calls. An event is sent when
             the answer has changed.
         key: a function that returns what the subscribers of one poll have in common. By default

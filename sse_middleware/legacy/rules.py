@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from starlette.types import Message, Scope
 
-from sse_middleware.errors import ConfigurationError
-from sse_middleware.legacy.body_adapters import STREAMING_TYPES, AdapterFactory, EventStream
+from sse_middleware.errors import ConfigurationError, printable
+from sse_middleware.legacy.body_adapters import STREAMING_TYPES, AdapterFactory
 from sse_middleware.legacy.body_text import BodyFormat
 from sse_middleware.legacy.conversion import Conversion, EventFields
+from sse_middleware.legacy.event_boundaries import EventStream
 from sse_middleware.legacy.route import LegacyRoute, adapter_of
 from sse_middleware.wire.request_headers import EVENT_STREAM, prefers_events
 from sse_middleware.wire.response_headers import ResponseHead
@@ -60,7 +61,7 @@ class AdoptionRules:
             max_event_size: bytes that a piece of the body may take, if this is less than the
                 route's ``max_piece``.
         """
-        message = _with_header_list(message)
+        message = with_header_list(message)
         headers = ResponseHead(message)
         if message["status"] != _OK or scope["method"] == "HEAD":
             return message, None
@@ -68,6 +69,8 @@ class AdoptionRules:
         if route is not None and route.poll is not None:
             return headers.varied(), None
         factory = self._adapter_factory(media_type, headers, route)
+        if factory is None:
+            self._report_unconverted(route, media_type, accept)
         if factory is None or self._is_encoded(headers, scope):
             return message, None
         always = factory is EventStream or (route is not None and route.always)
@@ -75,15 +78,22 @@ class AdoptionRules:
             return headers.varied(), None
         body = _body_format(route, charset, max_event_size)
         fields = route.fields if route and factory is not EventStream else EventFields()
-        conversion = Conversion(factory, body, fields, f"{scope['method']} {scope['path']}")
+        conversion = Conversion(factory, body, fields, request_line(scope))
         if factory is EventStream:
             return headers.of_events(), conversion
         return headers.of_converted(varying=not always), conversion
 
+    def streams_already(self, message: Message) -> bool:
+        """Whether a response is an event stream by what its head says."""
+        for name, value in message.get("headers", ()):
+            if name in _CONTENT_TYPE:
+                return bool(value.partition(b";")[0].strip().lower() == EVENT_STREAM)
+        return False
+
     def varied(self, message: Message) -> Message:
         """Return the first message of a response whose client asks for no events."""
         # Every response passes here, so one look at the media type must be enough for most.
-        message = _with_header_list(message)
+        message = with_header_list(message)
         for name, value in message.get("headers", ()):
             if name in _CONTENT_TYPE:
                 streams = value.partition(b";")[0].strip().lower() in self._type_names
@@ -106,6 +116,22 @@ class AdoptionRules:
         whole = media_type.startswith("text/") and headers.get(b"content-length") is not None
         return None if whole and route is None else factory
 
+    def _report_unconverted(
+        self, route: LegacyRoute | None, media_type: str, accept: bytes
+    ) -> None:
+        """Say once of a route that it does nothing."""
+        if route is None or not (route.always or prefers_events(accept, media_type.encode())):
+            return
+        key = route.path.encode()
+        if key not in self._reported:
+            self._reported.add(key)
+            logger.warning(
+                "%r has no effect, because nothing converts responses of the media type '%s': set "
+                "body= of the route, or adapters= of SSEMiddleware",
+                route,
+                printable(media_type),
+            )
+
     def _is_encoded(self, headers: ResponseHead, scope: Scope) -> bool:
         encoding = headers.get(b"content-encoding") or b"identity"
         if encoding.strip().lower() == b"identity":
@@ -113,19 +139,24 @@ class AdoptionRules:
         if encoding not in self._reported:
             self._reported.add(encoding)
             logger.warning(
-                "%s %s has Content-Encoding %s, so its response passes unchanged: "
+                "%s has Content-Encoding %s, so its response passes unchanged: "
                 "compress outside of SSEMiddleware",
-                scope["method"],
-                scope["path"],
-                encoding.decode("latin-1"),
+                request_line(scope),
+                printable(encoding.decode("latin-1")),
             )
         return True
+
+
+def request_line(scope: Scope) -> str:
+    """Return the method and the path of a request, for messages."""
+    return f"{printable(scope['method'])} {printable(scope['path'])}"
 
 
 def _body_format(route: LegacyRoute | None, charset: str, max_event_size: int | None) -> BodyFormat:
     body = replace(route.body if route else BodyFormat(), charset=charset)
     if max_event_size is not None:
-        body = replace(body, max_piece=min(body.max_piece, max_event_size))
+        size = min(body.max_piece, max_event_size)
+        body = replace(body, max_piece=size, max_event_size=max_event_size)
     return body
 
 
@@ -139,7 +170,7 @@ def _checked_adapters(adapters: Mapping[str, str | AdapterFactory]) -> dict[str,
     }
 
 
-def _with_header_list(message: Message) -> Message:
+def with_header_list(message: Message) -> Message:
     """Return the message with headers that can be read more than once."""
     if isinstance(message.get("headers", ()), list | tuple):
         return message

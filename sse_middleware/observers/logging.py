@@ -1,7 +1,7 @@
 """`LoggingObserver`: logs one line when a stream opens, and one when it closes.
 
 Rules of this file:
-- A line stays one line: the path and the method, which the client chooses, are escaped.
+- A line stays one line: what the client chooses is escaped and cut, in the fields too.
 - The result of `client_key` is in the fields and not in the line, since it may say more about the
   client than an address.
 - What happens within a stream is not logged. Use metrics for that.
@@ -11,7 +11,7 @@ Rules of this file:
 import logging
 from collections.abc import Mapping
 
-from sse_middleware.errors import ConfigurationError
+from sse_middleware.errors import ConfigurationError, printable
 from sse_middleware.records import (
     CloseReason,
     StreamClosed,
@@ -91,15 +91,14 @@ class LoggingObserver:
 
 
 def _request(stream: StreamInfo) -> str:
-    """Return the request in printable ASCII."""
-    return f"{ascii(stream.method)[1:-1]} {ascii(stream.path)[1:-1]}"
+    return f"{printable(stream.method)} {printable(stream.path)}"
 
 
 def _fields(stream: StreamInfo) -> Mapping[str, str | None]:
     return {
         "stream_id": stream.id,
-        "stream_method": stream.method,
-        "stream_path": stream.path,
+        "stream_method": printable(stream.method),
+        "stream_path": printable(stream.path),
         "stream_route": stream.route,
-        "stream_client": stream.client,
+        "stream_client": None if stream.client is None else printable(stream.client),
     }

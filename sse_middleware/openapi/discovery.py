@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sse_middleware.endpoint import ITEM_TYPE
+from sse_middleware.endpoint import FUNCTION, ITEM_TYPE, TAGGED
 from sse_middleware.introspection.fastapi import flat_routes
 from sse_middleware.introspection.starlette import routes_of
 from sse_middleware.items.item_type import ItemType, ItemTypes, underlying
@@ -48,6 +48,41 @@ def find_streams(routes: Iterable[Any], prefix: str = "") -> Iterator[FoundStrea
             yield from _streams_of_route(route, re.sub(r":\w+}", "}", path))
         else:
             yield from find_streams(routes_of(getattr(route, "app", None)) or (), path)
+
+
+def misplaced_tags(routes: Iterable[Any]) -> list[str]:
+    """Return what is wrong with routes whose endpoint was tagged, but only after it was routed.
+
+    With ``@event_stream`` above ``@app.get`` the route has the function, and not the endpoint that
+    the tag makes of it. A function that is meant to be both has a route of each kind.
+    """
+    flat = list(_flat(routes))
+    functions = [getattr(underlying(route.endpoint), FUNCTION, None) for route in flat]
+    return [
+        f"{route.endpoint.__module__}.{route.endpoint.__qualname__} ({route.path}): @event_stream "
+        "has no effect above the route's decorator. Write it below, right above the function"
+        for route in flat
+        if _is_tagged_elsewhere(route.endpoint) and route.endpoint not in functions
+    ]
+
+
+def _flat(routes: Iterable[Any]) -> Iterator[Any]:
+    """Yield routes and those of mounts. An application that is mounted twice is looked at once."""
+    waiting, seen = [routes], set[int]()
+    while waiting:
+        for route in flat_routes(waiting.pop()):
+            app = getattr(route, "app", None)
+            if getattr(route, "endpoint", None) is not None:
+                yield route
+            elif id(app) not in seen:
+                seen.add(id(app))
+                waiting.append(routes_of(app) or ())
+
+
+def _is_tagged_elsewhere(endpoint: Any) -> bool:
+    """Whether a function was tagged itself: what wraps it has a copy of the attribute."""
+    tagged = getattr(endpoint, TAGGED, None)
+    return tagged is not None and tagged() is endpoint
 
 
 def is_tagged(route: Any) -> bool:

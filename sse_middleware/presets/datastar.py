@@ -9,10 +9,9 @@ Rules of this file:
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-from pydantic_core import to_json
-
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.wire.encoding import check_single_line, split_lines, to_utf8
+from sse_middleware.wire.json_text import to_json
 
 Mode = Literal["outer", "inner", "replace", "prepend", "append", "before", "after", "remove"]
 """How a patch changes the elements that it finds."""
@@ -75,7 +74,7 @@ def patch_signals(
     Raises:
         ValueError: `signals` is not a JSON object.
     """
-    json = to_json(signals, by_alias=True, inf_nan_mode="null")
+    json = to_json(signals, by_alias=True)
     if not json.startswith(b"{"):
         raise ValueError(f"signals must be a JSON object, got {signals!r}")
     lines = ["onlyIfMissing true"] if only_if_missing else []

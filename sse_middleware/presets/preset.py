@@ -42,6 +42,7 @@ class Preset:
         last: an event after the last item of a stream that ends by itself. It is not sent if the
             stream fails, is closed early or loses its client.
         ping: the keep-alive, unless the setting of that name is set.
+        ping_blank_line: whether a blank line follows a comment, unless the setting is set.
         error_event: makes the last item of a stream that fails, unless the setting is set.
         farewell: makes the last event of a stream that is closed early, unless the setting is set.
         on_disconnect: what happens when the client disconnects, unless the setting is set.
@@ -56,6 +57,7 @@ class Preset:
     first: ServerSentEvent | Callable[[], ServerSentEvent] | None = None
     last: ServerSentEvent | None = None
     ping: Ping | Callable[[], Ping] | Literal[Unset.UNSET] = UNSET
+    ping_blank_line: bool | Literal[Unset.UNSET] = UNSET
     error_event: ErrorEvent | Literal[Unset.UNSET] | None = UNSET
     farewell: Farewell | Literal[Unset.UNSET] | None = UNSET
     on_disconnect: OnDisconnect | Literal[Unset.UNSET] = UNSET
@@ -77,10 +79,10 @@ class Preset:
         object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
 
 
-SHARED_WITH_SETTINGS = ("ping", "on_disconnect", "error_event", "farewell")
+SHARED_WITH_SETTINGS = ("ping", "ping_blank_line", "on_disconnect", "error_event", "farewell")
 """The fields that a preset and the settings have in common."""
 
-_PING = "a comment's text, a ServerSentEvent, or a function that returns one of them"
+_PING = "a comment's text, a ServerSentEvent, or a function (not async) that returns one of them"
 
 _FIRST = "a ServerSentEvent, a function that is not async, or None"
 
@@ -94,15 +96,25 @@ def check_shared(owner: Any) -> None:
     """Refuse invalid values of ``SHARED_WITH_SETTINGS`` in a preset or in the settings."""
     ping = owner.ping
     if ping is not UNSET:
-        check("ping", ping, isinstance(ping, Ping) or callable(ping), _PING)
+        check("ping", ping, isinstance(ping, Ping) or is_function(ping), _allowed_ping(ping))
     if isinstance(ping, str):
         check("ping", ping, is_utf8(ping), "text that UTF-8 can encode")
+    if owner.ping_blank_line is not UNSET:
+        holds = isinstance(owner.ping_blank_line, bool)
+        check("ping_blank_line", owner.ping_blank_line, holds, "True or False")
     if owner.on_disconnect is not UNSET:
         allowed = owner.on_disconnect in get_args(OnDisconnect)
         check("on_disconnect", owner.on_disconnect, allowed, "'cancel' or 'finish'")
     for name in ("error_event", "farewell"):
         if getattr(owner, name) is not UNSET:
             check_function(name, getattr(owner, name))
+
+
+def _allowed_ping(ping: Any) -> str:
+    """Return what `ping` may be, with what helps a user who has set something else."""
+    if isinstance(ping, int | float):
+        return f"{_PING} (ping_interval sets the seconds between two of them)"
+    return f"{_PING} (text, not bytes)" if isinstance(ping, bytes | bytearray) else _PING
 
 
 def _check_headers(headers: Any) -> None:

@@ -75,11 +75,11 @@ def _mcp_farewell(_reason: CloseReason) -> ServerSentEvent:
 
 OPENAI = Preset(
     last=ServerSentEvent(raw_data="[DONE]"),
+    ping_blank_line=False,
     error_event=lambda _: _openai_error(_FAILED),
     farewell=lambda reason: _openai_error(_early_end_message(reason)),
 )
-"""Chat completions as OpenAI streams them: yield the chunks. Don't send ids. After an id, OpenAI's
-client takes each keep-alive for an event, and fails."""
+"""Chat completions as OpenAI streams them: yield the chunks."""
 
 ANTHROPIC = Preset(
     to_event=named_by_type,

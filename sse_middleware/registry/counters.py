@@ -4,7 +4,7 @@ Streams are counted whether anything observes them or not. Records are made only
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Iterable
 from types import MappingProxyType
 
 from sse_middleware.records import CloseReason, StreamStats
@@ -30,19 +30,25 @@ class Counters:
         self._size += size
 
     def stats(
-        self, open_streams: Collection[tuple[int, int, int]], *, clients: int, draining: bool
+        self,
+        open_streams: Iterable[tuple[int, int, int]],
+        *,
+        count: int,
+        clients: int,
+        draining: bool,
     ) -> StreamStats:
         """Return all counts at this moment.
 
         Args:
             open_streams: of each open stream the events and bytes that it sent, and the bytes that
                 wait in it.
+            count: how many streams are open.
             clients: of how many clients the open streams are.
             draining: whether the application is draining.
         """
         events, size, waiting = map(sum, zip((0, 0, 0), *open_streams, strict=True))
         return StreamStats(
-            open=len(open_streams),
+            open=count,
             clients=clients,
             draining=draining,
             opened=self.opened,

@@ -4,26 +4,35 @@ Rules of this file:
 - A drain tells every open stream at once. If their ends are to be spread, each has its own delay.
 - It begins once, when the server is told to stop or when the application asks for it.
 - It listens for the server's end from the first stream on, and stops when the last one has ended.
+- Of several uvicorn servers in one event loop each ends with its own streams. The drain begins when
+  the last one that serves the application stops. It is over when another one begins to serve it.
+- Listening refers to the drain weakly: it ends with the application.
 """
 
 from collections.abc import Callable, Iterable, Sized
 from typing import Protocol
+from weakref import finalize, ref
 
 import anyio
 
 from sse_middleware.settings import Policy
-from sse_middleware.shutdown.listener import listen
+from sse_middleware.shutdown.listener import Listening, listen
 
 
 class _Draining(Protocol):
     """A slot, as far as it counts here."""
 
+    server: object | None
+
     def drain(self, delay: float) -> None:
         """End the stream, if it is open, after `drain_grace` and this many seconds."""
 
 
-class _OpenSlots(Sized, Iterable[_Draining], Protocol):
-    """The slots that are taken; they come and go."""
+class _TakenSlots(Sized, Iterable[_Draining], Protocol):
+    """The slots that are taken. They come and go."""
+
+    open: int
+    """How many belong to streams that have not ended."""
 
 
 class Drain:
@@ -34,32 +43,107 @@ class Drain:
         slots: of the open streams.
     """
 
-    def __init__(self, policy: Policy, slots: _OpenSlots) -> None:
+    def __init__(self, policy: Policy, slots: _TakenSlots) -> None:
         self.begun = anyio.Event()
         """Set from the moment on when streams are told to end."""
         self._policy = policy
         self._slots = slots
         self._emptied = anyio.Event()
-        self._stop_listening: Callable[[], None] | None = None
+        self._told_by_server = False
+        self._listening: Listening | None = None
+        self._stop_listening: Callable[[], object] | None = None
 
-    def listen(self) -> None:
-        """Begin when the server is told to stop, unless the policy is against it."""
-        if self._policy.drain and self._stop_listening is None:
-            self._stop_listening = listen(self.begin)
+    def listen(self) -> object | None:
+        """Begin when the server is told to stop, unless the policy is against it.
+
+        Returns:
+            The server of the running request, if it is known.
+        """
+        if not self._policy.drain:
+            return None
+        if self.begun.is_set():
+            return self._begin_anew()
+        if self._listening is None:
+            self._listening = self._listen()
+        return self._listening.server_of_request()
+
+    def _begin_anew(self) -> object | None:
+        """Serve again if the running request is of another server than those that have stopped."""
+        if not (self._told_by_server and self._emptied.is_set()):
+            return None
+        self._listening = self._listen()
+        server = self._listening.server_of_request()
+        if server is None or self._listening.is_stopping(server):
+            self.close()
+            return None
+        self.begun, self._emptied, self._told_by_server = anyio.Event(), anyio.Event(), False
+        return server
+
+    def _listen(self) -> Listening:
+        """Listen, but don't keep this drain alive by that: its end is the end of the listening."""
+        weak = ref(self)
+
+        def begin() -> None:
+            if (drain := weak()) is not None:
+                drain.begin()
+
+        def server_stops(server: object, *, last: bool) -> None:
+            if (drain := weak()) is not None:
+                drain.server_stops(server, last=last)
+
+        listening = listen(
+            begin, server_stops, lambda: bool((drain := weak()) and drain.is_in_use())
+        )
+        self._stop_listening = finalizer = finalize(self, listening.end)
+        finalizer.atexit = False
+        return listening
+
+    def is_in_use(self) -> bool:
+        """Whether there are open streams."""
+        return self._slots.open > 0
+
+    def includes(self, server: object | None) -> bool:
+        """Whether the streams of a server are told to end."""
+        if self.begun.is_set():
+            return True
+        listening = self._listening
+        return listening is not None and server is not None and listening.is_stopping(server)
+
+    def stopping(self, server: object | None) -> bool:
+        """Whether an ``http.disconnect`` may mean that the server has been told to stop.
+
+        Some servers send it then, although the client is still there.
+        """
+        return self._listening is not None and self._listening.disconnects(server)
+
+    def server_stops(self, server: object, *, last: bool) -> None:
+        """Tell the streams of a server to end, and those of which the server is not known.
+
+        Args:
+            server: that has been told to stop.
+            last: whether no other one serves the application.
+        """
+        if last:
+            self._told_by_server = not self.begun.is_set()
+            self.begin()
+        else:
+            self._tell([slot for slot in self._slots if slot.server in (server, None)])
 
     def begin(self) -> None:
         """Tell every open stream to end."""
         if self.begun.is_set():
             return
         self.begun.set()
-        count = len(self._slots)
-        for number, slot in enumerate(self._slots):
-            slot.drain(self._policy.drain_spread * number / count)
-        self.slot_given_back()
+        self._tell(list(self._slots))
+        self.stream_ended()
 
-    def slot_given_back(self) -> None:
+    def _tell(self, slots: list[_Draining]) -> None:
+        for number, slot in enumerate(slots):
+            slot.drain(self._policy.drain_spread * number / len(slots))
+
+    def stream_ended(self) -> None:
         """Notice the end of the last stream."""
-        if self.begun.is_set() and not self._slots:
+        if self.begun.is_set() and not self._slots.open:
             self._emptied.set()
             self.close()
 
@@ -76,6 +160,6 @@ class Drain:
 
     def close(self) -> None:
         """Stop listening for the server's end."""
-        stop, self._stop_listening = self._stop_listening, None
+        stop, self._stop_listening, self._listening = self._stop_listening, None, None
         if stop is not None:
             stop()

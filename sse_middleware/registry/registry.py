@@ -1,12 +1,16 @@
 """The open streams of one application in one event loop: their slots, drain and counters."""
 
 import logging
+from asyncio import AbstractEventLoop
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from anyio import from_thread
-from starlette.types import Message, Receive
+from anyio import CapacityLimiter, from_thread
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sse_middleware.errors import printable
 from sse_middleware.event_loop.loop import clock, current_token
 from sse_middleware.event_loop.timers import CoalescedTimers
 from sse_middleware.records import (
@@ -21,8 +25,13 @@ from sse_middleware.registry.counters import Counters
 from sse_middleware.registry.drain import Drain
 from sse_middleware.registry.slots import Full, Slots
 from sse_middleware.settings import Policy
+from sse_middleware.shutdown.loop_end import LoopEnd
 
 logger = logging.getLogger(__name__)
+
+COMPRESSING_THREADS = 4
+"""Threads that compress large messages at the same time: more don't help, since each write waits
+for one of them only."""
 
 
 class RegisteredStream(Protocol):
@@ -42,21 +51,42 @@ class Slot:
         registry: that it is in.
         client: whose it is, ``None`` if that doesn't count.
         info: for observers, ``None`` if there are none.
+        server: that the request came to, if that counts.
     """
 
-    __slots__ = ("_began", "_registry", "client", "clock", "info", "reason", "stream")
+    __slots__ = (
+        "_began",
+        "_registry",
+        "client",
+        "clock",
+        "ended",
+        "info",
+        "reason",
+        "server",
+        "stream",
+    )
 
-    def __init__(self, registry: "Registry", client: str | None, info: StreamInfo | None) -> None:
+    def __init__(
+        self,
+        registry: "Registry",
+        client: str | None,
+        info: StreamInfo | None,
+        server: object | None = None,
+    ) -> None:
         self._registry = registry
         self._began = 0.0
         self.clock = registry.clock
         """The event loop's, in seconds: one for all its streams."""
         self.client = client
         self.info = info
+        self.server = server
+        """The server that the request came to, if that counts."""
         self.stream: RegisteredStream | None = None
         """The stream, while it is open."""
         self.reason: CloseReason | None = None
         """Why the stream has ended, once it has."""
+        self.ended = False
+        """Whether the stream has ended. The slot may be held longer."""
 
     @property
     def timers(self) -> CoalescedTimers:
@@ -64,9 +94,19 @@ class Slot:
         return self._registry.timers
 
     @property
+    def compressors(self) -> CapacityLimiter:
+        """The limiter of the threads that compress."""
+        return self._registry.compressors
+
+    @property
     def draining(self) -> bool:
         """Whether the application is draining."""
-        return self._registry.drain.begun.is_set()
+        return self._registry.drain.includes(self.server)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a disconnect may only mean that the server has been told to stop."""
+        return self._registry.drain.stopping(self.server)
 
     def drain(self, delay: float) -> None:
         """End the stream, if it is open, after `drain_grace` and this many seconds."""
@@ -99,6 +139,7 @@ class Slot:
         events, size, _ = self.counts()
         self._registry.counters.closed(reason, events, size)
         self.stream, self.reason = None, reason
+        self._registry.end(self)
         if self.info is not None:
             seconds = self.seconds(self.clock())
             self.tell(StreamClosed(self.info, reason, events, size, seconds, error))
@@ -116,54 +157,54 @@ class Registry:
         self.clock = clock()
         self.timers = CoalescedTimers()
         """Of the streams' keep-alives."""
+        self._compressors: CapacityLimiter | None = None
         self.counters = Counters()
         self._slots: Slots[Slot] = Slots(policy)
         self.drain = Drain(policy, self._slots)
 
+    @property
+    def compressors(self) -> CapacityLimiter:
+        """The limiter of the threads that compress."""
+        if self._compressors is None:
+            self._compressors = CapacityLimiter(COMPRESSING_THREADS)
+        return self._compressors
+
     def enter(self, client: str | None, info: StreamInfo | None) -> Slot | Full:
         """Admit a stream, or say why not."""
-        full = Full.DRAINING if self.drain.begun.is_set() else self._slots.why_full(client)
+        server = self.drain.listen()
+        full = Full.DRAINING if self.drain.includes(server) else self._slots.why_full(client)
         if full is not None:
             self.counters.refused()
             if info is not None:
                 self.tell(StreamClosed(info, CloseReason.REFUSED, 0, 0, 0.0))
             return full
-        self.drain.listen()
-        slot = Slot(self, client, info)
+        slot = Slot(self, client, info, server)
         self._slots.take(slot)
         return slot
+
+    def end(self, slot: Slot) -> None:
+        """Note that the stream of a slot has ended."""
+        self._slots.end(slot)
+        self.drain.stream_ended()
 
     def leave(self, slot: Slot) -> None:
         """Take a slot back."""
         self._slots.give_back(slot)
-        self.drain.slot_given_back()
-
-    def until_shutdown(self, receive: Receive) -> Receive:
-        """Return the `receive` of a lifespan, whose shutdown waits for the streams to end.
-
-        Most servers have waited for them already. One ends their tasks when the lifespan is over.
-        """
-
-        async def received() -> Message:
-            message = await receive()
-            if message["type"] == "lifespan.shutdown":
-                await self.drain.shut_down()
-            return message
-
-        return received
+        self.drain.stream_ended()
 
     def tell(self, record: StreamRecord) -> None:
-        """Tell the observers. None of them can do harm by it."""
+        """Tell the observers. None of them can do harm, whatever it raises."""
         for observer in self.policy.observers:
             try:
                 observer(record)
-            except Exception:
-                logger.exception("observer %r failed on %r", observer, record)
+            except BaseException:  # also what would end the event loop: a stream would not end
+                logger.exception("observer %r failed on %s", observer, printable(record))
 
     def stats(self) -> StreamStats:
         """Return the counts at this moment."""
         return self.counters.stats(
             [slot.counts() for slot in self._slots],
+            count=self._slots.open,
             clients=self._slots.clients,
             draining=self.drain.begun.is_set(),
         )
@@ -173,11 +214,12 @@ class Registries:
     """One registry for each event loop, as an application may run in several.
 
     They end with the application, also where its event loop goes on: a `RunVar` would keep them.
+    They end with the event loop, also where the application goes on.
     """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self._of_loop: WeakKeyDictionary[object, Registry] = WeakKeyDictionary()
+        self._of_loop: WeakKeyDictionary[object, _InLoop] = WeakKeyDictionary()
 
     def current(self) -> Registry:
         """Return the registry of the running event loop.
@@ -191,10 +233,69 @@ class Registries:
             token = current_token()
         except RuntimeError:
             return from_thread.run_sync(self.current)
-        registry = self._of_loop.get(token)
-        return self.renewed() if registry is None else registry
+        here = self._of_loop.get(token)
+        return (self._begin(token) if here is None else here).registry
 
-    def renewed(self) -> Registry:
-        """Begin anew in the running event loop: another server may follow one that has ended."""
-        self._of_loop[current_token()] = registry = Registry(self.policy)
-        return registry
+    async def run_lifespan(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the lifespan of a server. The shutdown of the last one waits for the streams to end.
+
+        Several servers in one event loop share one registry. One that was drained is replaced, as
+        another server may follow one that has ended.
+        """
+        token = current_token()
+        here = self._of_loop.get(token) or self._begin(token)
+        if here.registry.drain.begun.is_set():
+            here.registry = Registry(self.policy)
+        here.lifespans += 1
+        lifespan = _Lifespan(here, receive)
+        try:
+            await app(scope, lifespan.receive, send)
+        finally:
+            lifespan.end()
+
+    def _begin(self, token: object) -> "_InLoop":
+        for other in list(self._of_loop):
+            if isinstance(other, AbstractEventLoop) and other.is_closed():  # it told nobody
+                self._end(other)
+        here = _InLoop(Registry(self.policy), LoopEnd(partial(self._end, token)))
+        self._of_loop[token] = here
+        return here
+
+    def _end(self, token: object) -> None:
+        self._of_loop.pop(token).registry.drain.close()
+
+
+@dataclass(eq=False)
+class _InLoop:
+    """What an event loop has of an application."""
+
+    registry: Registry
+    loop_end: LoopEnd
+    lifespans: int = 0
+    """How many have begun and not ended."""
+
+
+class _Lifespan:
+    """A lifespan that has begun."""
+
+    def __init__(self, here: _InLoop, receive: Receive) -> None:
+        self._here = here
+        self._receive = receive
+        self._ended = False
+
+    async def receive(self) -> Message:
+        """Receive as from the server, but a shutdown only when the streams have ended.
+
+        Most servers have waited for them already. One ends their tasks when the lifespan is over.
+        """
+        message = await self._receive()
+        if message["type"] == "lifespan.shutdown":
+            self.end()
+            if not self._here.lifespans:
+                await self._here.registry.drain.shut_down()
+        return message
+
+    def end(self) -> None:
+        """Note that it has ended, once."""
+        self._here.lifespans -= not self._ended
+        self._ended = True

@@ -1,6 +1,8 @@
 """`Slots`: how many streams may be open at once, in all and of one client.
 
-A stream that is admitted holds its slot until it gives it back, whatever happens in between.
+A stream that is admitted holds its slot until it gives it back, whatever happens in between. It
+may hold it longer than it is open: a thread of its generator can't be cancelled, and counts until
+it has returned.
 """
 
 from collections import Counter
@@ -23,6 +25,7 @@ class _Owned(Protocol):
     """A slot, as far as it counts here."""
 
     client: str | None
+    ended: bool
 
 
 SlotT = TypeVar("SlotT", bound=_Owned)
@@ -39,6 +42,8 @@ class Slots(Generic[SlotT]):
         self._policy = policy
         self._taken: dict[SlotT, None] = {}
         self._clients: Counter[str] = Counter()
+        self.open = 0
+        """How many belong to streams that have not ended."""
 
     def __len__(self) -> int:
         return len(self._taken)
@@ -64,11 +69,19 @@ class Slots(Generic[SlotT]):
     def take(self, slot: SlotT) -> None:
         """Note that a slot is taken."""
         self._taken[slot] = None
+        self.open += 1
         if slot.client is not None:
             self._clients[slot.client] += 1
 
+    def end(self, slot: SlotT) -> None:
+        """Note that the stream of a slot has ended."""
+        if not slot.ended:
+            slot.ended = True
+            self.open -= 1
+
     def give_back(self, slot: SlotT) -> None:
         """Make room for another stream."""
+        self.end(slot)
         del self._taken[slot]
         if slot.client is not None:
             self._clients[slot.client] -= 1

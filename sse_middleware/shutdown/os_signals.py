@@ -12,8 +12,13 @@ Rules of this file:
   stopped, whatever they still do.
 - Of several handlers of ours, one below another can't be removed. It lets signals pass until those
   above it are gone, and is removed together with the one above it.
+- An event loop that was closed hears nothing more. Its handlers are removed when the next one
+  begins to listen.
+- `asyncio.run` puts its own handler of SIGINT over Python's, and takes it off only if it is on top.
+  If ours is there, we take it off with ours.
 """
 
+import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -42,31 +47,47 @@ class SignalHandler:
         number: the signal.
         below: the handler that was there.
         hear: called when the signal comes.
+        deaf: whether the event loop that would hear it has been closed.
     """
 
-    def __init__(self, number: int, below: _Handler, hear: Callable[[], Heard]) -> None:
+    def __init__(
+        self,
+        number: int,
+        below: _Handler,
+        hear: Callable[[], Heard],
+        deaf: Callable[[], bool],
+    ) -> None:
         self._number = number
         self._below = below
         self._hear = hear
+        self._deaf = deaf
         self._uninstalled = False
         self._default_is_due = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Pass the signal on."""
+        """Pass the signal on, down to the server's handler."""
+        below = self._pass_on()
+        while isinstance(below, SignalHandler):  # no recursion: there may be very many
+            below = below._pass_on()  # noqa: SLF001 - this class
+        if callable(below):
+            below(number, frame)
+
+    def _pass_on(self) -> _Handler:
+        """Hear the signal. Returns the handler below, if there is any."""
         heard = self._hear()
-        below = self._below_in_force()
+        below = self.below_in_force()
         if callable(below):
             self.uninstall()  # also if it was uninstalled before, and is on top again
-            below(number, frame)
         elif self._default_is_due or heard is Heard.BY_NOBODY:
             self._default_is_due = True
             self.uninstall()
         else:
             self._default_is_due = heard is Heard.NOW  # else the server stops by itself
+        return below
 
     def give_way(self) -> None:
         """Uninstall this one if there is a handler below. A default action has to wait."""
-        if callable(self._below_in_force()):
+        if callable(self.below_in_force()):
             self.uninstall()
 
     def install(self) -> None:
@@ -80,26 +101,53 @@ class SignalHandler:
         current: object = signal.getsignal(self._number)
         if current is self:
             with suppress(ValueError):  # another thread: it stays until the next signal
-                signal.signal(self._number, self._below_in_force())
+                signal.signal(self._number, self.below_in_force())
         if self._default_is_due:
             self._default_is_due = False
             signal.raise_signal(self._number)
 
-    def _below_in_force(self) -> _Handler:
+    def below_in_force(self) -> _Handler:
         """Return the next handler below that is in force, or the default action."""
-        below = self._below
-        while isinstance(below, SignalHandler) and below._uninstalled:  # noqa: SLF001 - this class
-            below = below._below  # noqa: SLF001 - as above
-        return below
+        self._below = _in_force(self._below)
+        return self._below
+
+    def skipped(self) -> _Handler | None:
+        """Return the handler below if this one is not in force."""
+        return self._below if self._uninstalled or self._deaf() else None
 
 
-def handlers(hear: Callable[[], Heard]) -> Iterator[SignalHandler]:
+def handlers(hear: Callable[[], Heard], deaf: Callable[[], bool]) -> Iterator[SignalHandler]:
     """Make a handler for each signal.
 
     A signal that is ignored gets none, nor one with a handler that isn't Python's, which could not
     be put back.
     """
     for number in _SIGNALS:
-        below = signal.getsignal(number)
+        below = _in_force(signal.getsignal(number))
         if callable(below) or below is signal.SIG_DFL:
-            yield SignalHandler(number, below, hear)
+            _drop_those_not_in_force(below)
+            yield SignalHandler(number, below, hear, deaf)
+
+
+def _in_force(handler: Any) -> Any:
+    """Return the first handler from this one down that is in force."""
+    while isinstance(handler, SignalHandler):
+        below = handler.skipped()
+        if below is None:
+            return handler
+        handler = below
+    return signal.default_int_handler if _is_of_ended_run(handler) else handler
+
+
+def _is_of_ended_run(handler: Any) -> bool:
+    """Whether a handler is that of an `asyncio.run` which has ended."""
+    owner = getattr(getattr(handler, "func", None), "__self__", None)
+    if not isinstance(owner, asyncio.Runner):
+        return False
+    main_task = handler.keywords.get("main_task")
+    return isinstance(main_task, asyncio.Task) and main_task.done()
+
+
+def _drop_those_not_in_force(handler: _Handler) -> None:
+    while isinstance(handler, SignalHandler):
+        handler = handler.below_in_force()

@@ -3,6 +3,7 @@
 Rules of this file:
 - A client that watches counts as an open stream. But what is sent to such a client doesn't count as
   a change of the numbers, or each event would cause the next one.
+- The stream of a client that has left always ends, whatever `on_disconnect` says.
 - The numbers are those of one process and one event loop, like everything in `StreamStats`.
 """
 
@@ -71,10 +72,13 @@ class StreamStatsEndpoint:
         if scope["method"] not in _METHODS:
             allow = {"allow": ", ".join(_METHODS)}
             return PlainTextResponse("Method Not Allowed", 405, allow)
-        accept = accept_of(scope["headers"])
+        accept = accept_of(scope.get("headers", ()))
         if accept is not None and prefers_events(accept, b"application/json"):
             events = self._snapshots(context)
-            return EventSourceResponse(events, headers={"vary": _VARY}, item_type=Any)
+            # It never ends by itself, so `on_disconnect="finish"` must not apply.
+            return EventSourceResponse(
+                events, headers={"vary": _VARY}, item_type=Any, on_disconnect="cancel"
+            )
         headers = {"cache-control": "no-store", "vary": _VARY}
         return JSONResponse(_as_json(context.stats()), headers=headers)
 

@@ -1,10 +1,11 @@
 """What the parts of a stream know of each other, and what a stream knows of its items."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from enum import Enum
 from typing import Any, Protocol
 
 from sse_middleware.event_loop.wakeup import Wakeup, WriterTimer
+from sse_middleware.introspection.generators import Stage
 from sse_middleware.records import CloseReason
 
 
@@ -22,7 +23,9 @@ class Encoder(Protocol):
     plain: Collection[type]
     """Types whose instances are data and nothing else, as far as they have been met."""
     to_text: Any
-    """From such an item and ``by_alias=True`` to what `wire.encoding.encode_data` takes."""
+    """From such an item and ``by_alias=True`` to what `frame_texts` takes."""
+    frame_texts: Callable[[Iterable[bytes]], bytes]
+    """Writes the events of such texts, and joins them."""
 
     def encode(self, item: Any) -> bytes:
         """Return the bytes of one event, or of a keep-alive. Raises why the item can't be sent."""
@@ -56,8 +59,12 @@ class FrameSink(Protocol):
     """
 
     texts: list[bytes]
+    frame_texts: Callable[[Iterable[bytes]], bytes]
+    """Writes the events of the texts, and joins them. The producer sets it to its encoder's."""
     size: int
     look_at: int
+    closed: bool
+    """Whether what is put is dropped."""
 
     def put(self, frame: bytes, events: int = 1) -> bool:
         """Take a frame of this many events. Returns true if the producer must wait for `room`."""
@@ -88,6 +95,8 @@ class FrameQueue(Protocol):
     """Set by the writer: the last message has been sent, or is about to be."""
     unread: bool
     """Whether the client has left and the writer drops what it takes."""
+    between_events: bool
+    """Whether what has been taken ends where a keep-alive may stand."""
 
     def take(self) -> bytes:
         """Return all that waits, as one."""
@@ -101,3 +110,12 @@ class Producer(Protocol):
 
     async def close(self, within: float) -> None:
         """Release what is held, also if nothing was ever produced, in this many seconds."""
+
+    def stage(self) -> Stage:
+        """Return whether it can put more, and what it does if it can't."""
+
+    def when_idle(self, callback: Callable[[], object]) -> None:
+        """Call back once none of its code runs any more, at once if none does.
+
+        For after `close`. A thread may still run then. The callback is called in the event loop.
+        """

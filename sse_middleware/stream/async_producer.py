@@ -6,13 +6,14 @@ Rules of this file:
 - An item that can't be encoded raises its error at the ``yield`` that it came from.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from inspect import isasyncgen
 from typing import Any
 
 from anyio import move_on_after
+from anyio.lowlevel import checkpoint
 
-from sse_middleware.errors import EncodingError
+from sse_middleware.introspection.generators import Stage, stage_of
 from sse_middleware.stream.abc import Encoder, FrameSink
 from sse_middleware.wire.encoding import FRAMING
 
@@ -30,6 +31,7 @@ class AsyncProducer:
         """Pull items until the end, or until the sink wants no more."""
         encoder, put = self._encoder, sink.put
         plain, to_text, add = encoder.plain, encoder.to_text, sink.texts.append
+        sink.frame_texts = encoder.frame_texts
         async for item in self._items:
             try:
                 if type(item) in plain:
@@ -40,9 +42,17 @@ class AsyncProducer:
                     full = put(encoder.encode(item), item is not None)
                     plain = encoder.plain
             except Exception as error:
-                full = put(*await self._throw_at_yield(encoder.refusal(item, error)))
+                full = put(*await self._throw_at_yield(encoder.refusal(item, error), sink))
             if full and not await sink.room():
                 return
+
+    def stage(self) -> Stage:
+        """Return what the generator does. Of another iterator nothing is known."""
+        return stage_of(self._items) if isasyncgen(self._items) else Stage.PRODUCING
+
+    def when_idle(self, callback: Callable[[], object]) -> None:
+        """Call back at once: nothing runs after `close`."""
+        callback()
 
     async def close(self, within: float) -> None:
         """Close the iterator, if it can be closed.
@@ -57,7 +67,7 @@ class AsyncProducer:
             with move_on_after(within, shield=True):
                 await aclose()
 
-    async def _throw_at_yield(self, error: Exception) -> tuple[bytes, bool]:
+    async def _throw_at_yield(self, error: Exception, sink: FrameSink) -> tuple[bytes, bool]:
         """Throw `error` at the ``yield``. A generator that catches it yields its next item.
 
         Returns the frame of that item, and whether the frame is an event.
@@ -65,13 +75,14 @@ class AsyncProducer:
         athrow = getattr(self._items, "athrow", None)
         if athrow is None:
             raise error
-        while True:
+        while not sink.closed:
+            await checkpoint()  # it may yield what can't be encoded for ever
             try:
                 item = await athrow(error)
-                return self._encoder.encode(item), item is not None
-            except EncodingError as another:
-                if another is error:
-                    raise
-                error = another
             except StopAsyncIteration:
-                return b"", False
+                break
+            try:
+                return self._encoder.encode(item), item is not None
+            except Exception as another:
+                error = self._encoder.refusal(item, another)
+        return b"", False

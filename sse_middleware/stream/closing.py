@@ -6,21 +6,29 @@ Rules of this file:
 - What happens first is why the stream has ended. The rest follows from it.
 - A stream that is ended early, by a drain or by a limit, sends its farewell and completes its body.
   If that takes longer than `cleanup_timeout` seconds, the stream is given up.
-- A cooperative producer, one that waits for ``http.disconnect`` itself, has a moment to end by
-  itself. Any other is cancelled. A producer that waits for room, or that has nothing more to put,
-  is not cancelled: it ends anyway.
+- A farewell stands between two events. Inside of a foreign event its end is waited for, for
+  `EVENT_TIMEOUT` seconds. Then the body ends without a farewell.
+- A cooperative producer, one that waits for ``http.disconnect`` itself, ends by itself. It is only
+  cancelled if it goes on sending, or after `cleanup_timeout` seconds.
+- A producer that waits for room is not cancelled: it ends anyway.
+- A producer that has begun its own cleanup is not cancelled: it has `cleanup_timeout` seconds. One
+  that can put nothing more, but does not clean up, has `finish_timeout` seconds. Any other is
+  cancelled.
 - A producer with ``on_disconnect="finish"`` goes on without its client. What it puts is dropped.
 - Nothing here suspends, so timers and other tasks may call it.
 """
 
 import logging
+import math
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from sse_middleware.event_loop.cancel_scope import EdgeCancelScope
 from sse_middleware.event_loop.loop import call_later
+from sse_middleware.introspection.generators import Stage
 from sse_middleware.records import CloseReason
+from sse_middleware.registry.registry import Slot
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Ending
 from sse_middleware.stream.connection import Connection
@@ -34,8 +42,18 @@ UNREAD_MESSAGE_TIMEOUT = 0.1
 """Seconds for a message that no client will read. Servers take it at once, or never."""
 
 DISCONNECT_GRACE = 1.0
-"""Seconds that a cooperative producer has to end once it can read that its client left: most need
-none, and some do nothing before their next event."""
+"""Seconds in which a cooperative producer may still send once it can read that its client left:
+most notice it at once, and some before their next event."""
+
+EVENT_TIMEOUT = 1.0
+"""Seconds that the end of a foreign event is waited for before the farewell."""
+
+
+class Producing(Protocol):
+    """What produces the frames."""
+
+    def stage(self) -> Stage:
+        """Return whether it can put more, and what it does if it can't."""
 
 
 class Closing:
@@ -47,6 +65,8 @@ class Closing:
         connection: whose end ends the stream.
         settings: how the stream is sent.
         control: what the stream itself says.
+        slot: the stream's.
+        producing: what puts frames into the outbox.
         cooperative: whether the producer ends by itself if it waits for the end of the connection.
     """
 
@@ -54,9 +74,12 @@ class Closing:
         "_connection",
         "_control",
         "_cooperative",
+        "_late_after",
         "_outbox",
+        "_producing",
         "_scope",
         "_settings",
+        "_slot",
         "_timers",
         "client_left",
         "failure",
@@ -70,6 +93,8 @@ class Closing:
         connection: Connection,
         settings: StreamSettings,
         control: ControlFrames,
+        slot: Slot,
+        producing: Producing,
         *,
         cooperative: bool,
     ) -> None:
@@ -83,7 +108,10 @@ class Closing:
         self._connection = connection
         self._settings = settings
         self._control = control
+        self._slot = slot
+        self._producing = producing
         self._cooperative = cooperative
+        self._late_after = math.inf
         self._timers: tuple[Callable[[], object], ...] = ()
 
     def cancel_timers(self) -> None:
@@ -99,14 +127,55 @@ class Closing:
     def close_early(self, reason: CloseReason) -> None:
         """Complete the body, and cancel the producer."""
         self._call_later(self._settings.cleanup_timeout, partial(self._give_up, reason))
-        if self._outbox.closed:
+        outbox = self._outbox
+        if outbox.closed:
             return
-        busy = not self._outbox.awaited
-        self.put_farewell(reason)
-        # One that waits for the end of the connection is about to read it.
-        if self._cooperative and self._connection.awaited:
-            self._call_later(DISCONNECT_GRACE, self._scope.cancel)
-        elif busy:
+        self._note(reason)
+        if outbox.between_events:
+            self._complete_early(reason)
+        else:
+            outbox.on_boundary = partial(self._complete_early, reason)
+            self._call_later(EVENT_TIMEOUT, partial(self._complete_early, reason))
+
+    def _complete_early(self, reason: CloseReason) -> None:
+        outbox = self._outbox
+        if outbox.closed:
+            return
+        busy = not outbox.awaited
+        if outbox.between_events:
+            self.put_farewell(reason)
+        outbox.close(Ending.COMPLETE)
+        if busy:  # one that waits for the end of the connection is about to read it
+            self._end_producer(told=self._connection.awaited)
+
+    def _end_producer(self, *, told: bool) -> None:
+        """End a producer that is busy.
+
+        Args:
+            told: whether it is about to read that its client has left.
+        """
+        if self._cooperative and told:
+            self._late_after = self._slot.clock() + DISCONNECT_GRACE
+            self._call_later(self._settings.cleanup_timeout, self._scope.cancel)
+            return
+        stage = self._producing.stage()
+        if stage is Stage.PRODUCING:
+            self._scope.cancel()
+        elif stage is Stage.CLEANING_UP:
+            self._scope.begin_cleanup()
+        else:
+            self._call_later(self._settings.finish_timeout, self._end_finishing)
+
+    def _end_finishing(self) -> None:
+        """End a producer that has not ended by itself. It may clean up by now."""
+        if self._producing.stage() is Stage.CLEANING_UP:
+            self._scope.begin_cleanup()
+        else:
+            self._scope.cancel()
+
+    def note_late_frame(self) -> None:
+        """Notice that a producer sends although the stream has ended."""
+        if self._slot.clock() >= self._late_after:
             self._scope.cancel()
 
     def put_farewell(self, reason: CloseReason) -> None:
@@ -119,11 +188,14 @@ class Closing:
         """Break the body off. If it has `started`, an event before that says why."""
         self._note(CloseReason.ERROR)
         self.failure = error
-        if started and isinstance(error, Exception) and not self._outbox.closed:
-            self._put(self._control.of_error, error)
-        self._outbox.close(Ending.BROKEN)
+        told = False
+        outbox = self._outbox
+        if started and isinstance(error, Exception) and outbox.between_events and not outbox.closed:
+            told = self._put(self._control.of_error, error)
+        ends_well = told and self._settings.complete_after_error
+        outbox.close(Ending.COMPLETE if ends_well else Ending.BROKEN)
 
-    def cleanup_failed(self, error: Exception) -> None:
+    def cleanup_failed(self, error: BaseException) -> None:
         """Keep what the producer raised when it was closed."""
         self._note(CloseReason.ERROR)
         self.failure = self.failure or error
@@ -147,25 +219,33 @@ class Closing:
             if not self._connection.complete:  # and the server still works on that message
                 self._call_later(UNREAD_MESSAGE_TIMEOUT, self._last_message_unread)
             return
+        if self._slot.stopping:  # some servers call that a disconnect
+            self.drain(0)
+            return
         self.client_left = True
         self._note(CloseReason.CLIENT_DISCONNECTED)
-        if self._settings.resolved("on_disconnect") == "finish" and not self._outbox.closed:
+        if self._may_finish():
             self._outbox.leave_unread()
-            return
-        ends_itself = self._cooperative and self._connection.end_was_read
-        if ends_itself and not self._outbox.closed:
-            self._call_later(DISCONNECT_GRACE, self._scope.cancel)
-        self._abandon(spare=ends_itself)
+        else:
+            self._abandon()
 
     def send_failed(self) -> None:
         """Notice by an error that the client has gone: from ASGI 2.4 on, `send` raises one."""
         self._note(CloseReason.CLIENT_DISCONNECTED)
         self.connection_lost()
 
-    def send_timed_out(self) -> None:
-        """Notice that the client doesn't read."""
+    def send_timed_out(self) -> bool:
+        """Notice that the client doesn't read. Returns whether the producer goes on."""
         self._note(CloseReason.SEND_TIMEOUT)
+        if self._may_finish():
+            self._outbox.leave_unread()
+            return True
         self._abandon()
+        return False
+
+    def _may_finish(self) -> bool:
+        """Whether the producer goes on without its client."""
+        return self._settings.resolved("on_disconnect") == "finish" and not self._outbox.closed
 
     def request_cancelled(self) -> None:
         """Notice that the request is cancelled from outside. The producer has noticed it, too."""
@@ -199,19 +279,20 @@ class Closing:
         busy = not (outbox.awaited or outbox.closed or spare)
         outbox.close(Ending.ABANDONED)
         if busy:
-            self._scope.cancel()
+            self._end_producer(told=self._connection.end_was_read)
 
     def _note(self, reason: CloseReason) -> None:
         self.reason = self.reason or reason
 
-    def _put(self, make: Callable[[Cause], bytes], cause: Cause) -> None:
-        """Put a control frame, unless the user's function that makes it fails."""
+    def _put(self, make: Callable[[Cause], bytes], cause: Cause) -> bool:
+        """Put a control frame. Returns whether there is one: the user's function may fail."""
         try:
             frame = make(cause)
         except Exception:
             logger.exception("no last event is sent, because making it of %r failed", cause)
-        else:
-            self._outbox.put(frame, bool(frame))
+            return False
+        self._outbox.put(frame, bool(frame))
+        return bool(frame)
 
     def _call_later(self, seconds: float, callback: Callable[[], object]) -> None:
         self._timers = (*self._timers, call_later(seconds, callback))

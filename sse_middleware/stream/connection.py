@@ -4,21 +4,45 @@ Rules of this file:
 - Servers differ in how often they report a disconnect. Two of them report it once, and `receive`
   then blocks for ever. Here every caller gets the disconnect, as often as it asks.
 - Once a stream has opened, `watch` is the only reader of the server's `receive`. If the application
-  is reading at that moment, `watch` waits for it. `watch` keeps what it reads of the request's body
-  for the application, up to a bound. At the bound it stops until the application reads on.
+  is reading at that moment, `watch` waits for it.
+- `watch` keeps what it reads of the request's body for the application, joined, up to a bound. At
+  the bound it waits for the application to read, for a bounded time. Then it drops the rest, and
+  reads on: nothing that a client sends may hide that it has left. An application that reads what
+  was dropped gets an error.
 - A complete response ends the connection, whatever completed it. So if a middleware answers in
   place of the application, the stream ends too.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 import anyio
 from asgiref.sync import markcoroutinefunction
 from starlette.types import Message, Receive, Send
 
+from sse_middleware.errors import RequestBodyError
+from sse_middleware.event_loop.loop import checkpoint
+
 UNREAD_BODY_BOUND = 64 * 1024
 """Bytes of a request's body that are kept until the application reads them: as many as servers keep
-themselves. Above this bound a disconnect is only noticed when the application reads on."""
+themselves."""
+
+UNREAD_PATIENCE = 1.0
+"""Seconds that a body over the bound waits for an application that has read nothing of it."""
+
+READER_PATIENCE = 30.0
+"""Seconds that it waits for an application that has read some of it: time to work on a piece."""
+
+OTHERS_BOUND = 16
+"""Messages of other types that are kept. No server sends more than one."""
+
+MESSAGES_A_PASS = 32
+"""Messages that are read before other tasks get a turn, even if more are there."""
+
+_DROPPED = (
+    f"more than {UNREAD_BODY_BOUND} bytes of the request's body were not read while its stream was "
+    "open, so the rest was dropped: read the body before the first event"
+)
 
 
 def _nothing() -> None:
@@ -42,9 +66,12 @@ class Connection:
     _watched = False
     _readers = 0
     _waiting = 0
-    _unread_size = 0
     _changed: anyio.Event | None = None
-    _unread: list[Message] | None = None
+    _body: bytearray | None = None  # what was read of the body and not by the application
+    _body_ended = False  # whether that is its end
+    _has_read = False
+    _dropped = False
+    _others: deque[Message] | None = None
 
     def __init__(self, receive: Receive, *, shared: bool = True) -> None:
         self.shared = shared
@@ -70,12 +97,14 @@ class Connection:
             self._waiting -= 1
 
     async def _next_message(self) -> Message:
-        while self._watched and not self._unread and self._end is None:
+        while self._watched and not (self._has_unread() or self._dropped or self._end):
             await self._wait_for_change()
-        if self._unread:
-            return self._next_unread(self._unread)
+        if self._has_unread():
+            return self._next_unread()
         if self._end is not None:
             return self._end
+        if self._dropped:
+            raise RequestBodyError(_DROPPED)
         self._readers += 1
         try:
             return self._observe(await self._receive())
@@ -118,15 +147,35 @@ class Connection:
         if self._end is not None:
             on_end()
         try:
-            while self._end is None:
-                if self._readers or self._unread_size >= UNREAD_BODY_BOUND:
-                    await self._wait_for_change()
-                else:
-                    self._keep(self._observe(await self._receive()))
+            await self._read_to_the_end()
         finally:
             self._on_end = _nothing
             self._watched = False
             self._wake()
+
+    async def _read_to_the_end(self) -> None:
+        read, give_way = 0, checkpoint()
+        while self._end is None:
+            if self._readers:
+                await self._wait_for_change()
+            elif self._is_over_the_bound():
+                await self._wait_for_reader()
+            else:
+                self._keep(self._observe(await self._receive()))
+                read += 1
+                if not read % MESSAGES_A_PASS:
+                    await give_way()
+
+    def _is_over_the_bound(self) -> bool:
+        return not self._dropped and self._body is not None and len(self._body) >= UNREAD_BODY_BOUND
+
+    async def _wait_for_reader(self) -> None:
+        """Wait until the application reads, and drop what comes later if it doesn't."""
+        with anyio.move_on_after(READER_PATIENCE if self._has_read else UNREAD_PATIENCE):
+            while self._is_over_the_bound():
+                await self._wait_for_change()
+            return
+        self._dropped = True
 
     def _observe(self, message: Message) -> Message:
         if message["type"] in ("http.disconnect", "websocket.disconnect"):
@@ -140,18 +189,33 @@ class Connection:
             self._wake()
 
     def _keep(self, message: Message) -> None:
-        if message is not self._end:
-            if self._unread is None:
-                self._unread = []
-            self._unread.append(message)
-            self._unread_size += len(message.get("body", b""))
-            self._wake()
-
-    def _next_unread(self, unread: list[Message]) -> Message:
-        message = unread.pop(0)
-        self._unread_size -= len(message.get("body", b""))
+        if message is self._end:
+            return
+        if message["type"] == "http.request":
+            self._keep_body(message.get("body", b""), ends=not message.get("more_body", False))
+        else:
+            self._others = self._others or deque(maxlen=OTHERS_BOUND)
+            self._others.append(message)
         self._wake()
-        return message
+
+    def _keep_body(self, body: bytes, *, ends: bool) -> None:
+        if self._dropped:
+            return
+        if self._body is None:
+            self._body = bytearray()
+        self._body += body
+        self._body_ended = ends
+
+    def _has_unread(self) -> bool:
+        return bool(self._body or self._body_ended or self._others)
+
+    def _next_unread(self) -> Message:
+        if self._others:
+            return self._others.popleft()
+        body, ended = bytes(self._body or b""), self._body_ended
+        self._body, self._body_ended, self._has_read = None, False, True
+        self._wake()
+        return {"type": "http.request", "body": body, "more_body": not ended}
 
     async def _wait_for_change(self) -> None:
         if self._changed is None:

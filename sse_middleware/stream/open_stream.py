@@ -10,7 +10,8 @@ Rules of this file:
 """
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import anyio
 from starlette.types import Send
@@ -20,14 +21,11 @@ from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Ending
-from sse_middleware.stream.closing import UNREAD_MESSAGE_TIMEOUT, Closing
+from sse_middleware.stream.closing import UNREAD_MESSAGE_TIMEOUT, Closing, Producing
 from sse_middleware.stream.connection import Connection
 from sse_middleware.stream.opening import Opening
 from sse_middleware.stream.outbox import Outbox
 from sse_middleware.stream.writer import Writer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +34,14 @@ FAREWELL_TIMEOUT = 1.0
 there: a server cancels a thousand requests at once, and all of them send one."""
 
 
-class _Closable(Protocol):
-    """What produced the frames."""
+class Work(Producing, Protocol):
+    """What produces the frames, and must be closed."""
 
     async def close(self, within: float) -> None:
-        """Release what is held, in this many seconds."""
+        """Release what is held, in this many seconds. Only called if the stream was opened."""
+
+    def when_idle(self, callback: Callable[[], object]) -> None:
+        """Call back once none of its code runs any more, at once if none does."""
 
 
 class OpenStream:
@@ -51,8 +52,9 @@ class OpenStream:
         connection: whose end ends the stream.
         settings: how it is sent.
         control: what the stream itself says.
-        scope: guards the producer.
+        scope: guards the work.
         opening: how the response begins, and the stream's slot.
+        work: produces the frames.
         cooperative: whether the producer ends by itself if it waits for the end of the connection.
     """
 
@@ -60,9 +62,12 @@ class OpenStream:
         "_closing",
         "_connection",
         "_outbox",
+        "_released",
         "_scope",
         "_settings",
         "_slot",
+        "_start",
+        "_work",
         "_writer",
         "_written",
         "drain",
@@ -75,7 +80,9 @@ class OpenStream:
         settings: StreamSettings,
         control: ControlFrames,
         scope: EdgeCancelScope,
+        tasks: DaemonTaskGroup,
         opening: Opening,
+        work: Work,
         *,
         cooperative: bool,
     ) -> None:
@@ -83,26 +90,36 @@ class OpenStream:
         self._settings = settings
         self._scope = scope
         self._slot = opening.slot
-        self._written = False
+        self._work = work
+        self._written = self._released = False
+        self._start = tasks.create_task
         self._outbox = outbox = Outbox(settings.max_buffer)
         self._closing = closing = Closing(
-            outbox, scope, connection, settings, control, cooperative=cooperative
+            outbox,
+            scope,
+            connection,
+            settings,
+            control,
+            opening.slot,
+            work,
+            cooperative=cooperative,
         )
         self.drain: Callable[[float], None] = closing.drain
         """Ends the stream after `drain_grace` and this many seconds."""
         if settings.send_timeout is not None:
-            outbox.ready.limit_sends(settings.send_timeout, closing.send_timed_out)
+            outbox.ready.limit_sends(settings.send_timeout, self._send_timed_out)
         self._writer = Writer(
-            outbox, send, control.same_ping, closing.ping, settings, opening, closing.close_early
+            outbox, send, control, closing.ping, settings, opening, closing.close_early
         )
         if not connection.shared:
             self._writer.has_sent = anyio.Event()
         scope.on_outer_cancel(closing.request_cancelled)
+        scope.on_abandon(self._abandoned)
 
-    def start(self, tasks: DaemonTaskGroup) -> Outbox:
+    def start(self) -> Outbox:
         """Begin the response, and return where the producer puts its frames."""
-        tasks.create_task(self._write(self._closing))
-        tasks.create_task(self._watch(self._closing))
+        self._start(self._write(self._closing))
+        self._start(self._watch(self._closing))
         self._slot.opened(self)
         return self._outbox
 
@@ -113,7 +130,9 @@ class OpenStream:
     async def settle(self, error: BaseException) -> bool:
         """Keep what the producer raised. Returns false for what must go on as it is."""
         closing, scope = self._closing, self._scope
-        cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+        cancelled = _is_only(error, anyio.get_cancelled_exc_class())
+        if cancelled and scope.cancel_called and isinstance(error, BaseExceptionGroup):
+            return True  # a task group of the generator's has wrapped our own cancellation
         if not (cancelled and scope.is_cancelled()):
             started = self._writer.started or self._outbox.size > 0
             closing.producer_failed(error, started=started)
@@ -124,21 +143,28 @@ class OpenStream:
             closing.request_cancelled()
         return False
 
-    async def close_producer(self, producer: _Closable) -> None:
-        """Close the producer, and bound that."""
+    async def close_work(self) -> None:
+        """Close what produced the frames, and bound that."""
         self._outbox.close(Ending.COMPLETE)  # unless it has ended otherwise
+        if self._scope.abandoned:
+            return
         # No scope of our own around it: a generator that stands at a `yield` may be inside of some.
         self._scope.begin_cleanup()
         try:
-            await producer.close(self._settings.cleanup_timeout)
+            await self._scope.run(self._work.close(self._settings.cleanup_timeout))
         except Exception as error:
             self._closing.cleanup_failed(error)
+        except BaseExceptionGroup as group:
+            # A task group around a `yield` wraps what closes the generator.
+            _, rest = group.split((GeneratorExit, anyio.get_cancelled_exc_class()))
+            if rest is not None:
+                self._closing.cleanup_failed(rest)
 
-    async def finish(self, producer: object) -> None:
+    async def finish(self) -> None:
         """Wait until all is sent."""
         closing = self._closing
-        if self._scope.cleanup_timed_out:
-            logger.warning("%r took more than cleanup_timeout to close", producer)
+        if self._scope.cleanup_timed_out and not self._scope.abandoned:
+            logger.warning("%r took more than cleanup_timeout to close", self._work)
         try:
             await self._until_written()
         except anyio.get_cancelled_exc_class():
@@ -153,9 +179,32 @@ class OpenStream:
         closing = self._closing
         failure, closing.failure = closing.failure, None
         closing.cancel_timers()
-        self._slot.closed(closing.reason or CloseReason.FINISHED, failure)
-        self._slot.give_back()
+        if not self._released:
+            self._released = True
+            self._slot.closed(closing.reason or CloseReason.FINISHED, failure)
+            self._work.when_idle(self._slot.give_back)
         return failure
+
+    def end_unfinished(self) -> None:
+        """End the body of work that has ended without completing it: well, if the server stops."""
+        if self._slot.draining and self._outbox.between_events:
+            self._closing.put_farewell(CloseReason.DRAINED)
+        else:
+            self._outbox.close(Ending.BROKEN)
+
+    def note_late_frame(self) -> None:
+        """Notice that the work goes on sending although the stream has ended."""
+        self._closing.note_late_frame()
+
+    def _abandoned(self) -> None:
+        """Give back the slot of work that nothing can end."""
+        logger.error(
+            "%r has swallowed each cancellation for longer than cleanup_timeout and one second: it "
+            "is left to itself, and its place is given to others",
+            self._work,
+        )
+        self._outbox.close(Ending.ABANDONED)
+        self.release()
 
     def _may_send_farewell(self) -> bool:
         return self._slot.draining and not self._outbox.closed
@@ -206,9 +255,26 @@ class OpenStream:
                 closing.send_failed()
             except Exception as error:
                 closing.fail(error)
-            if self._outbox.unread:
+            if self._outbox.unread and not writer.discarding:
                 await writer.discard()
         finally:
             writer.close()
             self._written = True
             closing.writer_stopped()
+
+    def _send_timed_out(self) -> None:
+        """Notice that a `send` hangs. If the producer goes on, another task drops what it puts."""
+        if self._closing.send_timed_out():
+            self._start(self._discard())
+
+    async def _discard(self) -> None:
+        await self._writer.discard()
+        self._written = True
+        self._closing.writer_stopped()
+
+
+def _is_only(error: BaseException, kind: type[BaseException]) -> bool:
+    """Whether an error is of a kind, or a group of nothing else."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(kind)[1] is None
+    return isinstance(error, kind)

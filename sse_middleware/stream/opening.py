@@ -20,3 +20,5 @@ class Opening:
     objects of a stream that has ended may live until the next garbage collection."""
     slot: Slot
     """The stream's place among the open ones. The stream gives it back."""
+    at_once: bool = False
+    """Whether the head is sent at once. Else it waits for the first frame, or `commit_after`."""

@@ -13,10 +13,14 @@ Rules of this file:
 """
 
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from sse_middleware.event_loop.wakeup import wakeup, writer_timer
 from sse_middleware.stream.abc import Ending
 from sse_middleware.wire.encoding import encode_data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 TIME_SLICE = 0.005
 """Seconds that frames wait while a producer doesn't suspend: a tenth of what a person notices, and
@@ -39,14 +43,19 @@ class Outbox:
     __slots__ = (
         "_bound",
         "_frames",
+        "_in_room",
+        "_rested",
         "_slice_began",
         "awaited",
+        "between_events",
         "closed",
         "completing",
         "ending",
         "events",
+        "frame_texts",
         "look_at",
         "moved",
+        "on_boundary",
         "ready",
         "size",
         "texts",
@@ -73,9 +82,17 @@ class Outbox:
         """Whether the writer drops what it takes."""
         self.texts: list[bytes] = []
         """The latest run of plain data, not framed yet."""
+        self.frame_texts: Callable[[Iterable[bytes]], bytes] = encode_data
+        """Frames it."""
         self._frames: list[bytes] = []
         self._bound = bound
         self._slice_began = monotonic()
+        self._in_room = False
+        self._rested = True  # whether the producer has suspended by itself since the last frame
+        self.between_events = True
+        """Whether the frames so far end where another event may begin."""
+        self.on_boundary: Callable[[], object] | None = None
+        """Called once when they next do."""
 
     def put(self, frame: bytes, events: int = 1) -> bool:
         """Add a frame. Returns true if the producer must wait for `room` before the next one.
@@ -95,13 +112,14 @@ class Outbox:
     def is_full(self) -> bool:
         """Say whether the producer must wait for `room`: at the bound, or after a time slice.
 
-        A time slice begins with the first frame that waits. For this frame itself, the time since
-        the previous slice began counts.
+        A time slice begins with the first frame that waits. For this frame itself the time counts
+        since the producer had room, unless it has suspended by itself meanwhile.
         """
         now, size = monotonic(), self.size
-        slow = now - self._slice_began >= TIME_SLICE
+        slow = now - self._slice_began >= TIME_SLICE and not self._rested
         if not self.look_at:
             self._slice_began = now
+            self._rested = False
             self.ready.set()
         self.look_at = min(size + min(size, STRIDE), self._bound)
         return slow or size >= self._bound
@@ -113,12 +131,13 @@ class Outbox:
             closable: whether the producer ends by itself when this returns false, and need not be
                 cancelled.
         """
-        self.awaited = closable
+        self.awaited, self._in_room = closable, True
         try:
             while self.size and not self.closed:
                 await self.moved.wait()
         finally:
-            self.awaited = False
+            self.awaited = self._in_room = False
+        self._slice_began = monotonic()
         return not self.closed
 
     def take(self) -> bytes:
@@ -128,8 +147,16 @@ class Outbox:
         if taken or self.closed:
             self._frames.clear()
             self.size = self.look_at = 0
+            self._rested = not self._in_room
             self.moved.set()
         return taken
+
+    def note_boundary(self, *, between_events: bool) -> None:
+        """Say whether the frames so far end where another event may begin."""
+        self.between_events = between_events
+        if between_events and self.on_boundary is not None:
+            on_boundary, self.on_boundary = self.on_boundary, None
+            on_boundary()
 
     def leave_unread(self) -> None:
         """Let the writer drop what it takes: the client has left. The producer goes on."""
@@ -138,7 +165,7 @@ class Outbox:
 
     def _frame_run(self) -> None:
         if self.texts and not self.closed:
-            self._frames.append(encode_data(self.texts))
+            self._frames.append(self.frame_texts(self.texts))
             self.events += len(self.texts)
         self.texts.clear()
 

@@ -9,29 +9,28 @@ Rules of this file:
   task raises it, alone.
 """
 
-from collections.abc import Coroutine
+from asyncio import Task
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from starlette.types import Send
 
 from sse_middleware.event_loop.cancel_scope import edge_cancel_scope
 from sse_middleware.event_loop.task_group import daemon_task_group
+from sse_middleware.introspection.generators import Stage
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Producer
 from sse_middleware.stream.connection import Connection
-from sse_middleware.stream.open_stream import OpenStream
+from sse_middleware.stream.open_stream import OpenStream, Work
 from sse_middleware.stream.opening import Opening
 from sse_middleware.stream.outbox import Outbox
 
 
-class StreamWork(Protocol):
+class StreamWork(Work, Protocol):
     """What a stream runs in the endpoint's task."""
 
     def run(self, stream: "Stream") -> Coroutine[Any, Any, None]:
         """Open the stream if the response is one, and put every frame into its outbox."""
-
-    async def close(self, within: float) -> None:
-        """Release what is held, in this many seconds. Only called if the stream was opened."""
 
 
 class Stream:
@@ -43,6 +42,7 @@ class Stream:
         settings: how it is sent.
         control: what the stream itself says.
         cooperative: whether the producer ends by itself if it waits for the end of the connection.
+        running_in: the asyncio task that runs the work already, if it does.
     """
 
     __slots__ = (
@@ -64,17 +64,22 @@ class Stream:
         control: ControlFrames,
         *,
         cooperative: bool = False,
+        running_in: Task[Any] | None = None,
     ) -> None:
         self._send = send
         self._connection = connection
         self._settings = settings
         self._control = control
         self._cooperative = cooperative
-        self._scope = edge_cancel_scope(settings.cleanup_timeout, shielding=not cooperative)
+        self._scope = edge_cancel_scope(
+            settings.cleanup_timeout, shielding=not cooperative, task=running_in
+        )
+        if running_in is not None:
+            self._scope.__enter__()  # `run` enters it again, when the work has ended
         self._tasks = daemon_task_group()
         self._opened: OpenStream | None = None
 
-    def open(self, opening: Opening) -> Outbox:
+    def open(self, opening: Opening, work: Work) -> Outbox:
         """Begin the response, and return where the producer puts its frames.
 
         Until then the work is on its own, as if there were no stream.
@@ -85,10 +90,27 @@ class Stream:
             self._settings,
             self._control,
             self._scope,
+            self._tasks,
             opening,
+            work,
             cooperative=self._cooperative,
         )
-        return opened.start(self._tasks)
+        return opened.start()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the stream has been opened."""
+        return self._opened is not None
+
+    def end_unfinished(self) -> None:
+        """End the body of work that has ended without completing it."""
+        if self._opened is not None:
+            self._opened.end_unfinished()
+
+    def note_late_frame(self) -> None:
+        """Notice that the work goes on sending although the stream has ended."""
+        if self._opened is not None:
+            self._opened.note_late_frame()
 
     def refuse(self) -> None:
         """Cancel the work. Its stream is not opened, and never will be."""
@@ -111,9 +133,9 @@ class Stream:
                             raise
                     finally:
                         if self._opened is not None:
-                            await self._opened.close_producer(work)
+                            await self._opened.close_work()
                 if self._opened is not None:
-                    await self._opened.finish(work)
+                    await self._opened.finish()
         finally:
             if self._opened is not None:
                 failure = self._opened.release()
@@ -127,16 +149,27 @@ class Stream:
 class ProducerWork:
     """The work of a stream that is open from the beginning: its producer."""
 
-    __slots__ = ("_opening", "_producer", "close")
+    __slots__ = ("_opening", "_producer")
 
     def __init__(self, producer: Producer, opening: Opening) -> None:
         self._producer = producer
         self._opening = opening
-        self.close = producer.close
 
     def __repr__(self) -> str:
         return repr(self._producer)
 
     def run(self, stream: Stream) -> Coroutine[Any, Any, None]:
         """Open the stream and produce."""
-        return self._producer.produce(stream.open(self._opening))
+        return self._producer.produce(stream.open(self._opening, self))
+
+    def close(self, within: float) -> Coroutine[Any, Any, None]:
+        """As the producer."""
+        return self._producer.close(within)
+
+    def stage(self) -> Stage:
+        """As the producer."""
+        return self._producer.stage()
+
+    def when_idle(self, callback: Callable[[], object]) -> None:
+        """As the producer."""
+        self._producer.when_idle(callback)

@@ -1,164 +1,236 @@
-"""`ThreadProducer`: pulls the items of a synchronous iterable in a worker thread.
+"""`ThreadProducer`: pulls the items of a synchronous iterable in a thread.
 
 Rules of this file:
-- Each producer has a worker thread of its own, which it gives back whenever the outbox is full. It
-  never takes one of the threads that the application's other endpoints share.
-- It is always closed, even if it never produced anything.
+- The iterable lives in one thread, from its first step to its close, and the thread has nothing
+  else to do. All steps and the close run in one context.
+- The thread starts with the first step. It parks while the outbox is full.
+- The iterator is closed in any case, if it has a ``close``, even if it never produced anything.
 - An item that can't be encoded raises its error at the ``yield`` that it came from.
+- Nothing can interrupt a step. Where a step outlives its stream, the thread closes the iterator
+  when the step returns.
+- Only ``next()`` ends a stream by ``StopIteration``. Raised by anything else it is an error.
 """
 
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextvars import Context, copy_context
-from inspect import getgeneratorstate, isgenerator
-from threading import Lock
+from contextlib import ExitStack
+from inspect import GEN_CREATED, getgeneratorstate, isgenerator
 from typing import Any
 
-from anyio import CapacityLimiter, move_on_after
-from anyio.to_thread import run_sync
+from anyio import move_on_after
 
 from sse_middleware.errors import EncodingError
-from sse_middleware.event_loop.loop import threadsafe_caller
-from sse_middleware.event_loop.wakeup import wakeup
+from sse_middleware.event_loop.worker_thread import WorkerThread
+from sse_middleware.introspection.generators import Stage
 from sse_middleware.stream.abc import Encoder, FrameSink
 
 logger = logging.getLogger(__name__)
 
+REFUSED = 1024
+"""Bytes that an item counts for which gives none, such as one that is refused. So a generator that
+yields nothing else lets the event loop catch up, too."""
+
 
 class ThreadProducer:
-    """Pulls the items of a synchronous iterable in a worker thread.
+    """Pulls the items of a synchronous iterable in a thread of its own.
 
     The thread hands each frame over at once, so a frame is on its way while the thread waits for
-    the next item. It stops after `BATCH_SIZE` bytes, so that the event loop can catch up. All its
-    runs share one context, so the generator finds its context variables as it left them.
+    the next item. It parks after `BATCH_SIZE` bytes, so that the event loop can catch up.
     """
 
     BATCH_SIZE = 32 * 1024
-    """Bytes that the thread hands over before it stops: worth a thread switch, cheap to hold."""
+    """Bytes that the thread hands over before it parks: worth a thread switch, cheap to hold."""
 
     def __init__(self, content: Iterable[Any], encoder: Encoder) -> None:
         self._content = content
         self._items: Iterator[Any] | None = None
         self._encoder = encoder
-        self._context: Context | None = None
-        self._limiter = CapacityLimiter(1)
-        self._ticket = Lock()
+        self._thread: WorkerThread | None = None
         self._frames: deque[tuple[bytes, bool]] = deque()
-        self._delivery_scheduled = self._full = False
-        self._running = self._stopped = self._ended = False
+        self._delivery_scheduled = self._full = self._ended = False
+        self._refusal: EncodingError | None = None
         self._error: BaseException | None = None
-        self._idle = wakeup()
-        self._call_loop = threadsafe_caller()
+        self._close_error: BaseException | None = None
 
     async def produce(self, sink: FrameSink) -> None:
         """Pull items until the end, or until the sink wants no more."""
         self._sink = sink
-        while not self._ended:
-            self._running = True
-            self._ticket = Lock()
-            try:
-                await self._in_thread(self._ticket)
-            finally:
-                self._deliver()
-            self._raise_error()
-            if self._full and not await sink.room():
-                return
-            self._full = False
+        thread = self._start()
+        try:
+            while not self._ended:
+                if self._full:
+                    if not await sink.room():
+                        return
+                    self._full = False
+                else:
+                    thread.resume()
+                    await thread.noted.wait()
+        finally:
+            self._deliver()
+        error, self._error = self._error, None
+        _raise(error)
+
+    def stage(self) -> Stage:
+        """Return what it does. A thread is never cancelled, so it need not be known."""
+        return Stage.PRODUCING
+
+    def when_idle(self, callback: Callable[[], object]) -> None:
+        """Call back once the thread has returned, at once if there is none.
+
+        Nobody is called if the event loop ends before that.
+        """
+        if self._thread is None:
+            callback()
+        else:
+            self._thread.when_returned(callback)
 
     async def close(self, within: float) -> None:
-        """Close the generator in a worker thread, once the running ``next()`` has returned.
+        """Have the thread close the iterator, once the running step has returned.
 
-        Raises what the generator raises meanwhile.
+        Waits for this many seconds. Raises what the iterator raises meanwhile. What it raises later
+        is logged.
         """
-        self._stopped = True
-        with move_on_after(within, shield=True) as scope:
-            await self._stop()
-        if scope.cancelled_caught:
-            logger.warning("%r is still running, and is closed when it yields next", self._content)
-        self._raise_error()
+        thread = self._thread
+        if thread is None:
+            if self._is_closed_without_thread():
+                return
+            thread = self._start(stopped=True)
+        thread.stop()
+        try:
+            with move_on_after(within, shield=True):
+                await thread.until_returned()
+        finally:
+            if not thread.returned:
+                logger.warning("%r is still running, and is closed when it yields", self._content)
+                thread.when_returned(self._log_error)
+        if thread.returned:
+            _raise(self._take_error())
 
-    async def _stop(self) -> None:
-        if self._ticket.acquire(blocking=False):
-            self._running = False  # no thread has started this run, and none will
-        while self._running:
-            await self._idle.wait()
-        generator = self._items or self._content
-        if isgenerator(generator):
-            match getgeneratorstate(generator):
-                case "GEN_CREATED":
-                    generator.close()
-                case "GEN_SUSPENDED":
-                    await self._in_thread(Lock())
+    def _is_closed_without_thread(self) -> bool:
+        """Close what has taken no step, where that runs none of the user's code."""
+        content = self._content
+        if isgenerator(content) and getgeneratorstate(content) == GEN_CREATED:
+            content.close()
+        return not self._open_ones()
 
-    async def _in_thread(self, ticket: Lock) -> None:
-        await run_sync(self._run, ticket, abandon_on_cancel=True, limiter=self._limiter)
+    def _start(self, *, stopped: bool = False) -> WorkerThread:
+        """Start the thread. One that is `stopped` takes no step, and only closes."""
+        name = getattr(self._content, "__qualname__", type(self._content).__qualname__)
+        self._thread = thread = WorkerThread(self._work, f"sse_middleware {name}")
+        if stopped:
+            thread.stop()
+        try:
+            thread.start()
+        except BaseException:
+            self._thread = None
+            raise
+        return thread
 
-    def _raise_error(self) -> None:
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
+    def _take_error(self) -> BaseException | None:
+        error = self._error or self._close_error
+        self._error = self._close_error = None
+        return error
+
+    def _log_error(self) -> None:
+        if error := self._take_error():
+            logger.error("%r failed after its stream had ended", self._content, exc_info=error)
 
     def _deliver(self) -> None:
         """Put the frames that were handed over. Called in the event loop."""
         self._delivery_scheduled = False
+        full = False
         while self._frames:
-            self._full = self._sink.put(*self._frames.popleft()) or self._full
+            full = self._sink.put(*self._frames.popleft()) or full
+        if full and self._thread is not None:
+            self._full = True
+            self._thread.noted.set()
 
-    def _run(self, ticket: Lock) -> None:
-        """Pull a batch. Called in a worker thread, like every method below.
-
-        Args:
-            ticket: a lock that is acquired once. If `close` was first, this run doesn't take place.
-        """
-        if not ticket.acquire(blocking=False):
-            return
-        self._context = self._context or copy_context()
+    def _work(self, thread: WorkerThread) -> None:
+        """Pull all items, and close. Called in the thread, like every method below."""
         try:
-            self._context.run(self._pull)
+            if not thread.stopped:
+                self._pull(thread)
         except BaseException as error:
-            self._ended = True
-            self._error = error
-        finally:
-            self._running = False
-            self._notify(self._idle.set)
+            self._error = _as_error(error)
+        self._ended = True
+        try:
+            self._close_items(thread)
+        except BaseException as error:
+            self._close_error = _as_error(error)
 
-    def _pull(self) -> None:
+    def _pull(self, thread: WorkerThread) -> None:
+        self._items = items = iter(self._content)  # may block, as a query does
         size = 0
-        if self._items is None:
-            self._items = iter(self._content)  # may block, as a query does
-        while not self._stopped:
+        while not thread.stopped:
             if size >= self.BATCH_SIZE or self._full:
+                if not thread.park():
+                    return
+                size = 0
+            try:
+                item = next(items) if self._refusal is None else self._throw_at_yield(items)
+            except StopIteration:
                 return
             try:
-                frame = self._next(self._items)
-            except StopIteration:
-                self._ended = True
-                return
-            size += len(frame[0])
-            self._frames.append(frame)
+                frame = self._encoder.encode(item)
+            except EncodingError as refusal:
+                if not hasattr(items, "throw"):
+                    raise
+                self._refusal = refusal
+                size += REFUSED
+                continue
+            size += len(frame) or REFUSED
+            self._frames.append((frame, item is not None))
             if not self._delivery_scheduled:
                 self._delivery_scheduled = True
-                self._notify(self._deliver)
-        self._ended = True
-        if isgenerator(self._items):
-            self._items.close()
+                thread.call(self._deliver)
 
-    def _next(self, items: Iterator[Any]) -> tuple[bytes, bool]:
-        """Return the next frame, and whether it is an event."""
-        item = next(items)
-        while True:
-            try:
-                return self._encoder.encode(item), item is not None
-            except EncodingError as error:
-                throw = getattr(items, "throw", None)
-                if throw is None:
-                    raise
-                item = throw(error)
-
-    def _notify(self, callback: Callable[[], object]) -> None:
+    def _throw_at_yield(self, items: Any) -> Any:
+        """Throw why an item is refused at its ``yield``. Returns what is yielded next."""
+        refusal, self._refusal = self._refusal, None
         try:
-            self._call_loop(callback)
-        except RuntimeError:
-            # The loop ended before the running next() returned, so there is nobody left to notify.
-            logger.warning("%r was still running when its event loop ended", self._content)
+            return items.throw(refusal)
+        finally:
+            del refusal  # its traceback holds this frame
+
+    def _close_items(self, thread: WorkerThread) -> None:
+        open_ones = self._open_ones()
+        if open_ones:
+            thread.wake()  # nothing more will be put, however long this takes
+        with ExitStack() as stack:
+            for one in reversed(open_ones):
+                stack.callback(one.close)
+
+    def _open_ones(self) -> list[Any]:
+        """Return what is to be closed: the iterator, and the content where it is one, too.
+
+        An iterable that is no iterator may be in use elsewhere.
+        """
+        items, content = self._items, self._content
+        if content is items or not isinstance(content, Iterator):
+            return [items] if _is_open(items) else []
+        return [one for one in (items, content) if _is_open(one)]
+
+
+def _is_open(items: Any) -> bool:
+    """Whether there is something to close."""
+    if isgenerator(items):
+        return items.gi_frame is not None
+    return callable(getattr(items, "close", None))
+
+
+def _as_error(error: BaseException) -> BaseException:
+    """Return what a coroutine may raise: a ``StopIteration`` would be its end."""
+    if not isinstance(error, StopIteration):
+        return error
+    raised = RuntimeError("StopIteration was raised, but not by the next() of an iterator")
+    raised.__cause__ = error
+    return raised
+
+
+def _raise(error: BaseException | None) -> None:
+    try:
+        if error is not None:
+            raise error
+    finally:
+        del error  # its traceback holds this frame

@@ -15,9 +15,8 @@ Rules of this file:
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import anyio
-from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from starlette.types import Message, Send
 
@@ -25,11 +24,14 @@ from sse_middleware import events
 from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.records import CloseReason, EventsSent, FirstEvent, PingSent, StreamInfo
 from sse_middleware.settings import StreamSettings
-from sse_middleware.stream.abc import Ending, FrameQueue
+from sse_middleware.stream.abc import ControlFrames, Ending, FrameQueue
 from sse_middleware.stream.opening import Opening
 from sse_middleware.stream.time_limits import TimeLimits
 from sse_middleware.validation import UNSET
 from sse_middleware.wire.compression import Codec
+
+if TYPE_CHECKING:
+    import anyio
 
 FLOW = 0.001
 """Seconds between two writes below which frames are in full flow and are gathered: far shorter than
@@ -50,7 +52,7 @@ class Writer:
     Args:
         queue: where frames come from.
         send: where messages go.
-        same_ping: the keep-alive if it is known to be always the same, or ``b""``.
+        control: knows the keep-alive, if it is always the same.
         make_ping: makes one.
         settings: when to send.
         opening: how the response begins.
@@ -61,6 +63,7 @@ class Writer:
         "_clock",
         "_codec",
         "_commit_after",
+        "_control",
         "_info",
         "_interval",
         "_limits",
@@ -69,9 +72,9 @@ class Writer:
         "_opening",
         "_queue",
         "_ready",
-        "_same_ping",
         "_send",
         "_sent",
+        "discarding",
         "events",
         "has_sent",
         "size",
@@ -82,7 +85,7 @@ class Writer:
         self,
         queue: FrameQueue,
         send: Send,
-        same_ping: bytes,
+        control: ControlFrames,
         make_ping: Callable[[], bytes],
         settings: StreamSettings,
         opening: Opening,
@@ -92,12 +95,14 @@ class Writer:
         """Whether the status line has been sent."""
         self.has_sent: anyio.Event | None = None
         """Set once a frame has been sent. Only there if a task waits for that."""
+        self.discarding = False
+        """Whether what comes is dropped."""
         self.events = self.size = 0
         """How many events and bytes of the body were sent."""
         self._queue = queue
         self._ready = queue.ready
         self._send = send
-        self._same_ping = same_ping
+        self._control = control
         self._make_ping = make_ping
         self._opening = opening
         self._info = opening.slot.info
@@ -117,7 +122,8 @@ class Writer:
     async def discard(self) -> None:
         """Drop what comes until the queue is closed, so that its producer can go on."""
         queue, limits = self._queue, self._limits
-        self._ready.send_began = math.inf  # it may have failed
+        self.discarding = True
+        self._ready.send_began = math.inf  # it may have failed, or hang
         while not queue.closed:
             if queue.take():
                 limits.had_event(self._clock())
@@ -138,7 +144,7 @@ class Writer:
         Raises what `send` raises.
         """
         queue = self._queue
-        if not (queue.size or queue.closed):
+        if not (queue.size or queue.closed or self._opening.at_once):
             await self._ready.wait(min(self._clock() + self._commit_after, self._limits.end))
         broken = queue.ending is Ending.BROKEN and not queue.size
         if broken or queue.ending is Ending.ABANDONED or queue.unread:
@@ -151,7 +157,7 @@ class Writer:
             await self._send_in_time(_body(b"", more=True))
         return True
 
-    async def send_frames(self) -> None:
+    async def send_frames(self) -> None:  # noqa: C901 - each call is paid for each event
         """Send until the queue is closed or left unread. Raises what `send` raises."""
         # One long function, because each call here is paid for each event that comes alone. In
         # silence it touches as few objects as it can: with many streams no cache holds them.
@@ -165,7 +171,10 @@ class Writer:
             if now >= self._limits.end:
                 self._on_limit(self._limits.reason)
             if not ready.raised:
-                frames, taken = self._same_ping or self._make_ping(), self.events
+                if not queue.between_events:  # of a foreign stream: a ping would stand in an event
+                    self._sent = now
+                    continue
+                frames, taken = self._control.same_ping or self._make_ping(), self.events
             else:
                 ready.raised = False
                 if in_flow and now - self._sent < FLOW:
@@ -235,7 +244,7 @@ class Writer:
         """Compress. A worker thread does what would hold up the event loop."""
         if len(frames) < OFF_THE_LOOP:
             return codec.compress(frames) if frames else b""
-        return await run_sync(codec.compress, frames, limiter=CapacityLimiter(1))
+        return await run_sync(codec.compress, frames, limiter=self._opening.slot.compressors)
 
     def _tell(self, info: StreamInfo, events: int, size: int) -> None:
         slot = self._opening.slot

@@ -8,6 +8,13 @@ It works with any ASGI application, with or without this package's middleware. I
 ``testing``. pytest finds its fixtures without any configuration.
 """
 
+try:
+    import httpx  # noqa: F401 - nothing here works without it
+except ImportError as error:
+    raise ImportError(
+        "sse_middleware.testing needs httpx: pip install 'sse_middleware[testing]'"
+    ) from error
+
 from sse_middleware.testing.client import EventClient
 from sse_middleware.testing.errors import (
     LeftBehindError,

@@ -1,6 +1,6 @@
 """`EventClient`: opens the event streams of an application or of a server, in a test."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -9,25 +9,29 @@ import anyio
 import httpx
 from starlette.types import ASGIApp
 
-from sse_middleware.testing.errors import UsageError
+from sse_middleware.testing.errors import NoAnswerError, UsageError
 from sse_middleware.testing.event_stream import EventStream
+from sse_middleware.testing.http_methods import HttpMethods
 from sse_middleware.testing.transport import StreamingTransport, first_of
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
 TIMEOUT = 5.0
-"""Seconds to wait for an event, unless the test gives another timeout."""
+"""Seconds to wait for an event or for a whole response, unless the test gives another timeout."""
 
 _SEND_OPTIONS = ("auth", "follow_redirects")
 
 
-class EventClient:
+class EventClient(HttpMethods[Coroutine[Any, Any, httpx.Response]]):
     """A client of event streams: ``async with EventClient(app) as client``.
+
+    `stream` opens a stream. ``await client.post(...)`` and the other methods of HTTP are as in
+    httpx, for requests that open none.
 
     Args:
         target: an ASGI application, whose lifespan runs too, or the base URL of a server.
-        timeout: seconds that each wait for an event may take.
+        timeout: seconds that each wait for an event, or for a whole response, may take.
         headers: sent with every request.
         base_url: of the requests, if the target is an application.
         transport: options of `StreamingTransport`, if the target is an application.
@@ -54,7 +58,7 @@ class EventClient:
             served = StreamingTransport(target, **{"run_lifespan": True, **transport})
             options = {"base_url": base_url, "transport": served}
         self.http = httpx.AsyncClient(headers=headers, timeout=None, **options)  # noqa: S113 - each wait has its own
-        """The httpx client, for requests that open no stream: ``await client.http.post(...)``."""
+        """The httpx client, for its cookies and its other attributes."""
 
     async def __aenter__(self) -> Self:
         """Start the application."""
@@ -77,6 +81,35 @@ class EventClient:
         finally:
             await self.http.__aexit__(kind, error, trace)
 
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - as in httpx
+        **request: Any,
+    ) -> httpx.Response:
+        """Send a request that opens no stream, and return its whole response.
+
+        Args:
+            method: of the request.
+            url: of the request, relative to the base URL.
+            timeout: seconds that the whole response may take. Replaces the timeout of the client.
+            request: as for ``httpx.AsyncClient.request``: headers, params, json, content.
+
+        Raises:
+            NoAnswerError: the response has not ended in time.
+            Exception: what the application raised.
+        """
+        self._running_tasks()
+        seconds = self._timeout if timeout is None else timeout
+        with anyio.move_on_after(seconds):
+            return await self.http.request(method, url, **request)
+        raise NoAnswerError(
+            f"{method} {url}: the response has not ended within {seconds:g} s; to read a stream "
+            f"while it is sent, use client.stream({method!r}, {url!r})"
+        )
+
     @asynccontextmanager
     async def stream(
         self, method: str, url: str, *, last_event_id: str = "", **request: Any
@@ -93,13 +126,12 @@ class EventClient:
             NoAnswerError: the status line did not come.
             Exception: what the application raised before its status line.
         """
-        if self._tasks is None:
-            raise UsageError("use the client as `async with EventClient(...) as client`")
+        tasks = self._running_tasks()
 
         async def send(last_event_id: str) -> httpx.Response:
             return await self._send(method, url, last_event_id, **request)
 
-        events = EventStream(send, self._tasks, self._timeout, last_event_id)
+        events = EventStream(send, tasks, self._timeout, last_event_id)
         await events.connect()
         try:
             yield events
@@ -107,6 +139,11 @@ class EventClient:
             await first_of(error, events.disconnect)
             raise
         await events.disconnect()
+
+    def _running_tasks(self) -> "TaskGroup":
+        if self._tasks is None:
+            raise UsageError("use the client as `async with EventClient(...) as client`")
+        return self._tasks
 
     async def _send(
         self, method: str, url: str, last_event_id: str, **request: Any

@@ -8,10 +8,9 @@ Rules of this file:
   ``yield``.
 - Every wait has a timeout, and the error shows what came so far.
 - What the application raises is raised by the next call that waits, or else by the disconnect.
+- What has come and what the test has taken are two things: see `inbox`.
 """
 
-import sys
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
@@ -22,13 +21,7 @@ from anyio.abc import TaskGroup
 
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.testing.errors import NoEventError, UsageError
-from sse_middleware.wire.decoding import (
-    Comment,
-    Decoded,
-    EventStreamDecoder,
-    MessageEvent,
-    ReconnectionTime,
-)
+from sse_middleware.testing.inbox import Inbox
 
 READ_AHEAD = 64 * 1024
 """Bytes to read before the test asks for them: three months of keep-alives, or one burst."""
@@ -57,21 +50,12 @@ class EventStream:
     def __init__(
         self, request: Request, tasks: TaskGroup, timeout: float, last_event_id: str = ""
     ) -> None:
-        self.received: list[ServerSentEvent] = []
-        """Every event so far, including those that no call has returned yet."""
-        self.comments: list[str] = []
-        """Every comment so far. Keep-alives are comments."""
-        self.reconnection_time: int | None = None
-        """The last ``retry``, in milliseconds."""
         self._request = request
         self._tasks = tasks
         self._timeout = timeout
-        self._decoder = _decoder(last_event_id)
+        self._inbox = Inbox(last_event_id)
         self._response: httpx.Response | None = None
         self._body = bytearray()
-        self._pending: deque[ServerSentEvent] = deque()
-        self._comments_returned = 0
-        self._retry: int | None = None
         self._bytes_ahead = 0
         self._has_waiter = self._is_paused = False
         self._disconnected = True
@@ -101,9 +85,24 @@ class EventStream:
         return bytes(self._body)
 
     @property
+    def received(self) -> list[ServerSentEvent]:
+        """Every event so far, including those that no call has returned yet."""
+        return self._inbox.events
+
+    @property
+    def comments(self) -> list[str]:
+        """Every comment so far, also those that no call has returned. Keep-alives are comments."""
+        return self._inbox.comments
+
+    @property
     def last_event_id(self) -> str:
-        """The last id of the stream. A reconnect sends it."""
-        return self._decoder.last_event_id
+        """The last id of what the test has taken. A reconnect sends it."""
+        return self._inbox.last_event_id
+
+    @property
+    def reconnection_time(self) -> int | None:
+        """The last ``retry`` of what the test has taken, in milliseconds."""
+        return self._inbox.reconnection_time
 
     async def next(self, timeout: float | None = None) -> ServerSentEvent:  # noqa: ASYNC109 - tests pass it
         """Wait for the next event.
@@ -116,20 +115,17 @@ class EventStream:
             UsageError: the client has disconnected, or another task waits.
             Exception: what the application raised.
         """
-        await self._wait_until(lambda: bool(self._pending), "event", timeout)
-        if not self._pending:
+        await self._wait_until(lambda: self._inbox.has_event, "event", timeout)
+        if not self._inbox.has_event:
             raise NoEventError(f"the stream has ended; {self._summary()}")
-        return self._pending.popleft()
+        return self._inbox.take_event()
 
     async def next_comment(self, timeout: float | None = None) -> str:  # noqa: ASYNC109 - as above
         """Wait for the next comment and return its text. Keeps events. Raises as `next`."""
-        await self._wait_until(
-            lambda: len(self.comments) > self._comments_returned, "comment", timeout
-        )
-        if len(self.comments) == self._comments_returned:
+        await self._wait_until(lambda: self._inbox.has_comment, "comment", timeout)
+        if not self._inbox.has_comment:
             raise NoEventError(f"the stream has ended; {self._summary()}")
-        self._comments_returned += 1
-        return self.comments[self._comments_returned - 1]
+        return self._inbox.take_comment()
 
     async def take(self, count: int) -> list[ServerSentEvent]:
         """Wait for `count` events and return them. Raises as `next`."""
@@ -141,10 +137,10 @@ class EventStream:
 
     async def __anext__(self) -> ServerSentEvent:
         """Wait for the next event. Raises as `next`, except at the end of the stream."""
-        await self._wait_until(lambda: bool(self._pending), "event", None)
-        if not self._pending:
+        await self._wait_until(lambda: self._inbox.has_event, "event", None)
+        if not self._inbox.has_event:
             raise StopAsyncIteration
-        return self._pending.popleft()
+        return self._inbox.take_event()
 
     async def connect(self) -> None:
         """Send the request. The client calls this."""
@@ -173,12 +169,14 @@ class EventStream:
     async def reconnect(self) -> None:
         """Disconnect, wait for the last ``retry`` if there was one, and connect again.
 
-        As a browser does, this sends the last id of the stream as ``Last-Event-ID``. The events so
-        far are kept, and `response` becomes the new response. Raises as `disconnect`.
+        As a browser does, this sends the last id as ``Last-Event-ID``. The id and the ``retry`` are
+        those that the test has taken. What was read ahead of the test stays in `received`, but only
+        events of the new connection are returned from now on. `response` becomes the new response.
+        Raises as `disconnect`.
         """
         await self.disconnect()
         await anyio.sleep((self.reconnection_time or 0) / 1000)
-        self._decoder = _decoder(self.last_event_id)
+        self._inbox.reconnect()
         await self.connect()
 
     async def _wait_until(
@@ -192,9 +190,13 @@ class EventStream:
         if found():
             return
         seconds = self._timeout if timeout is None else timeout
-        with anyio.move_on_after(seconds), self._resume_reading():
-            while not (found() or self._ended.is_set() or self._reached_limit()):
-                await self._changed.wait()
+        try:
+            with anyio.move_on_after(seconds), self._resume_reading():
+                while not (found() or self._ended.is_set() or self._reached_limit()):
+                    await self._changed.wait()
+        finally:
+            if not found():
+                self._inbox.take_rest()
         if found():
             return
         self._raise_error()
@@ -247,26 +249,8 @@ class EventStream:
         self._body += chunk
         self._bytes_ahead += len(chunk)
         if self._is_event_stream():
-            for decoded in self._decoder.feed(chunk):
-                self._keep(decoded)
+            self._inbox.feed(chunk)
         self._wake()
-
-    def _keep(self, decoded: Decoded) -> None:
-        match decoded:
-            case Comment(text):
-                self.comments.append(text)
-            case ReconnectionTime(milliseconds):
-                self.reconnection_time = self._retry = milliseconds
-            case MessageEvent(data, kind, last_id):  # pragma: no branch - nothing else is decoded
-                event = ServerSentEvent.model_construct(  # not validated: it may be invalid
-                    raw_data=data,
-                    event=None if kind == "message" else kind,
-                    id=last_id or None,
-                    retry=self._retry,
-                )
-                self._retry = None
-                self.received.append(event)
-                self._pending.append(event)
 
     def _wake(self) -> None:
         self._changed.set()
@@ -296,7 +280,3 @@ class EventStream:
 def _shown(event: ServerSentEvent) -> str:
     text = str(event.model_dump(exclude_none=True))
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
-
-
-def _decoder(last_event_id: str) -> EventStreamDecoder:
-    return EventStreamDecoder(max_event_size=sys.maxsize, last_event_id=last_event_id)

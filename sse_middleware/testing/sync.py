@@ -26,6 +26,7 @@ from sse_middleware.events import ServerSentEvent
 from sse_middleware.testing.client import EventClient
 from sse_middleware.testing.errors import UsageError
 from sse_middleware.testing.event_stream import EventStream
+from sse_middleware.testing.http_methods import HttpMethods
 from sse_middleware.testing.virtual_time.clock import VirtualTime
 
 T = TypeVar("T")
@@ -99,8 +100,11 @@ class _Loop:
                     yield value
 
 
-class SyncEventClient:
+class SyncEventClient(HttpMethods[httpx.Response]):
     """`EventClient` for plain ``def`` tests: ``with SyncEventClient(app) as client``.
+
+    `stream` opens a stream. ``client.post(...)`` and the other methods of HTTP are as in httpx, for
+    requests that open none.
 
     Args:
         target: an ASGI application, whose lifespan runs too, or the base URL of a server.
@@ -147,12 +151,24 @@ class SyncEventClient:
             yield SyncEventStream(self._loop, events)
 
     def request(self, method: str, url: str, **request: Any) -> httpx.Response:
-        """Send a request that opens no stream, as ``httpx.Client.request`` does."""
-        return self._loop.run(partial(self._client.http.request, method, url, **request))
+        """As `EventClient.request`."""
+        return self._loop.run(partial(self._client.request, method, url, **request))
 
     def sleep(self, seconds: float) -> None:
         """Let time pass on the application's event loop."""
         self._loop.run(anyio.sleep, seconds)
+
+
+class OpenSyncEventClient(SyncEventClient):
+    """A client that is open from the start. It may be used in a ``with`` block, which closes it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        super().__enter__()
+
+    def __enter__(self) -> Self:
+        """Return the client, which is open already."""
+        return self
 
 
 class SyncEventStream:
@@ -182,17 +198,17 @@ class SyncEventStream:
 
     @property
     def comments(self) -> list[str]:
-        """Every comment so far. Keep-alives are comments."""
+        """Every comment so far, also those that no call has returned. Keep-alives are comments."""
         return [*self._events.comments]
 
     @property
     def reconnection_time(self) -> int | None:
-        """The last ``retry``, in milliseconds."""
+        """The last ``retry`` of what the test has taken, in milliseconds."""
         return self._events.reconnection_time
 
     @property
     def last_event_id(self) -> str:
-        """The last id of the stream. A reconnect sends it."""
+        """The last id of what the test has taken. A reconnect sends it."""
         return self._events.last_event_id
 
     def next(self, timeout: float | None = None) -> ServerSentEvent:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import parse_qsl
 
 EVENT_STREAM = b"text/event-stream"
 
@@ -70,13 +71,40 @@ def preferred_coding(headers: Iterable[tuple[bytes, bytes]], offered: Sequence[s
     return best
 
 
-def last_event_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """Return the ``Last-Event-ID`` of a request, or an empty string (WHATWG HTML, 9.2.4).
+LONGEST_EVENT_ID = 8 * 1024
+"""Bytes of an id that a client may send back. nginx and Apache refuse a longer header line by
+default, so a longer id would not come back."""
+
+
+def last_event_id(headers: Iterable[tuple[bytes, bytes]], query: bytes = b"") -> str:
+    """Return the id of the last event that a client has received, or an empty string.
+
+    It is the ``Last-Event-ID`` of the request, or else its query parameter ``last_event_id``. It is
+    UTF-8, as browsers send it (WHATWG HTML, 9.2.4). What isn't UTF-8 is read as Latin-1, as
+    ``fetch`` sends it. What no event can have sent counts as no id: one with a newline or NUL, and
+    one that is longer than `LONGEST_EVENT_ID`.
 
     Args:
         headers: of an ASGI scope, with names in lower case.
+        query: the ``query_string`` of an ASGI scope.
     """
-    return dict(headers).get(b"last-event-id", b"").decode(errors="replace")
+    sent = next((value for name, value in headers if name == b"last-event-id"), b"")
+    return _event_id(sent) or _event_id(_parameter(query, "last_event_id"))
+
+
+def _event_id(sent: bytes) -> str:
+    if len(sent) > LONGEST_EVENT_ID or any(end in sent for end in (b"\n", b"\r", b"\0")):
+        return ""
+    try:
+        return sent.decode()
+    except UnicodeDecodeError:
+        return sent.decode("latin-1")
+
+
+def _parameter(query: bytes, wanted: str) -> bytes:
+    """Return the first value of a query parameter."""
+    fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+    return next((value.encode("latin-1") for name, value in fields if name == wanted), b"")
 
 
 def _joined_values(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes | None:

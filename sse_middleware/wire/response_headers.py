@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[bytes, bytes]]
 
-_STREAM_DEFAULTS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+_STREAM_DEFAULTS = (
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+"""``no-transform`` stops a proxy from compressing (RFC 9111, 5.2.2.6), which holds events back."""
 
 _BODY_HEADERS = (b"content-length", b"etag", b"accept-ranges", b"content-type")
 

@@ -1,4 +1,4 @@
-"""The types of streams for TypeScript: of every schema, of whole applications, and by command."""
+"""Types for TypeScript: of each schema, of whole applications, and by the command."""
 
 import runpy
 import sys
@@ -216,7 +216,7 @@ class Ended(BaseModel):
 Job = Annotated[Started | Ended, EventDiscriminator("type")]
 
 
-def test_every_kind_of_type() -> None:
+def test_each_kind_of_type_is_written() -> None:
     text = written(everything=Everything)
     # An old Pydantic doesn't say what keys there are.
     text = text.replace("colours: {\n    [key: string]", "colours: {\n    [Key in Colour]?")
@@ -258,7 +258,7 @@ def test_every_kind_of_type() -> None:
     ],
     ids=str,
 )
-def test_a_schema(schema: Any, text: str) -> None:
+def test_a_schema_is_a_type(schema: Any, text: str) -> None:
     assert TypeWriter({"a_b": {}, "a.b": {}, "1-2": {}}).of(schema) == text
 
 
@@ -284,7 +284,7 @@ def test_the_events_of_a_stream(annotation: Any, lines: list[str]) -> None:
     assert streams_in(written(stream=annotation)) == f"{{\n  stream: {{\n{events}  }};\n}}"
 
 
-def test_no_stream_at_all() -> None:
+def test_no_stream_is_an_empty_map() -> None:
     assert streams_in(written()) == "Record<string, never>"
 
 
@@ -439,7 +439,7 @@ def test_the_command_writes_the_events_of_a_type_or_an_endpoint(
         (f"{__name__}:Unknown", "Nothing"),
     ],
 )
-def test_the_command_says_what_can_not_be_done(
+def test_the_command_explains_an_invalid_target(
     target: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -448,7 +448,7 @@ def test_the_command_says_what_can_not_be_done(
     assert message in capsys.readouterr().err
 
 
-def test_what_is_missing_inside_of_a_module_is_its_own_error(
+def test_an_import_error_inside_of_a_module_is_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken_module.py").write_text("import no_such_module", "utf-8")

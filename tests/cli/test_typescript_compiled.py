@@ -1,4 +1,4 @@
-"""What is written for TypeScript, compiled as strictly as it can be, and run in a browser."""
+"""The TypeScript, compiled as strictly as possible, and run in a browser."""
 
 import base64
 import re
@@ -100,14 +100,14 @@ def write_streams(folder: Path) -> None:
     (folder / "streams.ts").write_text(typescript_of(streams), "utf-8")
 
 
-def test_the_example_tells_of_prices(example: str) -> None:
+def test_the_example_has_prices(example: str) -> None:
     with httpx.stream("GET", f"{example}/prices/ACME") as response:
         events = read(response, 4)
     assert [event.type for event in events] == ["price", "price", "price", "sold"]
     assert events[-1].data == '{"symbol":"ACME","shares":3}'
 
 
-def test_the_example_tells_of_a_job(example: str) -> None:
+def test_the_example_has_a_job(example: str) -> None:
     with httpx.stream("GET", f"{example}/job") as response:
         events = read(response, 3)
     assert [(event.type, event.last_event_id) for event in events] == [
@@ -117,7 +117,7 @@ def test_the_example_tells_of_a_job(example: str) -> None:
     ]
 
 
-def test_a_client_is_compiled_and_reads_the_stream_in_a_browser(
+def test_a_client_compiles_and_reads_the_stream_in_a_browser(
     tsc: Compile, example: str, tmp_path: Path
 ) -> None:
     write_streams(tmp_path)
@@ -149,7 +149,7 @@ def as_url(code: str) -> str:
     return f"data:text/javascript;base64,{base64.b64encode(code.encode()).decode()}"
 
 
-def test_the_client_of_the_docs_is_compiled(tsc: Compile, tmp_path: Path) -> None:
+def test_the_client_of_the_docs_compiles(tsc: Compile, tmp_path: Path) -> None:
     write_streams(tmp_path)
     [client] = re.findall(r"```typescript\n(import.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     (tmp_path / "client.ts").write_text(client, "utf-8")
@@ -157,14 +157,14 @@ def test_the_client_of_the_docs_is_compiled(tsc: Compile, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout
 
 
-def test_what_is_wrong_is_not_compiled(tsc: Compile, tmp_path: Path) -> None:
+def test_mistakes_do_not_compile(tsc: Compile, tmp_path: Path) -> None:
     write_streams(tmp_path)
     (tmp_path / "wrong.ts").write_text(WRONG, "utf-8")
     done = tsc(tmp_path / "wrong.ts")
     assert done.returncode == 0, done.stdout  # an expected error that is none is an error
 
 
-def test_every_kind_of_type_is_compiled(tsc: Compile, tmp_path: Path) -> None:
+def test_each_kind_of_type_compiles(tsc: Compile, tmp_path: Path) -> None:
     text = typescript_of({"/everything": ItemType(Everything), "/anything": None})
     (tmp_path / "everything.ts").write_text(text, "utf-8")
     done = tsc(tmp_path / "everything.ts")

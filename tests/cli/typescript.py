@@ -1,4 +1,4 @@
-"""The TypeScript compiler of the tests: installed by npm, into a folder of the test's."""
+"""The TypeScript compiler of the tests: installed by npm, into a folder of the test."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ Compile = Callable[[Path], subprocess.CompletedProcess[str]]
 
 
 def compiler(folder: Path) -> Compile:
-    """Install it, and return how to compile a file to JavaScript beside it; or skip the test."""
+    """Install it, and return how to compile a file to JavaScript next to it; or skip the test."""
     if NPM is None:
         pytest.skip("there is no npm")
     install = [NPM, "install", "--prefix", str(folder), "--no-audit", "--no-fund", TYPESCRIPT]

@@ -27,7 +27,7 @@ from tests.served import ClosedStreams, OopsError, body_of, call, chunks_of, cli
 pytestmark = pytest.mark.anyio
 tidy = pytest.mark.usefixtures("nothing_left_behind")
 
-# Its streams poll for the end of their server in a task that outlives them, on asyncio only.
+# On asyncio its streams look for the end of their server in a task that outlives them.
 VERSION = tuple(map(int, version("sse_starlette").split(".")[:2]))
 FASTAPI = tuple(map(int, fastapi.__version__.split(".")[:2]))
 of_today = pytest.mark.skipif(VERSION < (3, 7), reason="another version may send other bytes")
@@ -107,11 +107,11 @@ async def response_of(app: Any, method: str = "GET") -> httpx.Response:
 
 
 @of_today
-class TestBothSendTheSame:
+class TestSameBytes:
     @alone_or_not
     @pytest.mark.parametrize("sep", [None, "\r\n", "\n", "\r"])
     @pytest.mark.parametrize("number", range(len(items(compat))))
-    async def test_bytes(self, number: int, sep: str | None, middleware: bool) -> None:
+    async def test_of_each_item(self, number: int, sep: str | None, middleware: bool) -> None:
         bodies = [
             await body_of(
                 app_of(
@@ -127,7 +127,7 @@ class TestBothSendTheSame:
         assert bodies[0]
 
     @pytest.mark.parametrize("make", [list, iter, tuple], ids=["list", "iterator", "tuple"])
-    async def test_what_can_be_iterated(self, make: Callable[[Any], Any]) -> None:
+    async def test_of_each_kind_of_content(self, make: Callable[[Any], Any]) -> None:
         bodies = [
             await body_of(app_of(library, content=lambda: make(["a", {"data": "b"}])))
             for library in (compat, sse_starlette)
@@ -146,7 +146,7 @@ class TestBothSendTheSame:
         ],
     )
     @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-    async def test_head(self, options: Any, method: str) -> None:
+    async def test_of_the_head(self, options: Any, method: str) -> None:
         def content() -> AsyncIterator[Any]:
             return yielding(["x"])
 
@@ -161,7 +161,7 @@ class TestBothSendTheSame:
         assert ours.content == theirs.content
 
     @pytest.mark.parametrize("name", ["data", "event", "id", "retry", "comment"])
-    async def test_the_fields_of_an_event_can_be_changed(self, name: str) -> None:
+    async def test_of_an_event_whose_fields_are_changed(self, name: str) -> None:
         encoded = []
         for library in (compat, sse_starlette):
             event: Any = library.ServerSentEvent("x")
@@ -170,7 +170,7 @@ class TestBothSendTheSame:
         assert encoded[0] == encoded[1]
 
     @pytest.mark.parametrize("sep", ["\r\n", "\n", "\r"])
-    async def test_a_keep_alive(self, sep: str) -> None:
+    async def test_of_a_keep_alive(self, sep: str) -> None:
         async def silent() -> AsyncIterator[Any]:
             await anyio.sleep(9)
             yield "end"
@@ -195,7 +195,7 @@ class TestBothSendTheSame:
             lambda _: "text",
         ],
     )
-    async def test_a_keep_alive_of_ones_own(self, make: Any) -> None:
+    async def test_of_a_users_keep_alive(self, make: Any) -> None:
         async def silent() -> AsyncIterator[Any]:
             await anyio.sleep(9)
             yield "end"
@@ -208,7 +208,7 @@ class TestBothSendTheSame:
         ]
         assert bodies[0] == bodies[1]
 
-    async def test_no_keep_alive(self) -> None:
+    async def test_without_keep_alives(self) -> None:
         async def silent() -> AsyncIterator[Any]:
             await anyio.sleep(1000)
             yield "end"
@@ -228,12 +228,12 @@ class TestBothSendTheSame:
     ],
 )
 @each_library
-async def test_what_is_no_event_ends_the_stream_by_an_error(library: Any, item: Any) -> None:
+async def test_an_invalid_event_is_an_error(library: Any, item: Any) -> None:
     with pytest.raises((TypeError, EncodingError, ExceptionGroup)):
         await response_of(app_of(library, content=lambda: yielding([item])))
 
 
-async def test_what_is_no_event_is_an_error_at_its_yield() -> None:
+async def test_an_invalid_event_is_an_error_at_its_yield() -> None:
     seen = []
 
     async def content() -> AsyncIterator[Any]:
@@ -248,13 +248,13 @@ async def test_what_is_no_event_is_an_error_at_its_yield() -> None:
     assert re.search(r"content gave an item of type dict .*unknown", seen[0][0])
 
 
-async def test_events_of_this_package_are_sent_as_everywhere() -> None:
+async def test_our_own_events_may_be_mixed_in() -> None:
     own = sse_middleware.ServerSentEvent(data={"a": 1}, event="m")
     body = await body_of(compat.EventSourceResponse(yielding([own, {"data": "x"}])))
     assert body == b'event: m\ndata: {"a":1}\n\ndata: x\r\n\r\n'
 
 
-async def test_the_bound_of_an_event_holds() -> None:
+async def test_max_event_size_applies() -> None:
     app = SSEMiddleware(compat.EventSourceResponse(yielding(["x" * 100])), max_event_size=50)
     with pytest.raises(EncodingError, match="max_event_size is 50"):
         await body_of(app)
@@ -262,7 +262,7 @@ async def test_the_bound_of_an_event_holds() -> None:
 
 @pytest.mark.parametrize("library", [compat, pytest.param(sse_starlette, marks=of_today)])
 @pytest.mark.parametrize("data", [float("nan"), object()])
-def test_what_json_has_not_is_refused_when_the_event_is_made(library: Any, data: Any) -> None:
+def test_data_that_is_not_json_is_refused_when_the_event_is_made(library: Any, data: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         library.JSONServerSentEvent(data)
 
@@ -293,7 +293,7 @@ class TestDataSender:
         if library is sse_starlette and anyio_backend[0] == "asyncio":
             pytest.skip("it leaves a task behind")
 
-    async def test_runs_beside_the_stream(self, library: Any) -> None:
+    async def test_runs_next_to_the_stream(self, library: Any) -> None:
         send, receive = anyio.create_memory_object_stream[Any](1)
 
         async def sender() -> None:
@@ -338,7 +338,7 @@ class TestDataSender:
         app = library.EventSourceResponse(content(), data_sender_callable=sender)
         assert await body_of(app) == b"data: x\r\n\r\n"
 
-    async def test_its_failure_ends_the_stream(self, library: Any) -> None:
+    async def test_fails_the_stream(self, library: Any) -> None:
         closed = []
 
         async def sender() -> None:
@@ -349,6 +349,7 @@ class TestDataSender:
             try:
                 yield "x"
                 await anyio.sleep_forever()
+                yield None  # it could go on
             finally:
                 closed.append(True)
 
@@ -359,14 +360,15 @@ class TestDataSender:
 
 
 @each_library
-class TestLeaving:
-    async def test_the_handler_is_told_and_the_background_runs(self, library: Any) -> None:
+class TestDisconnect:
+    async def test_calls_the_handler_and_runs_the_background_task(self, library: Any) -> None:
         log: list[Any] = []
 
         async def content() -> AsyncIterator[Any]:
             try:
                 yield "x"
                 await anyio.sleep_forever()
+                yield None  # it could go on
             finally:
                 log.append("closed")
 
@@ -382,17 +384,18 @@ class TestLeaving:
         async with events_of(app) as events:
             await events.next()
             await events.disconnect()
-        # There it is told first, and the generator closed then.
-        told: list[Any] = [{"type": "http.disconnect"}, "closed"]
-        assert log == [*(told[::-1] if library is compat else told), "background"]
+        # Theirs calls the handler first, and then closes the generator.
+        steps: list[Any] = [{"type": "http.disconnect"}, "closed"]
+        assert log == [*(steps[::-1] if library is compat else steps), "background"]
 
-    async def test_what_the_handler_raises_goes_on(self, library: Any) -> None:
+    async def test_raises_the_error_of_the_handler(self, library: Any) -> None:
         async def handler(_message: Any) -> None:
             raise OopsError
 
         async def content() -> AsyncIterator[Any]:
             yield "x"
             await anyio.sleep_forever()
+            yield None  # it could go on
 
         left = anyio.Event()
 
@@ -406,7 +409,7 @@ class TestLeaving:
 
 
 class TestHandler:
-    async def test_the_handler_is_not_told_of_a_stream_that_ends(self) -> None:
+    async def test_is_not_called_for_a_stream_that_ends(self) -> None:
         log: list[Any] = []
 
         async def handler(message: Any) -> None:
@@ -416,13 +419,14 @@ class TestHandler:
         assert await body_of(app) == b"data: x\r\n\r\n"
         assert log == []
 
-    async def test_is_bounded(self) -> None:
+    async def test_has_the_cleanup_timeout(self) -> None:
         async def handler(_message: Any) -> None:
             await anyio.sleep_forever()
 
         async def content() -> AsyncIterator[Any]:
             yield "x"
             await anyio.sleep_forever()
+            yield None  # it could go on
 
         app = compat.EventSourceResponse(
             content(), client_close_handler_callable=handler, cleanup_timeout=7
@@ -433,7 +437,7 @@ class TestHandler:
             await events.disconnect()
             assert anyio.current_time() - begin == pytest.approx(7, abs=0.1)
 
-    async def test_is_told_though_a_thread_is_still_running(self) -> None:
+    async def test_is_called_although_a_thread_is_still_running(self) -> None:
         stop = threading.Event()
 
         async def handler(_message: Any) -> None:
@@ -452,7 +456,7 @@ class TestHandler:
         assert stop.is_set()
 
 
-async def test_a_client_that_does_not_read_counts_as_gone_after_send_timeout() -> None:
+async def test_send_timeout() -> None:
     closed_streams, closed = ClosedStreams(), []
 
     async def content() -> AsyncIterator[Any]:
@@ -470,6 +474,61 @@ async def test_a_client_that_does_not_read_counts_as_gone_after_send_timeout() -
     assert closed == [True]
 
 
+@each_library
+def test_the_other_names_are_there(library: Any) -> None:
+    module = library if library is compat else library.sse
+    assert issubclass(module.SendTimeoutError, TimeoutError)
+    response = library.EventSourceResponse(iter(()))
+    for options in ({}, {"force": True}):
+        with pytest.raises(NotImplementedError):
+            response.enable_compression(**options)
+
+
+@each_library
+@pytest.mark.parametrize("method", ["HEAD", "head", "Head"])
+async def test_head_in_any_case(library: Any, method: str) -> None:
+    log: list[str] = []
+
+    async def send(message: Any) -> None:
+        log.append((message["type"], message.get("body", b"")))  # type: ignore[arg-type]
+
+    app = library.EventSourceResponse(
+        yielding(["x"]), background=BackgroundTask(log.append, "background")
+    )
+    scope = {"type": "http", "method": method, "path": "/", "headers": []}
+    await app(scope, anyio.sleep_forever, send)
+    assert scope["method"] == method
+    assert log == [("http.response.start", b""), ("http.response.body", b""), "background"]
+
+
+@pytest.mark.parametrize("virtual_time", ["asyncio"], indirect=True)
+async def test_a_generator_that_hangs_is_named_with_a_data_sender_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def hanging() -> AsyncIterator[Any]:
+        try:
+            yield "x"
+            await anyio.sleep_forever()
+        finally:
+            await anyio.sleep(99)
+
+    app = compat.EventSourceResponse(hanging(), data_sender_callable=anyio.sleep_forever)
+    async with events_of(app, patience=1000) as events:
+        await events.next()
+        await events.disconnect()
+    assert "took more than cleanup_timeout" in caplog.text
+
+
+async def test_its_keep_alive_is_the_same_after_an_id() -> None:
+    async def content() -> AsyncIterator[Any]:
+        yield {"data": "x", "id": "1"}
+        yield sse_middleware.ServerSentEvent(data="x", id="1")
+        await anyio.sleep(9)
+
+    body = await body_of(compat.EventSourceResponse(content(), ping=5))
+    assert re.search(rb": ping - [^\r\n]+\r\n\r\n\Z", body)
+
+
 @pytest.mark.parametrize(
     ("given", "seconds"), [({}, 5), ({"cleanup_timeout": 20}, 20), ({"cleanup_timeout": None}, 99)]
 )
@@ -479,6 +538,7 @@ async def test_cleanup_timeout(given: Any, seconds: float) -> None:
         try:
             yield "x"
             await anyio.sleep_forever()
+            yield None  # it could go on
         finally:
             await anyio.sleep(99)
 
@@ -491,7 +551,7 @@ async def test_cleanup_timeout(given: Any, seconds: float) -> None:
 
 
 class TestShutdown:
-    async def test_the_event_is_set_and_the_stream_has_its_grace(self) -> None:
+    async def test_sets_the_event_and_gives_the_stream_its_grace(self) -> None:
         shutdown = anyio.Event()
 
         async def content() -> AsyncIterator[Any]:
@@ -510,13 +570,14 @@ class TestShutdown:
             assert anyio.current_time() - begin == pytest.approx(3, abs=0.1)
             assert (await events.next()).event == "goodbye"
 
-    async def test_without_a_grace_it_is_cancelled_at_once(self) -> None:
+    async def test_without_a_grace_cancels_the_stream_at_once(self) -> None:
         closed = []
 
         async def content() -> AsyncIterator[Any]:
             try:
                 yield "x"
                 await anyio.sleep_forever()
+                yield None  # it could go on
             finally:
                 closed.append(True)
 
@@ -528,13 +589,13 @@ class TestShutdown:
             assert anyio.current_time() - begin == pytest.approx(0, abs=0.1)
         assert closed == [True]
 
-    async def test_the_event_needs_the_middleware(self) -> None:
+    async def test_needs_the_middleware(self) -> None:
         app = compat.EventSourceResponse(yielding(["x"]), shutdown_event=anyio.Event())
         with pytest.raises(ConfigurationError, match="add_middleware"):
             await body_of(app)
 
 
-async def test_as_the_response_class_of_a_starlette_route_under_the_middleware() -> None:
+async def test_the_settings_of_the_middleware_apply() -> None:
     async def endpoint(_request: Request) -> compat.EventSourceResponse:
         return compat.EventSourceResponse(yielding([{"data": "x", "id": "1"}]))
 
@@ -547,7 +608,7 @@ async def test_as_the_response_class_of_a_starlette_route_under_the_middleware()
     assert response.content == b"id: 1\r\ndata: x\r\n\r\n"
 
 
-async def test_in_fastapi_the_endpoint_returns_it() -> None:
+async def test_an_endpoint_of_fastapi_may_return_it() -> None:
     app = FastAPI()
     app.add_middleware(SSEMiddleware)
 
@@ -560,7 +621,7 @@ async def test_in_fastapi_the_endpoint_returns_it() -> None:
 
 
 @pytest.mark.skipif(FASTAPI < (0, 135), reason="this FastAPI doesn't call endpoints that yield")
-async def test_in_fastapi_the_endpoint_may_yield() -> None:
+async def test_an_endpoint_of_fastapi_may_yield() -> None:
     app = FastAPI()
 
     @app.get("/", response_class=compat.EventSourceResponse, status_code=202)

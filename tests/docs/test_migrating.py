@@ -1,4 +1,4 @@
-"""What docs/migrating.md shows works as it stands there, and both halves mean the same."""
+"""The examples of docs/migrating.md work, and both halves of each mean the same."""
 
 import json
 import re
@@ -22,7 +22,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text("utf-8")
 
 
 def need(heading: str) -> None:
-    """Skip where what the first half of a section imports isn't there, or is another version."""
+    """Skip if an import of the first half of a section is missing, or has another version."""
     if heading == "sse-starlette" and tuple(map(int, version("sse-starlette").split(".")[:2])) < (
         3,
         7,
@@ -43,7 +43,7 @@ SECTIONS = {
 
 
 def app_of(code: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run an example as a module of its own, as annotations are looked up there."""
+    """Run an example as a module, in which its annotations are evaluated."""
     module = ModuleType("example")
     monkeypatch.setitem(sys.modules, "example", module)
     exec(compile(code, "docs/migrating.md", "exec"), module.__dict__)
@@ -56,7 +56,7 @@ async def answer(app: Any) -> httpx.Response:
 
 
 def meanings(body: bytes) -> list[Any]:
-    """What a client sees, JSON by its value."""
+    """Return what a client sees, JSON by its value."""
     return [
         (_value(one.data), one.type, one.last_event_id) if isinstance(one, MessageEvent) else one
         for one in EventStreamDecoder().feed(body)
@@ -84,7 +84,7 @@ def test_the_page_has_its_sections() -> None:
     ("heading", "later"),
     [(heading, later) for heading, count in SECTIONS.items() for later in range(1, count)],
 )
-async def test_what_is_changed_means_the_same(
+async def test_the_second_half_means_the_same(
     heading: str, later: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need(heading)

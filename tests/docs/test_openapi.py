@@ -1,4 +1,4 @@
-"""What docs/openapi.md and the README say of documents is what comes out."""
+"""The documents that docs/openapi.md and the README show."""
 
 import json
 import re
@@ -30,11 +30,11 @@ PAGE = ROOT / "docs/openapi.md"
 FASTAPI, BY_HAND, STARLETTE = blocks(PAGE, "python")
 
 
-async def test_the_middleware_sees_to_it() -> None:
+async def test_by_the_middleware() -> None:
     async with EventClient(run(FASTAPI)["app"]) as client:
         document = (await client.http.get("/openapi.json")).json()
-    (said,) = blocks(PAGE, "json")
-    assert document["paths"]["/prices"]["get"]["responses"]["200"]["content"] == json.loads(said)
+    (shown,) = blocks(PAGE, "json")
+    assert document["paths"]["/prices"]["get"]["responses"]["200"]["content"] == json.loads(shown)
     assert list(document["components"]["schemas"]) == ["Price"]
 
 
@@ -53,9 +53,9 @@ def test_with_starlette() -> None:
 
 
 def test_the_readme_shows_the_example() -> None:
-    (said,) = blocks(ROOT / "README.md", "json")
+    (shown,) = blocks(ROOT / "README.md", "json")
     paths = sse_openapi(example)["paths"]
-    assert json.loads(said) == {
+    assert json.loads(shown) == {
         path: {
             method: operation["responses"]["200"]["content"]
             for method, operation in operations.items()

@@ -1,4 +1,4 @@
-"""Each example of the page on presets sends what stands below it."""
+"""Each example of docs/presets.md sends the bytes that the page shows."""
 
 import re
 from pathlib import Path

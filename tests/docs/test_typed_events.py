@@ -1,4 +1,4 @@
-"""What docs/typed-events.md shows is what is sent, and what is written for TypeScript."""
+"""The events and the TypeScript that docs/typed-events.md shows."""
 
 import re
 import sys
@@ -29,7 +29,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize(("path", "shown"), [*zip(("/prices/ACME", "/job"), SENT, strict=True)])
-async def test_what_is_sent(app: Any, path: str, shown: str) -> None:
+async def test_the_events_are_sent(app: Any, path: str, shown: str) -> None:
     events = re.sub(r"(?m)^    ", "", shown).strip() + "\n\n"
     async with EventClient(app) as client:
         response = await client.http.get(path)
@@ -37,7 +37,7 @@ async def test_what_is_sent(app: Any, path: str, shown: str) -> None:
     assert len(EventStreamDecoder().feed(response.content)) == 2
 
 
-def test_what_is_written(app: Any) -> None:
+def test_the_typescript_is_written(app: Any) -> None:
     text = typescript_of({one.path: one.item_type for one in find_streams(app.routes)})
     [shown] = re.findall(r"```typescript\n(export interface.*?)```", PAGE, re.DOTALL)
     assert shown in text

@@ -113,7 +113,7 @@ class Witness:
 
 
 class Observed:
-    """One request, seen from outside: which `send` is in flight, and where its task stands."""
+    """One request, seen from outside: which `send` is in flight, and where its task is."""
 
     def __init__(self, send: Send) -> None:
         self.call: object = None
@@ -156,7 +156,7 @@ def name_of(connection: HTTPConnection) -> str | None:
 
 
 def record_reason(record: StreamRecord) -> None:
-    """Write why a stream has ended into a journal beside that of its generator."""
+    """Write why a stream has ended into a journal next to that of its generator."""
     if isinstance(record, StreamClosed):
         journal.add(f"{record.stream.client}-reasons", record.reason.value)
 
@@ -288,6 +288,7 @@ async def idle(request: Request) -> AsyncIterator[str]:
     async with recorded(request.query_params["name"]):
         yield "first"
         await anyio.sleep_forever()
+        yield ""  # it could go on
 
 
 async def finishing(request: Request) -> AsyncIterator[str]:
@@ -337,7 +338,7 @@ async def read(request: Request) -> JSONResponse:
 
 
 async def until_read(name: str, count: int) -> None:
-    """Wait until the client has told of so many things that it has read them."""
+    """Wait until the client has reported this many things as read."""
     if len(await journal.read(f"{name}-read", count)) < count:
         raise TimeoutError(f"the client of {name} has read less than {count}")
 

@@ -1,4 +1,4 @@
-"""One process per server and session, and what it printed beside each failure."""
+"""One process per server and session, whose output is shown with each failure."""
 
 from collections.abc import Generator, Iterator
 from itertools import count

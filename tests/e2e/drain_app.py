@@ -48,6 +48,7 @@ async def stream(_: Request) -> AsyncIterator[str]:
     async with told_about():
         yield "open"
         await anyio.sleep_forever()
+        yield ""  # it could go on
 
 
 async def watching(request: Request) -> AsyncIterator[str]:
@@ -65,6 +66,7 @@ async def late(request: Request) -> AsyncIterator[str]:
         await request.scope["sse_middleware"].draining.wait()
         tell("told")
         await anyio.sleep_forever()
+        yield ""  # it could go on
 
 
 async def silent(_: Request) -> AsyncIterator[str]:

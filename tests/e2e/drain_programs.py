@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from threading import Thread
 from typing import Any
@@ -93,8 +94,109 @@ def in_two_threads(main: int, other: int) -> None:
     of_uvicorn(main).run()
 
 
+async def line() -> None:
+    """Wait until a line can be read from stdin."""
+    await asyncio.to_thread(sys.stdin.readline)
+
+
+def told_to_exit_in_a_thread(port: int) -> None:
+    """Serve in a thread, where no signal is heard, until a line is read."""
+    server = of_uvicorn(port)
+    thread = Thread(target=server.run)
+    thread.start()
+    sys.stdin.readline()
+    server.should_exit = True
+    thread.join()
+
+
+async def told_to_exit(port: int) -> None:
+    """Serve until a line is read."""
+    server = of_uvicorn(port)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.serve())
+        await line()
+        server.should_exit = True
+
+
+async def cancelled(port: int) -> None:
+    """Serve until a line is read, cancel the server, and wait for its requests."""
+    server = of_uvicorn(port)
+    serving = asyncio.create_task(server.serve())
+    await line()
+    serving.cancel()
+    with suppress(asyncio.CancelledError):
+        await serving
+    await asyncio.wait(server.server_state.tasks)
+
+
+async def hypercorn_cancelled(port: int) -> None:
+    """Serve by hypercorn until a line is read, and cancel it."""
+    serving = asyncio.create_task(hypercorn.asyncio.serve(application(), of_hypercorn(port)))
+    await line()
+    serving.cancel()
+    with suppress(asyncio.CancelledError):
+        await serving
+
+
+async def left_alone(port: int) -> None:
+    """Serve until a line is read, and end the program with the server still running."""
+    serving = asyncio.create_task(of_uvicorn(port).serve())
+    await line()
+    assert not serving.done()
+
+
+async def two_servers(port: int, other: int, *, same: bool, lifespan: Any = "on") -> None:
+    """Serve on two ports in one event loop, and stop one of them for each line."""
+    first, second = of_uvicorn(port), of_uvicorn(other)
+    if same:
+        second.config.app = first.config.app
+    first.config.lifespan = second.config.lifespan = lifespan
+    async with asyncio.TaskGroup() as tasks:
+        for server in (first, second):
+            tasks.create_task(server.serve())
+            while not server.started:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.01)
+        if lifespan == "off":
+            tell("started")
+        for server in (first, second):
+            await line()
+            server.should_exit = True
+
+
+async def one_after_another_in_one_loop(port: int, other: int) -> None:
+    """Serve one application twice, without a lifespan."""
+    first, second = of_uvicorn(port), of_uvicorn(other)
+    second.config.app = first.config.app
+    first.config.lifespan = second.config.lifespan = "off"
+    tell("started")
+    for server in (first, second):
+        serving = asyncio.create_task(server.serve())
+        await line()
+        server.should_exit = True
+        await serving
+        tell("stopped")
+
+
 def run(name: str, port: int, other: int) -> None:
     match name:
+        case "should-exit":
+            asyncio.run(told_to_exit(port))
+        case "should-exit-in-a-thread":
+            told_to_exit_in_a_thread(port)
+        case "serve-cancelled":
+            asyncio.run(cancelled(port))
+        case "hypercorn-cancelled":
+            asyncio.run(hypercorn_cancelled(port))
+        case "serve-left-alone":
+            asyncio.run(left_alone(port))
+        case "two-servers":
+            asyncio.run(two_servers(port, other, same=True))
+        case "two-servers-without-lifespan":
+            asyncio.run(two_servers(port, other, same=True, lifespan="off"))
+        case "two-applications":
+            asyncio.run(two_servers(port, other, same=False))
+        case "one-after-another-in-one-loop":
+            asyncio.run(one_after_another_in_one_loop(port, other))
         case "one-after-the-other":
             one_after_the_other(port, other)
         case "in-two-threads":

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,16 +44,20 @@ class Way:
     signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT)
     """What makes it stop and lets its requests end."""
     interrupts: bool = False
-    """Whether SIGINT is raised as `KeyboardInterrupt` wherever the program stands."""
+    """Whether SIGINT is raised as `KeyboardInterrupt` wherever the program is."""
 
     def missing(self) -> list[str]:
         return [module for module in self.needs if find_spec(module) is None]
 
 
 def uvicorn(
-    name: str, *arguments: str, needs: tuple[str, ...] = (), workers: int = 1, app: str = "app"
+    name: str,
+    *arguments: str,
+    needs: tuple[str, ...] = (),
+    workers: int = 1,
+    app: str = "drain_app:app",
 ) -> Way:
-    command = ("-m", "uvicorn", f"drain_app:{app}", "--host", HOST, "--port", "{port}")
+    command = ("-m", "uvicorn", app, "--host", HOST, "--port", "{port}")
     quiet = ("--log-level", "warning")
     return Way(name, (*command, *quiet, *arguments), ("uvicorn", *needs), workers)
 
@@ -84,7 +88,7 @@ def _granian(workers: int, loop: str = "auto") -> Way:
 def _hypercorn(worker: str, workers: int) -> Way:
     """Make a way to run hypercorn's command.
 
-    Without workers, on trio, nobody handles SIGTERM, and it ends the process.
+    Without workers, on trio, SIGTERM has no handler and ends the process.
     """
     command = ("-m", "hypercorn", "drain_app:app", "-b", HOST + ":{port}", "--log-level", "error")
     alone = worker == "trio" and workers == 0
@@ -128,7 +132,7 @@ OTHERS = [
     uvicorn("uvicorn-h11-asyncio", "--http", "h11", "--loop", "asyncio", needs=("h11",)),
     uvicorn("uvicorn-uvloop", "--loop", "uvloop", needs=("uvloop",)),
     uvicorn("uvicorn-w2", "--workers", "2", workers=2),
-    uvicorn("uvicorn-two-applications", app="two"),
+    uvicorn("uvicorn-two-applications", app="drain_app:two"),
     _gunicorn("uvicorn_worker.UvicornWorker", 2),
     _gunicorn("uvicorn.workers.UvicornWorker", 1),
     _granian(1, "asyncio"),
@@ -141,6 +145,38 @@ OTHERS = [
     program("hypercorn-on-trio", "trio", signals=(signal.SIGINT,), interrupts=True),
     program("hypercorn-on-trio-with-trigger", "trio"),
 ]
+
+
+MAX_REQUESTS = 11
+"""Requests after which a server stops: one that asks whether it serves, and ten streams."""
+
+
+def _stopping_by_requests(way: Way, option: str, number: int) -> Way:
+    command = (*way.command, option, str(number))
+    return replace(way, name=f"{way.name}-max-requests", command=command)
+
+
+STOPPED_BY_REQUESTS = [
+    # uvicorn counts responses that are complete, hypercorn requests that have begun.
+    _stopping_by_requests(uvicorn("uvicorn"), "--limit-max-requests", 2),
+    _stopping_by_requests(
+        uvicorn("uvicorn-h11", "--http", "h11", "--loop", "asyncio"), "--limit-max-requests", 2
+    ),
+    _stopping_by_requests(_gunicorn("uvicorn_worker.UvicornWorker", 1), "--max-requests", 2),
+    _stopping_by_requests(_gunicorn("uvicorn.workers.UvicornWorker", 1), "--max-requests", 2),
+    _stopping_by_requests(_hypercorn("asyncio", 1), "--max-requests", MAX_REQUESTS),
+    _stopping_by_requests(_hypercorn("trio", 1), "--max-requests", MAX_REQUESTS),
+]
+"""Servers that stop, or whose worker does, with one response more."""
+
+RELOADED_BY_SIGHUP = [
+    _gunicorn("uvicorn_worker.UvicornWorker", 1),
+    _gunicorn("uvicorn.workers.UvicornWorker", 1),
+    _granian(1),
+    _hypercorn("asyncio", 1),
+    uvicorn("uvicorn-w2", "--workers", "2", workers=2),
+]
+"""Servers that replace their workers when they get a SIGHUP."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +219,7 @@ class Served:
         """Wait until the process has ended by itself.
 
         Raises:
-            AssertionError: it did not, for so many seconds.
+            AssertionError: it did not within this many seconds.
         """
         try:
             return self.process.wait(within)

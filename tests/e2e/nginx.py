@@ -87,9 +87,13 @@ def _server(listen: str, inside: str) -> str:
 
 
 def _documented() -> str:
-    """Return the block of the documentation that sets nginx up."""
-    _, found, rest = DOCUMENT.read_text().partition("    location /events {\n")
+    """Return the blocks of the documentation that set nginx up."""
+    return "".join(_location(name) for name in ("/events", "@restarting"))
+
+
+def _location(name: str) -> str:
+    _, found, rest = DOCUMENT.read_text().partition(f"    location {name} {{\n")
     block, end, _ = rest.partition("\n    }\n")
-    assert found, f"{DOCUMENT} has no location"
-    assert end, f"{DOCUMENT} has a location without an end"
+    assert found, f"{DOCUMENT} has no location {name}"
+    assert end, f"{DOCUMENT} has a location {name} without an end"
     return dedent(found + block + end)

@@ -22,10 +22,10 @@ STOPPING = 10.0
 """Seconds that a server has to end once it was told to: no test leaves a stream open."""
 
 PATIENCE = 5.0
-"""Seconds that a stream has until it stands still."""
+"""Seconds that a stream has until it is blocked."""
 
 TURNS = 5
-"""Answers in a row after which nothing that was on its way still is."""
+"""Equal answers in a row after which no message is still on its way."""
 
 WHOLE_LIFE = ["started", "closed", "ended"]
 """The journal of a stream whose generator was entered and left, and whose request is over."""
@@ -68,7 +68,7 @@ def _uvicorn(http: str, loop: str) -> Kind:
             *("--http", http, "--loop", loop, "--ws", "wsproto"),
         ),
         needs=(http, loop, "wsproto"),
-        delivers_after_fin=True,  # the loop's transport reports FIN behind what it holds
+        delivers_after_fin=True,  # the loop's transport reports FIN after what it holds
     )
 
 
@@ -130,7 +130,7 @@ class Server:
         return client(self.port, small_buffer=small_buffer)
 
     def journal(self, name: str, count: int) -> list[str]:
-        """Return what happened under a name, once there are so many entries."""
+        """Return what happened under a name, once there are this many entries."""
         entries: list[str] = self._ask(f"/journal/{name}?count={count}")
         return entries
 
@@ -140,7 +140,7 @@ class Server:
         return answer
 
     def is_stalled(self, name: str) -> bool:
-        """Wait until the generator of that name stands still because its client doesn't read.
+        """Wait until the generator of that name is blocked because its client doesn't read.
 
         A `send` for which there is room is over before the server has answered a few requests more,
         since each takes several turns of whatever loop there is. If the client has a small buffer,

@@ -1,4 +1,4 @@
-"""A compressed stream is read event by event: each exists when the one before has been read.
+"""A compressed stream is read event by event: each is made when the one before has been read.
 
 So an event that a codec held back would never be followed by another: the client waits for it, and
 the generator for the client.
@@ -56,7 +56,9 @@ def assert_a_keep_alive_is_read_first(server: Server, events: Iterator[Decoded],
 
 
 @each_coding
-def test_event_by_event(server: Server, client: Client, name: str, coding: str) -> None:
+def test_each_event_arrives_by_itself(
+    server: Server, client: Client, name: str, coding: str
+) -> None:
     head = client.get(f"/steps/{coding}?name={name}", {"accept-encoding": coding})
 
     assert head.headers["content-encoding"] == coding
@@ -64,7 +66,9 @@ def test_event_by_event(server: Server, client: Client, name: str, coding: str) 
 
 
 @each_coding
-def test_a_keep_alive(server: Server, client: Client, name: str, coding: str) -> None:
+def test_a_keep_alive_arrives_by_itself(
+    server: Server, client: Client, name: str, coding: str
+) -> None:
     client.get(f"/silence/{coding}?name={name}", {"accept-encoding": coding})
 
     assert_a_keep_alive_is_read_first(server, decoded(client, decoder_of(coding)), name)
@@ -72,13 +76,13 @@ def test_a_keep_alive(server: Server, client: Client, name: str, coding: str) ->
 
 @on_uvicorn
 @each_coding
-def test_event_by_event_by_curl(server: Server, name: str, coding: str) -> None:
+def test_each_event_arrives_by_itself_at_curl(server: Server, name: str, coding: str) -> None:
     with curl(server.port, f"/steps/{coding}?name={name}", coding) as events:
         assert_each_is_read_before_the_next(server, events, name)
 
 
 @on_uvicorn
 @each_coding
-def test_a_keep_alive_by_curl(server: Server, name: str, coding: str) -> None:
+def test_a_keep_alive_arrives_by_itself_at_curl(server: Server, name: str, coding: str) -> None:
     with curl(server.port, f"/silence/{coding}?name={name}", coding) as events:
         assert_a_keep_alive_is_read_first(server, events, name)

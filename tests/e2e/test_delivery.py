@@ -1,4 +1,4 @@
-"""What is yielded arrives: all of it, in order, with the right headers, and once asked for."""
+"""Everything that is yielded arrives, in order, with the right headers."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_the_headers_are_those_of_an_event_stream(client: Client, name: str) -> 
     client.body()
 
     assert head.headers["content-type"] == "text/event-stream; charset=utf-8"
-    assert head.headers["cache-control"] == "no-cache"
+    assert head.headers["cache-control"] == "no-cache, no-transform"
     assert head.headers["x-accel-buffering"] == "no"
     # What there may be is the server's own, as with any response.
     assert head.headers.get("connection") == plain.headers.get("connection")
@@ -45,7 +45,7 @@ def test_the_connection_serves_the_next_request(client: Client, name: str) -> No
         assert len(list(client.events())) == events
 
 
-def test_head_answers_with_the_headers_and_never_starts_the_generator(
+def test_a_head_request_never_starts_the_generator(
     server: Server, client: Client, name: str
 ) -> None:
     target = f"/count?name={name}&events=1"
@@ -62,7 +62,7 @@ def test_head_answers_with_the_headers_and_never_starts_the_generator(
     assert server.journal(name, 4) == ["ended", *WHOLE_LIFE]  # the GET's
 
 
-def test_head_answers_for_a_stream_that_never_begins(client: Client) -> None:
+def test_a_head_request_is_answered_for_a_stream_that_never_begins(client: Client) -> None:
     head = client.request("HEAD", "/opens-never?name=unused")
 
     assert head.status == 200
@@ -71,9 +71,7 @@ def test_head_answers_for_a_stream_that_never_begins(client: Client) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "QUERY"])
 @pytest.mark.parametrize("size", [3, 50_000], ids=["small", "large"])
-def test_the_body_can_be_read_inside_the_generator(
-    client: Client, name: str, method: str, size: int
-) -> None:
+def test_a_generator_may_read_the_body(client: Client, name: str, method: str, size: int) -> None:
     numbers = list(range(size))
     head = client.request(method, f"/echo?name={name}", json.dumps(numbers).encode())
 
@@ -83,7 +81,7 @@ def test_the_body_can_be_read_inside_the_generator(
 
 @pytest.mark.parametrize("method", ["POST", "QUERY"])
 @pytest.mark.parametrize("size", [3, 50_000], ids=["small", "large"])
-def test_the_generator_can_wait_for_the_body(
+def test_a_generator_may_wait_for_the_body(
     server: Server, client: Client, name: str, method: str, size: int
 ) -> None:
     if server.kind.waits_for_body:
@@ -101,7 +99,7 @@ def test_the_generator_can_wait_for_the_body(
 
 @pytest.mark.parametrize("method", ["POST", "QUERY"])
 @pytest.mark.parametrize("size", [3, 50_000], ids=["small", "large"])
-def test_the_generator_can_wait_for_the_body_after_its_first_event(
+def test_a_generator_may_wait_for_the_body_after_its_first_event(
     server: Server, client: Client, name: str, method: str, size: int
 ) -> None:
     if server.kind.waits_for_body:

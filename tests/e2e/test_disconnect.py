@@ -46,7 +46,7 @@ def _fin_and_drain(client: Client) -> None:
     client.drain()
 
 
-def test_leaving_an_idle_stream_closes_its_generator(
+def test_a_disconnect_closes_an_idle_generator(
     server: Server, client: Client, name: str, leave: Leave
 ) -> None:
     client.get(f"/idle?name={name}")
@@ -57,7 +57,7 @@ def test_leaving_an_idle_stream_closes_its_generator(
     assert server.journal(name, 3) == WHOLE_LIFE
 
 
-def test_a_generator_that_shall_finish_goes_on_to_its_end(
+def test_a_generator_may_go_on_to_its_end(
     server: Server, client: Client, name: str, leave_unread: Leave
 ) -> None:
     client.get(f"/finishing?name={name}")
@@ -71,7 +71,7 @@ def test_a_generator_that_shall_finish_goes_on_to_its_end(
 
 
 @pytest.mark.parametrize("target", ["/opens-never", "/opens-early"])
-def test_leaving_before_the_first_event_closes_the_generator(
+def test_a_disconnect_before_the_first_event_closes_the_generator(
     server: Server, client: Client, name: str, leave: Leave, target: str
 ) -> None:
     client.begin("GET", f"{target}?name={name}")
@@ -83,7 +83,7 @@ def test_leaving_before_the_first_event_closes_the_generator(
 
 
 @pytest.mark.parametrize("flow", FLOWS)
-def test_leaving_a_stream_in_full_flow_closes_its_generator(
+def test_a_disconnect_closes_a_generator_that_never_waits(
     server: Server, client: Client, name: str, leave_unread: Leave, flow: str
 ) -> None:
     client.get(f"/{flow}?name={name}")
@@ -96,7 +96,7 @@ def test_leaving_a_stream_in_full_flow_closes_its_generator(
 
 @pytest.mark.parametrize("client", [{"small_buffer": True}], ids=["small-buffer"], indirect=True)
 @pytest.mark.parametrize("flow", FLOWS)
-def test_leaving_a_stream_that_waits_for_its_client_closes_the_generator(
+def test_a_disconnect_closes_a_generator_that_waits_for_its_client(
     server: Server, client: Client, name: str, leave_unread: Leave, flow: str
 ) -> None:
     if not server.kind.backpressure:
@@ -109,7 +109,7 @@ def test_leaving_a_stream_that_waits_for_its_client_closes_the_generator(
     assert server.journal(name, 3) == WHOLE_LIFE
 
 
-def test_leaving_closes_a_synchronous_generator_once_its_next_returns(
+def test_a_disconnect_closes_a_synchronous_generator_once_its_next_returns(
     server: Server, client: Client, name: str, leave: Leave
 ) -> None:
     client.get(f"/blocked?name={name}")
@@ -121,7 +121,7 @@ def test_leaving_closes_a_synchronous_generator_once_its_next_returns(
     assert server.journal(name, 3) == WHOLE_LIFE
 
 
-def test_cancelling_one_request_leaves_the_connection_to_the_next(
+def test_after_a_cancelled_request_the_connection_serves_the_next(
     server: Server, client: Client, name: str
 ) -> None:
     if not isinstance(client, Http2Client):

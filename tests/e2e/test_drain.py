@@ -1,4 +1,4 @@
-"""A server that is told to stop while streams are open stops by itself, and nobody is cut off.
+"""A server that is told to stop while streams are open stops by itself, and no client is cut off.
 
 Each client reads the farewell and the end of its body, each generator ends with its cleanup done,
 and the process ends soon, with the exit code that it has when there are no streams.
@@ -54,7 +54,7 @@ def exit_code_without_streams(way: Way, number: signal.Signals, output: Path) ->
         return server.exit_code()
 
 
-def assert_all_are_bidden_farewell(open_streams: list[Stream]) -> None:
+def assert_all_got_a_farewell(open_streams: list[Stream]) -> None:
     assert [stream.first for stream in open_streams] == [FIRST] * len(open_streams)
     times = [retry_of(stream.rest()) for stream in open_streams]
     assert len(set(times)) > len(times) / 2  # they come back one by one
@@ -76,7 +76,7 @@ def assert_stops(server: Served) -> int:
 
 
 @pytest.mark.parametrize(("way", "number", "many"), WAYS)
-def test_all_are_bidden_farewell_and_the_server_stops(
+def test_all_streams_get_a_farewell_and_the_server_stops(
     way: Way, number: signal.Signals, many: int, tmp_path: Path
 ) -> None:
     skip_without(way)
@@ -90,13 +90,11 @@ def test_all_are_bidden_farewell_and_the_server_stops(
         server.signal(number)
 
         assert assert_stops(server) == code
-        assert_all_are_bidden_farewell(open_streams)
+        assert_all_got_a_farewell(open_streams)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_second_server_of_a_process_is_heard_too(
-    number: signal.Signals, tmp_path: Path
-) -> None:
+def test_the_second_server_of_a_process_drains_too(number: signal.Signals, tmp_path: Path) -> None:
     way = program("one-after-the-other")
     skip_without(way)
     with served(way, tmp_path / "output") as server:
@@ -104,12 +102,12 @@ def test_the_second_server_of_a_process_is_heard_too(
             server.get_ready(other=port == server.other)
             with streams(port, *["/stream"] * SOME) as open_streams:
                 server.signal(number)
-                assert_all_are_bidden_farewell(open_streams)
+                assert_all_got_a_farewell(open_streams)
         assert assert_stops(server) == 0
         assert server.told("stopped") == 2
 
 
-def test_event_loops_in_two_threads_are_told_apart(tmp_path: Path) -> None:
+def test_event_loops_in_two_threads_drain_separately(tmp_path: Path) -> None:
     way = program("in-two-threads", workers=2)
     skip_without(way)
     with served(way, tmp_path / "output") as server:
@@ -117,7 +115,7 @@ def test_event_loops_in_two_threads_are_told_apart(tmp_path: Path) -> None:
         with streams(server.port, *["/stream"] * SOME) as here:
             with streams(server.other, *["/stream"] * SOME) as there:
                 server.say()
-                assert_all_are_bidden_farewell(there)
+                assert_all_got_a_farewell(there)
             server.wait_until_told("stopped")
             assert server.told("closed") == SOME
             assert all(stream.is_silent(0) for stream in here)
@@ -125,10 +123,10 @@ def test_event_loops_in_two_threads_are_told_apart(tmp_path: Path) -> None:
             server.signal(signal.SIGTERM)
 
             assert_stops(server)
-            assert_all_are_bidden_farewell(here)
+            assert_all_got_a_farewell(here)
 
 
-def test_reloading_bids_farewell_and_serves_again(tmp_path: Path) -> None:
+def test_a_reload_sends_farewells_and_serves_again(tmp_path: Path) -> None:
     source = tmp_path / "source.py"
     source.touch()
     way = uvicorn("uvicorn-reload", "--reload", "--reload-dir", str(tmp_path))
@@ -136,13 +134,13 @@ def test_reloading_bids_farewell_and_serves_again(tmp_path: Path) -> None:
     with served(way, tmp_path / "output") as server:
         with streams(server.port, *["/stream"] * SOME) as open_streams:
             touch_until_heard(source, open_streams[0])
-            assert_all_are_bidden_farewell(open_streams)
+            assert_all_got_a_farewell(open_streams)
         server.wait_until_told("started", 2)
 
         with streams(server.port, *["/stream"] * SOME) as open_streams:
             server.signal(signal.SIGTERM)
             assert_stops(server)
-            assert_all_are_bidden_farewell(open_streams)
+            assert_all_got_a_farewell(open_streams)
 
 
 def touch_until_heard(source: Path, stream: Stream) -> None:
@@ -156,7 +154,7 @@ def touch_until_heard(source: Path, stream: Stream) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [("SIGINT", "SIGINT"), ("SIGTERM", "SIGINT")])
-def test_a_second_signal_is_the_servers_own(first: str, second: str, tmp_path: Path) -> None:
+def test_a_second_signal_is_the_servers(first: str, second: str, tmp_path: Path) -> None:
     """uvicorn stops waiting for a stream that doesn't end."""
     way = uvicorn("uvicorn")
     skip_without(way)

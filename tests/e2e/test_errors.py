@@ -1,4 +1,4 @@
-"""An error before the first event is an answer; after it, it breaks the body off."""
+"""An error before the first event is a response. A later one breaks the body off."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from .servers import WHOLE_LIFE, Server
 pytestmark = pytest.mark.e2e
 
 
-def test_an_http_exception_before_the_first_event_is_answered_as_such(
+def test_an_http_exception_before_the_first_event_is_its_response(
     server: Server, client: Client, name: str
 ) -> None:
     head = client.get(f"/refuse?name={name}")
@@ -41,7 +41,7 @@ def test_any_other_exception_before_the_first_event_is_a_500(
         ("/break-off-in-thread", 1000),
     ],
 )
-def test_an_exception_breaks_the_body_off_behind_all_that_was_yielded(
+def test_an_exception_breaks_the_body_off_after_everything_that_was_yielded(
     server: Server, client: Client, name: str, target: str, events: int
 ) -> None:
     assert client.get(f"{target}?name={name}&events={events}").status == 200

@@ -1,4 +1,4 @@
-"""A silent stream stays alive, and what is ready is not held back."""
+"""A silent stream stays alive, and nothing is held back."""
 
 import pytest
 
@@ -11,9 +11,7 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.parametrize("target", ["/silent", "/silent-in-thread"])
-def test_a_comment_arrives_in_silence_again_and_again(
-    server: Server, client: Client, name: str, target: str
-) -> None:
+def test_comments_arrive_in_silence(server: Server, client: Client, name: str, target: str) -> None:
     client.get(f"{target}?name={name}")
     stream = client.events()
 

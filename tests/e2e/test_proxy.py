@@ -59,7 +59,7 @@ def client(proxy: Proxy, request: pytest.FixtureRequest) -> Iterator[Client]:
         yield client
 
 
-def test_each_event_passes_before_the_next_exists(
+def test_each_event_passes_before_the_next_one_is_made(
     server: Server, client: Client, name: str
 ) -> None:
     client.get(f"/steps/identity?name={name}")
@@ -71,7 +71,7 @@ def test_each_event_passes_before_the_next_exists(
 
 
 @each_coding
-def test_so_does_each_that_is_compressed(
+def test_each_compressed_event_passes_before_the_next_one_is_made(
     server: Server, client: Client, name: str, coding: str
 ) -> None:
     head = client.get(f"/steps/{coding}?name={name}", {"accept-encoding": coding})
@@ -85,7 +85,7 @@ def test_so_does_each_that_is_compressed(
     assert count == STEPS
 
 
-def test_silence_within_the_timeout_is_no_end(proxy: Proxy, server: Server, name: str) -> None:
+def test_silence_within_the_timeout_ends_nothing(proxy: Proxy, server: Server, name: str) -> None:
     with Http1Client(proxy.short) as client:
         client.get(f"/silent?name={name}")
         events = client.events()
@@ -94,7 +94,7 @@ def test_silence_within_the_timeout_is_no_end(proxy: Proxy, server: Server, name
     assert server.journal(name, 3) == WHOLE_LIFE
 
 
-def test_silence_beyond_the_timeout_is_the_end_of_both(
+def test_silence_beyond_the_timeout_ends_both_connections(
     proxy: Proxy, server: Server, name: str
 ) -> None:
     with Http1Client(proxy.short) as client:
@@ -142,14 +142,14 @@ def test_a_stream_that_fails_is_broken_for_the_client_too(
                 next(events)
 
 
-def test_and_looks_complete_behind_http_1_0(proxy: Proxy, name: str) -> None:
-    """Why the documentation has nginx speak HTTP/1.1."""
+def test_a_stream_that_fails_looks_complete_over_http_1_0(proxy: Proxy, name: str) -> None:
+    """So the documentation sets nginx to HTTP/1.1."""
     with Http1Client(proxy.defaults) as client:
         client.get(f"/break-off?name={name}&events=3")
         assert len(list(client.events())) == 3
 
 
-def test_a_drain_ends_clean_for_every_client(tmp_path: Path) -> None:
+def test_a_drain_completes_the_body_for_every_client(tmp_path: Path) -> None:
     with (
         served(uvicorn("uvicorn"), tmp_path / "output") as server,
         proxied(server.port, tmp_path / "nginx") as proxy,

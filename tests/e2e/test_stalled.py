@@ -1,4 +1,4 @@
-"""A client that never reads keeps no server running that has the bound which the docs tell of.
+"""A client that never reads does not keep a server running that has the documented bound.
 
 `send_timeout` ends its stream, but what the server has taken for it stays in the server, and in the
 kernel, as long as the client's kernel answers. Most servers wait for that when they are told to

@@ -74,7 +74,10 @@ async def test_a_cancellation_from_outside_passes(both: bool) -> None:
         nonlocal scope
         scope = edge_cancel_scope(5)
         with scope:
-            await asyncio.Event().wait()
+            await scope.run(wait())
+
+    async def wait() -> None:
+        await asyncio.Event().wait()
 
     task = asyncio.create_task(block())
     await asyncio.sleep(0)

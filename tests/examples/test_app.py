@@ -55,7 +55,7 @@ def test_the_page_is_there(demo: str) -> None:
     assert "EventSource" in httpx.get(demo).text
 
 
-def test_the_clock_goes_on_where_the_client_was(demo: str) -> None:
+def test_the_clock_resumes_after_the_last_event(demo: str) -> None:
     headers = {"last-event-id": "41"}
     with httpx.stream("GET", f"{demo}/clock", headers=headers) as response:
         first, second = read(response, 2)

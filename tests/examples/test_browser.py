@@ -27,7 +27,7 @@ SCRIPT = """
   })
 })
 """
-"""Reads so many events of a type, telling of each that it was read, and returns their data."""
+"""Reads a number of events of a type, reports each as read, and returns their data."""
 
 
 @pytest.fixture(scope="module")

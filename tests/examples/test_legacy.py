@@ -35,7 +35,7 @@ def page(example: str) -> Iterator[Any]:
 
 
 def lines_of(page: Any, element: str, count: int) -> list[str]:
-    """Wait until so many lines stand in an element."""
+    """Wait until an element has this many lines."""
     enough = f"document.getElementById('{element}').textContent.split('\\n').length > {count}"
     page.wait_for_function(enough, timeout=20_000)
     text: str = page.text_content(f"#{element}")
@@ -46,7 +46,7 @@ def test_lines_of_json_are_events_with_their_ids(page: Any) -> None:
     assert lines_of(page, "log", 3) == ["1 app", "2 app", "3 app"]
 
 
-def test_a_polled_document_comes_when_it_changes(page: Any) -> None:
+def test_a_polled_document_is_sent_when_it_changes(page: Any) -> None:
     first, second = lines_of(page, "status", 2)
     assert first.startswith('{"jobs_done":')
     assert first != second

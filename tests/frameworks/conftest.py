@@ -1,4 +1,4 @@
-"""Each application is started once, bare and in each way to put the middleware to it."""
+"""Each application is started once, bare and in each place of the middleware."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,7 +10,7 @@ from tests.frameworks.running import Running, running
 Serve = Callable[[str, str], Running]
 
 MISHAPS = ["never retrieved", "never awaited", "cleanup_timeout", "Task was destroyed"]
-"""What nobody may have written when it has stopped, whatever its clients did."""
+"""What no application may have printed by its end, whatever its clients did."""
 
 
 @pytest.fixture(scope="module")

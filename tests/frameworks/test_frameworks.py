@@ -1,4 +1,4 @@
-"""Applications of many frameworks, none of which knows of the middleware, over real sockets.
+"""Applications of many frameworks, written without the middleware, over real sockets.
 
 What holds for all of them is one contract. Where a framework falls short of it by itself, a table
 here says so, and the same is shown of the application without the middleware.
@@ -53,7 +53,7 @@ LEAVE_IT_TO_THE_COLLECTOR = [
     "litestar_app",
     "django_app",
 ]
-"""Those whose framework never closes a generator that stands at a `yield` when the client leaves,
+"""Those whose framework never closes a generator that is at a `yield` when the client leaves,
 so that its `finally` waits for Python's garbage collector."""
 
 
@@ -104,9 +104,7 @@ def test_its_own_events_arrive_complete_and_in_order(app: Running) -> None:
 
 
 @pytest.mark.parametrize("target", ["/events", "/handmade"])
-def test_what_are_events_already_stays_the_same_bytes(
-    app: Running, bare: Running, target: str
-) -> None:
+def test_an_event_stream_stays_the_same_bytes(app: Running, bare: Running, target: str) -> None:
     # On a machine that is busy enough there is silence, too.
     assert body_of(app, target, EVENTS).replace(PING, b"") == body_of(bare, target, EVENTS)
 
@@ -127,7 +125,7 @@ def test_each_line_becomes_the_data_of_one_event(app: Running, bare: Running) ->
 
 
 @pytest.mark.parametrize("accept", [None, "*/*", "application/x-ndjson, application/jsonl"])
-def test_who_wants_no_events_gets_the_same_bytes_and_a_vary(
+def test_a_client_that_does_not_accept_events_gets_the_same_bytes_and_a_vary(
     app: Running, bare: Running, accept: str | None
 ) -> None:
     target = f"/lines?count={COUNT}"
@@ -146,7 +144,7 @@ def test_who_wants_no_events_gets_the_same_bytes_and_a_vary(
         *((path, accept) for path in ("/page", "/nowhere") for accept in (None, EVENTS)),
     ],
 )
-def test_what_can_not_become_events_is_the_same_to_the_last_byte(
+def test_another_response_stays_the_same_bytes(
     app: Running, bare: Running, target: str, accept: str | None
 ) -> None:
     with app.connect(accept) as client, bare.connect(accept) as bare_client:
@@ -157,7 +155,9 @@ def test_what_can_not_become_events_is_the_same_to_the_last_byte(
 
 
 @pytest.mark.parametrize("target", ["/quiet", "/quiet-lines"])
-def test_silence_is_broken_and_leaving_stops_it(app: Running, target: str) -> None:
+def test_a_silent_stream_gets_keep_alives_and_a_disconnect_stops_it(
+    app: Running, target: str
+) -> None:
     # The pings that some frameworks have of their own come after more than a client waits here.
     with app.connect(EVENTS) as client:
         client.get(target)
@@ -183,7 +183,7 @@ def data_and_comments(stream: Iterator[object], count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("target", ["/endless", "/endless-lines"])
-def test_leaving_a_stream_in_full_flow_stops_it(app: Running, target: str) -> None:
+def test_a_disconnect_stops_a_stream_that_never_waits(app: Running, target: str) -> None:
     with app.connect(EVENTS) as client:
         client.get(target)
         client.read_until(b"first")
@@ -208,7 +208,7 @@ def rest_of(client: AcceptingClient) -> tuple[bytes, bool]:
 
 
 @pytest.mark.parametrize("target", ["/broken", "/broken-lines"])
-def test_an_error_breaks_the_body_off_behind_what_was_sent(
+def test_an_error_breaks_the_body_off_after_what_was_sent(
     app: Running, bare: Running, target: str
 ) -> None:
     breaks = (app.name, target) not in END_AS_COMPLETE
@@ -228,7 +228,7 @@ def test_an_error_breaks_the_body_off_behind_what_was_sent(
     assert broken is breaks
 
 
-def test_what_came_right_before_an_error_arrives(app: Running, bare: Running) -> None:
+def test_an_event_right_before_an_error_arrives(app: Running, bare: Running) -> None:
     for one in (bare, app):
         with one.connect(EVENTS) as client:
             client.get("/abrupt")

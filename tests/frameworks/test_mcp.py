@@ -71,8 +71,8 @@ async def test_a_session_is_the_same_through_the_middleware(
     assert answers[2] == {"result": TO}
 
 
-async def test_what_the_server_says_by_itself_arrives(serve: Serve, name: str, where: str) -> None:
-    """It comes by the GET stream, whatever the answers are."""
+async def test_notifications_of_the_server_arrive(serve: Serve, name: str, where: str) -> None:
+    """They come by the GET stream, whatever the responses are."""
     app = serve(name, where)
     changed = anyio.Event()
 
@@ -86,8 +86,8 @@ async def test_what_the_server_says_by_itself_arrives(serve: Serve, name: str, w
                 await client.call_tool("change", {})
 
 
-async def test_a_subscription_is_told(serve: Serve, name: str, where: str) -> None:
-    """Of the protocol without sessions."""
+async def test_a_subscription_gets_its_notifications(serve: Serve, name: str, where: str) -> None:
+    """With the protocol without sessions."""
     app = serve(name, where)
     with anyio.fail_after(PATIENCE):
         async with (

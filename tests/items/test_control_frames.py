@@ -7,6 +7,9 @@ import pytest
 
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
+from sse_middleware.items.serialization import ItemEncoder
+from sse_middleware.presets import Preset
+from sse_middleware.settings import StreamSettings
 from tests.items.encoding import Item, control_frames, data, encode
 
 
@@ -67,3 +70,78 @@ def test_what_a_factory_raises_passes() -> None:
 )
 def test_an_exception_is_mapped_to_a_last_event(error_event: Any, frame: bytes) -> None:
     assert control_frames(error_event=error_event).of_error(LookupError("no")) == frame
+
+
+# The blank line after a comment
+
+BARE = KEEPALIVE_COMMENT[:-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "before", "after"),
+    [
+        ({}, KEEPALIVE_COMMENT, BARE),
+        ({"ping_blank_line": True}, KEEPALIVE_COMMENT, KEEPALIVE_COMMENT),
+        ({"ping_blank_line": False}, BARE, BARE),
+        ({"ping": "a\nb"}, b": a\n: b\n\n", b": a\n: b\n"),
+        ({"ping": lambda: "now"}, b": now\n\n", b": now\n"),
+        ({"ping": "x", "ping_blank_line": True}, b": x\n\n", b": x\n\n"),
+        ({"ping": "x", "ping_blank_line": False}, b": x\n", b": x\n"),
+        ({"ping": ServerSentEvent(event="m")}, b"event: m\n\n", b"event: m\n\n"),
+        (
+            {"ping": ServerSentEvent(event="m"), "ping_blank_line": False},
+            b"event: m\n\n",
+            b"event: m\n\n",
+        ),
+    ],
+)
+@pytest.mark.parametrize("asked", [True, False], ids=["asked before", "not asked"])
+def test_a_comment_ends_without_a_blank_line_once_an_id_was_sent(
+    options: dict[str, Any], before: bytes, after: bytes, asked: bool
+) -> None:
+    control = control_frames(**options)
+    if asked:
+        assert control.ping() == before
+        assert control.same_ping in (b"", before)
+    control.id_sent()
+    assert control.same_ping in (b"", after)
+    assert control.ping() == after
+
+
+@pytest.mark.parametrize(
+    ("item", "counts"),
+    [
+        (ServerSentEvent(id="1", data=1), True),
+        (ServerSentEvent(id="1"), True),
+        (ServerSentEvent(id="", data=1), False),
+        (ServerSentEvent(data=1), False),
+        ({"id": "1"}, False),
+        (None, False),
+    ],
+)
+@pytest.mark.parametrize("preset", [None, Preset(to_event=lambda _: ServerSentEvent(data=1))])
+def test_an_id_is_noted_when_its_event_is_encoded(item: Any, counts: bool, preset: Any) -> None:
+    control = control_frames(preset=preset)
+    settings = StreamSettings(preset=preset)
+    encoder = ItemEncoder(settings, control.ping, None, "", on_id=control.id_sent)
+    for _ in range(2):
+        encoder.encode(item)
+        assert encoder.encode(None) == (BARE if counts else KEEPALIVE_COMMENT)
+
+
+@pytest.mark.parametrize("field", ["first", "last"])
+def test_an_event_of_a_preset_may_have_the_id(field: str) -> None:
+    event: Any = {field: ServerSentEvent(id="1")}
+    control = control_frames(preset=Preset(**event))
+    assert getattr(control, field)() == b"id: 1\n\n"
+    assert control.ping() == BARE
+
+
+def test_an_id_that_a_preset_gives_counts() -> None:
+    preset = Preset(to_event=lambda item: ServerSentEvent(data=item, id="7"))
+    control = control_frames(preset=preset)
+    encoder = ItemEncoder(
+        StreamSettings(preset=preset), control.ping, None, "", on_id=control.id_sent
+    )
+    encoder.encode({})
+    assert control.ping() == BARE

@@ -3,7 +3,7 @@
 import copy
 import json
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, field_serializer
 from pydantic_core import to_json
 
+from sse_middleware import EventSourceResponse
 from sse_middleware.errors import EncodingError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
+from sse_middleware.items.serialization import LOOKED_AT
 from sse_middleware.wire.decoding import EventStreamDecoder, MessageEvent
 from tests.items.encoding import (
     ENDPOINT,
@@ -35,6 +37,7 @@ from tests.items.encoding import (
     encode,
     encoder_of,
 )
+from tests.served import body_of
 
 
 class Broken(BaseModel):
@@ -92,7 +95,7 @@ class Kind(StrEnum):
         ("", b'""'),
         ("[DONE]", b'"[DONE]"'),
         ('a\r\nb\rc\n"\0', rb'"a\r\nb\rc\n\"\u0000"'),
-        ("\u00e9\u2028\U0001f600", '"\u00e9\u2028\U0001f600"'.encode()),
+        ("\u00e9\u2027\U0001f600", '"\u00e9\u2027\U0001f600"'.encode()),
         (0, b"0"),
         (False, b"false"),
         (10**30, b"1" + b"0" * 30),
@@ -305,3 +308,101 @@ def test_what_a_serializer_raises_is_the_cause() -> None:
 def test_a_lone_surrogate_from_a_serializer_is_refused() -> None:
     with pytest.raises(EncodingError, match=rf"{ENDPOINT} gave an item of type int .*\\ud800"):
         encode(1, serializer=lambda _: "\ud800")
+
+
+# The keys of objects, and characters that end lines for some clients
+
+ODD = {None: 1, math.inf: 2}
+NAMED = b'{"null":1,"Infinity":2}'
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda value: value,
+        lambda value: ServerSentEvent(data=value),
+        lambda value: ServerSentEvent(data=value, event="e", id="1"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (ODD, NAMED),
+        ([ODD], b"[" + NAMED + b"]"),
+        (({"a": ODD},), b'[{"a":' + NAMED + b"}]"),
+        ({"a\u2028": "\x85\u2029"}, rb'{"a\u2028":"\u0085\u2029"}'),
+        ({None: "\u2028"}, rb'{"null":"\u2028"}'),
+    ],
+)
+@pytest.mark.parametrize("item_type", [Any, dict[str, int] | ServerSentEvent, Item])
+def test_names_and_escapes(value: Any, text: bytes, item_type: Any, wrap: Any) -> None:
+    item = wrap(value)
+    if item is value:
+        item_type = Any
+    encoder = encoder_of(item_type)
+    for _ in range(2):
+        encoder.encode(wrap({"a": 1}) if item is not value else {"a": 1})
+        assert b"data: " + text + b"\n" in encoder.encode(item)
+
+
+@pytest.mark.parametrize("item_type", [dict[Any, int], dict[str, Any]])
+def test_keys_of_a_declared_type_are_pydantics_or_refused(item_type: Any) -> None:
+    assert encode({"a": 1}, item_type) == data(b'{"a":1}')
+    if item_type == dict[Any, int]:
+        assert encode({1.5: 1, "a": 2}, item_type) == data(b'{"1.5":1,"a":2}')
+    item: Any = {"x": {1: 1, "1": 2}} if item_type == dict[str, Any] else ODD
+    with pytest.raises(EncodingError, match=r"both sent as '(None|1)'"):
+        encode(item, item_type)
+
+
+def test_plain_items_are_trusted_after_a_thousand() -> None:
+    encoder, odd = encoder_of(), encoder_of()
+    assert dict not in encoder.plain
+    for _ in range(LOOKED_AT):
+        assert encoder.encode({"a": 1}) == odd.encode({"a": 1}) == data(b'{"a":1}')
+        assert odd.encode(ODD) == data(NAMED)
+    encoder.encode({"a": 1})
+    assert dict in encoder.plain
+    assert dict not in odd.plain
+
+
+def test_types_without_such_keys_are_trusted_at_once() -> None:
+    for item_type, item in ((Item, SECRETIVE), (dict[str, int], {"a": 1}), (Any, SECRETIVE)):
+        encoder = encoder_of(item_type)
+        encoder.encode(item)
+        assert type(item) in encoder.plain
+
+
+def test_the_bound_of_an_event_counts_what_is_sent() -> None:
+    for item in ("\u2028" * 5, {None: 1, "a": "\u2028" * 5}, ServerSentEvent(data="\u2028" * 5)):
+        size = len(encode(item))
+        assert encode(item, max_event_size=size)
+        with pytest.raises(EncodingError, match=f"it takes {size} bytes"):
+            encode(item, max_event_size=size - 1)
+
+
+def test_what_a_serializer_and_raw_data_say_is_sent_as_it_is() -> None:
+    text = "a\x85b\u2028c"
+    assert encode(text, serializer=str) == data(text.encode())
+    assert encode(ServerSentEvent(data=text), serializer=str) == data(text.encode())
+    assert encode(ServerSentEvent(raw_data=text)) == data(text.encode())
+
+
+async def bursts(items: list[Any]) -> AsyncIterator[Any]:
+    for item in items:
+        yield item
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wrap", [bursts, iter], ids=["task", "thread"])
+async def test_a_burst_is_escaped_too(wrap: Any) -> None:
+    items = [{"a": "x"}] * (LOOKED_AT + 5) + [{"a": "\u2028"}, ["\x85"]] * 3
+    body = await body_of(EventSourceResponse(wrap(items), item_type=Any))
+    assert body.count(rb'{"a":"\u2028"}') == 3
+    assert len(body.decode().splitlines()) == 2 * len(items)
+
+
+def test_the_bound_of_an_event_holds_for_a_serializer() -> None:
+    assert encode("\u2028", serializer=str, max_event_size=11) == data("\u2028".encode())
+    with pytest.raises(EncodingError, match="it takes 11 bytes"):
+        encode("\u2028", serializer=str, max_event_size=10)

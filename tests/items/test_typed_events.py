@@ -377,3 +377,18 @@ def test_an_endpoint_has_its_item_type() -> None:
     assert given.__sse_item_type__().annotation is Item
     free: Any = event_stream(item_type=Any)(annotated)
     assert free.__sse_item_type__() is None
+
+
+class Counts(SSEModel, event="counts"):
+    counts: dict[Any, int]
+
+
+def test_keys_of_a_named_model_are_pydantics_or_refused() -> None:
+    declared = Counts | Sold
+    assert encode(Counts(counts={1: 2}), declared) == b'event: counts\ndata: {"counts":{"1":2}}\n\n'
+    for item in (
+        Counts(counts={1: 2, "1": 3}),
+        ServerSentEvent(data=Counts(counts={1: 2, "1": 3})),
+    ):
+        with pytest.raises(EncodingError, match="two keys of one object"):
+            encode(item, declared)

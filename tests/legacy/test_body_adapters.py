@@ -1,13 +1,15 @@
-"""Legacy bodies: whatever the cut, the pieces are the same."""
+"""Legacy bodies: the pieces are the same in any chunks."""
 
+import encodings
 import itertools
 import json
 import logging
+import pkgutil
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_middleware import ConfigurationError
@@ -18,15 +20,11 @@ from sse_middleware.legacy.body_adapters import (
     STREAMING_TYPES,
     AdapterFactory,
     Chunks,
-    EventStream,
     JSONDocument,
     JSONLines,
     JSONSequence,
     Lines,
-    is_json,
 )
-from sse_middleware.wire import EventStreamDecoder
-from sse_middleware.wire.response_headers import content_type
 
 LATIN = BodyFormat(charset="iso-8859-1")
 DROP = BodyFormat(unfinished="drop")
@@ -75,6 +73,11 @@ CASES: list[Case] = [
     (JSONSequence, BodyFormat(), b'\x1e{"a\n\x1etrue\n', [b'{"a', b"true"]),
     (JSONSequence, BodyFormat(), b"1\n2\n\x1e3\n", [b"1", b"2", b"3"]),
     (JSONSequence, BodyFormat(), b"\x1enope\nnope\n", [b"nope\nnope"]),
+    (JSONSequence, BodyFormat(), b'\x1e{"a":1}\r\n\x1e [2] \t\r\n\n\r\n \x1e3\r', [b'{"a":1}', b"[2]", b"3"]),
+    (JSONSequence, BodyFormat(), b'\x1e"a\r\n\x1e{"b":"]"\r\n}\r\n', [b'"a', b'{"b":"]"\r\n}']),
+    (JSONSequence, BodyFormat(), b"\x1etrue\n-\n\x1e1.\n\x1e1.5e\n3\n", [b"true", b"-", b"1.", b"1.5e\n3"]),
+    (JSONSequence, BodyFormat(), b"\x1e[\n" + b"[1]\n," * 20, [(b"[\n" + b"[1]\n," * 20).strip()]),
+    (JSONSequence, SMALL, b"\x1e1234\n\x1e\n\n\n\n\n\n1\n", [b"1234", b"1"]),
     (JSONSequence, DROP, b"\x1e1\n\x1e2", [b"1"]),
     (JSONSequence, DROP, b"\x1e1\n\x1enope\n", [b"1", b"nope"]),
     (JSONDocument, BodyFormat(), b'[1, {"a": [2, 3]},"]", 1.50]', [b"1", b'{"a": [2, 3]}', b'"]"', b"1.50"]),
@@ -87,7 +90,35 @@ CASES: list[Case] = [
     (JSONDocument, DROP, b"[1]", [b"1"]),
 ]  # fmt: skip
 
+UTF_7 = BodyFormat(charset="utf-7")
+UTF_7_STRICT = BodyFormat(charset="utf-7", invalid_text="fail")
+UTF_16_STRICT = BodyFormat(charset="utf-16-le", invalid_text="fail")
+
+CASES += [
+    (Lines, UTF_7, b"a\n+2D0-b\nc\n", [b"a", "\ufffdb".encode(), b"c"]),
+    (Lines, UTF_7, b"a\n+3gA-b\nc+2D0", [b"a", "\ufffdb".encode(), "c\ufffd".encode()]),
+    (Lines, UTF_7, b"+2D3eAA-\n+2D0-+3gA-\n", ["\U0001f600".encode(), "\U0001f600".encode()]),
+    (Lines, UTF_7, b"+" + b"AGEAYgBj" * 100 + b"-+-\n", [b"abc" * 100 + b"+"]),
+    (Lines, UTF_7, b"+" + b"2D3eAABB" * 50 + b"\n", ["\U0001f600A".encode() * 50]),
+    (Lines, UTF_7, b"a\n\xff+A-\nb\n", [b"a", "\ufffd\ufffd".encode(), b"b"]),
+    (JSONLines, UTF_7, b'1\n"+2D0-"\n2\n', [b"1", '"\ufffd"'.encode(), b"2"]),
+    (JSONDocument, UTF_7, b'["+2D0-"]', ['"\ufffd"'.encode()]),
+    (Lines, BodyFormat(charset="utf-16-le"), "a\nb".encode("utf-16-le") + b"\x3d\xd8\n\x00c\x00\n\x00", [b"a", "b\ufffd".encode(), b"c"]),
+    (Lines, BodyFormat(charset="utf-16"), "a\n".encode("utf-16") + b"\x3d\xd8", [b"a", "\ufffd".encode()]),
+]  # fmt: skip
+
 FAILURES: list[Case] = [
+    (Lines, UTF_7_STRICT, b"a\n+2D0-b\nc\n", [b"a"]),
+    (Lines, UTF_7_STRICT, b"a\nb\nc+2D0-", [b"a", b"b"]),
+    (Lines, UTF_7_STRICT, b"a\n\xff\nb\n", [b"a"]),
+    (JSONSequence, UTF_7_STRICT, b"\x1e1\n\x1e+3gA-", [b"1"]),
+    (JSONDocument, UTF_7_STRICT, b'["+2D0-"]', []),
+    (Lines, UTF_16_STRICT, "a\n".encode("utf-16-le") + b"\x3d\xd8\n\x00", [b"a"]),
+    (JSONSequence, SMALL, b"\x1e1\n\x1e[1,\n2]\n", [b"1"]),
+    (JSONDocument, BodyFormat(), b"[1,,2]", []),
+    (JSONDocument, BodyFormat(), b"[1,2,]", []),
+    (JSONDocument, BodyFormat(), b"[1,2" + b"]" * 10_000, []),
+    (JSONDocument, BodyFormat(), b'{"a":' * 10_000, []),
     (Lines, SMALL, b"1\n12345\n2\n", [b"1"]),
     (Lines, SMALL, b"1\n2\n12345", [b"1", b"2"]),
     (JSONLines, SMALL, b"1\n\n12345", [b"1"]),
@@ -128,8 +159,8 @@ def fed(
     try:
         adapter = factory(form)
         for chunk in chunks:
-            found.extend(adapter.feed(chunk))
-        found.extend(adapter.end())
+            found.extend(piece for piece in adapter.feed(chunk) if piece is not None)
+        found.extend(piece for piece in adapter.end() if piece is not None)
     except BodyError as error:
         return found, error
     return found, None
@@ -140,7 +171,7 @@ def title(value: Any) -> str | None:
 
 
 @pytest.mark.parametrize(("factory", "form", "body", "pieces"), CASES, ids=title)
-def test_pieces(
+def test_a_body_has_these_pieces_in_any_chunks(
     factory: AdapterFactory, form: BodyFormat, body: bytes, pieces: list[bytes]
 ) -> None:
     for chunks in cuts(body):
@@ -148,7 +179,7 @@ def test_pieces(
 
 
 @pytest.mark.parametrize(("factory", "form", "body", "pieces"), FAILURES, ids=title)
-def test_what_comes_before_an_error_is_there_whatever_the_cut(
+def test_the_pieces_before_an_error_are_the_same_in_any_chunks(
     factory: AdapterFactory, form: BodyFormat, body: bytes, pieces: list[bytes]
 ) -> None:
     for chunks in cuts(body):
@@ -177,7 +208,7 @@ JSON = st.recursive(
 )  # fmt: skip
 FORMS = st.builds(
     BodyFormat,
-    charset=st.sampled_from(["utf-8", "latin-1", "utf-16", "ascii", "gb18030"]),
+    charset=st.sampled_from(["utf-8", "latin-1", "utf-16", "ascii", "gb18030", "utf-7"]),
     invalid_text=st.sampled_from(["replace", "fail"]),
     unfinished=st.sampled_from(["deliver", "drop", None]),
     max_piece=st.sampled_from([3, 1000]),
@@ -189,7 +220,7 @@ FORMS = st.builds(
     FORMS,
     cut(st.one_of(TEXT, st.lists(st.sampled_from([b"\x1e", b"\n", b"{", b"}", b"[1]", b'"a"', b" ", b"12"])).map(b"".join))),
 )  # fmt: skip
-def test_any_cut_gives_the_same_pieces(
+def test_any_body_has_the_same_pieces_in_any_chunks(
     factory: AdapterFactory, form: BodyFormat, chunks: list[bytes]
 ) -> None:
     pieces, error = fed(factory, form, chunks)
@@ -199,7 +230,7 @@ def test_any_cut_gives_the_same_pieces(
 
 
 @given(st.lists(JSON), st.sampled_from([None, 1]), st.data())
-def test_every_json_value_comes_through(
+def test_every_json_value_is_a_piece(
     values: list[Any], indent: int | None, data: st.DataObject
 ) -> None:
     texts = [
@@ -219,7 +250,7 @@ def test_every_json_value_comes_through(
         assert [json.loads(piece) for piece in pieces] == values
 
 
-def test_a_text_of_a_sequence_does_not_wait_for_the_next_one() -> None:
+def test_a_text_of_a_json_sequence_does_not_wait_for_the_next_one() -> None:
     adapter = JSONSequence(BodyFormat())
     assert list(adapter.feed(b"\x1e[\n1]\n")) == [b"[\n1]"]
     assert list(adapter.feed(b"\x1e12")) == []
@@ -228,7 +259,22 @@ def test_a_text_of_a_sequence_does_not_wait_for_the_next_one() -> None:
     assert list(adapter.feed(b"\x1e")) == [b"nope"]
 
 
-def test_each_chunk_is_a_piece_but_characters_are_kept_whole() -> None:
+@pytest.mark.parametrize(
+    "text", [b'{"a":1}', b"12", b'"\\n"', b"[1, [2,\n3]\n]", b"true", b"-1.5e3"]
+)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b" \t\r\n"])
+def test_a_record_is_delivered_at_its_newline_wherever_it_is_cut(text: bytes, end: bytes) -> None:
+    body = b"\x1e" + text + end
+    for cut_at in range(len(body)):
+        adapter = JSONSequence(BodyFormat())
+        assert list(adapter.feed(body[:cut_at])) == []
+        assert list(adapter.feed(body[cut_at:])) == [text]
+    adapter = JSONSequence(BodyFormat())
+    found = [list(adapter.feed(body[at : at + 1])) for at in range(len(body))]
+    assert found == [[]] * (len(body) - 1) + [[text]]
+
+
+def test_each_chunk_is_a_piece_of_whole_characters() -> None:
     adapter = Chunks(BodyFormat())
     fed_chunks = [b"a\nb", b"", "€".encode()[:1], "€".encode()[1:] + b"c", b"\xe2"]
     found = [list(adapter.feed(chunk)) for chunk in fed_chunks]
@@ -237,7 +283,22 @@ def test_each_chunk_is_a_piece_but_characters_are_kept_whole() -> None:
     assert list(Chunks(BodyFormat()).end()) == []
 
 
-def test_a_line_that_never_ends_takes_no_more_memory_than_its_bound() -> None:
+@pytest.mark.parametrize("charset", ["utf-8", "latin-1", "utf-16-le"])
+def test_a_chunk_has_a_bound(charset: str) -> None:
+    form = BodyFormat(max_piece=20_000, charset=charset)
+    fits, large = ("x" * 20_000).encode(charset), ("x" * 20_001).encode(charset)
+    pieces, error = fed(Chunks, form, [fits, b"", fits, large, fits])
+    assert pieces == [b"x" * 20_000] * 2
+    assert str(error) == "a chunk takes more than 20000 bytes"
+
+
+def test_the_text_before_an_invalid_byte_of_a_chunk_is_a_piece() -> None:
+    pieces, error = fed(Chunks, STRICT, [b"a", b"b\nc\xff", b"d"])
+    assert pieces == [b"a", b"b\nc"]
+    assert "not text in utf-8" in str(error)
+
+
+def test_a_line_has_a_bound() -> None:
     adapter = Lines(BodyFormat(max_piece=10_000))
     for _ in range(1000):
         assert not list(adapter.feed(b"x" * 10))
@@ -255,7 +316,7 @@ def test_invalid_text_is_reported_once(caplog: pytest.LogCaptureFixture) -> None
 @pytest.mark.parametrize(
     ("factory", "body"), [(Lines, b"a\nbc"), (JSONLines, b"1\n2"), (JSONSequence, b"\x1e1\n\x1e2")]
 )
-def test_what_is_dropped_is_reported(
+def test_an_unfinished_piece_that_is_dropped_is_reported(
     factory: AdapterFactory, body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     fed(factory, DROP, [body])
@@ -263,9 +324,24 @@ def test_what_is_dropped_is_reported(
     assert "is dropped" in record.message
 
 
-@pytest.mark.parametrize("charset", ["nope", "rot13", "hex", "undefined", "utf\0", "base64"])
+@pytest.mark.parametrize(
+    "charset",
+    [
+        "nope",
+        "rot13",
+        "hex",
+        "undefined",
+        "utf\0",
+        "base64",
+        "",
+        "idna",
+        "punycode",
+        "unicode_escape",
+        "raw-unicode-escape",  # of Python, not of documents
+    ],
+)
 @pytest.mark.parametrize("factory", [Lines, JSONLines, JSONSequence, JSONDocument, Chunks])
-def test_an_unknown_charset(factory: AdapterFactory, charset: str) -> None:
+def test_an_unknown_charset_is_refused(factory: AdapterFactory, charset: str) -> None:
     with pytest.raises(BodyError, match=r"charset .* is unknown"):
         factory(BodyFormat(charset=charset))
 
@@ -280,144 +356,49 @@ def test_an_unknown_charset(factory: AdapterFactory, charset: str) -> None:
         {"max_piece": "1"},
         {"max_piece": True},
         {"max_piece": 1.5},
+        {"max_event_size": 0},
+        {"max_event_size": "1"},
     ],
 )
-def test_a_wrong_format(options: dict[str, Any]) -> None:
+def test_an_invalid_format_is_refused(options: dict[str, Any]) -> None:
     name, value = next(iter(options.items()))
     with pytest.raises(ConfigurationError, match=f"{name} must be .*got {value!r}"):
         BodyFormat(**options)
 
 
-@pytest.mark.parametrize(
-    ("header", "found"),
-    [
-        (None, ("", "utf-8")),
-        (b"", ("", "utf-8")),
-        (b"text/csv", ("text/csv", "utf-8")),
-        (b" Text/CSV ; header=present", ("text/csv", "utf-8")),
-        (b"text/csv;charset=Latin-1", ("text/csv", "Latin-1")),
-        (b'text/csv; a=b; CharSet = "utf-16" ', ("text/csv", "utf-16")),
-        (b"text/csv; charset=", ("text/csv", "utf-8")),
-        (b"text/csv; charset=a; charset=b", ("text/csv", "a")),
-        (b"\xff/x", ("ÿ/x", "utf-8")),
-    ],
-)
-def test_content_type(header: bytes | None, found: tuple[str, str]) -> None:
-    assert content_type(header) == found
+CHARSETS = sorted({module.name for module in pkgutil.iter_modules(encodings.__path__)})
+"""The text encodings of this Python, and some modules that are none."""
 
 
-@pytest.mark.parametrize("text", [b"1", b' {"a": []} ', b'"\xc3\xa4"'])
-def test_is_json(text: bytes) -> None:
-    assert is_json(text)
+@given(st.sampled_from(CHARSETS), st.sampled_from(["replace", "fail"]), st.data())
+def test_text_in_any_charset_becomes_pieces_or_a_body_error(
+    charset: str, invalid_text: Any, data: st.DataObject
+) -> None:
+    form = BodyFormat(charset=charset, invalid_text=invalid_text)
+    factories: list[AdapterFactory] = [Lines, JSONLines, JSONSequence, JSONDocument, Chunks]
+    factory = data.draw(st.sampled_from(factories))
+    text = data.draw(st.text("aä日€😀[]1,\n\x1e\ud83d", max_size=8))
+    try:
+        valid = text.encode(charset)
+    except (UnicodeError, LookupError):
+        valid = b""
+    wild = st.binary(max_size=6) | st.sampled_from(
+        [valid, b"+2D0-", b"+AGE", b"\x1b$B", b"~{", b"\n"]
+    )
+    body = b"".join([valid, *data.draw(st.lists(wild, max_size=5))])
+    whole, error = fed(factory, form, [body])
+    for piece in whole:
+        piece.decode()
+    bytewise, error_bytewise = fed(factory, form, [body[at : at + 1] for at in range(len(body))])
+    assert (error is None) or isinstance(error, BodyError)
+    if factory is not Chunks:
+        assert type(error) is type(error_bytewise)
+        assert bytewise == whole
 
 
-@pytest.mark.parametrize(
-    "text", [b"", b"1 2", b"NaN", b"-Infinity", b"{", b'"\xff"', b"[" * 10_000]
-)
-def test_is_no_json(text: bytes) -> None:
-    assert not is_json(text)
-
-
-def test_the_tables_of_adapters() -> None:
+def test_the_adapters_and_their_media_types() -> None:
     assert set(ADAPTERS) == {"json-lines", "json-seq", "lines", "chunks", "json"}
     assert set(STREAMING_TYPES) == {
         "application/x-ndjson", "application/jsonl", "application/json-lines",
         "application/json-seq", "text/plain", "text/csv",
     }  # fmt: skip
-
-
-# Event streams that are framed already
-
-ENDS = (b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r", b"\r\n\n", b"\n\r\n", b"\r\n\r", b"\r\r\n")
-
-
-def framed(chunks: Iterable[bytes], form: BodyFormat = BodyFormat()) -> tuple[list[bytes], bytes]:  # noqa: B008 - frozen
-    """Return the pieces before the end, and what the end gives."""
-    adapter = EventStream(form)
-    pieces = [piece for chunk in chunks for piece in adapter.feed(chunk)]
-    return pieces, b"".join(adapter.end())
-
-
-def decoded(body: bytes) -> list[Any]:
-    return [*EventStreamDecoder().feed(body)]
-
-
-FRAMED = [
-    b"",
-    b"data: 1\n\ndata: 2\n\n",
-    b": comment\n\nid: 1\nevent: e\nretry: 5\nunknown: x\nnocolon\ndata:1\ndata: 2\n\n",
-    b"data: 1\r\n\r\ndata: 2\r\rdata: 3\n\r\ndata: 4\r\n\ndata: 5\n\rdata: 6\r\n\r",
-    b"\xef\xbb\xbfdata: bom\n\n",
-    b"\n\n\n\r\n\r\r\n",
-    b"data: \xff\xfe\xe2\x82\n\n",
-    b"data: 1\n\n: ping\ndata: 2\n\n",
-    "data: ä€😀\r\n\r\n".encode(),
-]
-
-
-@pytest.mark.parametrize("body", FRAMED)
-def test_events_that_are_framed_are_not_changed(body: bytes) -> None:
-    for chunks in cuts(body):
-        pieces, last = framed(chunks)
-        assert b"".join(pieces) + last == body, chunks
-        assert all(piece.endswith(ENDS) for piece in pieces), chunks
-
-
-STREAM = st.lists(
-    st.one_of(
-        NEWLINES,
-        st.sampled_from([b"data: x", b": c", b"id: 1", b"event: e", b"retry: 1", b"data", b"x"]),
-        st.sampled_from(["ä€".encode(), b"\xff", b"\xef\xbb\xbf"]),
-    ),
-    max_size=30,
-).map(b"".join)
-
-
-@given(cut(STREAM))
-@example([b"data: x\r\n\r", b"\ndata: y\r", b"\n\r\nz"])
-def test_the_framed_cutter(chunks: list[bytes]) -> None:
-    body = b"".join(chunks)
-    pieces, last = framed(chunks)
-    passed = b"".join(pieces) + last
-    assert body.startswith(passed)
-    assert all(piece.endswith(ENDS) for piece in pieces)
-    assert not any(end in body[len(passed) :] for end in (b"\n\n", b"\r\r", b"\n\r"))
-    assert decoded(passed) == decoded(body)[: len(decoded(passed))]
-    events = [one for one in decoded(body) if type(one).__name__ == "MessageEvent"]
-    assert [one for one in decoded(passed) if type(one).__name__ == "MessageEvent"] == events
-
-
-@given(cut(STREAM.filter(lambda body: not body.startswith(b"\xef\xbb\xbf"))))
-def test_a_keep_alive_between_two_pieces_changes_no_event(chunks: list[bytes]) -> None:
-    pieces, last = framed(chunks)
-    pinged = EventStreamDecoder().feed(b": ping\n\n".join([b"", *pieces, last]))
-    bare = EventStreamDecoder().feed(b"".join([*pieces, last]))
-    assert [one for one in pinged if getattr(one, "text", None) != "ping"] == bare
-
-
-def test_an_event_that_has_not_ended_is_dropped_and_reported(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    assert framed([b"data: 1\n\ndata: 2\n"]) == ([b"data: 1\n\n"], b"")
-    [record] = caplog.records
-    assert "within an event" in record.message
-
-
-def test_an_event_that_has_not_ended_is_delivered_if_it_shall_be(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    for rest in (b"data: 2", b"data: 2\n", b"data: 2\r", b"data: 2\r\n"):
-        pieces, last = framed([b"data: 1\n\n" + rest], DELIVER)
-        assert [event.data for event in decoded(b"".join(pieces) + last)] == ["1", "2"]
-    assert framed([b"data: 1\n\n"], DELIVER) == ([b"data: 1\n\n"], b"")
-    assert not caplog.records
-
-
-@pytest.mark.parametrize("large", [b"data: 23456", b"data: 234\n\n", b"data: 2\r\n\r\n"])
-def test_a_large_event_fails_behind_those_that_ended(large: bytes) -> None:
-    small = b"data: 1\n\n"
-    adapter = EventStream(BodyFormat(max_piece=10))
-    found = iter(adapter.feed(small + small + large))
-    assert b"".join(next(found) for _ in range(2)) == 2 * small
-    with pytest.raises(BodyError, match="an event takes more than 10 bytes"):
-        next(found)

@@ -1,7 +1,6 @@
-"""Polled endpoints become pushed ones: in memory and in virtual time."""
+"""Endpoints that are polled, so that their clients don't poll them."""
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -10,58 +9,15 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
-from sse_middleware import EventSourceResponse, LegacyRoute, SSEMiddleware
+from sse_middleware import EventSourceResponse
 from sse_middleware.errors import BodyError
-from sse_middleware.testing import EventClient, VirtualTime
+from tests.legacy.apps import reading
+from tests.legacy.polled import Status, by_user, served
+from tests.served import OopsError
 
 # ruff: noqa: SIM117 - a request within its client
 pytestmark = pytest.mark.anyio
 tidy = pytest.mark.usefixtures("nothing_left_behind")  # looks at all objects, so not everywhere
-
-
-@pytest.fixture
-def anyio_backend(virtual_time: VirtualTime) -> tuple[str, dict[str, Any]]:
-    return virtual_time.backend, virtual_time.backend_options
-
-
-class OopsError(Exception):
-    """An error of the user's own."""
-
-
-class Status:
-    """An endpoint whose answer a test changes."""
-
-    def __init__(self, body: str = "one", **answer: Any) -> None:
-        self.body = body
-        self.answer = answer
-        self.requests: list[Request] = []
-        self.times: list[float] = []
-        self.failing: Exception | Response | None = None
-        self.takes = 0.0
-        self.cancelled = 0
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        request = Request(scope, receive)
-        self.requests.append(request)
-        self.times.append(anyio.current_time())
-        try:
-            await anyio.sleep(self.takes)
-        except anyio.get_cancelled_exc_class():
-            self.cancelled += 1
-            raise
-        if isinstance(self.failing, Exception):
-            raise self.failing
-        response = self.failing or PlainTextResponse(self.body, **self.answer)
-        await response(scope, receive, send)
-
-
-def served(app: Any, *, poll: float = 2.0, **options: Any) -> SSEMiddleware:
-    return SSEMiddleware(app, legacy=[LegacyRoute("/{name}", poll=poll, **options)])
-
-
-def reading(app: Any, **options: Any) -> EventClient:
-    """Return a client of an application that knows nothing of a lifespan."""
-    return EventClient(app, run_lifespan=False, **options)
 
 
 async def test_an_event_is_sent_when_the_answer_changes() -> None:
@@ -87,7 +43,7 @@ async def test_an_event_is_sent_when_the_answer_changes() -> None:
     assert not any("if-none-match" in request.headers for request in status.requests)
 
 
-async def test_the_etag_counts_where_there_is_one() -> None:
+async def test_an_etag_decides_what_a_change_is() -> None:
     async def endpoint(scope: Any, receive: Any, send: Any) -> None:
         headers = {"etag": tag}
         asked = Request(scope).headers.get("if-none-match")
@@ -112,7 +68,7 @@ async def test_the_etag_counts_where_there_is_one() -> None:
     assert log[-1] == 'W/"2"'
 
 
-async def test_an_etag_counts_even_if_the_endpoint_ignores_conditions() -> None:
+async def test_an_etag_decides_also_where_the_endpoint_ignores_conditions() -> None:
     status = Status(headers={"etag": '"ä"'})
     async with reading(served(status)) as client, client.stream("GET", "/status") as stream:
         assert (await stream.next()).id == '"ä"'
@@ -123,7 +79,7 @@ async def test_an_etag_counts_even_if_the_endpoint_ignores_conditions() -> None:
         assert (await stream.next()).raw_data == "two"
 
 
-async def test_a_browser_sends_the_last_id_as_utf_8() -> None:
+async def test_the_last_event_id_is_read_as_utf_8() -> None:
     status = Status(headers={"etag": '"ä"'})
     headers = {"last-event-id": '"ä"'.encode()}
     async with reading(served(status)) as client:
@@ -148,7 +104,7 @@ async def test_a_client_that_comes_back_gets_what_it_has_not_seen(headers: dict[
         assert (await stream.next()).raw_data == "three"
 
 
-async def test_the_scope_is_that_of_the_request() -> None:
+async def test_a_poll_has_the_headers_of_the_request() -> None:
     status = Status()
     headers = {
         "authorization": "me",
@@ -178,7 +134,7 @@ async def test_an_endpoint_below_a_gzip_middleware() -> None:
             assert (await stream.next()).raw_data == "x" * 1000
 
 
-async def test_an_encoded_answer_is_left_alone() -> None:
+async def test_a_compressed_answer_is_left_alone() -> None:
     status = Status(headers={"content-encoding": "br"})
     app = served(status)
     async with reading(app) as client:
@@ -188,7 +144,7 @@ async def test_an_encoded_answer_is_left_alone() -> None:
     assert len(status.requests) == 1
 
 
-async def test_keep_alives_while_nothing_changes() -> None:
+async def test_keep_alives_are_sent_while_nothing_changes() -> None:
     app = served(Status(), ping_interval=15, ping="still here")
     async with reading(app) as client, client.stream("GET", "/status") as stream:
         await stream.next()
@@ -210,14 +166,14 @@ async def test_a_plain_accept_gets_the_endpoint_itself(accept: str) -> None:
         assert post.text == "one"
 
 
-async def test_always() -> None:
+async def test_a_route_may_always_be_polled() -> None:
     async with reading(served(Status(), always=True)) as client:
         async with client.stream("GET", "/status", headers={"accept": "text/html"}) as stream:
             assert (await stream.next()).raw_data == "one"
             assert "vary" not in stream.response.headers
 
 
-async def test_text_of_another_charset() -> None:
+async def test_an_answer_may_have_another_charset() -> None:
     async def endpoint(scope: Any, receive: Any, send: Any) -> None:
         kind = "text/plain; charset=iso-8859-1"
         await Response("ä".encode("latin-1"), headers={"content-type": kind})(scope, receive, send)
@@ -243,7 +199,7 @@ async def test_a_first_answer_that_is_not_200_goes_to_the_client(status_code: in
             assert (await stream.next()).raw_data == "one"
 
 
-async def test_an_exception_of_the_first_call_goes_up() -> None:
+async def test_an_exception_of_the_first_call_is_raised() -> None:
     status = Status()
     status.failing = OopsError("first")
     async with reading(served(status)) as client:
@@ -315,7 +271,7 @@ BAD: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("bad", "message"), BAD)
-async def test_an_answer_that_cannot_be_pushed(
+async def test_an_answer_that_can_not_be_sent_is_an_error(
     bad: Any, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     status = Status()
@@ -336,7 +292,7 @@ async def test_an_answer_that_cannot_be_pushed(
             assert (await stream.next()).raw_data == "two"
 
 
-async def test_bytes_that_are_no_text_are_replaced_and_reported(
+async def test_invalid_text_is_replaced_and_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = served(PlainTextResponse(b"a\xff\xe2"))
@@ -345,7 +301,7 @@ async def test_bytes_that_are_no_text_are_replaced_and_reported(
     assert "not text in utf-8" in caplog.records[0].message
 
 
-async def test_what_the_endpoint_receives() -> None:
+async def test_the_endpoint_receives_an_empty_body_and_then_a_disconnect() -> None:
     async def endpoint(scope: Any, receive: Any, send: Any) -> None:
         got.append(await receive())
         await send({"type": "http.response.push", "path": "/", "headers": []})
@@ -360,7 +316,7 @@ async def test_what_the_endpoint_receives() -> None:
     assert got == [asked, {"type": "http.disconnect"}, {"type": "http.disconnect"}]
 
 
-async def test_an_answer_that_takes_time() -> None:
+async def test_an_answer_may_come_in_parts() -> None:
     async def endpoint(scope: Any, receive: Any, send: Any) -> None:
         await StreamingResponse(slowly(), media_type="text/plain")(scope, receive, send)
 
@@ -378,15 +334,8 @@ async def test_an_answer_that_takes_time() -> None:
 # Sharing
 
 
-def by_user(request: Request) -> str | None:
-    return request.headers.get("user")
-
-
-Opened = Callable[[str], Awaitable[Any]]
-
-
 @tidy
-async def test_subscribers_with_one_key_share_a_poll_even_when_the_one_that_calls_leaves() -> None:
+async def test_streams_with_the_same_key_share_a_poll_also_when_one_leaves() -> None:
     status = Status()
     status.takes = 0.5
     app = served(status, key=by_user)
@@ -412,7 +361,7 @@ async def test_subscribers_with_one_key_share_a_poll_even_when_the_one_that_call
 
 @tidy
 @pytest.mark.parametrize("moment", [0.25, 1.0, 2.1])
-async def test_the_calling_subscriber_may_leave_at_any_moment(moment: float) -> None:
+async def test_the_stream_that_polls_may_leave_at_any_moment(moment: float) -> None:
     # It calls at 0 and at 2.5, for 0.5 seconds each.
     status = Status()
     status.takes = 0.5
@@ -438,7 +387,7 @@ async def test_the_calling_subscriber_may_leave_at_any_moment(moment: float) -> 
 
 
 @tidy
-async def test_the_first_call_may_be_given_up_while_others_wait() -> None:
+async def test_the_first_call_may_be_cancelled_while_others_wait_for_it() -> None:
     status = Status()
     status.takes = 3
     app = served(status, key=by_user)
@@ -474,7 +423,7 @@ async def test_the_first_call_may_be_given_up_while_others_wait() -> None:
     [(by_user, ("a", "b"), 2), (by_user, (None, None), 2), (None, ("a", "a"), 2),
         (by_user, ("a", "a"), 1)],
 )  # fmt: skip
-async def test_another_key_is_not_shared(key: Any, users: Any, calls: int) -> None:
+async def test_streams_with_different_keys_do_not_share(key: Any, users: Any, calls: int) -> None:
     status = Status()
     app = served(status, key=key)
     headers = [{"user": user} if user else {} for user in users]

@@ -36,8 +36,8 @@ def test_patterns_are_those_of_starlette(pattern: str, path: str, matches: bool)
     assert LegacyRoute(pattern).matches(scope("/root" + path, root="/root")) is matches
 
 
-def test_a_root_path_that_is_not_in_the_path() -> None:
-    # Servers once left it out.
+def test_a_root_path_may_be_missing_in_the_path() -> None:
+    # Old servers leave it out.
     assert LegacyRoute("/logs").matches(scope("/logs", root="/root"))
     assert not LegacyRoute("/logs").matches(scope("/rootlogs", root="/root"))
 
@@ -53,7 +53,7 @@ def test_a_root_path_that_is_not_in_the_path() -> None:
         ([], "GET", False),
     ],
 )
-def test_methods(methods: Any, method: str, matches: bool) -> None:
+def test_a_route_matches_its_methods(methods: Any, method: str, matches: bool) -> None:
     assert LegacyRoute("/", methods=methods).matches(scope("/", method)) is matches
 
 
@@ -70,18 +70,18 @@ def test_methods(methods: Any, method: str, matches: bool) -> None:
         ({}, "GET", b"text/event-stream", False),
     ],
 )
-def test_what_is_polled(options: Any, method: str, accept: bytes, polls: bool) -> None:
+def test_a_route_says_what_is_polled(options: Any, method: str, accept: bytes, polls: bool) -> None:
     assert LegacyRoute("/", **options).polls(scope("/", method), accept) is polls
 
 
-def test_the_adapters_have_names() -> None:
+def test_an_adapter_may_be_named() -> None:
     for name, factory in ADAPTERS.items():
         assert LegacyRoute("/", body=name).adapter is factory
     assert LegacyRoute("/", body=Lines).adapter is Lines
     assert LegacyRoute("/").adapter is None
 
 
-def test_what_is_said_of_a_body() -> None:
+def test_a_route_describes_a_body_and_its_events() -> None:
     last = ServerSentEvent(event="end", data="over")
     route = LegacyRoute(
         "/", invalid_text="fail", unfinished="drop", max_piece=7, last=last, event="e", id="{line}"
@@ -142,7 +142,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("path", "options", "message"), REFUSED)
-def test_what_cannot_work_is_refused(path: Any, options: dict[str, Any], message: str) -> None:
+def test_an_invalid_argument_is_refused(path: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LegacyRoute(path, **options)
 
@@ -157,6 +157,8 @@ def test_what_cannot_work_is_refused(path: Any, options: dict[str, Any], message
         ({"adapters": {5: Lines}}, "adapters must be for media types, got 5"),
     ],
 )
-def test_what_the_middleware_refuses(options: dict[str, Any], message: str) -> None:
+def test_an_invalid_argument_of_the_middleware_is_refused(
+    options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigurationError, match=message):
         SSEMiddleware(app, **options)

@@ -1,4 +1,4 @@
-"""The observers of this package, under real streams."""
+"""`LoggingObserver`, with real streams."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -29,6 +29,7 @@ async def numbers(request: Request) -> AsyncIterator[int]:
         raise OopsError
     if request.path_params["then"] == "stay":
         await anyio.sleep_forever()
+        yield 0  # it could go on
 
 
 def application(**options: Any) -> Starlette:
@@ -43,7 +44,7 @@ def lines(caplog: pytest.LogCaptureFixture, name: str = NAME) -> list[logging.Lo
 
 
 class TestLogging:
-    async def test_the_beginning_and_the_end(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_the_opening_and_the_closing(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG, NAME)
         app = application(observers=[LoggingObserver()])
         async with client_of(app) as client:
@@ -83,7 +84,7 @@ class TestLogging:
         assert vars(closed)["stream_error"] == "OopsError"
         assert closed.exc_info is None
 
-    async def test_what_is_refused(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_a_refusal(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, NAME)
         app = application(observers=[LoggingObserver()], max_streams=1)
         async with client_of(app) as client, client.stream("GET", "/numbers/stay"):
@@ -95,7 +96,7 @@ class TestLogging:
 
     @pytest.mark.parametrize("reason", CloseReason)
     @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO, logging.ERROR])
-    async def test_levels(
+    async def test_the_level_follows_the_reason(
         self, reason: CloseReason, level: int, caplog: pytest.LogCaptureFixture
     ) -> None:
         logger = logging.getLogger("tests.streams")
@@ -113,7 +114,7 @@ class TestLogging:
             await client.http.get("/numbers/end")
         assert lines(caplog) == []
 
-    async def test_a_path_writes_no_line_of_its_own(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_a_path_can_not_begin_a_line(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, NAME)
         LoggingObserver()(closed(CloseReason.FINISHED, "/a\nWARNING forged \x1b[2J \u2028é"))
         (line,) = lines(caplog)
@@ -122,7 +123,7 @@ class TestLogging:
         assert r"/a\nWARNING forged \x1b[2J \u2028\xe9 closed" in line.message
 
     @pytest.mark.parametrize("options", [{"logger": "a name"}, {"level": "INFO"}, {"level": True}])
-    async def test_what_can_not_work_is_refused(self, options: Any) -> None:
+    async def test_an_invalid_argument_is_refused(self, options: Any) -> None:
         with pytest.raises(ConfigurationError):
             LoggingObserver(**options)
 

@@ -1,4 +1,4 @@
-"""`OpenTelemetryObserver` with OpenTelemetry's own SDK, under real streams."""
+"""`OpenTelemetryObserver` with OpenTelemetry's own SDK, and with real streams."""
 
 import logging
 import subprocess
@@ -38,7 +38,7 @@ REASON = "sse.stream.close_reason"
 
 
 class Telemetry:
-    """An observer, and what it has measured and spanned."""
+    """An observer, and its metrics and spans."""
 
     def __init__(self) -> None:
         self._reader = InMemoryMetricReader()
@@ -83,6 +83,7 @@ def application(telemetry: Telemetry, **options: Any) -> Starlette:
             raise OopsError("too bad")
         if request.path_params["then"] == "stay":
             await anyio.sleep_forever()
+            yield 0  # it could go on
 
     return Starlette(
         routes=[Route(ROUTE, event_stream(numbers))],
@@ -103,7 +104,7 @@ def closed(stream: StreamInfo, reason: CloseReason, error: Any = None) -> Stream
 def current(span: Any) -> Iterator[None]:
     with trace.use_span(span):
         yield
-        assert trace.get_current_span() is span, "nobody has changed it"
+        assert trace.get_current_span() is span, "it is the same as before"
 
 
 class TestMetrics:
@@ -135,7 +136,7 @@ class TestMetrics:
         assert attributes[REASON] == "error"
         assert attributes["error.type"] == "tests.served.OopsError"
 
-    async def test_of_what_is_refused(self, telemetry: Telemetry) -> None:
+    async def test_of_a_refusal(self, telemetry: Telemetry) -> None:
         app = application(telemetry, max_streams=1)
         async with client_of(app) as client, client.stream("GET", "/numbers/stay") as events:
             await events.next()
@@ -209,9 +210,7 @@ class TestSpans:
         (raised,) = [event for event in span.events if event.name == "exception"]
         assert raised.attributes["exception.message"] == "too bad"
 
-    async def test_is_ended_and_put_back_whatever_the_error_does(
-        self, telemetry: Telemetry
-    ) -> None:
+    async def test_ends_whatever_the_error_is(self, telemetry: Telemetry) -> None:
         class SilentError(Exception):
             def __repr__(self) -> str:
                 raise OopsError
@@ -224,7 +223,7 @@ class TestSpans:
         assert telemetry.spans["SSE GET"].end_time
 
     @pytest.mark.parametrize("kept", [True, False])
-    async def test_begun_in_another_context(
+    async def test_may_end_in_another_context(
         self, kept: bool, telemetry: Telemetry, caplog: pytest.LogCaptureFixture
     ) -> None:
         """`kept`: the span is current where it ends, though it was made current elsewhere."""
@@ -240,7 +239,7 @@ class TestSpans:
         assert telemetry.spans["SSE GET"].parent.span_id == server.get_span_context().span_id
         assert caplog.records == []
 
-    async def test_what_was_current_is_so_again(self, telemetry: Telemetry) -> None:
+    async def test_the_outer_span_is_current_again_afterwards(self, telemetry: Telemetry) -> None:
         stream = info()
         before = context.get_current()
         telemetry.observer(StreamOpened(stream))
@@ -249,7 +248,7 @@ class TestSpans:
         assert context.get_current() is before
         assert telemetry.observer._spans == {}
 
-    async def test_of_an_adopted_response_begun_in_a_task_of_its_own(
+    async def test_of_an_adopted_response_that_begins_in_another_task(
         self, telemetry: Telemetry, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG, "opentelemetry")
@@ -290,7 +289,7 @@ class TestSpans:
 
 
 class TestImport:
-    async def test_only_when_it_is_asked_for(self) -> None:
+    async def test_happens_when_the_observer_is_used(self) -> None:
         code = "import sys, sse_middleware.observers; print('opentelemetry' in sys.modules)"
         command = [sys.executable, "-c", code]
         done = await anyio.to_thread.run_sync(
@@ -298,13 +297,13 @@ class TestImport:
         )
         assert done.stdout == "False\n"
 
-    async def test_says_what_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_names_the_missing_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, "sse_middleware.observers.opentelemetry")
         monkeypatch.delattr(observers, "opentelemetry")
         monkeypatch.setitem(sys.modules, "opentelemetry", None)
         with pytest.raises(ImportError, match=r"pip install 'sse_middleware\[otel\]'"):
             _ = observers.OpenTelemetryObserver
 
-    async def test_of_another_name(self) -> None:
+    async def test_of_an_unknown_name_is_refused(self) -> None:
         with pytest.raises(AttributeError, match="has no attribute 'Other'"):
             _ = observers.Other  # type: ignore[attr-defined]

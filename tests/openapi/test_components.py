@@ -1,4 +1,4 @@
-"""What of streams goes into a document that FastAPI doesn't make."""
+"""Components for a document that FastAPI doesn't make."""
 
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -63,7 +63,7 @@ PRICE = {"$ref": "#/components/schemas/Price"}
         (Any, EVENT),
     ],
 )
-def test_a_stream(stream: Any, schema: Document | None) -> None:
+def test_a_stream_is_a_response_with_its_schema(stream: Any, schema: Document | None) -> None:
     components = sse_components(A=stream)
     if schema is None:
         union = [
@@ -75,7 +75,7 @@ def test_a_stream(stream: Any, schema: Document | None) -> None:
     assert list(components["schemas"]) == (["Price"] if "Price" in str(schema) else [])
 
 
-def test_models_of_the_same_name_are_told_apart() -> None:
+def test_models_of_the_same_name_have_different_references() -> None:
     other = create_model("Price", __module__="elsewhere", other=(int, 1))
     components = sse_components(A=prices, B=other, C=None)
     references = [
@@ -89,12 +89,12 @@ def test_models_of_the_same_name_are_told_apart() -> None:
     assert "other" in components["schemas"][references[1]]["properties"]
 
 
-def test_what_pydantic_does_not_know() -> None:
+def test_a_type_that_pydantic_does_not_know_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="items can't be validated as"):
         sse_components(A=Iterator)
 
 
-def test_starlettes_own_generator_takes_them() -> None:
+def test_the_schema_generator_of_starlette_takes_them() -> None:
     pytest.importorskip("yaml")
     validators = pytest.importorskip("openapi_spec_validator")
     app = Starlette(routes=[Route("/prices", prices)])

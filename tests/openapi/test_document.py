@@ -1,4 +1,4 @@
-"""Who describes streams in which document, and what of the user's is kept in it."""
+"""Streams in the document of an application, and what stays as the user wrote it."""
 
 import subprocess
 import sys
@@ -90,10 +90,10 @@ def describes(document: Document, path: str = "/items") -> bool:
     return "text/event-stream" in content(document, path)
 
 
-# --- what is described ------------------------------------------------------------------------
+# Endpoints
 
 
-def test_the_events_of_a_decorated_endpoint() -> None:
+def test_a_decorated_endpoint() -> None:
     app = with_items(FastAPI())
     document = sse_openapi(app)
     assert content(document) == {"text/event-stream": {"itemSchema": ITEM}}
@@ -103,7 +103,7 @@ def test_the_events_of_a_decorated_endpoint() -> None:
     assert app.openapi() is document
 
 
-def test_events_that_say_all_of_themselves() -> None:
+def test_an_endpoint_that_yields_server_sent_events() -> None:
     @event_stream
     async def events() -> AsyncIterator[ServerSentEvent]:
         yield ServerSentEvent(data=1)
@@ -111,7 +111,7 @@ def test_events_that_say_all_of_themselves() -> None:
     assert of_one(events) == {"text/event-stream": {"itemSchema": EVENT}}
 
 
-def test_what_is_no_data_is_not_in_the_schema_of_data() -> None:
+def test_none_and_server_sent_events_are_left_out_of_the_schema() -> None:
     @event_stream
     async def mixed() -> AsyncIterator[Item | ServerSentEvent | None]:
         yield None
@@ -124,7 +124,7 @@ def test_what_is_no_data_is_not_in_the_schema_of_data() -> None:
     assert of_one(anything)["text/event-stream"]["itemSchema"] == EVENT
 
 
-def test_the_item_type_of_the_decorator() -> None:
+def test_an_item_type_of_the_decorator() -> None:
     @event_stream(item_type=list[Item])
     async def lists() -> AsyncIterator[int]:
         yield 1
@@ -137,7 +137,7 @@ def test_the_item_type_of_the_decorator() -> None:
     assert of_one(lists)["text/event-stream"]["itemSchema"] == event_of(schema)
 
 
-def test_a_response_model_where_no_type_is_declared() -> None:
+def test_a_response_model_counts_where_no_type_is_declared() -> None:
     @event_stream
     async def decorated():  # type: ignore[no-untyped-def]
         yield {}
@@ -149,7 +149,7 @@ def test_a_response_model_where_no_type_is_declared() -> None:
     assert of_one(decorated, response_model=Item) == described
     assert of_one(of_class, response_model=Item, response_class=EventSourceResponse) == described
     typed = event_stream(items)
-    assert of_one(typed, response_model=Other) == described  # what items are validated as
+    assert of_one(typed, response_model=Other) == described  # the type that items are validated as
 
 
 def test_endpoints_that_return_their_events() -> None:
@@ -169,7 +169,7 @@ def test_endpoints_that_return_their_events() -> None:
     assert of_one(listed, **by_class) == {"text/event-stream": {"itemSchema": ITEM}}
 
 
-def test_endpoints_behind_partials_and_classes() -> None:
+def test_partials_and_callable_objects() -> None:
     class Endpoint:
         @event_stream
         async def __call__(self) -> AsyncIterator[Item]:
@@ -181,19 +181,19 @@ def test_endpoints_behind_partials_and_classes() -> None:
 
 
 @pytest.mark.parametrize("response_class", [HTMLResponse, StreamingResponse])
-def test_the_response_class_beside_the_decorator_says_nothing(response_class: Any) -> None:
+def test_the_response_class_of_a_decorated_endpoint_is_ignored(response_class: Any) -> None:
     described = {"text/event-stream": {"itemSchema": ITEM}}
     assert of_one(event_stream(items), response_class=response_class) == described
 
 
-def test_what_is_declared_of_other_media_types_stays() -> None:
-    said = {
+def test_declarations_of_other_media_types_stay() -> None:
+    declared = {
         "application/json": {"schema": {"type": "null"}},
         "text/plain": {"example": "a"},
         "text/event-stream": {"example": "data: {}"},
     }
-    assert of_one(event_stream(items), responses={200: {"content": said}}) == {
-        **said,
+    assert of_one(event_stream(items), responses={200: {"content": declared}}) == {
+        **declared,
         "text/event-stream": {"itemSchema": ITEM, "example": "data: {}"},
     }
     assert of_one(event_stream(items), responses={"200": {"model": Other}}) == {
@@ -202,7 +202,7 @@ def test_what_is_declared_of_other_media_types_stays() -> None:
     }
 
 
-def test_an_item_type_that_cannot_be_evaluated() -> None:
+def test_an_item_type_that_can_not_be_evaluated_is_an_error() -> None:
     @event_stream
     async def unknown() -> "AsyncIterator[Unknown]":  # type: ignore[name-defined] # noqa: F821
         yield 1
@@ -222,30 +222,32 @@ async def items_as_json() -> list[Item]:
 
 
 @pytest.mark.parametrize("imported", [True, False])
-def test_another_application(imported: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_application_of_another_framework_is_refused(
+    imported: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not imported:
         monkeypatch.delitem(sys.modules, "fastapi")
     with pytest.raises(TypeError, match=r"takes a FastAPI application, got .*; sse_c"):
         sse_openapi(Starlette())  # type: ignore[arg-type]
 
 
-# --- by the middleware, without a call ----------------------------------------------------------
+# The middleware, without a call
 
 
 @pytest.mark.parametrize("lifespan", [True, False])
-async def test_by_the_middleware(lifespan: bool) -> None:
+async def test_the_middleware_describes_the_streams(lifespan: bool) -> None:
     app = with_items(FastAPI())
     app.add_middleware(SSEMiddleware)
     assert describes(await served(app, lifespan=lifespan))
 
 
-async def test_not_where_it_is_told_so() -> None:
+async def test_the_middleware_may_be_told_not_to() -> None:
     app = with_items(FastAPI())
     app.add_middleware(SSEMiddleware, openapi=False)
     assert not describes(await served(app))
 
 
-async def test_around_an_application() -> None:
+async def test_the_middleware_finds_a_wrapped_application() -> None:
     class Wrapped:
         def __init__(self, app: ASGIApp) -> None:
             self.app = app
@@ -256,7 +258,7 @@ async def test_around_an_application() -> None:
     assert describes(await served(SSEMiddleware(Wrapped(with_items(FastAPI())))))
 
 
-async def test_every_application_that_is_mounted() -> None:
+async def test_the_middleware_finds_each_mounted_application() -> None:
     def mounting(path: str) -> Mount:
         return Mount(path, with_items(FastAPI()))
 
@@ -274,7 +276,7 @@ async def test_every_application_that_is_mounted() -> None:
 
 
 @pytest.mark.skipif(not hasattr(routing, "iter_route_contexts"), reason="FastAPI left them out")
-async def test_what_is_mounted_in_a_router() -> None:
+async def test_the_middleware_finds_what_is_mounted_in_a_router() -> None:
     router = APIRouter()
     router.mount("/mounted", with_items(FastAPI()))
     app = FastAPI()
@@ -283,7 +285,7 @@ async def test_what_is_mounted_in_a_router() -> None:
     assert describes(await served(app, "/mounted/openapi.json"))
 
 
-async def test_for_each_application_that_it_serves() -> None:
+async def test_one_middleware_may_serve_several_applications() -> None:
     first, second = with_items(FastAPI()), with_items(FastAPI())
     middleware = SSEMiddleware(EventSourceResponse([]))
 
@@ -298,7 +300,7 @@ async def test_for_each_application_that_it_serves() -> None:
     assert describes(second.openapi())
 
 
-async def test_in_the_startup_and_after_it() -> None:
+async def test_the_document_is_extended_in_the_startup_and_after_it() -> None:
     seen = []
 
     @asynccontextmanager
@@ -316,7 +318,7 @@ async def test_in_the_startup_and_after_it() -> None:
     assert document["x-own"]
 
 
-def test_fastapi_is_not_imported_for_it() -> None:
+def test_fastapi_is_not_imported() -> None:
     script = """
 import asyncio, sys
 from starlette.applications import Starlette
@@ -332,7 +334,7 @@ assert "fastapi" not in sys.modules
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
-# --- beside an `openapi` of the user's ----------------------------------------------------------
+# A user's `openapi`
 
 
 def made(app: FastAPI) -> Document:
@@ -358,7 +360,7 @@ def test_a_custom_openapi_is_extended() -> None:
     assert app.openapi_schema is None
 
 
-def test_a_custom_openapi_as_fastapi_shows_it() -> None:
+def test_a_custom_openapi_may_keep_its_document_as_fastapi_does() -> None:
     app = with_items(FastAPI())
 
     def custom() -> Document:
@@ -373,7 +375,7 @@ def test_a_custom_openapi_as_fastapi_shows_it() -> None:
     assert app.openapi_schema is document
 
 
-def test_what_a_custom_openapi_says_of_a_stream_stays() -> None:
+def test_a_custom_description_of_a_stream_stays() -> None:
     schema = {"type": "string", "description": "data: {}"}
 
     def custom() -> Document:
@@ -394,13 +396,13 @@ def test_what_a_custom_openapi_says_of_a_stream_stays() -> None:
     assert document["components"] == {"schemas": {"Item": {"title": "My item"}}}
 
 
-def test_what_a_custom_openapi_leaves_out_stays_out() -> None:
+def test_an_endpoint_that_a_custom_openapi_leaves_out_stays_out() -> None:
     app = with_items(FastAPI())
     app.openapi = lambda: {"paths": {}}  # type: ignore[method-assign]
     assert sse_openapi(app) == {"paths": {}}
 
 
-def test_components_come_with_what_they_refer_to() -> None:
+def test_components_are_added_with_those_they_refer_to() -> None:
     @event_stream
     async def others() -> AsyncIterator[list[Other]]:
         yield []
@@ -411,7 +413,7 @@ def test_components_come_with_what_they_refer_to() -> None:
     assert set(sse_openapi(app)["components"]["schemas"]) == {"Item", "Other"}
 
 
-def test_a_custom_openapi_around_the_extended_one() -> None:
+def test_a_custom_openapi_may_wrap_the_extended_one() -> None:
     app = with_items(FastAPI())
     once = deepcopy(sse_openapi(app))
     extended = app.openapi
@@ -419,7 +421,7 @@ def test_a_custom_openapi_around_the_extended_one() -> None:
     assert sse_openapi(app) == {**once, "x-own": True}
 
 
-def test_a_subclass_that_makes_its_own() -> None:
+def test_a_subclass_may_have_its_own_openapi() -> None:
     class Mine(FastAPI):
         def openapi(self) -> Document:
             return {**super().openapi(), "x-own": True}
@@ -441,7 +443,7 @@ def test_a_cached_document_is_extended_and_not_changed() -> None:
     assert app.openapi_schema is document
 
 
-def test_the_cache_is_the_applications() -> None:
+def test_the_document_is_cached_by_the_application() -> None:
     app = with_items(FastAPI())
     document = sse_openapi(app)
     document["x-own"] = True
@@ -452,33 +454,35 @@ def test_the_cache_is_the_applications() -> None:
     assert "x-own" not in again
 
 
-def test_a_route_that_comes_later() -> None:
+def test_a_route_may_be_added_later() -> None:
     app = with_items(FastAPI())
     sse_openapi(app)
     app.get("/later")(event_stream(items))
-    app.openapi_schema = None  # what a recent FastAPI knows by itself
+    app.openapi_schema = None  # a recent FastAPI does it by itself
     assert describes(app.openapi(), "/later")
 
 
 def test_neither_routes_nor_declarations_change() -> None:
-    said: dict[int | str, Document] = {200: {"content": {"text/event-stream": {"example": "a"}}}}
-    app, before = FastAPI(), deepcopy(said)
-    app.get("/items", responses=said)(event_stream(items))
+    responses: dict[int | str, Document] = {
+        200: {"content": {"text/event-stream": {"example": "a"}}}
+    }
+    app, before = FastAPI(), deepcopy(responses)
+    app.get("/items", responses=responses)(event_stream(items))
     routes, plain = list(app.routes), made(app)
     sse_openapi(app)
-    assert said == before
+    assert responses == before
     assert app.routes == routes
     assert made(app) == plain
 
 
-async def test_the_stream_itself_is_as_before() -> None:
+async def test_the_stream_itself_does_not_change() -> None:
     app = with_items(FastAPI())
     sse_openapi(app)
     async with EventClient(app) as client:
         assert (await client.http.get("/items")).content == b'data: {"name":"a"}\n\n'
 
 
-def test_a_synchronous_generator() -> None:
+def test_a_synchronous_endpoint() -> None:
     @event_stream
     def numbers() -> Iterator[int]:
         yield 1

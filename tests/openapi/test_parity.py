@@ -456,12 +456,12 @@ def document(declare: Callable[[FastAPI, Tags], None], tags: Tags) -> dict[str, 
 
 
 @pytest.mark.parametrize("name", shapes)
-def test_tagged_by_the_response_class(name: str) -> None:
+def test_by_the_response_class(name: str) -> None:
     assert document(shapes[name], OURS) == document(shapes[name], THEIRS)
 
 
 @pytest.mark.parametrize("name", [name for name in shapes if name not in by_class_only])
-def test_tagged_by_the_decorator(name: str) -> None:
+def test_by_the_decorator(name: str) -> None:
     assert document(shapes[name], DECORATED) == document(shapes[name], THEIRS)
 
 
@@ -473,7 +473,7 @@ def test_the_document_is_valid(name: str) -> None:
     validators.OpenAPIV32SpecValidator({**described, "openapi": "3.2.0"}).validate()
 
 
-def test_all_at_once() -> None:
+def test_in_one_application() -> None:
     """The models of many endpoints meet in one document."""
     whole = []
     for tags in (OURS, THEIRS):
@@ -487,7 +487,7 @@ def test_all_at_once() -> None:
     assert whole[0] == whole[1]
 
 
-# --- where they differ, which docs/openapi.md lists ---------------------------------------------
+# The differences that docs/openapi.md lists
 
 
 def event(declare: Callable[[FastAPI, Tags], None], tags: Tags) -> dict[str, Any]:
@@ -496,7 +496,7 @@ def event(declare: Callable[[FastAPI, Tags], None], tags: Tags) -> dict[str, Any
     return described
 
 
-def test_what_is_no_data() -> None:
+def test_none_is_not_in_our_schema() -> None:
     def mixed(app: FastAPI, tags: Tags) -> None:
         @tags.get(app)
         async def stream() -> AsyncIterable[Item | None]:
@@ -506,7 +506,7 @@ def test_what_is_no_data() -> None:
     assert theirs["contentSchema"]["anyOf"] == [ours["contentSchema"], {"type": "null"}]
 
 
-def test_anything() -> None:
+def test_any_has_no_schema_in_ours() -> None:
     def anything(app: FastAPI, tags: Tags) -> None:
         @tags.get(app)
         async def stream() -> AsyncIterable[Any]:
@@ -516,7 +516,7 @@ def test_anything() -> None:
     assert event(anything, OURS) == fastapi_sse._SSE_EVENT_SCHEMA
 
 
-def test_a_response_model() -> None:
+def test_a_response_model_is_in_ours() -> None:
     def modelled(app: FastAPI, tags: Tags) -> None:
         @tags.get(app, response_model=Item)
         async def stream():  # type: ignore[no-untyped-def]
@@ -528,7 +528,7 @@ def test_a_response_model() -> None:
     assert event(modelled, OURS) == event(shapes["model"], OURS)
 
 
-def test_a_list_that_is_declared_again() -> None:
+def test_a_list_that_is_declared_too_is_merged_in_ours() -> None:
     def required(app: FastAPI, tags: Tags) -> None:
         said = {"text/event-stream": {"itemSchema": {"required": ["data", "id"]}}}
 

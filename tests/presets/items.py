@@ -17,6 +17,7 @@ async def endless(*items: Any) -> AsyncIterator[Any]:
     for item in items:
         yield item
     await anyio.sleep_forever()
+    yield None  # it could go on
 
 
 async def failing(*items: Any) -> AsyncIterator[Any]:

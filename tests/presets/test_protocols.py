@@ -75,6 +75,7 @@ CASES = {
         {"choices": []},
         b'data: {"choices":[]}\n\n',
         last=b"data: [DONE]\n\n",
+        ping=b": ping\n",
         failed=openai_error(FAILED),
         drained=openai_error(STOPPING),
         timed_out=openai_error(TIMED_OUT),

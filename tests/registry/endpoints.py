@@ -50,11 +50,12 @@ class Endpoints:
         try:
             yield 1
             await anyio.sleep_forever()
+            yield 0  # it could go on
         finally:
             self.log.append("closed")
 
     def made(self, generator: Any) -> Any:
-        """Keep a generator, so that nobody but the stream closes it."""
+        """Keep a generator, so that only the stream closes it."""
         self.generators.append(generator)
         return generator
 

@@ -103,6 +103,18 @@ class TestRegistry:
         after = [signal.getsignal(number) for number in SIGNALS]
         assert all(now is then for now, then in zip(after, before, strict=True))
 
+    @pytest.mark.usefixtures("_server")
+    @pytest.mark.parametrize("number", SIGNALS)
+    async def test_begins_with_a_signal(self, number: int) -> None:
+        registry = registry_of(drain=True)
+        slot, stream = admitted(registry), OpenStream()
+        slot.opened(stream)
+        signal.raise_signal(number)
+        with anyio.fail_after(1):
+            await registry.drain.begun.wait()
+        assert stream.delays == [0]
+        slot.give_back()
+
 
 class TestStreams:
     @pytest.mark.parametrize("spread", [0.0, 10.0])
@@ -113,6 +125,7 @@ class TestStreams:
             try:
                 yield 0
                 await anyio.sleep_forever()
+                yield 0  # it could go on
             finally:
                 ended.append(anyio.current_time())
 

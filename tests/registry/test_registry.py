@@ -2,7 +2,8 @@
 
 import gc
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from weakref import ref
 
@@ -19,9 +20,34 @@ from sse_middleware.observers import (
     StreamRecord,
 )
 from sse_middleware.registry.registry import Registries, Registry
+from sse_middleware.registry.slots import Full
 from sse_middleware.settings import Policy
 from sse_middleware.testing import VirtualTime
 from tests.registry.slots import INFO, OpenStream, admitted, registry_of
+
+
+async def nothing(*_: Any) -> Any:
+    """Neither receive nor send."""
+
+
+@asynccontextmanager
+async def lifespan_of(registries: Registries) -> AsyncIterator[None]:
+    """Run a lifespan as long as the block lasts, and shut it down."""
+    begun, stop = anyio.Event(), anyio.Event()
+
+    async def live(_scope: Any, receive: Any, _send: Any) -> None:
+        begun.set()
+        await stop.wait()
+        await receive()
+
+    async def receive() -> Any:
+        return {"type": "lifespan.shutdown"}
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(registries.run_lifespan, live, {}, receive, nothing)
+        await begun.wait()
+        yield
+        stop.set()
 
 
 @pytest.mark.anyio
@@ -77,23 +103,21 @@ class TestObservers:
 class TestLifespan:
     @pytest.mark.parametrize("drains", [True, False])
     async def test_its_shutdown_waits_until_the_streams_have_ended(self, drains: bool) -> None:
-        registry = registry_of(drain=drains)
-        slot, stream = admitted(registry), OpenStream()
+        registries = Registries(Policy(drain=drains))
+        slot, stream = admitted(registries.current()), OpenStream()
         slot.opened(stream)
         received: list[str] = []
 
         async def receive() -> Any:
             return {"type": f"lifespan.{'shutdown' if received else 'startup'}"}
 
-        receive_until_shutdown = registry.until_shutdown(receive)
-
-        async def live() -> None:
+        async def live(_scope: Any, receive: Any, _send: Any) -> None:
             while "lifespan.shutdown" not in received:
-                message = await receive_until_shutdown()
+                message = await receive()
                 received.append(message["type"])
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(live)
+            tasks.start_soon(registries.run_lifespan, live, {}, receive, nothing)
             await anyio.wait_all_tasks_blocked()
             assert received == ["lifespan.startup"] + ["lifespan.shutdown"] * (not drains)
             assert stream.delays == [0] * drains
@@ -101,13 +125,17 @@ class TestLifespan:
         assert received == ["lifespan.startup", "lifespan.shutdown"]
 
     async def test_without_streams_its_shutdown_does_not_wait(self) -> None:
-        registry = registry_of(drain=True)
+        received: list[Any] = []
 
         async def receive() -> Any:
             return {"type": "lifespan.shutdown"}
 
+        async def live(_scope: Any, receive: Any, _send: Any) -> None:
+            received.append(await receive())
+
         with anyio.fail_after(1):
-            assert await registry.until_shutdown(receive)() == {"type": "lifespan.shutdown"}
+            await Registries(Policy()).run_lifespan(live, {}, receive, nothing)
+        assert received == [{"type": "lifespan.shutdown"}]
 
 
 class TestRegistries:
@@ -146,13 +174,45 @@ class TestRegistries:
         assert failed
 
     @pytest.mark.anyio
-    async def test_a_new_lifespan_begins_with_a_new_one(self) -> None:
+    async def test_a_lifespan_after_a_drain_begins_with_a_new_one(self) -> None:
         registries = Registries(Policy(drain=False))
         first = registries.current()
+        async with lifespan_of(registries):
+            assert registries.current() is first
         await first.drain.run()
-        second = registries.renewed()
-        assert registries.current() is second is not first
-        admitted(second)
+        async with lifespan_of(registries):
+            second = registries.current()
+            assert second is not first
+            admitted(second)
+        assert registries.current() is second
+
+    @pytest.mark.anyio
+    async def test_lifespans_at_the_same_time_share_one(self) -> None:
+        registries = Registries(Policy(max_streams=1))
+        async with lifespan_of(registries):
+            admitted(registries.current()).give_back()
+            async with lifespan_of(registries):
+                slot = admitted(registries.current())
+                slot.opened(stream := OpenStream())
+                assert isinstance(registries.current().enter(None, None), Full)
+            assert not registries.current().drain.begun.is_set()
+            assert stream.delays == []
+            slot.give_back()
+            admitted(registries.current()).give_back()
+        assert registries.current().drain.begun.is_set()
+
+    @pytest.mark.anyio
+    @pytest.mark.parametrize("error", [KeyError, RuntimeError])
+    async def test_a_lifespan_that_fails_has_ended_too(self, error: type[Exception]) -> None:
+        registries = Registries(Policy())
+
+        async def fail(*_: Any) -> None:
+            raise error
+
+        async with lifespan_of(registries):
+            with pytest.raises(error):
+                await registries.run_lifespan(fail, {}, nothing, nothing)
+        assert registries.current().drain.begun.is_set()
 
     @pytest.mark.anyio
     async def test_that_of_a_dropped_application_is_freed_before_its_event_loop(self) -> None:

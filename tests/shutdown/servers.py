@@ -1,17 +1,20 @@
-"""Servers that are told to stop: by signals, which are real and sent to this process, and
-hypercorn, imitated.
+"""Servers that are told to stop.
+
+Signals are real and sent to this process. uvicorn is real, too, but has no connections. hypercorn
+is imitated.
 """
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from threading import Thread
 from types import FrameType
 from typing import Any
 
 import anyio
+import uvicorn
 
 from sse_middleware.event_loop.loop import running_asyncio_task
 
@@ -124,3 +127,30 @@ async def _serve_on_trio(request: Any, first: Any, second: Any, never: Any) -> N
                 nursery.start_soon(second, never)
                 requests.start_soon(request)
                 await trio.sleep_forever()
+
+
+async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
+    """An application."""
+
+
+@asynccontextmanager
+async def running(**config: Any) -> AsyncIterator[uvicorn.Server]:
+    """Run a server, and stop it with the block."""
+    config = {"log_config": None, "lifespan": "off", **config}
+    server = uvicorn.Server(uvicorn.Config(nothing, **config))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(server.serve([]))
+        await anyio.sleep(1)
+        yield server
+        server.should_exit = True
+
+
+@contextmanager
+def request_of(server: uvicorn.Server) -> Iterator[None]:
+    """Make this task one of a request."""
+    task: Any = asyncio.current_task()
+    server.server_state.tasks.add(task)
+    try:
+        yield
+    finally:
+        server.server_state.tasks.discard(task)

@@ -14,7 +14,7 @@ async def test_calls_back_when_hypercorn_stops_serving() -> None:
     stop, callback = anyio.Event(), Callback()
 
     async def request() -> None:
-        end = listen(callback)
+        end = listen(callback).end
         await callback.is_not_called()
         stop.set()
         await callback.is_called_once()
@@ -42,11 +42,11 @@ async def test_does_not_call_back_once_the_listening_has_ended() -> None:
     stop, callback = anyio.Event(), Callback()
 
     async def request() -> None:
-        end = listen(callback)
+        end = listen(callback).end
         await anyio.lowlevel.checkpoint()
         end()
         end()
-        listen(callback)()  # ended at once
+        listen(callback).end()  # ended at once
         stop.set()
         await callback.is_not_called()
 

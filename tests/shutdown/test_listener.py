@@ -52,7 +52,7 @@ class TestSeveralListeners:
 
     @pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 1, 0)])
     async def test_end_in_any_order(self, server: Server, order: tuple[int, ...]) -> None:
-        ends = [listen(Callback()) for _ in order]
+        ends = [listen(Callback()).end for _ in order]
         for number in order:
             ends[number]()
         assert handlers() == [server.handle, server.handle]
@@ -60,7 +60,7 @@ class TestSeveralListeners:
     @pytest.mark.parametrize("ended", [0, 1])
     async def test_that_stay_are_called_back(self, server: Server, ended: int) -> None:
         callbacks = [Callback(), Callback()]
-        ends = [listen(callback) for callback in callbacks]
+        ends = [listen(callback).end for callback in callbacks]
         ends[ended]()
         signal.raise_signal(signal.SIGINT)
         await callbacks[1 - ended].is_called_once()
@@ -69,7 +69,7 @@ class TestSeveralListeners:
 
     async def test_that_end_under_another_handler_let_signals_pass(self, server: Server) -> None:
         callback = Callback()
-        end = listen(callback)
+        end = listen(callback).end
         below = handlers()
         set_handlers([Server().handle, Server().handle])  # a server inside of the server
         end()
@@ -86,7 +86,7 @@ class TestLoopsThatEnd:
     """Without an end of the listening: the handlers stay until the next signal, and do no harm."""
 
     async def forget(self) -> Callable[[], None]:
-        return listen(lambda: None)
+        return listen(lambda: None).end
 
     @each_backend
     def test_let_signals_pass(self, server: Server, backend: str) -> None:
@@ -135,7 +135,7 @@ class TestThreads:
 
         async def serve() -> None:
             before = handlers()
-            end = listen(Callback())
+            end = listen(Callback()).end
             unchanged.append(handlers() == before)
             end()
 
@@ -145,7 +145,7 @@ class TestThreads:
     @pytest.mark.anyio
     async def test_another_thread_may_end_the_listening(self, server: Server) -> None:
         callback = Callback()
-        end = listen(callback)
+        end = listen(callback).end
         in_thread(end)  # which may not change handlers
         for number in SIGNALS:
             signal.raise_signal(number)

@@ -32,7 +32,7 @@ class TestSignals:
         self, server: Server, number: int
     ) -> None:
         callback = Callback()
-        end = listen(callback)
+        end = listen(callback).end
 
         signal.raise_signal(number)
 
@@ -60,7 +60,7 @@ class TestSignals:
 
     async def test_do_not_call_back_once_the_listening_has_ended(self, server: Server) -> None:
         callback = Callback()
-        end = listen(callback)
+        end = listen(callback).end
         end()
         end()
         for number in SIGNALS:
@@ -72,7 +72,7 @@ class TestSignals:
         self, server: Server
     ) -> None:
         callback = Callback()
-        end = listen(callback)
+        end = listen(callback).end
         signal.raise_signal(signal.SIGTERM)
         end()
         await callback.is_not_called()
@@ -81,7 +81,7 @@ class TestSignals:
         ignored = [signal.SIG_IGN, signal.SIG_IGN]
         set_handlers(ignored)
         callback = Callback()
-        end = listen(callback)
+        end = listen(callback).end
         assert handlers() == ignored
         for number in SIGNALS:
             signal.raise_signal(number)
@@ -91,7 +91,7 @@ class TestSignals:
 
     async def test_have_their_default_action_back_when_the_listening_ends(self) -> None:
         set_handlers([signal.SIG_DFL, signal.SIG_DFL])
-        end = listen(Callback())
+        end = listen(Callback()).end
         assert signal.SIG_DFL not in handlers()
         end()
         assert handlers() == [signal.SIG_DFL, signal.SIG_DFL]
@@ -150,7 +150,7 @@ print("survived")
             pytest.param(
                 [
                     "told = anyio.Event()",
-                    "end = listen(told.set)",
+                    "end = listen(told.set).end",
                     "stop()",
                     "await told.wait()",
                     "say('told')",
@@ -214,7 +214,7 @@ print("survived")
 
         async def request() -> None:
             callback = Callback()
-            ends.append(listen(callback))
+            ends.append(listen(callback).end)
             stopped.set()
             await callback.wait()
             signal.raise_signal(signal.SIGTERM)

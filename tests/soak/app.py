@@ -121,7 +121,7 @@ class Life(AbstractAsyncContextManager[None], AbstractContextManager[None]):
     Args:
         request: what it answers.
         shielded: whether the cleanup is. That of a `StreamingResponse` must be: it is cancelled by
-            Starlette's own scope, which strikes every ``await`` again.
+            Starlette's own scope, which cancels every ``await`` again.
     """
 
     def __init__(self, request: Request, *, shielded: bool = False) -> None:
@@ -267,7 +267,7 @@ def told(_: Exception) -> ServerSentEvent:
 
 
 def client_key(connection: HTTPConnection) -> str:
-    """Return what the client calls itself: who observes can tell them apart."""
+    """Return what the client calls itself, so that observers can distinguish clients."""
     return connection.query_params.get("as", "")
 
 

@@ -61,7 +61,7 @@ def check(holds: bool, what: object) -> None:
 
 
 async def check_broken(visit: Visit, events: int) -> None:
-    """Read so many events, and then no end of the body."""
+    """Read this many events, and then no end of the body."""
     try:
         found = await visit.numbers()
     except BrokenBodyError:
@@ -161,7 +161,7 @@ def fails_first(path: str, *, accept: str = EVENTS) -> Act:
 
 
 def fails_later(path: str, *, own: int = 0, pause: float = 0.0) -> Act:
-    """Make what reads the events before a failure, and so many of the middleware's own."""
+    """Make what reads the events before a failure, and this many of the middleware's own."""
 
     async def act(visit: Visit, chance: Random) -> None:
         events = chance.randint(1, 50)

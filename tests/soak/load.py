@@ -1,8 +1,8 @@
-"""The load: hundreds of clients that come and go at random, for as long as it shall last.
+"""The load: hundreds of clients that come and go at random, for a given time.
 
-Beside those who come one by one there are crowds: a burst of clients at once, a storm of clients
-that break off together and come back together, and the drain of an application whose streams are
-all of a sort: idle, in flow, stalled, adopted, and one too many.
+Next to clients that come one by one there are events with many: a burst of clients at once, a
+storm of clients that break off together and come back together, and the drain of an application
+whose streams are all of one sort: idle, busy, stalled, adopted, and one too many.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ VISIT = 60.0
 DRAIN = CLEANUP_TIMEOUT + 15.0
 """Seconds that a drain may take, likewise."""
 
-CROWD_PAUSE = 6.0
-"""Seconds between two crowds."""
+EVENT_PAUSE = 6.0
+"""Seconds between two such events."""
 
 MOST_ERRORS = 20
 
@@ -49,7 +49,7 @@ class Load:
     Args:
         port: where the server listens.
         seed: of all chance.
-        guests: how many clients are there at a time, and how many are a crowd.
+        guests: how many clients are there at a time, and how many take part in one of those events.
     """
 
     def __init__(self, port: int, seed: int, guests: int) -> None:
@@ -64,23 +64,23 @@ class Load:
         self._over = asyncio.Event()
 
     async def run(self, seconds: float) -> None:
-        """Let clients come for so many seconds, and return when the last one has left."""
+        """Let clients come for this many seconds, and return when the last one has left."""
         self._over.clear()
         async with asyncio.TaskGroup() as group:
             for _ in range(self._guests_at_a_time):
                 group.create_task(self._guests(self._another_chance()))
-            group.create_task(self._crowds(self._another_chance()))
+            group.create_task(self._events(self._another_chance()))
             await asyncio.sleep(seconds)
             self._over.set()
 
     async def each_once(self) -> None:
-        """Let each behaviour be seen once, and each crowd."""
+        """Let each behaviour be seen once, and each event."""
         chance = self._another_chance()
         async with asyncio.TaskGroup() as group:
             for behaviour in BEHAVIOURS:
                 group.create_task(self._visit(behaviour, Random(chance.random())))
-            for crowd in (self._storm(chance), self._drain(chance)):
-                group.create_task(crowd)
+            for event in (self._storm(chance), self._drain(chance)):
+                group.create_task(event)
 
     def _another_chance(self) -> Random:
         return Random(self._chance.random())
@@ -92,11 +92,11 @@ class Load:
             await self._visit(behaviour, chance)
             await asyncio.sleep(chance.uniform(0, 0.5))
 
-    async def _crowds(self, chance: Random) -> None:
+    async def _events(self, chance: Random) -> None:
         while not self._over.is_set():
-            crowd = chance.choice([self._burst, self._storm, self._drain, self._drain])
-            await crowd(chance)
-            await self._pause(chance.uniform(0, CROWD_PAUSE))
+            event = chance.choice([self._burst, self._storm, self._drain, self._drain])
+            await event(chance)
+            await self._pause(chance.uniform(0, EVENT_PAUSE))
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -129,7 +129,7 @@ class Load:
             self.at_once -= 1
             self.visits[name] += 1
 
-    # --- crowds -------------------------------------------------------------------------------
+    # Events with many clients
 
     async def _burst(self, chance: Random) -> None:
         weights = [behaviour.weight for behaviour in BEHAVIOURS]

@@ -1,4 +1,4 @@
-"""What is left in the server when nobody is there: asked of it, and held against a baseline.
+"""What is left in a server without clients, compared with a baseline.
 
 The memory of a process tells little while clients come and go, so it is read at rest only: when all
 streams are gone, after a collection of garbage, and after the C library has given back what it had
@@ -25,7 +25,7 @@ LOOK = 0.5
 """Seconds between two looks."""
 
 SETTLING = 6.0
-"""Seconds after which a server has done what it does behind a connection's end."""
+"""Seconds after which a server has done what it does after the end of a connection."""
 
 MEGABYTE = 1_000_000
 PAGES = 4096
@@ -49,7 +49,7 @@ class State:
         return Counter({(name, reason): n for name, reason, n in self.answer["closings"]})
 
     def left_behind(self, baseline: "State | None" = None) -> list[str]:
-        """Say what there is that should not be, or is more than at the baseline."""
+        """Return what should not be there, or is more than at the baseline."""
         found = [*self._open()]
         if self.answer["wrong"]:
             found.append(f"told of streams that are not open: {self.answer['wrong']}")
@@ -92,7 +92,7 @@ async def at_rest(port: int, baseline: State | None = None) -> State:
 
 
 async def baseline_of(port: int) -> State:
-    """Return the state of a server that has been used, and that nobody uses."""
+    """Return the state of a server that has been used and has no clients."""
     await at_rest(port)
     await asyncio.sleep(SETTLING)
     return await at_rest(port)

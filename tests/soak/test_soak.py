@@ -1,13 +1,13 @@
 """A server under load for minutes: clients come and go in every way, and nothing is left behind.
 
-The load comes in three rounds. After each one the server comes to rest, and then there must be no
+The load comes in three phases. After each one the server comes to rest. Then there must be no
 stream, no slot, no task, no generator, no object of the package and no open file that was not there
-before the first one, each stream that was opened must have been closed once and for a reason that
-its client gave, and the memory must be what it was after the first round. In the end the server is
-told to stop with streams open, and does.
+before the first one. Each stream that was opened must have been closed once, for a reason that its
+client caused. The memory must be what it was after the first phase. In the end the server is told
+to stop with streams open, and does.
 
-``SOAK_SECONDS`` says how long the load lasts for each server, ``SOAK_SEED`` repeats a run as far as
-clients' chance goes.
+``SOAK_SECONDS`` says how long the load lasts for each server. ``SOAK_SEED`` repeats the random
+choices of a run.
 """
 
 import asyncio
@@ -41,12 +41,12 @@ SECONDS = float(os.environ.get("SOAK_SECONDS", "180"))
 SEED = int(os.environ.get("SOAK_SEED", random.randrange(10**6)))
 
 GUESTS = {"uvicorn": 150, "hypercorn": 50}
-"""Clients at a time, and as many in a crowd: what a server keeps up with beside other work."""
+"""Clients at a time, and as many at once: a load that a server handles next to other work."""
 
-ROUNDS = 3
+PHASES = 3
 
 AROUND = 240.0
-"""Seconds for all that is not the load: three rests, a warm-up, and two ends."""
+"""Seconds for everything but the load: a warm-up, three rests, and two shutdowns."""
 
 GROWTH = 1.10 if SECONDS >= 120 else 1.25
 """By how much the memory may exceed its plateau, which is not quite one after a short third."""
@@ -137,11 +137,11 @@ async def soak(server: Served, report: Report, guests: int) -> None:
     await load.each_once()
     baseline = await baseline_of(server.port)
     report.rest("warm", baseline)
-    for number in range(1, ROUNDS + 1):
-        await load.run(SECONDS / ROUNDS)
+    for number in range(1, PHASES + 1):
+        await load.run(SECONDS / PHASES)
         state = await at_rest(server.port, baseline)
-        report.rest(f"round {number}", state)
-        report.wrong += [f"round {number}: {what}" for what in state.left_behind(baseline)]
+        report.rest(f"phase {number}", state)
+        report.wrong += [f"phase {number}: {what}" for what in state.left_behind(baseline)]
     sampling.cancel()
     report.wrong += wrong_reasons(report.last.closings) + growth(report)
     await stop(server, load, report)
@@ -179,7 +179,7 @@ REASONS = {
     "error",
     "refused",
 }
-"""All but that nobody cancels a request."""
+"""All but `CANCELLED`: no one cancels a request."""
 
 
 def growth(report: Report) -> list[str]:
@@ -191,7 +191,7 @@ def growth(report: Report) -> list[str]:
 
 
 async def stop(server: Served, load: Load, report: Report) -> None:
-    """Tell the server to stop while streams are open: all are bidden farewell, and it ends."""
+    """Tell the server to stop while streams are open: all get a farewell, and it stops."""
     opened = asyncio.Barrier(STAYING + 1)
 
     async def act(visit: Visit) -> None:

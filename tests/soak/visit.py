@@ -130,7 +130,7 @@ class Visit:
         ]
 
     async def first(self, kind: type[Decoded], count: int = 1) -> None:
-        """Read until so many of a kind have come.
+        """Read until this many of a kind have come.
 
         Raises:
             BrokenBodyError: the body ended before.

@@ -1,4 +1,4 @@
-"""`StreamStatsEndpoint`, asked and watched."""
+"""`StreamStatsEndpoint`: one answer as JSON, or a stream of changes."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -32,6 +32,7 @@ async def numbers(_request: Request) -> AsyncIterator[int]:
     await anyio.sleep(4.5)
     yield 2
     await anyio.sleep_forever()
+    yield 0  # it could go on
 
 
 async def drain(request: Request) -> Response:
@@ -54,7 +55,7 @@ def application(interval: float = 1.0, **options: Any) -> Starlette:
     )
 
 
-class TestAsked:
+class TestJson:
     @pytest.mark.parametrize("path", ["/stats", "/mounted/"])
     @pytest.mark.parametrize("accept", ["*/*", "application/json, text/event-stream", "text/html"])
     async def test_answers_in_json(self, path: str, accept: str) -> None:
@@ -75,13 +76,13 @@ class TestAsked:
             assert response.headers["cache-control"] == "no-store"
             assert response.headers["vary"] == "Accept"
 
-    async def test_nothing_but_get(self) -> None:
+    async def test_answers_only_get_and_head(self) -> None:
         async with client_of(application()) as client:
             response = await client.http.post("/mounted/")
             assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
             assert (await client.http.head("/stats")).status_code == 200
 
-    async def test_no_websocket(self) -> None:
+    async def test_closes_a_websocket(self) -> None:
         sent: list[Any] = []
 
         async def send(message: Any) -> None:
@@ -93,18 +94,18 @@ class TestAsked:
         await StreamStatsEndpoint()({"type": "websocket"}, receive, send)
         assert [message["type"] for message in sent] == ["websocket.close"]
 
-    async def test_without_the_middleware(self) -> None:
+    async def test_needs_the_middleware(self) -> None:
         with pytest.raises(ConfigurationError, match="needs SSEMiddleware"):
             await call(StreamStatsEndpoint())
 
     @pytest.mark.parametrize("interval", [0, -1, "1", float("inf"), None])
-    async def test_at_no_interval(self, interval: Any) -> None:
+    async def test_refuses_an_invalid_interval(self, interval: Any) -> None:
         with pytest.raises(ConfigurationError, match="interval must be"):
             StreamStatsEndpoint(interval)
 
 
-class TestWatched:
-    async def test_tells_what_changes(self) -> None:
+class TestStream:
+    async def test_sends_what_changes(self) -> None:
         async with client_of(application()) as client, client.stream("GET", "/stats") as watch:
             began = anyio.current_time()
             first = (await watch.next()).json()
@@ -116,13 +117,15 @@ class TestWatched:
                 assert (opened["open"], opened["opened"], opened["events"]) == (2, 2, 2)
                 assert anyio.current_time() - began == pytest.approx(1)
                 sent = (await watch.next()).json()
-                assert (sent["open"], sent["events"]) == (2, 4), "the watch's own among them"
+                assert (sent["open"], sent["events"]) == (2, 4), (
+                    "the stream of the statistics counts too"
+                )
                 assert anyio.current_time() - began == pytest.approx(5)
             left = (await watch.next()).json()
             assert (left["open"], left["closed"]["client_disconnected"]) == (1, 1)
             assert anyio.current_time() - began == pytest.approx(6)
 
-    async def test_two_who_watch_are_no_news_to_each_other(self) -> None:
+    async def test_two_watchers_are_not_news_to_each_other(self) -> None:
         async with (
             client_of(application(ping_interval=7)) as client,
             client.stream("GET", "/stats") as one,
@@ -131,14 +134,14 @@ class TestWatched:
             async with client.stream("GET", "/stats") as two:
                 assert (await two.next()).json()["open"] == 2
                 assert (await one.next()).json()["open"] == 2
-                await anyio.sleep(3600)
+                await anyio.sleep(600)
                 assert len(one.received) == 2
                 assert len(two.received) == 1
             assert (await one.next()).json()["open"] == 1
-            await anyio.sleep(3600)
+            await anyio.sleep(600)
             assert len(one.received) == 3
 
-    async def test_looks_as_often_as_it_is_told(self) -> None:
+    async def test_looks_once_in_each_interval(self) -> None:
         async with client_of(application(0.25)) as client, client.stream("GET", "/stats") as watch:
             began = anyio.current_time()
             await watch.next()
@@ -161,7 +164,7 @@ class TestWatched:
             refused = await client.http.get("/stats", headers={"accept": "text/event-stream"})
             assert refused.status_code == 503
 
-    async def test_several_applications_by_one_endpoint(self) -> None:
+    async def test_one_endpoint_may_serve_several_applications(self) -> None:
         endpoint = StreamStatsEndpoint()
         apps = [SSEMiddleware(endpoint, ping_interval=None) for _ in range(2)]
         async with client_of(apps[0]) as one, one.stream("GET", "/") as watch:
@@ -171,3 +174,31 @@ class TestWatched:
                 assert (await other.next()).json()["open"] == 1
                 await anyio.sleep(100)
                 assert len(watch.received) == len(other.received) == 1
+
+    async def test_ends_when_the_client_leaves_whatever_on_disconnect_says(self) -> None:
+        closed_streams = ClosedStreams()
+        app = application(observers=[closed_streams], on_disconnect="finish")
+        async with client_of(app) as client:
+            async with client.stream("GET", "/stats") as watch:
+                await watch.next()
+            assert closed_streams.reasons == [CloseReason.CLIENT_DISCONNECTED]
+            assert (await client.http.get("/stats")).json()["open"] == 0
+
+    async def test_ends_when_the_client_does_not_read(self) -> None:
+        async def never(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                await anyio.sleep_forever()
+
+        closed_streams = ClosedStreams()
+        app = SSEMiddleware(
+            StreamStatsEndpoint(),
+            observers=[closed_streams],
+            on_disconnect="finish",
+            send_timeout=5,
+        )
+        headers = [(b"accept", b"text/event-stream")]
+        request = {"type": "http", "method": "GET", "path": "/", "headers": headers}
+        receive: Any = anyio.sleep_forever
+        with anyio.fail_after(100):
+            await app(request, receive, never)
+        assert closed_streams.reasons == [CloseReason.SEND_TIMEOUT]

@@ -31,6 +31,7 @@ class DrainedApp:
 async def idle() -> AsyncIterator[int]:
     yield 0
     await anyio.sleep_forever()
+    yield 0  # it could go on
 
 
 async def rest_of(events: EventStream) -> list[Any]:

@@ -19,6 +19,8 @@ class Frames(list[bytes]):
         self.waits = 0
         self.texts: list[bytes] = []
         self.size = self.look_at = 0
+        self.closed = False
+        self.frame_texts: Any = encode_data
 
     def is_full(self) -> bool:
         return self.put(encode_data([self.texts.pop()]))

@@ -210,6 +210,7 @@ class TestCleanup:
                     yield 1
             finally:
                 await anyio.sleep_forever()
+                yield 0  # it could go on
 
         app = EventSourceResponse(items(), cleanup_timeout=7)
         async with chunks_of(app, window=1):
@@ -223,8 +224,10 @@ class TestCleanup:
             try:
                 yield 1
                 await anyio.sleep_forever()
+                yield 0  # it could go on
             finally:
                 await anyio.sleep_forever()
+                yield 0  # it could go on
 
         async with events_of(EventSourceResponse(items(), cleanup_timeout=7)) as events:
             await events.next()

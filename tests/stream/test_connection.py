@@ -10,7 +10,14 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, Router
 
 from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
-from sse_middleware.stream.connection import UNREAD_BODY_BOUND, Connection
+from sse_middleware.errors import RequestBodyError
+from sse_middleware.stream.connection import (
+    MESSAGES_A_PASS,
+    READER_PATIENCE,
+    UNREAD_BODY_BOUND,
+    UNREAD_PATIENCE,
+    Connection,
+)
 from sse_middleware.testing import EventClient
 from tests.served import client_of, swallow
 
@@ -63,6 +70,7 @@ def body(content: bytes, *, more: bool = True) -> dict[str, Any]:
 
 
 UPLOAD = [body(b"a"), body(b"b", more=False), DISCONNECT]
+JOINED = body(b"ab", more=False)
 
 
 async def test_a_disconnect_can_be_read_any_number_of_times() -> None:
@@ -85,7 +93,7 @@ async def test_the_watcher_is_the_only_reader_and_tells_the_application() -> Non
     connection = Connection(server.receive)
     await connection.watch(lambda: None)
     calls = server.calls
-    assert [await connection.receive() for _ in range(4)] == [*UPLOAD, DISCONNECT]
+    assert [await connection.receive() for _ in range(3)] == [JOINED, DISCONNECT, DISCONNECT]
     assert server.calls == calls
 
 
@@ -118,17 +126,68 @@ async def test_the_watcher_waits_for_a_call_of_the_application() -> None:
     assert server.most_running == 1
 
 
-async def test_an_unread_body_is_kept_up_to_a_bound() -> None:
+async def test_an_application_that_reads_gets_a_long_body_whole() -> None:
     piece = body(b"x" * (UNREAD_BODY_BOUND // 4))
     server = Server(*[piece] * 100, DISCONNECT)
     connection = Connection(server.receive)
+    read = 0
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(connection.watch, lambda: None)
         await anyio.wait_all_tasks_blocked()
         assert server.calls == 4
-        for _ in range(100):
-            assert await connection.receive() == piece
+        while (message := await connection.receive()) != DISCONNECT:
+            read += len(message["body"])
+            await anyio.sleep(READER_PATIENCE / 2)
+    assert read == 25 * UNREAD_BODY_BOUND
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [[b"x" * 66_000], [b"x"] * 70_000, [b""] * 100_000, [b"x", b""] * 70_000],
+    ids=["one", "of a byte", "empty", "mixed"],
+)
+async def test_an_unread_body_never_hides_the_disconnect(pieces: list[bytes]) -> None:
+    server = Server(*map(body, pieces), DISCONNECT)
+    connection = Connection(server.receive)
+    ended = anyio.Event()
+    with anyio.fail_after(2 * UNREAD_PATIENCE):
+        await connection.watch(ended.set)
+    assert ended.is_set()
+    kept = await connection.receive()
+    if kept != DISCONNECT:
+        assert 0 < len(kept["body"]) <= UNREAD_BODY_BOUND + max(map(len, pieces))
         assert await connection.receive() == DISCONNECT
+
+
+async def test_what_was_dropped_is_an_error_where_it_is_read() -> None:
+    gate = anyio.Event()
+    server = Server(*[body(b"x" * UNREAD_BODY_BOUND)] * 3)
+    connection = Connection(server.receive)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(connection.watch, gate.set)
+        await anyio.sleep(2 * UNREAD_PATIENCE)
+        assert len((await connection.receive())["body"]) == UNREAD_BODY_BOUND
+        with pytest.raises(RequestBodyError, match="read the body before the first event"):
+            await connection.receive()
+        tasks.cancel_scope.cancel()
+
+
+async def test_messages_that_are_there_already_do_not_hold_up_the_event_loop() -> None:
+    server = Server(*[body(b"")] * 1_000, DISCONNECT)
+    connection = Connection(server.receive)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other)
+        await connection.watch(lambda: None)
+        tasks.cancel_scope.cancel()
+    assert turns > 1_000 // MESSAGES_A_PASS // 2
 
 
 async def test_a_complete_response_is_a_disconnect_too() -> None:
@@ -191,6 +250,7 @@ async def test_a_client_that_posted_and_leaves_is_noticed(middleware: bool) -> N
         try:
             yield 1
             await anyio.sleep_forever()
+            yield 0  # it could go on
         finally:
             closed.append(True)
 

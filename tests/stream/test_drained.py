@@ -20,7 +20,6 @@ from sse_middleware import (
     ServerSentEvent,
     event_stream,
 )
-from sse_middleware.stream.closing import DISCONNECT_GRACE
 from sse_middleware.stream.open_stream import FAREWELL_TIMEOUT
 from tests.served import OopsError, call, chunks_of, client_of, events_of
 from tests.stream.draining import CLEANUP, GRACE, DrainedApp, idle, rest_of
@@ -93,6 +92,7 @@ class TestGenerators:
             yield 0
             try:
                 await anyio.sleep_forever()
+                yield 2  # it could go on
             except anyio.get_cancelled_exc_class():
                 while goes_on:
                     yield 1
@@ -112,8 +112,10 @@ class TestGenerators:
             yield 0
             try:
                 await anyio.sleep_forever()
+                yield 0  # it could go on
             finally:
                 await anyio.sleep_forever()
+                yield 0  # it could go on
 
         app = DrainedApp(EventSourceResponse(stubborn()))
         async with events_of(app.middleware) as events:
@@ -130,6 +132,7 @@ class TestGenerators:
             yield 0
             try:
                 await anyio.sleep_forever()
+                yield 0  # it could go on
             finally:
                 raise OopsError
 
@@ -315,9 +318,7 @@ class TestAdoptedApplications:
         app = DrainedApp(trace.application(then=go_on))
         async with events_of(app.middleware) as events:
             await events.next()
-            assert await app.drain() == pytest.approx(
-                GRACE + DISCONNECT_GRACE + running_asyncio(), abs=0.01
-            )
+            assert await app.drain() == pytest.approx(GRACE + CLEANUP + running_asyncio(), abs=0.01)
         assert trace.was_cleaned_up()
 
     async def test_that_go_on_sending_are_not_heard(self) -> None:

@@ -38,6 +38,7 @@ async def numbers(_request: Request) -> AsyncIterator[int]:
 async def idle(_request: Request) -> AsyncIterator[int]:
     yield 0
     await anyio.sleep_forever()
+    yield 0  # it could go on
 
 
 async def sending(_request: Request) -> AsyncIterator[int]:
@@ -72,6 +73,7 @@ async def adopted_idle(_request: Request) -> StreamingResponse:
     async def body() -> AsyncIterator[bytes]:
         yield b"data: 0\n\n"
         await anyio.sleep_forever()
+        yield b""  # it could go on
 
     return StreamingResponse(body(), media_type="text/event-stream")
 

@@ -56,11 +56,28 @@ async def test_it_is_full_after_a_time_slice(monkeypatch: pytest.MonkeyPatch) ->
     assert not outbox.put(b"x" * size)
     now += 2 * module.TIME_SLICE
     assert outbox.put(b"x" * size), "the first frame has waited for a time slice"
-    outbox.take()
+    await taken_in_the_room(outbox)
     now += 2 * module.TIME_SLICE
     assert outbox.put(b"x"), "this frame took a time slice to come"
-    outbox.take()
+    await taken_in_the_room(outbox)
     assert not outbox.put(b"x")
+
+
+async def test_silence_is_no_time_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    outbox = Outbox(10**9)
+    for _ in range(3):
+        now += 2 * module.TIME_SLICE
+        assert not outbox.put(b"x"), "its producer has suspended by itself"
+        outbox.take()
+
+
+async def taken_in_the_room(outbox: Outbox) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.room)
+        await anyio.wait_all_tasks_blocked()
+        outbox.take()
 
 
 async def test_it_is_full_if_the_second_frame_took_a_time_slice(

@@ -37,12 +37,14 @@ class StalledServer:
 async def endless() -> AsyncIterator[int]:
     yield 1
     await anyio.sleep_forever()
+    yield 0  # it could go on
 
 
 async def stubborn() -> AsyncIterator[int]:
     yield 1
     with suppress(asyncio.CancelledError):
         await anyio.sleep_forever()
+        yield 0  # it could go on
 
 
 async def test_may_come_during_the_last_message() -> None:

@@ -25,7 +25,7 @@ middleware = pytest.mark.parametrize("middleware", [True, False], ids=["with", "
 DISCONNECT = {"type": "http.disconnect"}
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
+    (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 ]
 
@@ -108,6 +108,7 @@ async def test_a_disconnect_ends_the_application_without_another_message(
         try:
             yield 0
             await anyio.sleep_forever()
+            yield 0  # it could go on
         finally:
             closed.append(True)
 
@@ -206,6 +207,7 @@ async def test_a_stream_that_is_discarded_ends_before_its_client_leaves(outer: A
         try:
             yield 0
             await anyio.sleep_forever()
+            yield 0  # it could go on
         finally:
             closed.append(True)
 

@@ -85,6 +85,7 @@ class TestSendTimeout:
         async def items() -> AsyncIterator[int]:
             yield 1
             await anyio.sleep(100)
+            yield 2
 
         app, closed_streams = observed(
             EventSourceResponse(items()), send_timeout=5, ping_interval=10
@@ -134,6 +135,7 @@ class TestSendTimeout:
             await anyio.sleep(1)
             yield 2
             await anyio.sleep_forever()
+            yield 0  # it could go on
 
         app, closed_streams = observed(EventSourceResponse(items()), send_timeout=5)
         await call(app, send=stalling(says(b"data: 2")))
@@ -156,7 +158,7 @@ class TestSendTimeout:
         )
         async with events_of(app) as events:
             await events.next()
-            await anyio.sleep(10_000)
+            await anyio.sleep(1_000)
             assert closed_streams.reasons == []
 
     async def test_can_be_switched_off(self) -> None:
@@ -324,6 +326,7 @@ class TestIdleTimeout:
                 yield number
                 await anyio.sleep(9.9)
             await anyio.sleep_forever()
+            yield 0  # it could go on
 
         app = EventSourceResponse(items(), idle_timeout=10, ping_interval=None)
         begin = anyio.current_time()

@@ -38,6 +38,7 @@ class Trace:
         try:
             yield 0
             await anyio.sleep_forever()
+            yield 1  # it could go on
         finally:
             await self.clean_up()
 

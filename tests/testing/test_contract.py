@@ -1,4 +1,4 @@
-"""The kit holds what it says for whatever sends the events: ours, by hand, and other libraries."""
+"""The kit works with streams of any origin: ours, by hand, and those of other libraries."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -22,7 +22,7 @@ pytestmark = [
 
 THREE = [{"number": number} for number in range(3)]
 BOUND = 10_000
-"""Events of a burst that may be made while nobody reads: ten megabytes."""
+"""Events of a burst that may be made while no one reads: ten megabytes."""
 
 
 @pytest.fixture(params=PEERS, ids=lambda peer: peer.make.__name__)
@@ -37,7 +37,7 @@ class TestStream:
         async with EventClient(app) as client, client.stream("GET", "/three") as events:
             assert [event.json() async for event in events] == THREE
 
-    async def test_the_head_comes_before_the_body_has_ended(self, peer: Peer) -> None:
+    async def test_the_head_arrives_before_the_end_of_the_body(self, peer: Peer) -> None:
         app, log = peer.app()
         async with EventClient(app) as client, client.stream("GET", "/endless") as events:
             assert events.response.status_code == 200
@@ -60,7 +60,7 @@ class TestStream:
             await events.disconnect()
             assert log == ["finally"]
 
-    async def test_a_burst_waits_while_nobody_reads(self, peer: Peer) -> None:
+    async def test_a_burst_waits_for_its_reader(self, peer: Peer) -> None:
         app, log = peer.app()
         async with EventClient(app) as client, client.stream("GET", "/burst") as events:
             assert (await events.next()).json() == LONG
@@ -94,7 +94,7 @@ def assert_is_lookup_error(error: BaseException, peer: Peer, message: str) -> No
 
 
 class TestErrors:
-    async def test_one_before_the_first_event_is_raised_as_it_is(self, peer: Peer) -> None:
+    async def test_before_the_first_event_are_raised(self, peer: Peer) -> None:
         app, _ = peer.app()
         async with EventClient(app) as client, client.stream("GET", "/early") as events:
             assert events.response.status_code == peer.status_of_early_failure
@@ -102,7 +102,7 @@ class TestErrors:
                 await events.next()
         assert_is_lookup_error(caught.value, peer, "early")
 
-    async def test_one_after_events_is_raised_as_it_is(self, peer: Peer) -> None:
+    async def test_after_events_are_raised(self, peer: Peer) -> None:
         app, _ = peer.app()
         async with EventClient(app) as client, client.stream("GET", "/late") as events:
             assert (await events.next()).json() == 1
@@ -120,7 +120,7 @@ class TestRequest:
         ):
             assert [event.json() async for event in events] == [["POST", "value"], {"a": [1]}]
 
-    async def test_comes_back_with_the_last_id(self, peer: Peer) -> None:
+    async def test_reconnects_with_the_last_id(self, peer: Peer) -> None:
         app, _ = peer.app()
         async with EventClient(app) as client, client.stream("GET", "/resume") as events:
             for number in (1, 2, 3):
@@ -170,7 +170,7 @@ async def with_our_client(app: ASGIApp) -> list[str]:
 
 
 @pytest.mark.parametrize("read", [with_httpx, with_its_successor, with_httpx_sse, with_our_client])
-async def test_each_client_reads_it_and_leaves(
+async def test_each_client_reads_it_and_disconnects(
     peer: Peer, read: Callable[[ASGIApp], Awaitable[list[str]]]
 ) -> None:
     app, log = peer.app()
@@ -183,7 +183,7 @@ def time(request: pytest.FixtureRequest) -> VirtualTime:
     return VirtualTime(request.param)
 
 
-def test_the_synchronous_client_reads_it_and_leaves(peer: Peer, time: VirtualTime) -> None:
+def test_the_synchronous_client_reads_it_and_disconnects(peer: Peer, time: VirtualTime) -> None:
     app, log = peer.app()
     with SyncEventClient(app, time=time) as client:
         with client.stream("GET", "/endless") as events:

@@ -1,4 +1,4 @@
-"""`EventClient` and `EventStream`: what a browser would have of a stream, and what it would not."""
+"""`EventClient` and `EventStream`: a stream as a browser sees it, and more."""
 
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -81,12 +81,12 @@ class TestEvents:
             assert events.comments == ["a comment"]
             assert events.body.startswith(b"data: plain\n\n: a comment\n")
 
-    async def test_come_as_they_are_sent_also_if_a_browser_would_find_no_such_type(self) -> None:
+    async def test_are_not_changed_although_a_browser_would_ignore_them(self) -> None:
         app = sends(b"event: a\0b\ndata: x\n\n")
         async with client_of(app) as client, client.stream("GET", "/") as events:
             assert (await events.next()).event == "a\0b"
 
-    async def test_are_read_ahead_as_an_hour_brings_them(self) -> None:
+    async def test_are_read_ahead_for_an_hour(self) -> None:
         async def ticks() -> AsyncIterator[int]:
             for number in range(1000):
                 await anyio.sleep(50)
@@ -125,7 +125,7 @@ class TestEvents:
             assert (await events.next()).json() == 2
             assert events.body == b"data: 1\n\ndata: 2\n\n"
 
-    async def test_one_that_is_larger_than_what_is_read_ahead(self) -> None:
+    async def test_may_be_larger_than_the_read_ahead(self) -> None:
         piece = b"x" * 1000
         count = 2 * READ_AHEAD // len(piece)
         app = sends(b"data: ", *[piece] * count, b"\n\n")
@@ -134,13 +134,13 @@ class TestEvents:
 
 
 class TestComments:
-    async def test_are_waited_for_in_their_order_and_events_are_kept(self) -> None:
+    async def test_are_returned_in_their_order_and_events_are_kept(self) -> None:
         app = sends(b": one\n\ndata: 1\n\n", b": two\n\ndata: 2\n\n")
         async with client_of(app) as client, client.stream("GET", "/") as events:
             assert [await events.next_comment() for _ in range(2)] == ["one", "two"]
             assert [event.json() for event in await events.take(2)] == [1, 2]
 
-    async def test_behind_more_events_than_are_read_ahead(self) -> None:
+    async def test_may_come_after_more_events_than_the_read_ahead(self) -> None:
         event = b"data: %s\n\n" % LONG.encode()
         app = sends(*[event] * 200, b": here\n\n")
         async with client_of(app) as client, client.stream("GET", "/") as events:
@@ -158,7 +158,7 @@ class TestComments:
             assert [await events.next_comment() for _ in range(4)] == ["ping"] * 4
             assert anyio.current_time() - began == pytest.approx(60)
 
-    async def test_none_comes_any_more(self) -> None:
+    async def test_the_end_of_the_stream_is_an_error(self) -> None:
         async def nothing() -> AsyncIterator[int]:
             return
             yield 1
@@ -167,7 +167,7 @@ class TestComments:
             with pytest.raises(NoEventError, match="the stream has ended"):
                 await events.next_comment()
 
-    async def test_none_in_time(self) -> None:
+    async def test_none_within_the_timeout_is_an_error(self) -> None:
         async with client_of(sends()) as client, client.stream("GET", "/") as events:
             with pytest.raises(NoEventError, match=r"^no comment within 3 s; so far: status 200"):
                 await events.next_comment(timeout=3)
@@ -187,7 +187,7 @@ class TestReadingAhead:
             assert READ_AHEAD <= len(events.body) < 3 * READ_AHEAD
             assert len(sent) < 1000
 
-    async def test_goes_on_when_a_call_finds_nothing_and_not_before(self) -> None:
+    async def test_goes_on_once_a_call_finds_no_event(self) -> None:
         async def burst() -> AsyncIterator[str]:
             while True:
                 yield LONG
@@ -202,7 +202,7 @@ class TestReadingAhead:
             await anyio.wait_all_tasks_blocked()
             assert before < len(events.body) < 4 * before
 
-    async def test_for_one_call_stops_as_well(self) -> None:
+    async def test_for_one_call_stops_at_a_bound_too(self) -> None:
         async def burst() -> AsyncIterator[str]:
             while True:
                 yield LONG * 10
@@ -214,7 +214,7 @@ class TestReadingAhead:
 
 
 class TestFailures:
-    async def test_show_what_came_so_far(self) -> None:
+    async def test_show_what_has_arrived(self) -> None:
         chunks = [b": hello\n\n", *[b"event: tick\ndata: %d\n\n" % n for n in range(7)]]
         async with client_of(sends(*chunks)) as client, client.stream("GET", "/") as events:
             await events.take(7)
@@ -237,7 +237,7 @@ class TestFailures:
         assert said.endswith("xxx...")
         assert len(said) < 700
 
-    async def test_show_a_response_that_is_no_stream(self) -> None:
+    async def test_show_a_response_of_another_type(self) -> None:
         app = JSONResponse({"detail": "Not Found"}, 404)
         async with client_of(app) as client, client.stream("GET", "/") as events:
             said = await complaint(events)
@@ -247,34 +247,34 @@ class TestFailures:
             'which is no event stream: b\'{"detail":"Not Found"}\''
         )
 
-    async def test_show_a_response_that_does_not_say_what_it_is(self) -> None:
+    async def test_show_a_response_without_a_type(self) -> None:
         app = Response(b"data: 1\n\n")
         async with client_of(app) as client, client.stream("GET", "/") as events:
             said = await complaint(events)
         assert "of no content-type, which is no event stream: b'data: 1" in said
 
     @pytest.mark.parametrize("media_type", ["text/event-stream;charset=utf-8", "TEXT/Event-Stream"])
-    async def test_a_stream_may_be_called_one_in_several_ways(self, media_type: str) -> None:
+    async def test_are_not_about_the_spelling_of_the_type(self, media_type: str) -> None:
         app = Response(b"data: 1\n\n", media_type=media_type)
         async with client_of(app) as client, client.stream("GET", "/") as events:
             assert (await events.next()).json() == 1
 
     @pytest.mark.parametrize("given", [None, 30])
-    async def test_come_in_time(self, given: float | None) -> None:
+    async def test_come_after_the_timeout(self, given: float | None) -> None:
         async with client_of(sends(), timeout=8) as client, client.stream("GET", "/") as events:
             began = anyio.current_time()
             with pytest.raises(NoEventError, match=f"^no event within {given or 8} s; "):
                 await events.next(timeout=given)
             assert anyio.current_time() - began == pytest.approx(given or 8)
 
-    async def test_an_iteration_is_bounded_as_well(self) -> None:
+    async def test_come_in_an_iteration_too(self) -> None:
         app = sends(b"data: 1\n\n")
         async with client_of(app) as client, client.stream("GET", "/") as events:
             assert (await anext(events)).json() == 1
             with pytest.raises(NoEventError, match=r"^no event within 5 s; "):
                 await anext(events)
 
-    async def test_after_one_the_stream_can_be_read_on(self) -> None:
+    async def test_do_not_end_the_stream(self) -> None:
         async def late() -> AsyncIterator[int]:
             await anyio.sleep(7)
             yield 1
@@ -284,13 +284,13 @@ class TestFailures:
                 await events.next()
             assert (await events.next()).json() == 1
 
-    async def test_a_stream_shows_itself(self) -> None:
+    async def test_look_like_the_repr_of_a_stream(self) -> None:
         app = sends(b"data: 1\n\n")
         async with client_of(app) as client, client.stream("GET", "/") as events:
             await events.next()
             assert repr(events).startswith("<EventStream: so far: status 200, 9 bytes, 0 comments")
 
-    async def test_one_that_was_never_sent_says_so(self) -> None:
+    async def test_of_a_request_that_was_never_sent(self) -> None:
         async def request(last_event_id: str) -> Any:
             raise AssertionError("not sent")
 
@@ -304,7 +304,7 @@ class TestFailures:
 
 
 class TestErrorsOfTheApplication:
-    async def test_before_the_head_the_request_raises_it(self) -> None:
+    async def test_before_the_head_are_raised_by_the_request(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             raise LookupError("early")
 
@@ -313,7 +313,7 @@ class TestErrorsOfTheApplication:
                 async with client.stream("GET", "/"):
                     pytest.fail("it answered")
 
-    async def test_behind_an_answer_of_the_framework_the_next_call_raises_it(self) -> None:
+    async def test_after_an_answer_of_the_framework_are_raised_by_the_next_call(self) -> None:
         async def fails() -> AsyncIterator[int]:
             raise LookupError("early")
             yield 1
@@ -323,7 +323,7 @@ class TestErrorsOfTheApplication:
             with pytest.raises(LookupError, match="early"):
                 await events.next()
 
-    async def test_after_events_it_comes_when_they_have_been_read_and_once(self) -> None:
+    async def test_after_events_are_raised_once_they_have_been_read(self) -> None:
         async def breaks() -> AsyncIterator[int]:
             yield 1
             raise LookupError("late")
@@ -335,7 +335,7 @@ class TestErrorsOfTheApplication:
             with pytest.raises(NoEventError, match="the stream has ended"):
                 await events.next()
 
-    async def test_one_that_no_call_has_met_comes_with_the_disconnect(self) -> None:
+    async def test_that_no_call_has_raised_are_raised_by_the_disconnect(self) -> None:
         async def breaks() -> AsyncIterator[int]:
             yield 1
             raise LookupError("late")
@@ -345,13 +345,13 @@ class TestErrorsOfTheApplication:
                 async with client.stream("GET", "/"):
                     await anyio.wait_all_tasks_blocked()
 
-    async def test_one_of_its_cleanup_comes_with_the_disconnect(self) -> None:
+    async def test_of_a_cleanup_are_raised_by_the_disconnect(self) -> None:
         app = sends(error=LookupError("cleanup"))
         async with client_of(app) as client, client.stream("GET", "/") as events:
             with pytest.raises(LookupError, match="cleanup"):
                 await events.disconnect()
 
-    async def test_one_of_a_background_task_comes_at_the_end(self) -> None:
+    async def test_of_a_background_task_are_raised_at_the_end(self) -> None:
         async def fail() -> None:
             raise LookupError("in the background")
 
@@ -364,7 +364,7 @@ class TestErrorsOfTheApplication:
             with pytest.raises(LookupError, match="in the background"):
                 await events.next()
 
-    async def test_one_after_an_error_of_the_test_is_its_note(self) -> None:
+    async def test_after_an_error_of_the_test_are_its_notes(self) -> None:
         app = sends(error=LookupError("later"))
         with pytest.raises(AssertionError, match="of the test") as caught:
             async with client_of(app) as client, client.stream("GET", "/"):
@@ -393,7 +393,7 @@ class TestDisconnect:
             assert not events.connected
             await events.disconnect()
 
-    async def test_what_was_received_can_be_seen_after_it_and_nothing_waited_for(self) -> None:
+    async def test_keeps_what_was_received_and_refuses_to_wait(self) -> None:
         app = sends(b"data: 1\n\n")
         async with client_of(app) as client, client.stream("GET", "/") as events:
             await events.next()
@@ -413,7 +413,7 @@ class TestDisconnect:
             await (anyio.sleep(3600) if reading == "ahead" else events.next())
         assert not recwarn.list
 
-    async def test_the_end_of_the_client_ends_a_stream_that_was_left_open(self) -> None:
+    async def test_comes_with_the_end_of_the_client(self) -> None:
         log = []
 
         async def numbers() -> AsyncIterator[int]:
@@ -430,7 +430,7 @@ class TestDisconnect:
         assert log == ["finally"]
         await block.__aexit__(None, None, None)
 
-    async def test_a_cancelled_test_disconnects(self) -> None:
+    async def test_comes_with_a_cancellation_of_the_test(self) -> None:
         log = []
 
         async def numbers() -> AsyncIterator[int]:
@@ -448,15 +448,16 @@ class TestDisconnect:
 
 
 class TestReconnect:
-    async def test_waits_as_told_and_sends_the_last_id(self) -> None:
+    async def test_waits_for_the_reconnection_time_and_sends_the_last_id(self) -> None:
         seen = []
 
         async def numbers(request: Request) -> AsyncIterator[ServerSentEvent]:
             last = request.headers.get("last-event-id")
             seen.append(last)
             number = int(last or 0) + 1
-            yield ServerSentEvent(data=number, id=str(number), retry=3000)
-            await anyio.sleep_forever()
+            while True:
+                yield ServerSentEvent(data=number, id=str(number), retry=3000)
+                await anyio.sleep_forever()
 
         async with client_of(yields(numbers)) as client, client.stream("GET", "/") as events:
             first = await events.next()
@@ -470,7 +471,7 @@ class TestReconnect:
             assert second.json() == 2
         assert seen == [None, "1"]
 
-    async def test_comes_back_at_once_where_nothing_else_was_said(self) -> None:
+    async def test_does_not_wait_by_default(self) -> None:
         app = sends(b"data: 1\n\ndata: unfinished")
         async with client_of(app) as client, client.stream("GET", "/") as events:
             await events.next()
@@ -479,7 +480,7 @@ class TestReconnect:
             assert anyio.current_time() == pytest.approx(began)
             assert (await events.next()).raw_data == "1"
 
-    async def test_is_not_held_up_by_what_was_read_ahead(self) -> None:
+    async def test_does_not_wait_for_what_was_read_ahead(self) -> None:
         app = sends(b"data: %s\n\n" % (b"x" * READ_AHEAD))
         async with client_of(app) as client, client.stream("GET", "/") as events:
             await anyio.wait_all_tasks_blocked()
@@ -487,7 +488,7 @@ class TestReconnect:
             await anyio.wait_all_tasks_blocked()
             assert len(events.received) == 2
 
-    async def test_a_first_id_can_be_given(self) -> None:
+    async def test_may_begin_with_an_id(self) -> None:
         async def echo(request: Request) -> AsyncIterator[str]:
             yield request.headers["last-event-id"]
 
@@ -501,7 +502,7 @@ class TestReconnect:
             await events.reconnect()
             assert (await events.next()).json() == "7"
 
-    async def test_raises_what_the_application_raised(self) -> None:
+    async def test_raises_the_error_of_the_application(self) -> None:
         app = sends(error=LookupError("cleanup"))
         async with client_of(app) as client, client.stream("GET", "/") as events:
             with pytest.raises(LookupError, match="cleanup"):
@@ -510,7 +511,7 @@ class TestReconnect:
 
 
 class TestUse:
-    async def test_two_tasks_that_wait_for_one_stream(self) -> None:
+    async def test_two_tasks_may_not_wait_for_one_stream(self) -> None:
         app = sends()
         async with (
             client_of(app) as client,
@@ -527,22 +528,22 @@ class TestUse:
             with pytest.raises(UsageError, match="two tasks wait for events"):
                 await events.next_comment()
 
-    async def test_outside_of_the_clients_block(self) -> None:
+    async def test_outside_of_the_block_is_refused(self) -> None:
         client = client_of(sends())
         with pytest.raises(UsageError, match="async with EventClient"):
             async with client.stream("GET", "/"):
                 pytest.fail("it was sent")
         await client.__aexit__()
 
-    async def test_options_of_the_transport_are_for_applications(self) -> None:
+    async def test_options_of_the_transport_are_refused_for_a_url(self) -> None:
         with pytest.raises(UsageError, match=r"^patience, window: only for an application"):
             EventClient("http://127.0.0.1", patience=1, window=2)
 
-    async def test_a_url_is_that_of_a_server(self) -> None:
+    async def test_a_server_may_have_a_url(self) -> None:
         client = EventClient("http://example.org/api")
         assert client.http.base_url == "http://example.org/api/"
 
-    async def test_requests_carry_what_they_are_given(self) -> None:
+    async def test_requests_send_their_arguments(self) -> None:
         async def echo(request: Request) -> AsyncIterator[Any]:
             body = await request.json()
             yield [request.method, request.url.hostname, request.url.query]
@@ -563,7 +564,7 @@ class TestUse:
             ]
 
     @pytest.mark.parametrize("given", ["*/*", "application/json"])
-    async def test_accepts_something_else_where_that_is_said(self, given: str) -> None:
+    async def test_another_accept_may_be_set(self, given: str) -> None:
         async def echo(request: Request) -> AsyncIterator[str]:
             yield request.headers["accept"]
 
@@ -575,7 +576,7 @@ class TestUse:
             expected = "text/event-stream" if given == "*/*" else given
             assert (await events.next()).json() == expected
 
-    async def test_options_of_httpx_are_passed_on(self) -> None:
+    async def test_options_of_httpx_are_passed_to_it(self) -> None:
         async def echo(request: Request) -> AsyncIterator[str]:
             yield request.headers["authorization"]
 
@@ -589,7 +590,7 @@ class TestUse:
         ):
             assert (await events.next()).json() == "Basic YTpi"
 
-    async def test_the_client_below_is_there_for_what_is_no_stream(self) -> None:
+    async def test_other_responses_are_read_by_the_httpx_client(self) -> None:
         async with client_of(JSONResponse({"a": 1})) as client:
             assert (await client.http.post("/", json=1)).json() == {"a": 1}
 
@@ -597,7 +598,7 @@ class TestUse:
 @pytest.mark.e2e
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 class TestRealServer:
-    async def test_sees_events_and_the_server_the_disconnect(self, tmp_path: Path) -> None:
+    async def test_sends_events_and_sees_the_disconnect(self, tmp_path: Path) -> None:
         with running(KINDS[0], tmp_path / "output") as server:
             url = f"http://127.0.0.1:{server.port}"
             async with EventClient(url) as client:

@@ -1,4 +1,4 @@
-"""One request in memory: what the application sends is there when it is sent, and nothing hangs."""
+"""One request in memory: each message arrives when it is sent, and nothing hangs."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -56,19 +56,19 @@ async def raised_by(call: Callable[[], Awaitable[Any]]) -> str:
     return f"{type(caught.value).__name__}: {caught.value}"
 
 
-class TestWhatIsRead:
-    async def test_the_head_comes_before_any_body(self) -> None:
+class TestReading:
+    async def test_the_head_arrives_before_any_body(self) -> None:
         async with request(sends(start(201, (b"x", b"1")))) as exchange:
             head = await exchange.head()
             assert (head.status, head.headers[-1]) == (201, (b"x", b"1"))
             assert not exchange.ended
 
-    async def test_each_chunk_comes_as_it_was_sent_and_the_end_as_an_empty_one(self) -> None:
+    async def test_each_chunk_arrives_as_it_was_sent_and_an_empty_one_at_the_end(self) -> None:
         app = sends(start(), body(b"one"), body(), body(b"two"), END)
         async with request(app) as exchange:
             assert [await exchange.chunk() for _ in range(4)] == [b"one", b"two", b"", b""]
 
-    async def test_a_status_of_the_standard_library_and_any_bytes_will_do(self) -> None:
+    async def test_takes_statuses_of_the_standard_library_and_any_bytes(self) -> None:
         app = sends(
             {"type": "http.response.start", "status": HTTPStatus.CREATED},
             body(bytearray(b"one")),
@@ -80,18 +80,18 @@ class TestWhatIsRead:
             assert (head.status, head.headers) == (201, [])
             assert [await exchange.chunk() for _ in range(3)] == [b"one", b"two", b""]
 
-    async def test_the_answer_to_head_has_no_body(self) -> None:
+    async def test_the_response_to_a_head_request_has_no_body(self) -> None:
         app = sends(start(), body(b"one", more=False))
         async with request(app, method="HEAD") as exchange:
             assert await exchange.chunk() == b""
 
-    async def test_what_was_sent_before_the_disconnect_can_be_read_after_it(self) -> None:
+    async def test_is_possible_after_the_disconnect(self) -> None:
         async with request(sends(start(), body(b"one"))) as exchange:
             await exchange.head()
             await exchange.disconnect()
             assert [await exchange.chunk() for _ in range(2)] == [b"one", b""]
 
-    async def test_shows_how_far_it_is(self) -> None:
+    async def test_shows_its_progress(self) -> None:
         steps = [anyio.Event(), anyio.Event()]
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,7 +116,7 @@ class TestWhatIsRead:
 
 
 class TestBackpressure:
-    async def test_send_waits_while_as_much_as_the_window_is_unread(self) -> None:
+    async def test_send_waits_while_a_window_is_unread(self) -> None:
         sent = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,7 +133,7 @@ class TestBackpressure:
             await anyio.wait_all_tasks_blocked()
             assert sent == [0, 1, 2, 3]
 
-    async def test_other_tasks_have_their_turn_where_more_is_sent_than_read(self) -> None:
+    async def test_other_tasks_run_between_messages(self) -> None:
         turns: list[int] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -153,7 +153,7 @@ class TestBackpressure:
             await anyio.wait_all_tasks_blocked()
             await exchange.disconnect()
 
-    async def test_what_is_sent_to_nobody_is_dropped_without_a_word(self) -> None:
+    async def test_messages_after_the_disconnect_are_dropped(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await receive()
             assert (await receive())["type"] == "http.disconnect"
@@ -167,7 +167,7 @@ class TestBackpressure:
 
 
 class TestUpload:
-    async def test_the_body_arrives_in_its_chunks_and_then_the_disconnect(self) -> None:
+    async def test_its_chunks_arrive_and_then_the_disconnect(self) -> None:
         received = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -182,7 +182,7 @@ class TestUpload:
             await exchange.disconnect()
             assert received[3:] == [{"type": "http.disconnect"}] * 2
 
-    async def test_after_a_complete_response_the_client_is_gone(self) -> None:
+    async def test_after_a_complete_response_the_disconnect_arrives(self) -> None:
         seen: list[Message] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -195,7 +195,7 @@ class TestUpload:
             await exchange.disconnect()
         assert seen == [{"type": "http.disconnect"}]
 
-    async def test_the_rest_waits_until_the_application_takes_it_and_is_closed_at_its_end(
+    async def test_waits_for_the_application_and_is_closed_at_the_end(
         self,
     ) -> None:
         log: list[Any] = []
@@ -220,7 +220,7 @@ class TestUpload:
             await exchange.head()
         assert log == [0, 1, 2, 3, "closed"]  # one ready, one waiting for its place
 
-    async def test_what_the_upload_raises_is_raised_to_the_client(self) -> None:
+    async def test_its_error_is_raised_to_the_client(self) -> None:
         async def chunks() -> AsyncGenerator[bytes, None]:
             yield b"one"
             raise LookupError("of the test")
@@ -232,8 +232,8 @@ class TestUpload:
                 await exchange.head()
 
 
-class TestWhatTheApplicationRaises:
-    async def test_before_the_head_it_comes_instead_of_it(self) -> None:
+class TestErrorsOfTheApplication:
+    async def test_before_the_head_are_raised_in_its_place(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             raise LookupError("early")
 
@@ -242,7 +242,7 @@ class TestWhatTheApplicationRaises:
                 await exchange.head()
             await exchange.disconnect()
 
-    async def test_within_the_body_it_comes_behind_the_last_chunk(self) -> None:
+    async def test_within_the_body_are_raised_after_the_last_chunk(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await send(start())
             await send(body(b"one"))
@@ -255,7 +255,7 @@ class TestWhatTheApplicationRaises:
             with pytest.raises(LookupError, match="late"):
                 await exchange.chunk()
 
-    async def test_after_the_body_it_comes_at_the_disconnect_and_once(self) -> None:
+    async def test_after_the_body_are_raised_once_at_the_disconnect(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await send(start())
             await send(END)
@@ -357,7 +357,7 @@ class TestNothingHangs:
             assert await exchange.chunk() == b"one"
 
 
-class TestMessagesThatAsgiForbids:
+class TestInvalidMessages:
     @pytest.mark.parametrize(
         ("messages", "complaint"),
         [
@@ -398,7 +398,9 @@ class TestMessagesThatAsgiForbids:
         )
 
     @pytest.mark.parametrize("wrong", [body(b"x"), start("200")])
-    async def test_an_application_that_catches_the_refusal_is_found_out(self, wrong: Any) -> None:
+    async def test_are_reported_also_where_the_application_catches_the_error(
+        self, wrong: Any
+    ) -> None:
         caught = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -414,7 +416,7 @@ class TestMessagesThatAsgiForbids:
                 await exchange.disconnect()
         assert [raised.value] == caught
 
-    async def test_one_that_catches_it_and_says_no_more_is_found_out_as_well(self) -> None:
+    async def test_are_reported_also_where_it_then_sends_nothing(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             with pytest.raises(ProtocolError):
                 await send(body(b"x"))

@@ -88,18 +88,18 @@ class TestFinds:
             assert "EventStream._read" in said
             await block.__aexit__(None, None, None)
 
-    async def test_all_of_several(self) -> None:
+    async def test_several_of_a_kind(self) -> None:
         generators = [numbers(), numbers()]
         with found("generator numbers", "generator numbers"):
             for generator in generators:
                 next(generator)
 
-    def test_outside_of_any_event_loop(self) -> None:
+    def test_a_generator_outside_of_an_event_loop(self) -> None:
         generator = numbers()
         with found("generator numbers"):
             next(generator)
 
-    def test_nothing_where_the_block_has_failed(self) -> None:
+    def test_nothing_in_a_block_that_fails(self) -> None:
         generator = numbers()
         with pytest.raises(LookupError), nothing_left_behind():  # noqa: PT012 - the block fails
             next(generator)
@@ -107,7 +107,7 @@ class TestFinds:
 
 
 class TestLeavesAlone:
-    async def test_a_stream_that_was_left(self) -> None:
+    async def test_a_stream_that_was_closed(self) -> None:
         with nothing_left_behind():
             async with EventClient(APP) as client, client.stream("GET", "/") as events:
                 await events.next()
@@ -118,7 +118,7 @@ class TestLeavesAlone:
                 async with client.stream("GET", "/") as events:
                     await events.next()
 
-    async def test_what_has_ended(self) -> None:
+    async def test_generators_and_tasks_that_have_ended(self) -> None:
         with nothing_left_behind():
             assert list(numbers()) == [1, 2]
             async with aclosing(async_numbers()) as generator:  # type: ignore[type-var]
@@ -126,7 +126,7 @@ class TestLeavesAlone:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(anyio.sleep, 1)
 
-    async def test_what_was_there_before(self) -> None:
+    async def test_generators_and_tasks_from_before_the_block(self) -> None:
         generator, async_generator = numbers(), async_numbers()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(anyio.sleep_forever)
@@ -139,12 +139,12 @@ class TestLeavesAlone:
             tasks.cancel_scope.cancel()
         assert [number async for number in async_generator] == []
 
-    async def test_a_generator_that_has_not_begun(self) -> None:
+    async def test_a_generator_that_never_ran(self) -> None:
         with nothing_left_behind():
             generator = numbers()
         assert next(generator) == 1
 
-    async def test_blocks_of_context_managers_around_and_within(self) -> None:
+    async def test_context_managers_around_and_inside(self) -> None:
         @contextmanager
         def block() -> Iterator[None]:
             yield
@@ -152,7 +152,7 @@ class TestLeavesAlone:
         with block(), nothing_left_behind(), block(), nothing_left_behind():
             pass
 
-    async def test_generators_of_what_is_installed(self) -> None:
+    async def test_generators_of_installed_code(self) -> None:
         with nothing_left_behind():
             walk = os.walk(".")
             next(walk)
@@ -172,7 +172,7 @@ class TestLeavesAlone:
             wrapper = pytest_runtest_teardown()
             next(wrapper)
 
-    def test_it_keeps_nothing_alive(self) -> None:
+    def test_objects_that_end_in_the_block(self) -> None:
         log = []
 
         def closing() -> Iterator[int]:
@@ -188,7 +188,7 @@ class TestLeavesAlone:
             assert log == ["closed"]
 
     @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-    def test_a_whole_run(self, backend: str) -> None:
+    def test_a_whole_event_loop(self, backend: str) -> None:
         async def main() -> None:
             await checkpoint()
             async with EventClient(APP) as client, client.stream("GET", "/") as events:
@@ -197,7 +197,7 @@ class TestLeavesAlone:
         with nothing_left_behind():
             anyio.run(main, backend=backend)
 
-    def test_a_run_without_trio(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_whole_event_loop_without_trio(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, "trio", raising=False)
         with nothing_left_behind():
             asyncio.run(asyncio.sleep(0))

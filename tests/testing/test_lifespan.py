@@ -1,4 +1,4 @@
-"""The lifespan of an application around a test."""
+"""The lifespan of an application, as the kit runs it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,7 +37,7 @@ def only_lifespan(*answers: str, error: Exception | None = None) -> ASGIApp:
     return app
 
 
-async def test_the_application_starts_up_before_and_shuts_down_after() -> None:
+async def test_surrounds_the_requests() -> None:
     log = []
 
     @asynccontextmanager
@@ -61,7 +61,7 @@ async def test_the_application_starts_up_before_and_shuts_down_after() -> None:
     assert log == ["up", "stream ended", "down"]
 
 
-async def test_requests_find_the_state_each_in_a_copy_of_its_own() -> None:
+async def test_each_request_has_a_copy_of_its_state() -> None:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         yield {"opened": True}
@@ -79,7 +79,7 @@ async def test_requests_find_the_state_each_in_a_copy_of_its_own() -> None:
     assert answer.json() == {"opened": True, "given": 1}
 
 
-async def test_one_that_knows_no_lifespan_is_left_alone() -> None:
+async def test_may_be_unknown_to_the_application() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "no lifespan here"
         await JSONResponse(1)(scope, receive, send)
@@ -88,7 +88,7 @@ async def test_one_that_knows_no_lifespan_is_left_alone() -> None:
         assert (await client.http.get("/")).json() == 1
 
 
-async def test_the_lifespan_can_be_left_out() -> None:
+async def test_may_be_switched_off() -> None:
     scopes = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,7 +100,7 @@ async def test_the_lifespan_can_be_left_out() -> None:
     assert scopes == ["http"]
 
 
-async def test_a_failed_startup_says_why() -> None:
+async def test_a_failed_startup_is_raised_with_its_reason() -> None:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         raise LookupError("no database")
@@ -113,7 +113,7 @@ async def test_a_failed_startup_says_why() -> None:
     assert isinstance(caught.value.__cause__, LookupError)
 
 
-async def test_a_failed_shutdown_says_why() -> None:
+async def test_a_failed_shutdown_is_raised_with_its_reason() -> None:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
@@ -133,7 +133,7 @@ async def test_a_failed_shutdown_says_why() -> None:
         (["startup.complete", "shutdown.failed"], "lifespan.shutdown.failed: without a message"),
     ],
 )
-async def test_an_application_that_does_not_say_it_is_done(
+async def test_an_application_that_does_not_complete_it_is_an_error(
     answers: list[str], complaint: str
 ) -> None:
     with pytest.raises(NoAnswerError) as caught:
@@ -142,14 +142,14 @@ async def test_an_application_that_does_not_say_it_is_done(
     assert str(caught.value) == complaint
 
 
-async def test_what_is_raised_at_the_shutdown_is_raised_to_the_test() -> None:
+async def test_an_error_at_the_shutdown_is_raised_to_the_test() -> None:
     app = only_lifespan("startup.complete", error=LookupError("still in use"))
     with pytest.raises(LookupError, match="still in use"):
         async with EventClient(app):
             pass
 
 
-async def test_the_shutdown_comes_also_after_a_request_that_failed() -> None:
+async def test_shuts_down_also_after_a_request_that_failed() -> None:
     log = []
 
     @asynccontextmanager
@@ -169,7 +169,7 @@ async def test_the_shutdown_comes_also_after_a_request_that_failed() -> None:
     assert log == ["down"]
 
 
-async def test_a_test_that_is_cancelled_shuts_down_in_order() -> None:
+async def test_shuts_down_when_the_test_is_cancelled() -> None:
     log = []
 
     @asynccontextmanager
@@ -185,7 +185,7 @@ async def test_a_test_that_is_cancelled_shuts_down_in_order() -> None:
     assert log == ["down"]
 
 
-async def test_a_test_that_is_cancelled_while_it_starts() -> None:
+async def test_may_be_cancelled_during_the_startup() -> None:
     with anyio.move_on_after(5) as scope:
         async with EventClient(only_lifespan()):
             pytest.fail("it started")

@@ -45,7 +45,7 @@ class App:
         self.log.append("down")
 
     async def numbers(self, request: Request) -> AsyncIterator[ServerSentEvent]:
-        """Yield a number each minute, from behind the last one on."""
+        """Yield a number every 50 seconds, beginning after the last one that the client has."""
         number = int(request.headers.get("last-event-id", 0))
         try:
             while True:
@@ -94,7 +94,7 @@ def test_in_real_time(app: App, backend: str) -> None:
     assert app.log == ["up", "finally", "down"]
 
 
-def test_each_name_of_the_stream(client: SyncEventClient) -> None:
+def test_a_stream_has_the_same_attributes(client: SyncEventClient) -> None:
     with client.stream("GET", "/") as events:
         first = events.next()
         assert events.next_comment(timeout=HOUR) == "ping"
@@ -132,18 +132,18 @@ def test_disconnects_and_reconnects(client: SyncEventClient, app: App, time: Vir
             events.next()
 
 
-def test_sends_what_is_no_stream(client: SyncEventClient) -> None:
+def test_sends_other_requests(client: SyncEventClient) -> None:
     assert client.request("POST", "/json", json={"a": 1}).json() == {"a": 1}
 
 
-def test_raises_what_the_application_raised(client: SyncEventClient) -> None:
+def test_raises_the_error_of_the_application(client: SyncEventClient) -> None:
     with client.stream("GET", "/breaks") as events:
         assert events.next().json() == 1
         with pytest.raises(LookupError, match="late"):
             events.next()
 
 
-def test_an_error_of_the_test_stays_and_takes_others_as_notes(client: SyncEventClient) -> None:
+def test_an_error_of_the_test_comes_first_with_others_as_notes(client: SyncEventClient) -> None:
     def fail() -> None:
         with client.stream("GET", "/breaks"):
             client.sleep(1)
@@ -167,7 +167,7 @@ class TestVirtualTime:
             client.request("POST", "/json", json=1)
             assert time.elapsed - began == HOUR + 1
 
-    def test_bounds_a_wait_for_nothing(self, client: SyncEventClient, time: VirtualTime) -> None:
+    def test_bounds_a_wait_for_an_event(self, client: SyncEventClient, time: VirtualTime) -> None:
         with client.stream("GET", "/") as events:
             events.next()
             began = time.elapsed
@@ -188,7 +188,7 @@ class TestVirtualTime:
                 block.__exit__(None, None, None)
             assert time.elapsed == 10
 
-    def test_is_as_it_was_afterwards(self, app: App, time: VirtualTime) -> None:
+    def test_is_released_afterwards(self, app: App, time: VirtualTime) -> None:
         with SyncEventClient(app.app, time=time) as client:
             assert time.held
             client.sleep(1)
@@ -196,7 +196,7 @@ class TestVirtualTime:
 
 
 class TestUse:
-    def test_outside_of_the_clients_block(self, app: App) -> None:
+    def test_outside_of_the_block_is_refused(self, app: App) -> None:
         client = SyncEventClient(app.app)
         calls: list[Any] = [
             lambda: client.request("GET", "/"),
@@ -210,7 +210,7 @@ class TestUse:
         with pytest.raises(UsageError, match="with SyncEventClient"):
             client.sleep(1)
 
-    def test_an_application_that_does_not_start(self) -> None:
+    def test_a_failed_startup_is_raised(self) -> None:
         @asynccontextmanager
         async def lifespan(app: Starlette) -> AsyncIterator[None]:
             raise LookupError("no database")

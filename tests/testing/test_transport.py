@@ -1,4 +1,4 @@
-"""`StreamingTransport` below the clients of httpx and of what follows it."""
+"""`StreamingTransport` in the clients of httpx and of its successor."""
 
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -75,7 +75,7 @@ def raised_alone(kind: type[BaseException]) -> Iterator[pytest.ExceptionInfo[Bas
 
 
 class TestDelivery:
-    async def test_the_head_comes_before_the_body_and_each_chunk_as_it_was_sent(self) -> None:
+    async def test_the_head_arrives_first_and_each_chunk_as_it_was_sent(self) -> None:
         go_on = anyio.Event()
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,7 +127,7 @@ class TestDelivery:
                 assert app.log == []
             assert app.log == ["left"]
 
-    async def test_the_end_of_the_client_ends_what_was_left_open(self) -> None:
+    async def test_the_end_of_the_client_ends_open_responses(self) -> None:
         app = Endless()
         async with client_of(app) as client:
             await client.send(client.build_request("GET", "/"), stream=True)
@@ -146,7 +146,7 @@ class TestDelivery:
 
 
 class TestUpload:
-    async def test_the_application_reads_it_in_its_chunks(self) -> None:
+    async def test_arrives_in_its_chunks(self) -> None:
         log = []
 
         async def chunks() -> AsyncIterator[bytes]:
@@ -164,7 +164,7 @@ class TestUpload:
         assert [entry for entry in log if "made" in entry] == ["made b'one'", "made b'two'"]
         assert log.index("read b'one'") < log.index("read b'two'") < log.index("read b''")
 
-    async def test_what_the_application_never_reads_is_not_made_and_closed(self) -> None:
+    async def test_is_closed_where_the_application_does_not_read_it(self) -> None:
         log: list[Any] = []
 
         async def chunks() -> AsyncIterator[bytes]:
@@ -183,7 +183,7 @@ class TestUpload:
             assert (await client.post("/", content=chunks())).json() == 1
             assert log == [0, 1, 2, "closed"]
 
-    async def test_a_form_with_files(self) -> None:
+    async def test_may_be_a_form_with_files(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             content = await Request(scope, receive).body()
             await Response(content)(scope, receive, send)
@@ -194,7 +194,7 @@ class TestUpload:
 
 
 class TestScope:
-    async def test_says_what_servers_say(self) -> None:
+    async def test_is_like_that_of_a_server(self) -> None:
         app, scopes = scope_of(JSONResponse(1))
         async with client_of(app, client=("10.0.0.1", 5)) as client:
             await client.put("/caf%C3%A9/x%2Fy?a=%20", headers={"X-Name": "Value"})
@@ -243,8 +243,8 @@ class TestScope:
         assert scopes[1]["state"] == given == {"database": 1}
 
 
-class TestWhatTheApplicationRaises:
-    async def test_before_its_head_the_request_raises_it(self) -> None:
+class TestErrorsOfTheApplication:
+    async def test_before_the_head_are_raised_by_the_request(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             raise LookupError("early")
 
@@ -252,7 +252,7 @@ class TestWhatTheApplicationRaises:
             with raised_alone(LookupError):
                 await client.get("/")
 
-    async def test_behind_its_last_chunk_the_reading_raises_it(self) -> None:
+    async def test_after_the_last_chunk_are_raised_by_the_reading(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await send(start())
             await send(body(b"one"))
@@ -264,13 +264,13 @@ class TestWhatTheApplicationRaises:
             with raised_alone(LookupError):
                 await anext(chunks)
 
-    async def test_after_its_disconnect_the_closing_raises_it(self) -> None:
+    async def test_after_the_disconnect_are_raised_by_the_closing(self) -> None:
         async with client_of(Endless(LookupError())) as client:
             with raised_alone(LookupError):
                 async with client.stream("GET", "/"):
                     pass
 
-    async def test_in_the_background_the_reading_of_the_end_raises_it(self) -> None:
+    async def test_in_the_background_are_raised_by_the_reading(self) -> None:
         async def fail() -> None:
             raise LookupError("in the background")
 
@@ -279,7 +279,7 @@ class TestWhatTheApplicationRaises:
             with raised_alone(LookupError):
                 await client.get("/")
 
-    async def test_of_a_response_left_open_the_end_of_the_client_raises_it(self) -> None:
+    async def test_of_an_open_response_are_raised_at_the_end_of_the_client(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await send(start())
             raise LookupError("unseen")
@@ -289,14 +289,14 @@ class TestWhatTheApplicationRaises:
                 await client.send(client.build_request("GET", "/"), stream=True)
                 await anyio.wait_all_tasks_blocked()
 
-    async def test_of_several_the_first_is_raised_and_the_others_are_its_notes(self) -> None:
+    async def test_after_the_first_are_its_notes(self) -> None:
         with raised_alone(LookupError) as caught:
             async with client_of(Endless(LookupError("each"))) as client:
                 for _ in range(3):
                     await client.send(client.build_request("GET", "/"), stream=True)
         assert caught.value.__notes__ == ["afterwards: LookupError('each')"] * 2
 
-    async def test_an_incomplete_body(self) -> None:
+    async def test_may_be_an_incomplete_body(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await send(start())
 
@@ -305,15 +305,15 @@ class TestWhatTheApplicationRaises:
                 await client.get("/")
 
 
-class TestWhatTheTestRaises:
-    async def test_stays_as_it_is(self) -> None:
+class TestErrorsOfTheTest:
+    async def test_are_raised_unchanged(self) -> None:
         app = Endless()
         with raised_alone(AssertionError):
             async with client_of(app) as client, client.stream("GET", "/"):
                 raise AssertionError("of the test")
         assert app.log == ["left"]
 
-    async def test_takes_an_error_of_the_application_as_a_note(self) -> None:
+    async def test_have_errors_of_the_application_as_notes(self) -> None:
         with raised_alone(AssertionError) as caught:
             app = Endless(LookupError("later"))
             async with client_of(app) as client, client.stream("GET", "/"):
@@ -321,14 +321,14 @@ class TestWhatTheTestRaises:
         assert str(caught.value) == "of the test"
         assert caught.value.__notes__ == ["afterwards: LookupError('later')"]
 
-    async def test_where_it_is_caught_the_error_of_the_application_is_not_lost(self) -> None:
+    async def test_that_are_caught_do_not_hide_errors_of_the_application(self) -> None:
         with raised_alone(LookupError):
             async with client_of(Endless(LookupError("later"))) as client:
                 with pytest.raises(AssertionError, match="of the test"):
                     async with client.stream("GET", "/"):
                         raise AssertionError("of the test")
 
-    async def test_a_cancellation_ends_the_application_and_goes_on(self) -> None:
+    async def test_may_be_a_cancellation(self) -> None:
         app = Endless()
         with anyio.move_on_after(30) as scope:
             async with client_of(app) as client, client.stream("GET", "/") as response:
@@ -336,7 +336,7 @@ class TestWhatTheTestRaises:
         assert scope.cancelled_caught
         assert app.log == ["left"]
 
-    async def test_a_cancellation_while_the_head_is_waited_for(self) -> None:
+    async def test_may_be_a_cancellation_before_the_head(self) -> None:
         log = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -351,7 +351,7 @@ class TestWhatTheTestRaises:
 
 
 class TestBounds:
-    async def test_no_head_in_time(self) -> None:
+    async def test_the_head_has_a_bound(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await wait_until_the_client_leaves(receive)
 
@@ -359,7 +359,7 @@ class TestBounds:
             with pytest.raises(NoAnswerError, match=r"patience=3 s; .* waits in receive\(\)"):
                 await client.get("/")
 
-    async def test_no_end_in_time(self) -> None:
+    async def test_the_end_has_a_bound(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await send(start())
             await anyio.sleep_forever()
@@ -389,7 +389,7 @@ class TestBounds:
             assert anyio.current_time() - began == pytest.approx(2)
         assert app.log == ["left"]
 
-    async def test_time_spent_by_the_test_does_not_count(self) -> None:
+    async def test_the_time_that_the_test_takes_does_not_count(self) -> None:
         async def slow() -> AsyncGenerator[bytes, None]:
             for _ in range(3):
                 await anyio.sleep(1.9)
@@ -402,12 +402,12 @@ class TestBounds:
 
 
 class TestUse:
-    async def test_outside_of_the_clients_block(self) -> None:
+    async def test_outside_of_the_block_is_refused(self) -> None:
         client = client_of(JSONResponse(1))
         with pytest.raises(UsageError, match="async with AsyncClient"):
             await client.get("/")
 
-    async def test_after_the_clients_block(self) -> None:
+    async def test_after_the_block_is_refused(self) -> None:
         transport = StreamingTransport(JSONResponse(1))
         async with transport:
             await transport.handle_async_request(httpx.Request("GET", "http://test/"))
@@ -421,7 +421,7 @@ class TestUse:
             async with transport:
                 await transport.handle_async_request(httpx.Request("GET", "http://test/"))
 
-    async def test_its_successor_gets_its_own_classes(self) -> None:
+    async def test_the_successor_of_httpx_gets_its_own_classes(self) -> None:
         library = pytest.importorskip("httpx2")
         transport = StreamingTransport(Endless())
         async with (

@@ -1,9 +1,14 @@
-"""What a client accepts: weights of media ranges and of codings."""
+"""What a client accepts: weights of media ranges and of codings. The id that it sends back."""
+
+from typing import Any
+from urllib.parse import quote_from_bytes
 
 import pytest
 
 from sse_middleware.wire.request_headers import (
+    LONGEST_EVENT_ID,
     accept_of,
+    last_event_id,
     preferred_coding,
     prefers_events,
     quality,
@@ -125,3 +130,55 @@ def test_no_coding_is_chosen_where_none_is_offered() -> None:
 def test_two_accept_encodings_are_one() -> None:
     headers = [(b"accept-encoding", b"deflate"), (b"accept-encoding", b"gzip")]
     assert preferred_coding(headers, ("gzip",)) == "gzip"
+
+
+# The id of the last event
+
+LONGEST = "ü" * (LONGEST_EVENT_ID // 2)
+
+
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [
+        (None, ""),
+        (b"", ""),
+        (b"17", "17"),
+        ("ü€日😀\u2028".encode(), "ü€日😀\u2028"),
+        (b"\xfc", "ü"),  # as `fetch` sends it
+        (b"a\xff\xc3", "aÿÃ"),
+        (b"a\nb", ""),
+        (b"a\rb", ""),
+        (b"a\0", ""),
+        (b"\x1b[31m", "\x1b[31m"),
+        (LONGEST.encode(), LONGEST),
+        (LONGEST.encode() + b"x", ""),
+        (b"1" * 1_000_000, ""),
+    ],
+)
+def test_the_last_event_id_is_what_the_event_had(sent: bytes | None, found: str) -> None:
+    headers = [(b"accept", b"*/*")] + ([] if sent is None else [(b"last-event-id", sent)])
+    assert last_event_id(headers) == found
+    query = b"" if sent is None else b"a=1&last_event_id=" + quote_from_bytes(sent).encode()
+    assert last_event_id([], query) == found
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "found"),
+    [
+        ([b"1", b"2"], b"", "1"),
+        ([b"1"], b"last_event_id=2", "1"),
+        ([b""], b"last_event_id=2", "2"),
+        ([b"a\n"], b"last_event_id=2", "2"),
+        ([], b"last_event_id=2&last_event_id=3", "2"),
+        ([], b"last_event_id=&a", ""),
+        ([], b"last_event_id", ""),
+        ([], b"Last_Event_Id=2", ""),
+        ([], b"last%5Fevent_id=a+b%20c", "a b c"),
+        ([], b"last_event_id=%C3%BC;a=1", "ü;a=1"),
+        ([], b"last_event_id=\xc3\xbc", "ü"),
+        ([], b"last_event_id=%zz%", "%zz%"),
+        ([], b"&&&=&%00=1&last_event_id=%EF%BB%BF1", "\ufeff1"),
+    ],
+)
+def test_the_header_comes_before_the_query(headers: Any, query: bytes, found: str) -> None:
+    assert last_event_id([(b"last-event-id", one) for one in headers], query) == found

@@ -123,10 +123,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return len(self._jobs) + sum(map(self._is_busy, threading.enumerate()))
 
     def _is_busy(self, thread: threading.Thread) -> bool:
-        """Whether a thread is a worker of anyio for this loop, and has work.
+        """Whether a thread is a worker of ours or of anyio for this loop, and has work.
 
         anyio doesn't count its workers, but the queue of a worker knows whether its work is done.
         """
+        if getattr(thread, "works_for", None) is self:
+            return True
         if getattr(thread, "loop", None) is not self or getattr(thread, "stopping", False):
             return False
         unfinished: int = getattr(getattr(thread, "queue", None), "unfinished_tasks", 1)

@@ -100,6 +100,9 @@ class TrioTime:
         killed process needs time to end.
         """
         threads = max(self._active_threads(), len(self._job_threads() - self._other_jobs))
+        threads += sum(
+            getattr(one, "works_for", None) is self._token for one in threading.enumerate()
+        )
         if not self._waits_for_file():
             return threads
         if self._cancelled or self._schedule.is_cleaning_up():

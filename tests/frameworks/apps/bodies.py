@@ -8,7 +8,7 @@ from tests.frameworks.journal import heard, tell
 
 
 async def frames(count: int) -> AsyncIterator[bytes]:
-    """Yield events with all that a parser must ignore, and nobody may touch."""
+    """Yield events with everything that a parser ignores and the middleware must not change."""
     for number in range(count):
         yield b': comment\r\nid: %d\nevent: n\nunknown: x\ndata:{"n":%d}\r\n\n' % (number, number)
 

@@ -1,4 +1,4 @@
-"""Answers in a task of its own, which nobody else can stop, and listens meanwhile.
+"""Answers in a task of its own, which no one else can stop, and listens meanwhile.
 
 Django before 6 and Quart before 0.23 do so.
 """

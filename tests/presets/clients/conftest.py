@@ -20,7 +20,10 @@ import pytest
 from tests.chromium import chromium
 from tests.examples.test_app import free_port, wait_for
 
-NPM = ("ai@6.0.326", "htmx2@npm:htmx.org@2.0.11", "htmx-ext-sse@2.2.4", "htmx4@npm:htmx.org@4.0.1")
+NPM = (
+    *("ai@6.0.326", "htmx2@npm:htmx.org@2.0.11", "htmx-ext-sse@2.2.4", "htmx4@npm:htmx.org@4.0.1"),
+    "@microsoft/fetch-event-source@2.0.1",
+)
 
 MUST_RUN = "ALL_CLIENTS" in os.environ
 

@@ -38,6 +38,6 @@ def test_a_chat(example: str, npm_packages: Path) -> None:
     assert read_["errors"] == []
 
 
-def test_an_error_behind_keep_alives(troubled: Served, npm_packages: Path) -> None:
+def test_an_error_after_keep_alives(troubled: Served, npm_packages: Path) -> None:
     read_ = read(npm_packages, f"{troubled.url}/ai_sdk/fail/api/chat")
     assert read_["errors"][0] == "The server failed to complete the response."

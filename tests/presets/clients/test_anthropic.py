@@ -40,7 +40,7 @@ async def test_a_message(example: str) -> None:
     assert [types[0], types[-1]] == ["message_start", "message_stop"]
 
 
-async def test_an_error_behind_keep_alives(troubled: Served) -> None:
+async def test_an_error_after_keep_alives(troubled: Served) -> None:
     types: list[str] = []
     with pytest.raises(anthropic.APIStatusError) as caught:
         await read(f"{troubled.url}/anthropic/fail", types)

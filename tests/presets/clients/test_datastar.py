@@ -68,7 +68,7 @@ HTML = '<p id="a">\n  1\n</p>'
         ),
     ],
 )
-def test_its_own_sdk_says_the_same(
+def test_its_own_sdk_makes_the_same_events(
     sdk: Any, ours: ServerSentEvent, name: str, arguments: dict[str, Any]
 ) -> None:
     (theirs,) = EventStreamDecoder().feed(getattr(sdk, name)(**arguments).encode())

@@ -32,7 +32,7 @@ async def test_a_tool_reports_and_answers(example: str, to: int) -> None:
     assert progress == list(range(to))
 
 
-async def test_who_takes_no_events_is_answered_by_json(example: str) -> None:
+async def test_a_client_that_does_not_accept_events_gets_json(example: str) -> None:
     params = {"name": "count", "arguments": {"to": 40}}
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
     async with httpx.AsyncClient() as client:

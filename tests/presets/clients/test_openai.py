@@ -41,7 +41,7 @@ async def test_a_completion(example: str) -> None:
     assert seen == ["one ", "two ", "three ", ""]
 
 
-async def test_an_error_behind_keep_alives(troubled: Served) -> None:
+async def test_an_error_after_keep_alives(troubled: Served) -> None:
     seen: list[str] = []
     with pytest.raises(openai.APIError) as caught:
         await read(f"{troubled.url}/openai/fail", seen)
@@ -56,3 +56,9 @@ async def test_a_server_that_stops(troubled: Served) -> None:
         await read(f"{troubled.url}/openai/hang", seen, stop=troubled.process.terminate)
     assert seen == ["Hello"]
     assert caught.value.message == "The server is stopping. Try again."
+
+
+async def test_keep_alives_after_an_id(troubled: Served) -> None:
+    seen: list[str] = []
+    await read(f"{troubled.url}/ids", seen)
+    assert seen == ["Hello"] * 3

@@ -1,0 +1,154 @@
+"""What a suspended asynchronous generator still does, read from its code.
+
+A generator that can't yield any more has something left to do: it is in the ``finally`` after its
+last ``yield``, in the exit of an ``async with``, or in code that comes after the last ``yield``. To
+cancel it then would break off what it does there, such as storing an answer.
+
+Rules of this file:
+- What counts is where the code leads if nothing raises. In an ``async for`` it also leads to the
+  end of the loop.
+- A generator that iterates over another one stands where that one stands: if the inner one can't
+  yield any more, the loop is about to end.
+- The compiler writes a ``finally`` and the exit of a ``with`` twice: for the end of the block, and
+  for what it raises. So code that stands in two places is cleanup, and so is code that only leads
+  to raising again.
+- Where anything is unknown, the generator can yield.
+"""
+
+import dis
+import gc
+from collections.abc import Iterator
+from enum import Enum
+from functools import lru_cache
+from inspect import isasyncgen
+from types import AsyncGeneratorType, CodeType
+from typing import Any
+
+_NO_FALL_THROUGH = (
+    "JUMP_BACKWARD",
+    "JUMP_BACKWARD_NO_INTERRUPT",
+    "JUMP_FORWARD",
+    "RAISE_VARARGS",
+    "RERAISE",
+    "RETURN_CONST",
+    "RETURN_VALUE",
+)
+"""Instructions after which the next one doesn't follow."""
+
+_ASYNC_GEN_WRAP = 4
+"""The intrinsic function that wraps what an asynchronous generator yields (from Python 3.12 on)."""
+
+
+class Stage(Enum):
+    """What a generator does."""
+
+    PRODUCING = "it can yield again"
+    FINISHING = "it is in code after its last yield"
+    CLEANING_UP = "it is in a finally or in the exit of a with, after its last yield"
+
+
+def stage_of(generator: AsyncGeneratorType[Any, Any]) -> Stage:
+    """Return what a generator that waits does, unless something raises."""
+    frame = generator.ag_frame
+    if frame is None:
+        return Stage.CLEANING_UP
+    flow, offset = _flow_of(frame.f_code), frame.f_lasti
+    inner = _iterated(generator)
+    stage = Stage.PRODUCING if inner is None else stage_of(inner)
+    if stage is not Stage.PRODUCING:
+        offset = flow.end_of_loop(offset)
+    if flow.can_yield(offset):
+        return Stage.PRODUCING
+    if stage is Stage.PRODUCING:
+        return Stage.CLEANING_UP if flow.is_cleanup(offset) else Stage.FINISHING
+    return stage
+
+
+def _iterated(generator: AsyncGeneratorType[Any, Any]) -> AsyncGeneratorType[Any, Any] | None:
+    """Return the generator whose next item is waited for, ``None`` if it is something else."""
+    step: object = generator.ag_await
+    if type(step).__name__ != "async_generator_asend":
+        return None
+    return next(filter(isasyncgen, gc.get_referents(step)), None)
+
+
+@lru_cache(maxsize=512)
+def _flow_of(code: CodeType) -> "_Flow":
+    return _Flow(code)
+
+
+class _Flow:
+    """Where the instructions of a generator's code lead."""
+
+    def __init__(self, code: CodeType) -> None:
+        self._instructions = list(dis.get_instructions(code))
+        self._names = {one.offset: one.opname for one in self._instructions}
+        self._handlers = dis.Bytecode(code).exception_entries  # type: ignore[attr-defined]
+        self._places = {
+            one.offset: (one.opname, one.positions)
+            for one in self._instructions
+            if one.positions is not None and one.positions.col_offset is not None
+        }
+        self._sources = self._reversed_edges()
+        self._yielding = self._leading_to(list(self._yields()))
+        self._returning = self._leading_to(
+            [one.offset for one in self._instructions if one.opname.startswith("RETURN_")]
+        )
+
+    def can_yield(self, offset: int) -> bool:
+        """Whether an instruction leads to a ``yield``."""
+        return not self._yielding or offset in self._yielding
+
+    def is_cleanup(self, offset: int) -> bool:
+        """Whether an instruction was compiled twice, or only leads to raising again."""
+        if offset not in self._returning:
+            return True
+        here = self._places.get(offset)
+        return here is not None and list(self._places.values()).count(here) > 1
+
+    def end_of_loop(self, offset: int) -> int:
+        """Return where an ``async for`` whose next item is waited for goes on after its end."""
+        handler = offset
+        while self._names[handler] != "END_ASYNC_FOR":
+            found = [one.target for one in self._handlers if one.start <= handler < one.end]
+            if not found:
+                return offset
+            handler = found[0]
+        return handler
+
+    def _yields(self) -> Iterator[int]:
+        """Find each ``yield``. The same instruction, without the one before it, is an ``await``."""
+        for before, one in zip(self._instructions, self._instructions[1:], strict=False):
+            wraps = before.opname == "ASYNC_GEN_WRAP" or (
+                before.opname == "CALL_INTRINSIC_1" and before.arg == _ASYNC_GEN_WRAP
+            )
+            if wraps and one.opname == "YIELD_VALUE":
+                yield one.offset
+
+    def _leading_to(self, waiting: list[int]) -> set[int]:
+        """Return all instructions that lead to some others, and these."""
+        found = set[int]()
+        while waiting:
+            offset = waiting.pop()
+            if offset not in found:
+                found.add(offset)
+                waiting += self._sources.get(offset, ())
+        return found
+
+    def _reversed_edges(self) -> dict[int, list[int]]:
+        sources: dict[int, list[int]] = {}
+        for source, target in self._edges():
+            sources.setdefault(target, []).append(source)
+        return sources
+
+    def _edges(self) -> Iterator[tuple[int, int]]:
+        jumps = {*dis.hasjrel, *dis.hasjabs}
+        loops = [one for one in self._handlers if self._names.get(one.target) == "END_ASYNC_FOR"]
+        for one, following in zip(self._instructions, [*self._instructions[1:], None], strict=True):
+            if following is not None and one.opname not in _NO_FALL_THROUGH:
+                yield one.offset, following.offset
+            if one.opcode in jumps:
+                yield one.offset, one.argval
+            for loop in loops:
+                if loop.start <= one.offset < loop.end:
+                    yield one.offset, loop.target

@@ -1,0 +1,82 @@
+"""Data as text: JSON, or what a user's serializer makes of it."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from sse_middleware.items.item_type import ItemType, is_open
+from sse_middleware.settings import Serializer
+from sse_middleware.wire.encoding import FRAMING, escaped_json, split_lines
+from sse_middleware.wire.json_text import to_json, to_python, write_json
+
+SCALARS = (str, int, float, bool)
+"""Types of data without keys."""
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+BY_ALIAS: Mapping[str, Any] = MappingProxyType({"by_alias": True})
+"""The options for dumping of a route that sets none."""
+
+
+def check_size(size: int, max_size: int) -> None:
+    """Refuse an event of too many bytes."""
+    if size > max_size:
+        raise ValueError(f"it takes {size} bytes, and max_event_size is {max_size}")
+
+
+def has_open_keys(item: Any) -> bool:
+    """Whether an item of this type may have a dict whose keys are no text."""
+    schema = getattr(type(item), "__pydantic_core_schema__", None)
+    return not isinstance(item, SCALARS) if schema is None else is_open(schema)
+
+
+def limited(to_text: Callable[..., bytes], max_size: int, *, is_json: bool) -> Callable[..., bytes]:
+    """Let a text encoder refuse what makes an event larger than `max_size`."""
+
+    def to_limited_text(item: Any, **options: Any) -> bytes:
+        text = to_text(item, **options)
+        if is_json:
+            text = escaped_json(text)
+        check_size(len(text) + FRAMING, max_size)
+        return text
+
+    return to_limited_text
+
+
+def text_encoder(
+    serialize: Callable[[Any], bytes] | None,
+    item_type: ItemType | None,
+    options: Mapping[str, Any],
+) -> Callable[..., bytes]:
+    """Return what turns data into the text of ``data``, with a prefix on each later line."""
+    if serialize is None:  # compact JSON is a single line
+        if item_type is not None:
+            return item_type.to_json
+        return write_json if options is BY_ALIAS else lambda item, **_: write_json(item, **options)
+    plain = item_type.plain if item_type is not None else lambda item: dumped(item, options)
+    return lambda item, **_: b"\ndata: ".join(split_lines(serialize(plain(item))))
+
+
+def dumped(value: Any, options: Mapping[str, Any]) -> Any:
+    """Apply the options of a route to data, and leave it alone if there are none."""
+    return value if options is BY_ALIAS else to_python(value, **options)
+
+
+def field_serializer(serializer: Serializer | None) -> Callable[[Any], bytes]:
+    """Return what turns the data of an event of the stream itself into text."""
+    if serializer is None:
+        return lambda value: to_json(value, by_alias=True)
+    return checked_serializer(serializer)
+
+
+def checked_serializer(serializer: Serializer) -> Callable[[Any], bytes]:
+    """Return a user's serializer as a function that returns bytes, or raises TypeError."""
+
+    def serialize(value: Any) -> bytes:
+        text = serializer(value)
+        if isinstance(text, str):
+            return text.encode()
+        if isinstance(text, bytes):
+            return text
+        raise TypeError(f"serializer must return bytes or str, got {text!r}")
+
+    return serialize

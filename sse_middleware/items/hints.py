@@ -1,0 +1,89 @@
+"""Mistakes that the items of a stream give away. Each is reported once for an endpoint.
+
+Rules of this file:
+- Nothing is changed and nothing is refused: what looks like a mistake may be meant.
+- The keys of an item are shown, and its values are not.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin
+
+from sse_middleware.items.annotations import UNIONS, without_alias
+from sse_middleware.items.item_type import ItemType
+
+logger = logging.getLogger(__name__)
+
+DICTS_LOOKED_AT = 4
+"""How many dicts of each stream are looked at. The later ones cost nothing."""
+
+ERROR = "error"
+"""The name of an event that a browser's ``EventSource`` makes itself."""
+
+_FIELDS = ("event", "data", "id", "retry", "comment")
+
+_TELLING = ("event", "data", "retry")
+"""Of the fields, those that are no usual names of data if they stand alone: an id is."""
+
+
+class ItemHints:
+    """Reports mistakes in the items of one stream.
+
+    Args:
+        endpoint: the name of the items' origin.
+        said: what was reported before of the endpoints of an application. It is added to.
+        event_source: whether the client may be a browser's ``EventSource``.
+    """
+
+    __slots__ = ("_dicts", "_endpoint", "_said", "event_source")
+
+    def __init__(self, endpoint: str, said: set[str], *, event_source: bool) -> None:
+        self._endpoint = endpoint
+        self._said = said
+        self.event_source = event_source
+        self._dicts = DICTS_LOOKED_AT
+
+    def looks_on(self, item: Any, item_type: ItemType | None) -> bool:
+        """Look at an item, and return whether more of its type are to be looked at."""
+        if not isinstance(item, dict) or not self._dicts:
+            return False
+        self._look_at_dict(item, item_type)
+        self._dicts -= 1
+        return self._dicts > 0
+
+    def _look_at_dict(self, item: Any, item_type: ItemType | None) -> None:
+        """Report a dict that another library takes for the fields of an event."""
+        is_event = all(key in _FIELDS for key in item) and any(key in item for key in _TELLING)
+        if is_event and (item_type is None or _allows_dicts(item_type.annotation)):
+            self._say(
+                "%s yields a dict with the keys %s. It is sent as data, in JSON, and sets no field "
+                "of the event: yield ServerSentEvent(%s) for that. (Import from "
+                "sse_middleware.compat.sse_starlette to keep code for sse-starlette.)",
+                ", ".join(item),
+                ", ".join(f"{key}=..." for key in item),
+            )
+
+    def look_at_name(self, name: str | None) -> None:
+        """Report an event that a browser can't tell from an error of the connection."""
+        if name == ERROR and self.event_source:
+            self._say(
+                "%s sends an event named 'error'. A browser's EventSource also fires an event of "
+                "that name when the connection is lost, and calls the same listeners: give the "
+                "event another name"
+            )
+
+    def _say(self, message: str, *details: str) -> None:
+        key = f"{self._endpoint} {message}"
+        if key not in self._said:
+            self._said.add(key)
+            logger.warning(message, self._endpoint, *details)
+
+
+def _allows_dicts(annotation: Any) -> bool:
+    """Whether a declared type takes any dict. A model or a TypedDict names its fields itself."""
+    annotation = without_alias(annotation)
+    origin = get_origin(annotation)
+    if origin in UNIONS:
+        return any(map(_allows_dicts, get_args(annotation)))
+    kind = origin or annotation
+    return isinstance(kind, type) and kind in (dict, Mapping, object)

@@ -1,0 +1,168 @@
+r"""`EventStream`: passes an event stream of another library on, and knows where frames may go in.
+
+Rules of this file:
+- Not a byte is changed, and none is held back. Only the state is kept: within an event, or between
+  two.
+- The standard is WHATWG HTML, 9.2.5 and 9.2.6. A line ends at CRLF, CR or LF. A line that begins
+  with a colon is a comment. A blank line ends an event. So a frame may go in where a line ends and
+  no field has come since the last blank line: at the start, after the blank line of an event, and
+  after a comment outside of an event. An event that consists of an ``id`` or a ``retry`` alone
+  counts as one: its fields hold only from its blank line on.
+- The CR that ends a chunk may be half of a CRLF. A frame in between would make a blank line of the
+  LF. The standard ignores a second blank line, but not all clients do. So after a CR a frame has to
+  wait for the next byte, unless CR alone has ended lines of this stream, and CRLF has ended none.
+- A byte order mark counts only as the first bytes of a stream. Between its bytes nothing goes in. A
+  frame that goes in before the first byte takes its effect away, and with it the first line.
+- An event that is not complete at the end of the body is left as it is, and clients drop it. If it
+  is to be delivered, a blank line is added.
+- If events have a bound, an event that grows over it is an error. The events before it pass. What
+  has passed of the large event itself stays incomplete, so clients drop it.
+"""
+
+import re
+from collections.abc import Iterator
+
+from sse_middleware.errors import BodyError
+from sse_middleware.legacy.body_text import BodyFormat
+
+STEP = 64 * 1024
+"""Bytes that are looked at between two pauses."""
+
+_BOM = b"\xef\xbb\xbf"
+_EOL = rb"(?:\r\n|\n|\r)"
+_LINES = rb"[^\r\n]*+(?:%b[^\r\n]++)*(?:%b(%b)?)?" % (_EOL, _EOL, _EOL)
+
+_END_OF_LINE = re.compile(_EOL)
+_REST_OF_LINE = re.compile(rb"[^\r\n]*+%b?" % _EOL)
+_REST_OF_EVENT = re.compile(_LINES)
+"""What is left of an event from the middle of a line on. The group is its blank line."""
+
+_EVENT = re.compile(rb"(?<![^\r\n])(?=[^:\r\n])" + _LINES)
+"""An event from its first field on, up to its blank line, which is the group, or up to the end."""
+
+
+class EventStream:
+    """``text/event-stream``: the stream passes unchanged. It is also its own `BodyAdapter`."""
+
+    def __init__(self, body: BodyFormat) -> None:
+        self.events = 0
+        """How many events ended in what was yielded last."""
+        self._bound = body.max_event_size
+        self._delivers = body.unfinished == "deliver"
+        self._start: bytes | None = b""  # the first bytes, while they may be a byte order mark
+        self._in_event = False
+        self._in_line = False
+        self._after_cr = False
+        self._has_cr = False  # CR alone has ended a line
+        self._has_crlf = False
+        self._size = 0
+
+    @property
+    def between_events(self) -> bool:
+        """Whether a frame may go in after what was yielded last."""
+        if self._in_event or self._in_line:
+            return False
+        return not self._after_cr or (self._has_cr and not self._has_crlf)
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield the chunk, in parts if it is large.
+
+        Raises:
+            BodyError: an event is too large.
+        """
+        for at in range(0, len(chunk), STEP):
+            yield from self._pass(chunk[at : at + STEP])
+
+    def end(self) -> Iterator[bytes]:
+        """Yield the blank line that is missing, if incomplete events are delivered."""
+        missing = self._missing() if self._delivers else b""
+        if missing:
+            yield from self._pass(missing)
+        self._after_cr = False  # nothing follows a last CR any more
+
+    def _missing(self) -> bytes:
+        if self._in_event:
+            # An LF after a CR only completes a CRLF.
+            return b"\n\n" if self._in_line or self._after_cr else b"\n"
+        return b"\n" if self._in_line else b""
+
+    def _pass(self, part: bytes) -> Iterator[bytes]:
+        text = part if self._start is None else self._after_bom(part)
+        large = None if self._bound is None else self._too_large(text, self._bound)
+        if large is None:
+            self.events = self._read(text)
+            yield part
+            return
+        self.events = self._read(text[:large])
+        before = part[: len(part) - len(text) + large]
+        if before:
+            yield before
+        raise BodyError(f"an event takes more than max_event_size={self._bound} bytes")
+
+    def _after_bom(self, part: bytes) -> bytes:
+        """Return what follows the byte order mark, if there is one."""
+        seen = self._start or b""
+        first = (seen + part)[: len(_BOM)]
+        self._in_line = first != _BOM
+        if first == _BOM:
+            self._start = None
+            return part[len(_BOM) - len(seen) :]
+        if _BOM.startswith(first):
+            self._start = first
+            return b""
+        self._start = None
+        self._in_event = self._in_line = bool(seen)  # the name of a field begins with these bytes
+        return part
+
+    def _read(self, text: bytes) -> int:
+        """Take the state after the text. Return how many events end in it."""
+        if not text:
+            return 0
+        if b"\r" in text or self._after_cr:
+            self._note_line_ends(text)
+        at, ended = self._rest(text)
+        blank_lines = _EVENT.findall(text, at)
+        is_open = bool(blank_lines) and not blank_lines[-1]  # only the last one can be
+        self._in_event = is_open or (self._in_event and not ended)
+        self._in_line = not text.endswith((b"\r", b"\n"))
+        self._after_cr = text.endswith(b"\r")
+        return ended + len(blank_lines) - is_open
+
+    def _rest(self, text: bytes) -> tuple[int, bool]:
+        """Return where the open line or event ends, and whether an event ends there."""
+        at = int(self._after_cr and text.startswith(b"\n"))
+        if not self._in_event:
+            rest = _REST_OF_LINE.match(text, at) if self._in_line else None
+            return (at if rest is None else rest.end()), False
+        blank_line = None if self._in_line else _END_OF_LINE.match(text, at)
+        if blank_line is not None:
+            return blank_line.end(), True
+        event = _REST_OF_EVENT.match(text, at)
+        assert event is not None  # noqa: S101 - the pattern matches anything
+        return event.end(), event[1] is not None
+
+    def _note_line_ends(self, text: bytes) -> None:
+        pairs = text.count(b"\r\n")
+        alone = text.count(b"\r") - pairs - text.endswith(b"\r")
+        if self._after_cr:
+            completed = text.startswith(b"\n")
+            pairs += completed
+            alone += not completed
+        self._has_crlf = self._has_crlf or pairs > 0
+        self._has_cr = self._has_cr or alone > 0
+
+    def _too_large(self, text: bytes, bound: int) -> int | None:
+        """Return where an event begins that is too large, if there is one.
+
+        If an event ends in CRLF, its LF doesn't count, since it may come after the event has ended.
+        """
+        at, ended = self._rest(text)
+        size = self._size + at if self._in_event else 0
+        if size - (ended and text.endswith(b"\r\n", 0, at)) > bound:
+            return 0
+        for event in _EVENT.finditer(text, at):
+            size = event.end() - event.start()
+            if size - (event[1] == b"\r\n") > bound:
+                return event.start()
+        self._size = size  # counts only if the event is still open
+        return None

@@ -1,0 +1,179 @@
+"""FastAPI's ``response_model_*`` options, for each way to wrap an item."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from types import GenericAlias
+from typing import Any, get_args
+
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+
+from sse_middleware import ServerSentEvent, SSEModel, event_stream, presets
+from sse_middleware.presets import Preset
+from tests.served import client_of
+
+pytestmark = pytest.mark.anyio
+
+
+class Item(BaseModel):
+    name: str = Field(alias="title")
+    price: float | None = None
+    stock: int = 1
+
+
+class Sold(SSEModel, event="sold"):
+    name: str = Field(alias="title")
+    price: float | None = None
+    stock: int = 1
+
+
+class Lost(SSEModel, event="lost"):
+    why: str | None = None
+
+
+class Progress(BaseModel):
+    price: int = 1
+    done: bool | None = None
+
+
+ITEM = Item(title="a", price=None)
+SOLD = Sold(title="a", price=None)
+WRAPPED = ServerSentEvent(data=ITEM)
+
+
+def bare() -> Iterator[Item]:
+    yield ITEM
+
+
+def union() -> Iterator[Item | ServerSentEvent]:
+    yield WRAPPED
+
+
+def union_of_all() -> Iterator[Item | Progress | ServerSentEvent | None]:
+    yield ServerSentEvent(data=ITEM, event="x", id="1")
+
+
+def declared_data() -> Iterator[ServerSentEvent[Item]]:
+    yield ServerSentEvent(data=ITEM)
+
+
+def undeclared() -> Iterator[Any]:
+    yield ITEM
+
+
+def undeclared_event() -> Iterator[ServerSentEvent]:
+    yield WRAPPED
+
+
+def without_annotation():  # type: ignore[no-untyped-def]
+    yield WRAPPED
+
+
+def named() -> Iterator[Sold | Lost]:
+    yield SOLD
+
+
+def named_in_an_event() -> Iterator[Sold | Lost | ServerSentEvent]:
+    yield ServerSentEvent(data=SOLD)
+
+
+def named_and_undeclared() -> Iterator[Any]:
+    yield SOLD
+
+
+WAYS = [
+    *(bare, union, union_of_all, declared_data, undeclared, undeclared_event, without_annotation),
+    *(named, named_in_an_event, named_and_undeclared),
+]
+
+
+def in_task(items: Any) -> Any:
+    """Return an asynchronous endpoint with the items and the annotation of another one."""
+
+    async def endpoint():  # type: ignore[no-untyped-def]
+        for item in items():
+            yield item
+
+    for name, returned in items.__annotations__.items():
+        endpoint.__annotations__[name] = GenericAlias(AsyncIterator, get_args(returned))
+    return endpoint
+
+
+async def data_of(items: Any, dump: dict[str, Any], **settings: Any) -> Any:
+    """Return the data of the one event of an endpoint, read from JSON."""
+    app = FastAPI()
+    options = {f"response_model_{name}": said for name, said in dump.items()}
+    app.get("/", **options)(event_stream(**settings)(items))
+    async with client_of(app) as client:
+        body = (await client.http.get("/")).content
+    [line] = [line for line in body.split(b"\n") if line.startswith(b"data: {")]
+    return json.loads(line[6:])
+
+
+OPTIONS: list[tuple[dict[str, Any], Any]] = [
+    ({}, {"title": "a", "price": None, "stock": 1}),
+    ({"exclude_none": True}, {"title": "a", "stock": 1}),
+    ({"exclude_unset": True}, {"title": "a", "price": None}),
+    ({"exclude_defaults": True}, {"title": "a"}),
+    ({"by_alias": False}, {"name": "a", "price": None, "stock": 1}),
+    ({"exclude": {"price"}}, {"title": "a", "stock": 1}),
+    ({"include": {"stock"}}, {"stock": 1}),
+    ({"exclude_none": True, "exclude": {"stock"}, "by_alias": False}, {"name": "a"}),
+]
+each_option = pytest.mark.parametrize(("dump", "expected"), OPTIONS, ids=str)
+
+
+@each_option
+@pytest.mark.parametrize("thread", [True, False], ids=["thread", "task"])
+@pytest.mark.parametrize("way", WAYS)
+async def test_each_way_to_wrap_an_item(way: Any, thread: bool, dump: Any, expected: Any) -> None:
+    assert await data_of(way if thread else in_task(way), dump) == expected
+
+
+@each_option
+@pytest.mark.parametrize("way", [way for way in WAYS if way is not named])
+async def test_a_serializer_is_given_what_is_left(way: Any, dump: Any, expected: Any) -> None:
+    def serialize(value: Any) -> str:
+        return json.dumps(value if dump else value.model_dump(by_alias=True))
+
+    if dump or way not in (bare, declared_data):  # these are dumped in any case
+        assert await data_of(way, dump, serializer=serialize) == expected
+
+
+@each_option
+@pytest.mark.parametrize(
+    "preset",
+    [
+        Preset(to_event=lambda item: ServerSentEvent(data=item, event="own")),
+        Preset(last=ServerSentEvent(raw_data="[DONE]")),
+        presets.OPENAI,
+        presets.HTMX,
+        presets.AI_SDK,
+    ],
+)
+@pytest.mark.parametrize("way", [bare, union, undeclared, declared_data])
+async def test_presets(way: Any, preset: Preset, dump: Any, expected: Any) -> None:
+    assert await data_of(way, dump, preset=preset) == expected
+
+
+async def test_fields_are_left_out_of_the_declared_type_only() -> None:
+    def progress() -> Iterator[Item | ServerSentEvent]:
+        yield ServerSentEvent(data=Progress(), event="progress")
+
+    def plain() -> Iterator[Item | ServerSentEvent]:
+        yield ServerSentEvent(data={"price": 1, "title": None})
+
+    assert await data_of(progress, {"exclude": {"price"}}) == {"price": 1, "done": None}
+    assert await data_of(progress, {"include": {"name"}}) == {"price": 1, "done": None}
+    assert await data_of(progress, {"include": {"name"}, "exclude_none": True}) == {"price": 1}
+    assert await data_of(plain, {"include": {"name"}}) == {"price": 1, "title": None}
+
+
+async def test_raw_data_stays_as_it_is() -> None:
+    event = ServerSentEvent(raw_data='{"price": null}')
+
+    def raw() -> Iterator[Item | ServerSentEvent]:
+        yield event
+
+    assert await data_of(raw, {"exclude_none": True, "exclude": {"price"}}) == {"price": None}

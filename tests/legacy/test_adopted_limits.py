@@ -1,0 +1,176 @@
+"""What answers events is under the policy of the application, whatever its client accepted."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from sse_middleware import CloseReason, SSEMiddleware
+from sse_middleware.testing import EventClient
+from tests.served import ClosedStreams, call, raw
+
+pytestmark = pytest.mark.anyio
+
+ACCEPTS = [None, "*/*", "application/json", "text/event-stream;q=0", "text/event-stream"]
+
+
+async def foreign() -> AsyncIterator[bytes]:
+    yield b"data: 1\n\n"
+    await anyio.sleep_forever()
+
+
+async def events(_request: Request) -> Response:
+    return StreamingResponse(foreign(), media_type="text/event-stream")
+
+
+async def later(_request: Request) -> Response:
+    await anyio.sleep(0.3)
+    return StreamingResponse(foreign(), media_type="text/event-stream")
+
+
+async def passing(request: Request, call_next: Any) -> Response:
+    response: Response = await call_next(request)
+    return response
+
+
+def starlette() -> Any:
+    return Starlette(routes=[Route("/", events), Route("/later", later)])
+
+
+def headers_of(accept: str | None) -> dict[str, str]:
+    return {} if accept is None else {"accept": accept}
+
+
+@pytest.mark.parametrize("accept", ACCEPTS)
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "a middleware inside"])
+async def test_a_foreign_stream_is_limited_pinged_and_drained(
+    accept: str | None, inside: bool
+) -> None:
+    app = starlette()
+    if inside:
+        app.add_middleware(BaseHTTPMiddleware, dispatch=passing)
+    app.add_middleware(SSEMiddleware, max_streams=1, ping_interval=10, drain_grace=0)
+    async with (
+        EventClient(app) as client,
+        client.http.stream("GET", "/", headers=headers_of(accept)) as response,
+        raw(response) as chunks,
+    ):
+        assert response.status_code == 200
+        assert await anext(chunks) == b"data: 1\n\n"
+        refused = await client.http.get("/", headers=headers_of(accept))
+        assert refused.status_code == 503
+        assert await anext(chunks) == b": ping\n\n"
+
+
+@pytest.mark.parametrize("accept", ACCEPTS)
+async def test_it_is_ended_by_max_duration(accept: str | None) -> None:
+    app = starlette()
+    closed = ClosedStreams()
+    app.add_middleware(SSEMiddleware, max_duration=10, observers=[closed])
+    async with EventClient(app) as client:
+        response = await client.http.get("/", headers=headers_of(accept))
+        assert response.content == b"data: 1\n\n"
+    assert closed.reasons == [CloseReason.MAX_DURATION]
+
+
+@pytest.mark.parametrize("accept", [b"*/*", b"text/event-stream"])
+@pytest.mark.parametrize("leaves", [0.1, 0.3, 0.5])
+async def test_our_cancellation_never_reaches_the_server(accept: bytes, leaves: float) -> None:
+    app = starlette()
+    app.add_middleware(BaseHTTPMiddleware, dispatch=passing)
+    app.add_middleware(SSEMiddleware)
+    scope = {"type": "http", "method": "GET", "path": "/later", "headers": [(b"accept", accept)]}
+    asked = False
+
+    async def receive() -> Any:
+        nonlocal asked
+        if not asked:
+            asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await anyio.sleep(leaves)
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    for _ in range(5):
+        asked = False
+        with anyio.fail_after(60):
+            await app({**scope, "query_string": b"", "root_path": ""}, receive, send)
+        assert not _cancellations()
+
+
+def _cancellations() -> int:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return 0
+    return 0 if task is None else task.cancelling()
+
+
+async def test_a_key_that_can_not_be_made_leaves_the_error_page_to_the_application() -> None:
+    def no_key(_connection: Any) -> str:
+        raise LookupError("no key")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await StreamingResponse(foreign(), media_type="text/event-stream")(scope, receive, send)
+        except LookupError:
+            await PlainTextResponse("the application's page", 400)(scope, receive, send)
+
+    served = SSEMiddleware(app, max_streams_per_client=1, client_key=no_key)
+    async with EventClient(served, run_lifespan=False) as client:
+        response = await client.http.get("/")
+    assert (response.status_code, response.text) == (400, "the application's page")
+
+
+@pytest.mark.parametrize("accept", ACCEPTS)
+async def test_what_is_no_stream_passes_as_it_is(accept: str | None) -> None:
+    async def endpoint(_request: Request) -> Response:
+        return JSONResponse({"a": 1})
+
+    app = Starlette(routes=[Route("/", endpoint)])
+    plain = app.build_middleware_stack()
+    wrapped = SSEMiddleware(plain)
+    answers = []
+    for served in (plain, wrapped):
+        async with EventClient(served, run_lifespan=False) as client:
+            answer = await client.http.get("/", headers=headers_of(accept))
+            answers.append((answer.status_code, answer.headers.raw, answer.content))
+    assert answers[0] == answers[1]
+
+
+async def test_what_ends_by_itself_while_it_drains_ends_well() -> None:
+    ended = anyio.Event()
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+        await ended.wait()
+
+    middleware = SSEMiddleware(app, drain_grace=100)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+        sent.append(message)
+
+    async def one() -> None:
+        await call(middleware, send=send)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(middleware.drain)
+        await anyio.wait_all_tasks_blocked()
+        ended.set()
+    assert sent[-1]["more_body"] is False
+    assert b"retry: " in b"".join(message.get("body", b"") for message in sent)

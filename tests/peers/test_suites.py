@@ -1,0 +1,68 @@
+"""The suites of Starlette and FastAPI pass, without the middleware and around every application.
+
+The sources come from PyPI in the versions that are installed: `tox run -e peers` pins them. Each
+suite runs in a folder of its own.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.peers.differences import FASTAPI, NOWHERE, PLACES, STARLETTE, outdated, unexpected
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1000)]
+
+PLUGINS = Path(__file__).parent / "plugins"
+
+LIMIT = 900.0
+"""Seconds that one run of a suite may take. FastAPI's takes less than two minutes on two cores."""
+
+FINISHED = (0, 1)
+"""What pytest returns when it ran all tests: all passed, some failed."""
+
+# The fewest tests that must pass, so that no run is empty by mistake.
+PEERS = {
+    "starlette": (STARLETTE, 1350, ()),
+    "fastapi": (FASTAPI, 5100, ("-n", "2")),
+}
+
+
+def run_suite(folder: Path, place: str, options: tuple[str, ...]) -> tuple[dict[str, str], str]:
+    """Return the outcome of each test, and what pytest printed."""
+    written = folder.parent / "outcomes.json"
+    plugins = ("-p", "no:cacheprovider", "-p", "around_applications")
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", *plugins, *options]
+    done = subprocess.run(
+        [*command, f"--basetemp={folder.parent / 'temporary'}"],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(PLUGINS),
+            "PEER_PLACE": place,
+            "PEER_OUTCOMES": str(written),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=LIMIT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in FINISHED, done.stdout
+    assert written.exists(), done.stdout  # pytest returns 1 as well if a plugin can't be imported
+    return json.loads(written.read_text("utf-8")), done.stdout
+
+
+@pytest.mark.parametrize("place", [NOWHERE, *PLACES])
+@pytest.mark.parametrize("peer", PEERS)
+def test_only_what_is_listed_differs(peer: str, place: str, sources: Callable[[str], Path]) -> None:
+    listed, least, options = PEERS[peer]
+    differences = [one for one in listed if place in one.places]
+    outcomes, printed = run_suite(sources(peer), place, options)
+    assert not unexpected(outcomes, differences), printed
+    assert not outdated(outcomes, differences)
+    assert sum(outcome == "passed" for outcome in outcomes.values()) >= least

@@ -1,0 +1,163 @@
+"""How the body of a stream ends that fails: it breaks off, or is complete after its error event."""
+
+import logging
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import anyio
+import pytest
+
+from sse_middleware import CloseReason, EncodingError, EventSourceResponse, ServerSentEvent, presets
+from tests.served import ClosedStreams, OopsError, observed, swallow
+
+pytestmark = pytest.mark.anyio
+
+
+def told(error: Exception) -> ServerSentEvent:
+    return ServerSentEvent(event="failed", data=type(error).__name__)
+
+
+async def failing() -> AsyncIterator[Any]:
+    yield 1
+    raise OopsError
+
+
+def failing_in_a_thread() -> Iterator[Any]:
+    yield 1
+    raise OopsError
+
+
+async def refused() -> AsyncIterator[Any]:
+    yield 1
+    yield object()
+
+
+async def failing_in_cleanup() -> AsyncIterator[Any]:
+    try:
+        yield 1
+        yield object()
+    finally:
+        await anyio.sleep(1)
+
+
+async def failing_at_once() -> AsyncIterator[Any]:
+    raise OopsError
+    yield 1
+
+
+ITEMS = [failing, failing_in_a_thread, refused, failing_in_cleanup]
+
+
+async def served(content: Any, **settings: Any) -> tuple[list[Any], ClosedStreams, Exception]:
+    """Serve a stream that fails. Return its messages, its records and the exception."""
+    app, closed = observed(EventSourceResponse(content, **settings))
+    messages: list[Any] = []
+
+    async def send(message: Any) -> None:
+        await swallow(message)
+        messages.append(message)
+
+    async def receive() -> Any:
+        await anyio.sleep_forever()
+
+    scope: Any = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    with pytest.raises((OopsError, EncodingError)) as caught:
+        await app(scope, receive, send)
+    return messages, closed, caught.value
+
+
+def body_in(messages: list[Any]) -> bytes:
+    return b"".join(message.get("body", b"") for message in messages)
+
+
+def is_complete(messages: list[Any]) -> bool:
+    return any(message.get("more_body", True) is False for message in messages)
+
+
+@pytest.mark.parametrize("items", ITEMS)
+async def test_by_default_the_body_breaks_off_after_the_error_event(items: Any) -> None:
+    messages, closed, error = await served(items(), error_event=told)
+    name = type(error).__name__
+    assert body_in(messages) == f'data: 1\n\nevent: failed\ndata: "{name}"\n\n'.encode()
+    assert not is_complete(messages)
+    assert closed.reasons == [CloseReason.ERROR]
+
+
+@pytest.mark.parametrize("items", ITEMS)
+async def test_the_body_is_complete_after_the_error_event_if_that_is_set(items: Any) -> None:
+    messages, closed, error = await served(items(), error_event=told, complete_after_error=True)
+    name = type(error).__name__
+    assert body_in(messages) == f'data: 1\n\nevent: failed\ndata: "{name}"\n\n'.encode()
+    assert is_complete(messages)
+    assert messages[-1].get("more_body", False) is False, "nothing comes after the last message"
+    assert [message.get("more_body") for message in messages].count(False) == 1
+    assert closed.reasons == [CloseReason.ERROR], "observers are told that it has failed"
+
+
+def no_event(_: Exception) -> None:
+    return None
+
+
+def fails_itself(_: Exception) -> Any:
+    raise LookupError
+
+
+def can_not_be_sent(_: Exception) -> Any:
+    return object()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"error_event": None},
+        {"error_event": no_event},
+        {"error_event": fails_itself},
+        {"error_event": can_not_be_sent},
+    ],
+)
+async def test_without_an_error_event_the_body_always_breaks_off(
+    caplog: pytest.LogCaptureFixture, settings: Any
+) -> None:
+    with caplog.at_level(logging.CRITICAL):
+        messages, closed, _ = await served(failing(), **settings, complete_after_error=True)
+    assert body_in(messages) == b"data: 1\n\n"
+    assert not is_complete(messages)
+    assert closed.reasons == [CloseReason.ERROR]
+
+
+async def test_an_error_before_the_first_event_is_no_event() -> None:
+    messages, _, _ = await served(failing_at_once(), error_event=told, complete_after_error=True)
+    assert messages == [], "the server answers 500"
+
+
+async def test_a_preset_tells_of_the_error_and_does_not_send_its_last_event() -> None:
+    messages, _, _ = await served(failing(), preset=presets.OPENAI, complete_after_error=True)
+    assert is_complete(messages)
+    assert b"error" in body_in(messages)
+    assert b"[DONE]" not in body_in(messages)
+
+
+async def test_a_compressed_body_is_complete_too() -> None:
+    app, _ = observed(
+        EventSourceResponse(
+            failing(), compression=["gzip"], error_event=told, complete_after_error=True
+        )
+    )
+    messages: list[Any] = []
+
+    async def send(message: Any) -> None:
+        await swallow(message)
+        messages.append(message)
+
+    async def receive() -> Any:
+        await anyio.sleep_forever()
+
+    headers = [(b"accept-encoding", b"gzip")]
+    scope: Any = {"type": "http", "method": "GET", "path": "/", "headers": headers}
+    with pytest.raises(OopsError):
+        await app(scope, receive, send)
+    decoder = zlib.decompressobj(wbits=31)
+    assert decoder.decompress(body_in(messages)).endswith(b'data: "OopsError"\n\n')
+    assert decoder.eof, "the codec has written its end"
