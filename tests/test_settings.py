@@ -17,7 +17,7 @@ from sse_middleware.settings import Policy, StreamOptions, StreamSettings
 from sse_middleware.validation import UNSET, Unset
 
 OR_NONE = ("ping_interval", "send_timeout", "max_duration", "idle_timeout")
-OR_ZERO = ("commit_after", "cleanup_timeout", "drain_grace", "retry_after")
+OR_ZERO = ("commit_after", "cleanup_timeout", "finish_timeout", "drain_grace", "retry_after")
 
 
 async def some_coroutine_function(*_: object) -> str:

@@ -61,6 +61,7 @@ class AdoptedResponse:
         "_accept",
         "_app",
         "_context",
+        "_control",
         "_conversion",
         "_error",
         "_outbox",
@@ -70,11 +71,14 @@ class AdoptedResponse:
         "_scope",
         "_send",
         "_send_to_client",
+        "_sends_ids",
         "_stream",
         "_task",
     )
 
+    _control: ConfiguredControlFrames
     _conversion: "Conversion"
+    _sends_ids: bool
     _error: BaseException | None
     _outbox: Outbox
     _room_lock: anyio.Lock | None
@@ -91,7 +95,7 @@ class AdoptedResponse:
     ) -> None:
         # Each request makes one of these, and few become streams: the rest waits for `_open`.
         self._app = app
-        self._scope = scope if route is None else _without_body_extensions(scope)
+        self._scope = scope if accept is None else _without_body_extensions(scope)
         self._context = context
         self._rules = rules
         self._accept = accept
@@ -205,12 +209,13 @@ class AdoptedResponse:
     def _new_stream(self) -> Stream:
         self._error = None
         settings, connection = self._context.settings, self._context.connection
-        control = ConfiguredControlFrames(settings)
+        self._control = ConfiguredControlFrames(settings)
+        self._sends_ids = False
         return Stream(
             self._send_to_client,
             connection,
             settings,
-            control,
+            self._control,
             cooperative=True,
             running_in=self._task,
         )
@@ -247,6 +252,9 @@ class AdoptedResponse:
                 await (self._wait_for_room() if full and more else checkpoint())
             full = outbox.put(frames, events)
             outbox.note_boundary(between_events=self._conversion.between_events)
+            if not self._sends_ids and b"id:" in frames:  # it may also stand in data: no harm
+                self._sends_ids = True
+                self._control.id_sent()
         if more and full:
             await self._wait_for_room()
         elif more and full is None:

@@ -48,7 +48,7 @@ async def test_keep_alives_come_between_events_and_never_within_one() -> None:
         steps = [part(body) for body in (parts if framed else [b'"', b"x", b'"\n', b'"y"\n'])]
         pauses = [step for one in steps for step in (one, 40)]
         app = App(start(kind), *pauses, part(b"", more=False))
-        served = SSEMiddleware(app, ping_interval=15)
+        served = SSEMiddleware(app, ping_interval=15, ping_blank_line=True)
         async with reading(served, timeout=1000) as client, client.stream("GET", "/") as stream:
             data = [event.raw_data async for event in stream]
             assert data == (["x", "y", "z"] if framed else ['"x"', '"y"'])
@@ -59,6 +59,14 @@ async def test_keep_alives_come_between_events_and_never_within_one() -> None:
             assert len(stream.comments) >= 2 * (between if framed else len(steps))
             own = stream.body.replace(b": ping\n\n", b"")
             assert not framed or own == b"".join(parts)
+
+
+async def test_keep_alives_have_no_blank_line_once_a_foreign_stream_has_sent_an_id() -> None:
+    app = App(start(b"text/event-stream"), 20, part(b"id: 1\ndata: x\n\n"), 20)
+    async with reading(SSEMiddleware(app)) as client, client.stream("GET", "/") as stream:
+        await stream.next(30)
+        await anyio.sleep(16)
+        assert stream.body == b": ping\n\nid: 1\ndata: x\n\n: ping\n"
 
 
 async def test_the_status_line_is_sent_at_once() -> None:

@@ -222,15 +222,15 @@ async def test_a_body_that_an_inner_gzip_middleware_compresses_is_left_alone(
 
 
 @pytest.mark.parametrize("name", ["http.response.pathsend", "http.response.zerocopysend"])
-async def test_extensions_that_bypass_send_are_hidden_from_configured_paths_only(name: str) -> None:
+async def test_extensions_that_bypass_send_are_hidden_where_events_are_wanted(name: str) -> None:
     app = whole(b"1\n")
     extensions: dict[str, Any] = {name: {}, "http.response.push": {}}
     configured = SSEMiddleware(app, legacy=[LegacyRoute("/")])
-    await sent(configured, scope={"extensions": extensions})
-    assert app.scope["extensions"] == {"http.response.push": {}}
-    for accept in (None, "text/event-stream"):
-        await sent(SSEMiddleware(app), accept, scope={"extensions": extensions})
-        assert app.scope["extensions"] is extensions
+    for middleware, accept in ((configured, None), (SSEMiddleware(app), "text/event-stream")):
+        await sent(middleware, accept, scope={"extensions": extensions})
+        assert app.scope["extensions"] == {"http.response.push": {}}
+    await sent(SSEMiddleware(app), None, scope={"extensions": extensions})
+    assert app.scope["extensions"] is extensions
 
 
 @pytest.mark.parametrize("name", ["http.response.pathsend", "http.response.zerocopysend"])
