@@ -83,7 +83,7 @@ class ServerSentEvent(BaseModel, Generic[DataT_co]):
     retry: Annotated[StrictInt, Field(ge=0)] | None = None
     comment: StrictStr | None = None
 
-    if not TYPE_CHECKING:  # type checkers make the signature of the fields
+    if not TYPE_CHECKING:  # pragma: no branch - type checkers make the signature of the fields
 
         def __init__(self, /, *positional: Any, **fields: Any) -> None:
             __tracebackhide__ = True
@@ -149,13 +149,13 @@ NO_DATA = (
 
 def _outside_pydantic(frame: FrameType | None) -> str:
     """Return the name of the module that has called Pydantic."""
-    name = ""
-    while frame is not None:
-        name = frame.f_globals.get("__name__") or ""
-        if not name.startswith("pydantic"):
-            return name
+    while frame is not None and _module_of(frame).startswith("pydantic"):
         frame = frame.f_back
-    return name
+    return "" if frame is None else _module_of(frame)
+
+
+def _module_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__") or "")
 
 
 def _keywords_only(positional: tuple[Any, ...]) -> str:

@@ -43,6 +43,10 @@ def test_names_are_imported_in_any_order() -> None:
         assert "starlette" in loaded_after(f"from sse_middleware import {', '.join(order)}")
 
 
+def test_a_package_is_imported_too() -> None:
+    assert sse_middleware.__getattr__("presets") is sse_middleware.presets
+
+
 def test_other_names_are_no_attributes() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         sse_middleware.Nothing  # noqa: B018 - reading it is the test

@@ -18,6 +18,10 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from sse_middleware import ConfigurationError, EventSourceResponse, SSEMiddleware
+from sse_middleware.items.control_frames import ConfiguredControlFrames
+from sse_middleware.items.serialization import ItemEncoder
+from sse_middleware.response import FramedProducer, producer_of
+from sse_middleware.settings import StreamSettings
 from tests.served import body_of, client_of, events_of
 
 pytestmark = pytest.mark.anyio
@@ -251,3 +255,11 @@ class TestThreads:
                 yield f"{number.get()}" + "x" * 1000  # so that it takes many runs of the thread
 
         assert b'"200x' in await body_of(EventSourceResponse(counting()))
+
+
+def test_a_framed_producer_is_called_by_what_it_frames() -> None:
+    settings = StreamSettings()
+    encoder = ItemEncoder(settings, bytes, None, "")
+    producer = producer_of([1], encoder)
+    framed = FramedProducer(producer, ConfiguredControlFrames(settings))
+    assert repr(framed) == repr(producer)

@@ -38,6 +38,10 @@ _ANYIOS = ("Cancelled by cancel scope ", "Cancelled via cancel scope ")
 """How the messages of anyio's own cancellations begin, in all of its versions."""
 
 
+def _nothing() -> None:
+    """Do nothing: nobody asked to be told."""
+
+
 class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol):
     """Guards a block of one task, so that another task can cancel it.
 
@@ -162,7 +166,7 @@ class _AsyncioCancelScope:
         self._cleanup_timeout = cleanup_timeout
         self._scope = scope  # which shields the block from the scopes outside
         self._on_outer_cancel: Callable[[], object] | None = None
-        self._on_abandon: Callable[[], object] | None = None
+        self._on_abandon: Callable[[], object] = _nothing
         self._running = False
         self._before = self._cancels = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -235,8 +239,7 @@ class _AsyncioCancelScope:
 
     def _give_up(self) -> None:
         self.abandoned = True
-        if self._on_abandon is not None:
-            self._on_abandon()
+        self._on_abandon()
 
     def _look_at(self, error: asyncio.CancelledError) -> None:
         """Remember where a cancellation that the work is about to see comes from."""
@@ -274,9 +277,8 @@ class _AsyncioCancelScope:
         return True
 
     def _uncancel_ours(self) -> None:
-        for _ in range(self._cancels):
-            if self._task.cancelling() > self._before:
-                self._task.uncancel()
+        for _ in range(min(self._cancels, self._task.cancelling() - self._before)):
+            self._task.uncancel()
 
     def _uncancel_all(self) -> None:
         while self._task.cancelling() > self._before:
@@ -297,7 +299,7 @@ class _AsyncioCancelScope:
         trace: TracebackType | None,
     ) -> bool:
         self._active = False
-        self._on_outer_cancel = self._on_abandon = None
+        self._on_outer_cancel, self._on_abandon = None, _nothing
         if self._scope is not None:
             self._scope.__exit__(kind, error, trace)  # it is never cancelled itself
         if self._timer is not None:

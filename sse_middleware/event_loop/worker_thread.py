@@ -115,7 +115,7 @@ class WorkerThread(threading.Thread):
     def run(self) -> None:
         """Work. The thread calls this."""
         work, self._work = self._work, None
-        if work is not None:
+        if work is not None:  # pragma: no branch - a thread runs once
             with self._known_to_anyio:
                 work()
         del work  # what it holds is freed before the loop is told
@@ -140,7 +140,7 @@ def _context_of_a_thread() -> Context:
     """Copy the current context, but for the variable that says which event loop runs here."""
     context = copy_context()
     sniffio = sys.modules.get("sniffio")
-    if sniffio is not None:
+    if sniffio is not None:  # pragma: no branch - trio brings it, and so does an older anyio
         context.run(sniffio.current_async_library_cvar.set, None)
     return context
 

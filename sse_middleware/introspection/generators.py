@@ -10,14 +10,14 @@ Rules of this file:
 - A generator that iterates over another one stands where that one stands: if the inner one can't
   yield any more, the loop is about to end.
 - The compiler writes a ``finally`` and the exit of a ``with`` twice: for the end of the block, and
-  for what it raises. So code that stands in two places is cleanup, and so is code that only leads
-  to raising again.
+  for what it raises. So code that stands in two places, one of which is only reached by an error,
+  is cleanup. So is code after the last ``yield`` that only leads to raising again.
 - Where anything is unknown, the generator can yield.
 """
 
 import dis
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from functools import lru_cache
 from inspect import isasyncgen
@@ -35,6 +35,9 @@ _NO_FALL_THROUGH = (
 )
 """Instructions after which the next one doesn't follow."""
 
+_ENTERS, _EXITS = 1, 2
+"""The arguments of what awaits ``__aenter__`` and ``__aexit__``."""
+
 _ASYNC_GEN_WRAP = 4
 """The intrinsic function that wraps what an asynchronous generator yields (from Python 3.12 on)."""
 
@@ -44,7 +47,7 @@ class Stage(Enum):
 
     PRODUCING = "it can yield again"
     FINISHING = "it is in code after its last yield"
-    CLEANING_UP = "it is in a finally or in the exit of a with, after its last yield"
+    CLEANING_UP = "it is in a finally or in the exit of a with"
 
 
 def stage_of(generator: AsyncGeneratorType[Any, Any]) -> Stage:
@@ -55,13 +58,13 @@ def stage_of(generator: AsyncGeneratorType[Any, Any]) -> Stage:
     flow, offset = _flow_of(frame.f_code), frame.f_lasti
     inner = _iterated(generator)
     stage = Stage.PRODUCING if inner is None else stage_of(inner)
-    if stage is not Stage.PRODUCING:
+    if stage is Stage.CLEANING_UP or flow.is_cleanup(offset):
+        return Stage.CLEANING_UP
+    if stage is Stage.FINISHING:
         offset = flow.end_of_loop(offset)
     if flow.can_yield(offset):
         return Stage.PRODUCING
-    if stage is Stage.PRODUCING:
-        return Stage.CLEANING_UP if flow.is_cleanup(offset) else Stage.FINISHING
-    return stage
+    return Stage.FINISHING if flow.can_return(offset) else Stage.CLEANING_UP
 
 
 def _iterated(generator: AsyncGeneratorType[Any, Any]) -> AsyncGeneratorType[Any, Any] | None:
@@ -89,7 +92,10 @@ class _Flow:
             for one in self._instructions
             if one.positions is not None and one.positions.col_offset is not None
         }
-        self._sources = self._reversed_edges()
+        edges = list(self._edges())
+        self._sources = _grouped((target, source) for source, target in edges)
+        targets = _grouped(edges)
+        self._without_error = _reached([self._instructions[0].offset], targets)
         self._yielding = self._leading_to(list(self._yields()))
         self._returning = self._leading_to(
             [one.offset for one in self._instructions if one.opname.startswith("RETURN_")]
@@ -99,12 +105,19 @@ class _Flow:
         """Whether an instruction leads to a ``yield``."""
         return not self._yielding or offset in self._yielding
 
+    def can_return(self, offset: int) -> bool:
+        """Whether an instruction leads to the end, and not only to raising again."""
+        return offset in self._returning
+
     def is_cleanup(self, offset: int) -> bool:
-        """Whether an instruction was compiled twice, or only leads to raising again."""
-        if offset not in self._returning:
-            return True
+        """Whether an instruction was compiled twice, once for what the block raises."""
+        before = [one for one in self._instructions if one.offset <= offset]
+        awaited = [one.arg for one in before if one.opname == "GET_AWAITABLE"][-1:]
+        if awaited in ([_ENTERS], [_EXITS]):
+            return awaited == [_EXITS]
         here = self._places.get(offset)
-        return here is not None and list(self._places.values()).count(here) > 1
+        copies = [copy for copy, place in self._places.items() if place == here]
+        return len(copies) > 1 and not self._without_error.issuperset(copies)
 
     def end_of_loop(self, offset: int) -> int:
         """Return where an ``async for`` whose next item is waited for goes on after its end."""
@@ -127,19 +140,7 @@ class _Flow:
 
     def _leading_to(self, waiting: list[int]) -> set[int]:
         """Return all instructions that lead to some others, and these."""
-        found = set[int]()
-        while waiting:
-            offset = waiting.pop()
-            if offset not in found:
-                found.add(offset)
-                waiting += self._sources.get(offset, ())
-        return found
-
-    def _reversed_edges(self) -> dict[int, list[int]]:
-        sources: dict[int, list[int]] = {}
-        for source, target in self._edges():
-            sources.setdefault(target, []).append(source)
-        return sources
+        return _reached(waiting, self._sources)
 
     def _edges(self) -> Iterator[tuple[int, int]]:
         jumps = {*dis.hasjrel, *dis.hasjabs}
@@ -152,3 +153,21 @@ class _Flow:
             for loop in loops:
                 if loop.start <= one.offset < loop.end:
                     yield one.offset, loop.target
+
+
+def _grouped(edges: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
+    grouped: dict[int, list[int]] = {}
+    for source, target in edges:
+        grouped.setdefault(source, []).append(target)
+    return grouped
+
+
+def _reached(waiting: list[int], edges: dict[int, list[int]]) -> set[int]:
+    """Return what some instructions lead to along the edges, and these."""
+    found = set[int]()
+    while waiting:
+        offset = waiting.pop()
+        if offset not in found:
+            found.add(offset)
+            waiting += edges.get(offset, ())
+    return found

@@ -15,7 +15,7 @@ Rules of this file:
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -229,8 +229,7 @@ class AdoptedResponse:
         if message["type"] in _BODY_EXTENSIONS:
             raise BodyError(f"{self!r}: a stream can't be sent by {message['type']}")
         if message["type"] != "http.response.body" or self._outbox.closed:
-            if self._stream is not None:
-                self._stream.note_late_frame()
+            cast("Stream", self._stream).note_late_frame()
             await checkpoint()  # the application may send without end
             return
         conversion, more = self._conversion, message.get("more_body", False)

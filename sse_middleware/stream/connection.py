@@ -112,26 +112,21 @@ class Connection:
             self._readers -= 1
             self._wake()
 
-    def sending(self, send: Send, begin: Callable[[Message], Message] | None = None) -> Send:
+    def sending(self, send: Send) -> Send:
         """Return a `send` that notices when the response is complete. Replaces an earlier one.
 
         Args:
             send: the server's `send`.
-            begin: returns the message that replaces the ``http.response.start``.
         """
-        self._send, self._begin = send, begin
+        self._send = send
         return self._send_observed
 
     @markcoroutinefunction
     def _send_observed(self, message: Message) -> Awaitable[None]:
         # Only the last message gets a coroutine of our own. The mark is for asgiref, which warns
         # about a `send` that is not a coroutine function.
-        kind = message["type"]
-        if kind == "http.response.body":
-            more = message.get("more_body", False)
-            return self._send(message) if more else self.finish(message)
-        if self._begin is not None and kind == "http.response.start":
-            message = self._begin(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            return self.finish(message)
         return self._send(message)
 
     async def finish(self, message: Message) -> None:

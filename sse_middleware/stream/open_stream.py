@@ -61,6 +61,7 @@ class OpenStream:
     __slots__ = (
         "_closing",
         "_connection",
+        "_hangs",
         "_outbox",
         "_released",
         "_scope",
@@ -91,7 +92,7 @@ class OpenStream:
         self._scope = scope
         self._slot = opening.slot
         self._work = work
-        self._written = self._released = False
+        self._written = self._released = self._hangs = False
         self._start = tasks.create_task
         self._outbox = outbox = Outbox(settings.max_buffer)
         self._closing = closing = Closing(
@@ -255,20 +256,26 @@ class OpenStream:
                 closing.send_failed()
             except Exception as error:
                 closing.fail(error)
-            if self._outbox.unread and not writer.discarding:
+            if self._outbox.unread and not self._hangs:
                 await writer.discard()
         finally:
-            writer.close()
-            self._written = True
-            closing.writer_stopped()
+            if not self._hangs:
+                self._stop_writing()
 
     def _send_timed_out(self) -> None:
         """Notice that a `send` hangs. If the producer goes on, another task drops what it puts."""
         if self._closing.send_timed_out():
+            self._hangs = True
             self._start(self._discard())
 
     async def _discard(self) -> None:
-        await self._writer.discard()
+        try:
+            await self._writer.discard()
+        finally:
+            self._stop_writing()
+
+    def _stop_writing(self) -> None:
+        self._writer.close()
         self._written = True
         self._closing.writer_stopped()
 

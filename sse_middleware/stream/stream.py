@@ -11,7 +11,7 @@ Rules of this file:
 
 from asyncio import Task
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from starlette.types import Send
 
@@ -103,14 +103,12 @@ class Stream:
         return self._opened is not None
 
     def end_unfinished(self) -> None:
-        """End the body of work that has ended without completing it."""
-        if self._opened is not None:
-            self._opened.end_unfinished()
+        """End the body of an open stream whose work has ended without completing it."""
+        cast("OpenStream", self._opened).end_unfinished()
 
     def note_late_frame(self) -> None:
-        """Notice that the work goes on sending although the stream has ended."""
-        if self._opened is not None:
-            self._opened.note_late_frame()
+        """Notice that the work goes on sending although its stream, once open, has ended."""
+        cast("OpenStream", self._opened).note_late_frame()
 
     def refuse(self) -> None:
         """Cancel the work. Its stream is not opened, and never will be."""

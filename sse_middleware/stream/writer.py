@@ -74,7 +74,6 @@ class Writer:
         "_ready",
         "_send",
         "_sent",
-        "discarding",
         "events",
         "has_sent",
         "size",
@@ -95,8 +94,6 @@ class Writer:
         """Whether the status line has been sent."""
         self.has_sent: anyio.Event | None = None
         """Set once a frame has been sent. Only there if a task waits for that."""
-        self.discarding = False
-        """Whether what comes is dropped."""
         self.events = self.size = 0
         """How many events and bytes of the body were sent."""
         self._queue = queue
@@ -122,7 +119,6 @@ class Writer:
     async def discard(self) -> None:
         """Drop what comes until the queue is closed, so that its producer can go on."""
         queue, limits = self._queue, self._limits
-        self.discarding = True
         self._ready.send_began = math.inf  # it may have failed, or hang
         while not queue.closed:
             if queue.take():

@@ -91,7 +91,30 @@ async def exit_of_a_context_after_an_error(wait: Any) -> AsyncIterator[object]:
         raise LookupError
 
 
+async def exit_of_a_context_before_a_yield(wait: Any) -> AsyncIterator[object]:
+    async with session(wait):
+        yield 1
+    yield 2
+
+
+async def finally_in_a_loop(wait: Any) -> AsyncIterator[object]:
+    while True:
+        try:
+            yield 1
+        finally:
+            await wait()
+
+
+async def over_another_that_cleans_up(wait: Any) -> AsyncIterator[object]:
+    async for item in finally_after_the_last(wait):
+        yield item
+    yield "[DONE]"
+
+
 CLEANING_UP: list[Make] = [
+    exit_of_a_context_before_a_yield,
+    finally_in_a_loop,
+    over_another_that_cleans_up,
     finally_after_the_last,
     exit_of_a_context,
     finally_after_an_error,
@@ -112,6 +135,31 @@ async def in_a_loop(wait: Any) -> AsyncIterator[object]:
     for item in range(2):
         yield item
         await wait()
+
+
+async def in_the_condition_of_a_loop(wait: Any) -> AsyncIterator[object]:
+    while await wait() or True:
+        yield 1
+
+
+async def in_a_context(wait: Any) -> AsyncIterator[object]:
+    async with session(anyio.lowlevel.checkpoint):
+        yield 1
+        await wait()
+        yield 2
+
+
+async def entering_a_context(wait: Any) -> AsyncIterator[object]:
+    class Context:
+        async def __aenter__(self) -> None:
+            await wait()
+
+        async def __aexit__(self, *_error: object) -> None:
+            pass
+
+    yield 1
+    async with Context():
+        yield 2
 
 
 async def before_the_first(wait: Any) -> AsyncIterator[object]:
@@ -161,6 +209,9 @@ async def by_hand(wait: Any) -> AsyncIterator[object]:
 
 
 PRODUCING: list[Make] = [
+    in_the_condition_of_a_loop,
+    in_a_context,
+    entering_a_context,
     in_a_loop,
     before_the_first,
     saying_that_it_failed,

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from types import GenericAlias
 from typing import Any, get_args
 
+import pydantic
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
@@ -121,6 +122,8 @@ OPTIONS: list[tuple[dict[str, Any], Any]] = [
     ({"include": {"stock"}}, {"stock": 1}),
     ({"exclude_none": True, "exclude": {"stock"}, "by_alias": False}, {"name": "a"}),
 ]
+OLD_PYDANTIC = tuple(map(int, pydantic.VERSION.split(".")[:2])) < (2, 11)
+
 each_option = pytest.mark.parametrize(("dump", "expected"), OPTIONS, ids=str)
 
 
@@ -128,6 +131,8 @@ each_option = pytest.mark.parametrize(("dump", "expected"), OPTIONS, ids=str)
 @pytest.mark.parametrize("thread", [True, False], ids=["thread", "task"])
 @pytest.mark.parametrize("way", WAYS)
 async def test_each_way_to_wrap_an_item(way: Any, thread: bool, dump: Any, expected: Any) -> None:
+    if OLD_PYDANTIC and way is named and "include" in dump:
+        pytest.skip("an old Pydantic warns of a union of which only a part is included")
     assert await data_of(way if thread else in_task(way), dump) == expected
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -174,3 +175,57 @@ async def test_what_ends_by_itself_while_it_drains_ends_well() -> None:
         ended.set()
     assert sent[-1]["more_body"] is False
     assert b"retry: " in b"".join(message.get("body", b"") for message in sent)
+
+
+async def mid_event(then: list[bytes]) -> tuple[bytes, list[CloseReason]]:
+    """Drain a foreign stream that stands within an event, and return its body."""
+    go_on = anyio.Event()
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: 1\n\nda", "more_body": True})
+        await go_on.wait()
+        for body in then:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        await anyio.sleep_forever()
+
+    closed = ClosedStreams()
+    middleware = SSEMiddleware(app, observers=[closed], drain_grace=0)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+        sent.append(message)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(call, middleware, send=send))
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(middleware.drain)
+        await anyio.sleep(0.1)
+        go_on.set()
+    assert sent[-1]["more_body"] is False
+    return b"".join(message.get("body", b"") for message in sent), closed.reasons
+
+
+async def test_the_farewell_waits_for_the_end_of_a_foreign_event() -> None:
+    body, reasons = await mid_event([b"ta: 2\n", b"\n"])
+    assert body.startswith(b"data: 1\n\ndata: 2\n\nretry: ")
+    assert reasons == [CloseReason.DRAINED]
+
+
+async def test_it_is_left_out_if_the_event_does_not_end() -> None:
+    body, reasons = await mid_event([b"ta: 2"])
+    assert body == b"data: 1\n\ndata: 2"
+    assert reasons == [CloseReason.DRAINED]
+
+
+async def test_one_that_is_refused_may_send_from_another_task() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async with anyio.create_task_group() as tasks:
+            response = StreamingResponse(foreign(), media_type="text/event-stream")
+            tasks.start_soon(response, scope, receive, send)
+
+    middleware = SSEMiddleware(app, max_streams=1)
+    async with EventClient(middleware, run_lifespan=False) as client, client.stream("GET", "/"):
+        assert (await client.http.get("/")).status_code == 503

@@ -191,7 +191,7 @@ async def test_what_middlewares_outside_have_set_is_there_at_each_call() -> None
         known = [request.user.display_name, *request.auth.scopes, request.state.tenant]
         known += [request.session.get("visits", "none"), request.path_params["of"]]
         assert request.app.state.name == "inner"
-        assert request.scope["route"].path == "/status"
+        assert request.scope["endpoint"] is status
         request.session["visits"] = request.state.tenant = "spoilt"
         request.path_params["of"] = "spoilt"
         times.append(anyio.current_time())
@@ -235,7 +235,8 @@ async def test_a_cookie_of_a_session_inside_goes_with_the_stream() -> None:
     app.add_middleware(SSEMiddleware, legacy=[LegacyRoute("/status", poll=2.0)])
     async with EventClient(app) as client, client.stream("GET", "/status") as stream:
         assert stream.response.headers["set-cookie"].startswith("session=")
-        assert "Cookie" in stream.response.headers["vary"]
+        said = (await client.http.get("/status", headers={"accept": "text/plain"})).headers
+        assert ("Cookie" in said["vary"]) == ("Cookie" in stream.response.headers["vary"])
 
 
 async def test_credentials_of_the_request_go_with_each_call() -> None:

@@ -201,3 +201,30 @@ async def test_a_preset_may_set_it(preset: Any, setting: Any, expected: bool) ->
 def test_a_bad_value_is_refused(make: Callable[..., Any], value: Any) -> None:
     with pytest.raises(ConfigurationError, match="on_disconnect must be 'cancel' or 'finish'"):
         make(on_disconnect=value)
+
+
+async def test_it_goes_on_where_the_client_only_stops_reading() -> None:
+    work = Work()
+    app, closed_streams = finishing(work.steps(), send_timeout=0.5)
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await anyio.sleep_forever()
+
+    with anyio.fail_after(60):
+        await call(app, send=send)
+    assert work.log == [0, 1, 2, "finally"]
+    assert closed_streams.reasons == [CloseReason.SEND_TIMEOUT]
+
+
+async def test_a_send_that_hangs_may_come_back_meanwhile() -> None:
+    work = Work()
+    app, closed_streams = finishing(work.steps(), send_timeout=0.5)
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await anyio.sleep(1)
+
+    await call(app, send=send)
+    assert work.log == [0, 1, 2, "finally"]
+    assert closed_streams.reasons == [CloseReason.SEND_TIMEOUT]

@@ -21,7 +21,7 @@ from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import Ending
 from sse_middleware.stream.async_producer import AsyncProducer
 from sse_middleware.stream.outbox import Outbox
-from tests.served import ClosedStreams, call, events_of
+from tests.served import ClosedStreams, OopsError, call, events_of
 
 pytestmark = pytest.mark.anyio
 
@@ -211,6 +211,53 @@ async def test_a_task_group_around_a_yield_leaves_no_trace(kind: str, virtual_ti
     assert closed.reasons == [CloseReason.MAX_DURATION]
     assert closed.records[0].error is None
     assert not sent[-1]["more_body"]
+
+
+async def test_a_group_of_our_cancellation_and_an_error_raises_the_error() -> None:
+    closed = ClosedStreams()
+
+    async def grouped() -> AsyncIterator[str]:
+        async with anyio.create_task_group():
+            try:
+                while True:
+                    yield "x" * 100_000
+            finally:
+                raise OopsError
+
+    sent = 0
+
+    async def send(_message: Any) -> None:
+        nonlocal sent
+        await anyio.lowlevel.checkpoint()
+        sent += 1
+        if sent == 3:
+            gone.set()
+
+    gone = anyio.Event()
+    app = SSEMiddleware(EventSourceResponse(grouped()), observers=[closed])
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - a group or the error
+        await call(app, leave=gone.wait, send=send)
+    assert "OopsError" in repr(caught.value)
+    assert closed.records[0].error is not None
+
+
+async def test_a_cancellation_may_come_back_in_a_group() -> None:
+    closed = ClosedStreams()
+
+    async def wrapping() -> AsyncIterator[int]:
+        yield 1
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class() as error:
+            raise BaseExceptionGroup("mine", [error]) from None
+        yield 2
+
+    async with events_of(
+        SSEMiddleware(EventSourceResponse(wrapping()), observers=[closed])
+    ) as events:
+        await events.next()
+        await events.disconnect()
+    assert closed.reasons == [CloseReason.CLIENT_DISCONNECTED]
 
 
 async def test_what_swallows_each_cancellation_is_abandoned(caplog: Any, virtual_time: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sse_middleware.errors import FieldError
-from sse_middleware.wire.encoding import encode_event, format_sse_event
+from sse_middleware.wire.encoding import encode_event, encode_validated_event, format_sse_event
 
 
 def test_data_that_is_already_utf8_is_written_like_text() -> None:
@@ -44,3 +44,9 @@ def test_a_field_that_is_not_a_str_is_refused(field: str, value: Any) -> None:
     name = field.removesuffix("_str")
     with pytest.raises(FieldError, match=f"^{name} must be a str, got {re.escape(repr(value))}$"):
         format_sse_event(**fields)
+
+
+@pytest.mark.parametrize("data", [b"a\nb", b"a\rb", b"a\r\nb"])
+def test_a_validated_event_may_have_data_of_several_lines(data: bytes) -> None:
+    expected = b"event: x\ndata: a\ndata: b\nid: 1\n\n"
+    assert encode_validated_event(data, "x", "1", None, None) == expected

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
 
+import pydantic
 import pytest
 from fastapi.encoders import jsonable_encoder
 from hypothesis import given
@@ -61,7 +62,16 @@ def as_fastapi(value: Any) -> bytes:
     return json.dumps(jsonable_encoder(value), ensure_ascii=False, separators=(",", ":")).encode()
 
 
-@pytest.mark.parametrize("key", KEYS, ids=repr)
+OLD_PYDANTIC = tuple(map(int, pydantic.VERSION.split(".")[:2])) < (2, 11)
+
+
+def is_known_to_pydantic(key: Any) -> bool:
+    """Whether this Pydantic can write the key: an old one refuses some."""
+    odd_number = isinstance(key, Decimal) and not key.is_finite()
+    return not (OLD_PYDANTIC and (odd_number or type(key).__module__ == "ipaddress"))
+
+
+@pytest.mark.parametrize("key", list(filter(is_known_to_pydantic, KEYS)), ids=repr)
 @pytest.mark.parametrize(
     "inside",
     [
@@ -179,6 +189,7 @@ def keys_in(value: Any) -> int:
     return sum(map(keys_in, value)) if isinstance(value, list) else 0
 
 
+@pytest.mark.skipif(OLD_PYDANTIC, reason="an old Pydantic refuses keys that FastAPI writes")
 @given(NESTED)
 def test_what_is_sent_is_as_fastapi_sends_it_or_is_refused(value: Any) -> None:
     try:
