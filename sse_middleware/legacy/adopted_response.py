@@ -173,18 +173,19 @@ class AdoptedResponse:
 
     def _begin(self, message: Message) -> Awaitable[None]:
         """Begin the response: as it is, or as a stream."""
-        rules, conversion = self._rules, None
         message = with_header_list(message)
-        if self._accept is None and not rules.streams_already(message):
-            message = rules.varied(message)
-        else:
-            size = self._context.settings.max_event_size
-            accept = self._accept or b"*/*"
-            message, conversion = rules.converted(message, self._scope, accept, self._route, size)
+        if self._accept is None:
+            unconverted = self._rules.unconverted(message)
+            if unconverted is not None:
+                self._send = self._send_to_client
+                return self._send_to_client(unconverted)
+        size = self._context.settings.max_event_size
+        accept = self._accept or b"*/*"
+        start, conversion = self._rules.converted(message, self._scope, accept, self._route, size)
         if conversion is not None:
-            return self._open(message, conversion)
+            return self._open(start, conversion)
         self._send = self._send_to_client
-        return self._send_to_client(message)
+        return self._send_to_client(start)
 
     async def _open(self, start: Message, conversion: "Conversion") -> None:
         """Open the stream, or refuse it."""
@@ -195,16 +196,19 @@ class AdoptedResponse:
         self._context.claim()
         stream = self._stream = self._stream or self._new_stream()
         if isinstance(slot, Full):
-            self._send = self._swallow
-            await refuse(self._send_to_client, slot, self._context.settings)
-            stream.refuse()
-            await checkpoint()  # ends an application that sends from its own task
-            return
-        self._context.slot = slot
-        self._conversion = conversion
-        self._error = self._room_lock = None
-        self._outbox = stream.open(Opening(start, codec, slot, at_once=True), self)
-        self._send = self._convert
+            await self._refuse(slot, stream)
+        else:
+            self._context.slot = slot
+            self._conversion = conversion
+            self._error = self._room_lock = None
+            self._outbox = stream.open(Opening(start, codec, slot, at_once=True), self)
+            self._send = self._convert
+
+    async def _refuse(self, full: Full, stream: Stream) -> None:
+        self._send = self._swallow
+        await refuse(self._send_to_client, full, self._context.settings)
+        stream.refuse()
+        await checkpoint()  # ends an application that sends from its own task
 
     def _new_stream(self) -> Stream:
         self._error = None

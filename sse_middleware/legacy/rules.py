@@ -83,21 +83,19 @@ class AdoptionRules:
             return headers.of_events(), conversion
         return headers.of_converted(varying=not always), conversion
 
-    def streams_already(self, message: Message) -> bool:
-        """Whether a response is an event stream by what its head says."""
-        for name, value in message.get("headers", ()):
-            if name in _CONTENT_TYPE:
-                return bool(value.partition(b";")[0].strip().lower() == EVENT_STREAM)
-        return False
+    def unconverted(self, message: Message) -> Message | None:
+        """Return the first message of a response whose client asks for no events.
 
-    def varied(self, message: Message) -> Message:
-        """Return the first message of a response whose client asks for no events."""
+        ``None`` if the response is an event stream, which is adopted in any case.
+        """
         # Every response passes here, so one look at the media type must be enough for most.
-        message = with_header_list(message)
         for name, value in message.get("headers", ()):
             if name in _CONTENT_TYPE:
-                streams = value.partition(b";")[0].strip().lower() in self._type_names
-                return self._varied_if_stream(message) if streams else message
+                media_type = value.partition(b";")[0].strip().lower()
+                if media_type == EVENT_STREAM:
+                    return None
+                known = media_type in self._type_names
+                return self._varied_if_stream(message) if known else message
         return message
 
     def _varied_if_stream(self, message: Message) -> Message:

@@ -208,6 +208,12 @@ async def by_hand(wait: Any) -> AsyncIterator[object]:
         yield await anext(items, None)
 
 
+async def by_its_method(wait: Any) -> AsyncIterator[object]:
+    items = code_after_the_last(wait)
+    while True:
+        yield await items.__anext__()
+
+
 PRODUCING: list[Make] = [
     in_the_condition_of_a_loop,
     in_a_context,
@@ -219,6 +225,7 @@ PRODUCING: list[Make] = [
     over_another_in_a_loop,
     over_an_iterator,
     by_hand,
+    by_its_method,
 ]
 
 
@@ -227,7 +234,7 @@ async def stage_where_it_waits_first(make: Make) -> Stage:
     generator: Any = make(wait.wait)
 
     async def consume() -> None:
-        with suppress(LookupError):
+        with suppress(LookupError, RuntimeError):
             async for _ in generator:
                 if wait.is_set():
                     break

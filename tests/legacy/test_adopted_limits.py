@@ -1,7 +1,6 @@
 """What answers events is under the policy of the application, whatever its client accepted."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from sse_middleware import CloseReason, SSEMiddleware
+from sse_middleware.stream.closing import EVENT_TIMEOUT
 from sse_middleware.testing import EventClient
 from tests.served import ClosedStreams, call, raw
 
@@ -22,18 +22,29 @@ pytestmark = pytest.mark.anyio
 ACCEPTS = [None, "*/*", "application/json", "text/event-stream;q=0", "text/event-stream"]
 
 
-async def foreign() -> AsyncIterator[bytes]:
-    yield b"data: 1\n\n"
-    await anyio.sleep_forever()
+class Foreign:
+    """No generator: Starlette leaves one that stands at a `yield` to the garbage collector."""
+
+    def __init__(self) -> None:
+        self._sent = False
+
+    def __aiter__(self) -> "Foreign":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._sent:
+            await anyio.sleep_forever()
+        self._sent = True
+        return b"data: 1\n\n"
 
 
 async def events(_request: Request) -> Response:
-    return StreamingResponse(foreign(), media_type="text/event-stream")
+    return StreamingResponse(Foreign(), media_type="text/event-stream")
 
 
 async def later(_request: Request) -> Response:
     await anyio.sleep(0.3)
-    return StreamingResponse(foreign(), media_type="text/event-stream")
+    return StreamingResponse(Foreign(), media_type="text/event-stream")
 
 
 async def passing(request: Request, call_next: Any) -> Response:
@@ -122,7 +133,7 @@ async def test_a_key_that_can_not_be_made_leaves_the_error_page_to_the_applicati
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         try:
-            await StreamingResponse(foreign(), media_type="text/event-stream")(scope, receive, send)
+            await StreamingResponse(Foreign(), media_type="text/event-stream")(scope, receive, send)
         except LookupError:
             await PlainTextResponse("the application's page", 400)(scope, receive, send)
 
@@ -177,7 +188,7 @@ async def test_what_ends_by_itself_while_it_drains_ends_well() -> None:
     assert b"retry: " in b"".join(message.get("body", b"") for message in sent)
 
 
-async def mid_event(then: list[bytes]) -> tuple[bytes, list[CloseReason]]:
+async def mid_event(then: list[bytes], cleanup: float = 0) -> tuple[bytes, list[CloseReason]]:
     """Drain a foreign stream that stands within an event, and return its body."""
     go_on = anyio.Event()
 
@@ -188,7 +199,11 @@ async def mid_event(then: list[bytes]) -> tuple[bytes, list[CloseReason]]:
         await go_on.wait()
         for body in then:
             await send({"type": "http.response.body", "body": body, "more_body": True})
-        await anyio.sleep_forever()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(cleanup)
 
     closed = ClosedStreams()
     middleware = SSEMiddleware(app, observers=[closed], drain_grace=0)
@@ -208,8 +223,9 @@ async def mid_event(then: list[bytes]) -> tuple[bytes, list[CloseReason]]:
     return b"".join(message.get("body", b"") for message in sent), closed.reasons
 
 
-async def test_the_farewell_waits_for_the_end_of_a_foreign_event() -> None:
-    body, reasons = await mid_event([b"ta: 2\n", b"\n"])
+@pytest.mark.parametrize("cleanup", [0, EVENT_TIMEOUT * 2])
+async def test_the_farewell_waits_for_the_end_of_a_foreign_event(cleanup: float) -> None:
+    body, reasons = await mid_event([b"ta: 2\n", b"\n"], cleanup)
     assert body.startswith(b"data: 1\n\ndata: 2\n\nretry: ")
     assert reasons == [CloseReason.DRAINED]
 
@@ -223,9 +239,28 @@ async def test_it_is_left_out_if_the_event_does_not_end() -> None:
 async def test_one_that_is_refused_may_send_from_another_task() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         async with anyio.create_task_group() as tasks:
-            response = StreamingResponse(foreign(), media_type="text/event-stream")
+            response = StreamingResponse(Foreign(), media_type="text/event-stream")
             tasks.start_soon(response, scope, receive, send)
 
     middleware = SSEMiddleware(app, max_streams=1)
     async with EventClient(middleware, run_lifespan=False) as client, client.stream("GET", "/"):
         assert (await client.http.get("/")).status_code == 503
+
+
+async def test_one_that_is_refused_may_go_on_sending() -> None:
+    sent = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await StreamingResponse(Foreign(), media_type="text/event-stream")(scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await send({"type": "http.response.body", "body": b"late"})
+            sent.append("late")
+
+    middleware = SSEMiddleware(app, max_streams=1)
+    async with EventClient(middleware, run_lifespan=False) as client, client.stream("GET", "/"):
+        refused = await client.http.get("/")
+        assert refused.status_code == 503
+        assert b"late" not in refused.content
+        assert sent == ["late"]

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sse_middleware.legacy.json_lookup import lookup
@@ -51,6 +51,7 @@ def scanned(text: bytes, step: int) -> bool:
     return scanner.complete
 
 
+@example(b'{"k" \n: 1}')
 @given(st.lists(TOKENS, max_size=12).map(b"".join) | texts())
 def test_the_scanner_agrees_with_the_parser(text: bytes) -> None:
     for step in (1, 2, 3, 7, 1000):

@@ -213,16 +213,36 @@ async def test_a_task_group_around_a_yield_leaves_no_trace(kind: str, virtual_ti
     assert not sent[-1]["more_body"]
 
 
-async def test_a_group_of_our_cancellation_and_an_error_raises_the_error() -> None:
-    closed = ClosedStreams()
+async def fails_in_its_child() -> None:
+    try:
+        await anyio.sleep_forever()
+    finally:
+        raise OopsError
 
-    async def grouped() -> AsyncIterator[str]:
-        async with anyio.create_task_group():
-            try:
-                while True:
-                    yield "x" * 100_000
-            finally:
-                raise OopsError
+
+async def grouped_with_a_child_that_fails() -> AsyncIterator[str]:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(fails_in_its_child)
+        while True:
+            yield "x" * 100_000
+
+
+async def grouped_with_a_body_that_fails() -> AsyncIterator[str]:
+    async with anyio.create_task_group():
+        try:
+            while True:
+                yield "x" * 100_000
+        finally:
+            raise OopsError
+
+
+@pytest.mark.parametrize(
+    "grouped", [grouped_with_a_body_that_fails, grouped_with_a_child_that_fails]
+)
+async def test_a_group_of_our_cancellation_and_an_error_raises_the_error(
+    grouped: Callable[[], AsyncIterator[str]],
+) -> None:
+    closed = ClosedStreams()
 
     sent = 0
 

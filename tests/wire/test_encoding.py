@@ -50,3 +50,14 @@ def test_a_field_that_is_not_a_str_is_refused(field: str, value: Any) -> None:
 def test_a_validated_event_may_have_data_of_several_lines(data: bytes) -> None:
     expected = b"event: x\ndata: a\ndata: b\nid: 1\n\n"
     assert encode_validated_event(data, "x", "1", None, None) == expected
+
+
+def test_a_validated_event_may_be_empty() -> None:
+    assert encode_validated_event(None, None, None, None, None) == encode_event(None)
+
+
+@pytest.mark.parametrize("bad", ["a\nb", "a\rb", "a\0b", "\ud800"])
+def test_an_event_that_skipped_its_validation_is_refused(bad: str) -> None:
+    for fields in ((bad, None), (None, bad)):
+        with pytest.raises(FieldError):
+            encode_validated_event(b"1", *fields, None, None)
