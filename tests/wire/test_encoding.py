@@ -58,6 +58,7 @@ def test_a_validated_event_may_be_empty() -> None:
 
 @pytest.mark.parametrize("bad", ["a\nb", "a\rb", "a\0b", "\ud800"])
 def test_an_event_that_skipped_its_validation_is_refused(bad: str) -> None:
-    for fields in ((bad, None), (None, bad)):
-        with pytest.raises(FieldError):
-            encode_validated_event(b"1", *fields, None, None)
+    with pytest.raises(FieldError):
+        encode_validated_event(b"1", bad, None, None, None)
+    with pytest.raises(FieldError):
+        encode_validated_event(b"1", None, bad, None, None)
