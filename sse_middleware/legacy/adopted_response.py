@@ -230,16 +230,18 @@ class AdoptedResponse:
 
     async def _convert(self, message: Message) -> None:
         """Turn a message of the body into events."""
-        if message["type"] in _BODY_EXTENSIONS:
-            raise BodyError(f"{self!r}: a stream can't be sent by {message['type']}")
         if message["type"] != "http.response.body" or self._outbox.closed:
-            cast("Stream", self._stream).note_late_frame()
-            await checkpoint()  # the application may send without end
+            await self._drop(message)
             return
         conversion, more = self._conversion, message.get("more_body", False)
+        body = bytes(message.get("body", b""))
+        if more and conversion.error is None and conversion.is_one_event(body):
+            if self._add(body, 1, between_events=True):
+                await self._wait_for_room()
+            return
         if not more:
             self._outbox.awaited = True  # what comes after the body is not cancelled
-        await self._put(conversion.feed(bytes(message.get("body", b""))), more=more)
+        await self._put(conversion.feed(body), more=more)
         if not more:
             await self._put(conversion.end(), more=False)
         if conversion.error is not None:
@@ -247,21 +249,33 @@ class AdoptedResponse:
         if not more:
             self._outbox.close(Ending.COMPLETE)
 
+    async def _drop(self, message: Message) -> None:
+        """Drop what is no body, or comes after the end of the stream."""
+        if message["type"] in _BODY_EXTENSIONS:
+            raise BodyError(f"{self!r}: a stream can't be sent by {message['type']}")
+        cast("Stream", self._stream).note_late_frame()
+        await checkpoint()  # the application may send without end
+
     async def _put(self, slices: Iterable[tuple[bytes, int]], *, more: bool) -> None:
         """Put what a message has become. Other tasks get a turn after each slice."""
-        outbox, full = self._outbox, None
+        full = None
         for frames, events in slices:
             if full is not None:
                 await (self._wait_for_room() if full and more else checkpoint())
-            full = outbox.put(frames, events)
-            outbox.note_boundary(between_events=self._conversion.between_events)
-            if not self._sends_ids and b"id:" in frames:  # it may also stand in data: no harm
-                self._sends_ids = True
-                self._control.id_sent()
+            full = self._add(frames, events, between_events=self._conversion.between_events)
         if more and full:
             await self._wait_for_room()
         elif more and full is None:
             await checkpoint()  # nothing else slows the application down
+
+    def _add(self, frames: bytes, events: int, *, between_events: bool) -> bool:
+        """Put frames. Return whether the next ones must wait for room."""
+        full = self._outbox.put(frames, events)
+        self._outbox.note_boundary(between_events=between_events)
+        if not self._sends_ids and b"id:" in frames:  # it may also stand in data: no harm
+            self._sends_ids = True
+            self._control.id_sent()
+        return full
 
     async def _wait_for_room(self) -> None:
         if self._room_lock is None:

@@ -120,6 +120,10 @@ class Conversion:
         """Whether a frame of the stream itself may follow the last slice."""
         return self._passed is None or self._passed.between_events
 
+    def is_one_event(self, chunk: bytes) -> bool:
+        """Whether a chunk is one event that passes as it is. Most chunks of event streams are."""
+        return self._passed is not None and self._passed.is_one_event(chunk)
+
     def feed(self, chunk: bytes) -> Iterator[Slice]:
         """Take the next bytes of the body. Yield the events that they complete, slice by slice.
 

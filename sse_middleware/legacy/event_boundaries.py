@@ -48,6 +48,7 @@ class EventStream:
         self.events = 0
         """How many events ended in what was yielded last."""
         self._bound = body.max_event_size
+        self._longest = min(body.max_event_size or STEP, STEP)
         self._delivers = body.unfinished == "deliver"
         self._start: bytes | None = b""  # the first bytes, while they may be a byte order mark
         self._in_event = False
@@ -63,6 +64,17 @@ class EventStream:
         if self._in_event or self._in_line:
             return False
         return not self._after_cr or (self._has_cr and not self._has_crlf)
+
+    def is_one_event(self, chunk: bytes) -> bool:
+        """Whether a chunk is one whole event in the usual form. Then the state stays as it is."""
+        at_start = not (self._in_event or self._in_line or self._after_cr)
+        return (
+            (at_start and self._start is None)
+            and chunk.find(b"\n\n") == len(chunk) - 2 > 0
+            and chunk[0] not in b":\n"
+            and b"\r" not in chunk
+            and len(chunk) <= self._longest
+        )
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield the chunk, in parts if it is large.

@@ -89,8 +89,13 @@ def bytewise(body: bytes) -> Iterator[tuple[bool, bool, int]]:
         yield in_event, bool(line), ended
 
 
+def state_of(stream: EventStream) -> dict[str, object]:
+    return {name: vars(stream)[name] for name in ("_start", "_in_event", "_in_line", "_after_cr")}
+
+
 @given(cut(STREAM), st.sampled_from([None, 10_000]))
 @example([b"data: x\r\n\r", b"\ndata: y\r", b"\n\r\nz"], None)
+@example([b"data: 1\n\n", b"data: 2\nid: x\n\n", b": c\n\n", b"data: 3\n\n\n"], None)
 def test_the_state_is_that_of_a_reader_of_single_bytes(
     chunks: list[bytes], bound: int | None
 ) -> None:
@@ -99,7 +104,9 @@ def test_the_state_is_that_of_a_reader_of_single_bytes(
     states = [(False, False, 0)] * skipped + list(bytewise(body[skipped:]))
     read = events = 0
     for chunk in chunks:
+        state, is_one = state_of(stream), stream.is_one_event(chunk)
         assert list(stream.feed(chunk)) == [chunk] * bool(chunk)
+        assert not is_one or (stream.events == 1 and state_of(stream) == state)
         read, events = read + len(chunk), events + (stream.events if chunk else 0)
         in_event, in_line, ended = states[read - 1] if read else (False, False, 0)
         assert events == ended
@@ -176,6 +183,14 @@ def test_an_incomplete_comment_is_completed() -> None:
 # Bounds
 
 SMALL = b"data: 1\n\n"
+
+
+def test_an_event_that_comes_alone_is_seen_at_once() -> None:
+    stream = EventStream(BodyFormat(max_event_size=9))
+    list(stream.feed(SMALL))
+    assert stream.is_one_event(SMALL)
+    for other in (b"data: 12\n\n", SMALL + SMALL, b"data: 1\n", b"\n\n", b"x", b"a\r\n\n"):
+        assert not stream.is_one_event(other), other
 
 
 def passed(chunks: Iterable[bytes], bound: int) -> tuple[bytes, str]:
