@@ -37,7 +37,20 @@ VARIES = Difference(
     ("outermost", "innermost"),
 )
 
-STARLETTE = (VARIES, *([ROOT_MAY_READ_ALL] if os.geteuid() == 0 else ()))
+HIDES_PATHSEND = Difference(
+    "a body that may be converted can't be a path that the server sends, so the middleware hides "
+    "`http.response.pathsend` where the client accepts events",
+    ("tests/middleware/test_base.py::test_asgi_pathsend_events",),
+    ("offered",),
+)
+
+SPINS = {
+    "offered": ("tests/middleware/test_gzip.py::test_gzip_ignored_for_pathsend_responses",),
+}
+"""Tests that are left out. Without `http.response.pathsend` a `FileResponse` asks again and again
+for the disconnect, and the `receive` of these tests never waits: that is a loop without end."""
+
+STARLETTE = (VARIES, HIDES_PATHSEND, *([ROOT_MAY_READ_ALL] if os.geteuid() == 0 else ()))
 
 FASTAPI: tuple[Difference, ...] = ()
 
