@@ -264,3 +264,31 @@ async def test_one_that_is_refused_may_go_on_sending() -> None:
         assert refused.status_code == 503
         assert b"late" not in refused.content
         assert sent == ["late"]
+
+
+async def test_a_slow_client_slows_a_foreign_application() -> None:
+    event = b"data: " + b"x" * 50_000 + b"\n\n"
+    go_on, sent, received = anyio.Event(), 0, b""
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        nonlocal sent
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+            sent += 1
+        await send({"type": "http.response.body"})
+
+    async def slow(message: Any) -> None:
+        nonlocal received
+        if message.get("body"):
+            await go_on.wait()
+        await anyio.lowlevel.checkpoint()
+        received += message.get("body", b"")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(call, SSEMiddleware(app), send=slow))
+        await anyio.wait_all_tasks_blocked()
+        assert sent < 20
+        go_on.set()
+    assert received == event * 100
