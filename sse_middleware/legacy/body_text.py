@@ -7,6 +7,7 @@ import codecs
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -150,10 +151,8 @@ class Transcoder:
     def _encode(self, text: str, *, final: bool) -> tuple[bytes, BodyError | None]:
         """Return the text in UTF-8, up to a lone surrogate if that is a failure."""
         if not self._high_surrogate:
-            try:
+            with suppress(UnicodeEncodeError):  # UTF-7 may contain any surrogate
                 return text.encode(), None
-            except UnicodeEncodeError:
-                pass  # UTF-7 may contain any surrogate
         text, self._high_surrogate = _join_surrogates(self._high_surrogate + text, final=final)
         lone = _SURROGATE.search(text)
         if lone is None:

@@ -2,8 +2,6 @@
 
 import base64
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from sse_middleware.openapi.discovery import find_streams
 from tests.chromium import chromium
 from tests.cli.test_typescript import Everything
 from tests.cli.typescript import Compile, compiler
-from tests.examples.test_app import free_port, read, wait_for
+from tests.examples.test_app import read, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -86,13 +84,7 @@ def tsc(tmp_path_factory: pytest.TempPathFactory) -> Compile:
 
 @pytest.fixture(scope="module")
 def example() -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "examples.typed", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield wait_for(port, process)
-        finally:
-            process.kill()
+    yield from serving("examples.typed")
 
 
 def write_streams(folder: Path) -> None:

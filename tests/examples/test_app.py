@@ -20,15 +20,20 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture(scope="module")
-def demo() -> Iterator[str]:
+def serving(module: str) -> Iterator[str]:
+    """Run an example, and yield its address."""
     port = free_port()
-    command = [sys.executable, "-m", "examples", "--port", str(port)]
+    command = [sys.executable, "-m", module, "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield wait_for(port, process)
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[str]:
+    yield from serving("examples")
 
 
 def wait_for(port: int, process: "subprocess.Popen[str]") -> str:

@@ -1,14 +1,12 @@
 """The legacy example, read by the ``EventSource`` of a real browser."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.chromium import chromium
-from tests.examples.test_app import free_port, wait_for
+from tests.examples.test_app import serving
 
 pytest.importorskip("flask")
 
@@ -17,13 +15,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def example() -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "examples.legacy", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield wait_for(port, process)
-        finally:
-            process.kill()
+    yield from serving("examples.legacy")
 
 
 @pytest.fixture(scope="module")

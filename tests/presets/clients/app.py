@@ -39,7 +39,7 @@ FIRST: dict[str, tuple[Preset, Any]] = {
 
 
 class Pings:
-    """An observer that wakes whoever waits for a keep-alive."""
+    """An observer that wakes the tests that wait for a keep-alive."""
 
     def __init__(self) -> None:
         self._next = anyio.Event()
