@@ -19,7 +19,7 @@ class OopsError(Exception):
 
 
 class ClosedStreams:
-    """An observer that keeps the record of each closed stream, and wakes a test that waits for it."""
+    """An observer that keeps the record of each closed stream. A test can wait for it."""
 
     def __init__(self) -> None:
         self.records: list[StreamClosed] = []
