@@ -123,7 +123,9 @@ class Writer:
         while not queue.closed:
             if queue.take():
                 limits.had_event(self._clock())
-            if not (queue.size or await self._ready.wait(limits.end)):
+            if not queue.size:
+                await self._ready.wait(limits.end)
+            if self._clock() >= limits.end:  # also if there is always something to drop
                 self._on_limit(limits.reason)
 
     async def send_nothing(self) -> None:

@@ -49,6 +49,13 @@ class Work:
         finally:
             self.log.append("finally")
 
+    async def busy(self) -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "x" * 1_000
+        finally:
+            self.log.append("finally")
+
     async def failing(self) -> AsyncIterator[str]:
         yield "x"
         await anyio.sleep(1)
@@ -159,6 +166,21 @@ async def test_a_limit_ends_it(limit: dict[str, float], seconds: float) -> None:
     await call(app, leave=partial(anyio.sleep, 0.5))
     assert anyio.current_time() - begin <= seconds
     assert work.log == ["finally"]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_limit_ends_one_that_never_waits(backend: str) -> None:
+    """Run in real time: virtual time stands still while there is always something to do."""
+    work = Work()
+    app, closed_streams = finishing(work.busy(), max_duration=0.1)
+
+    async def main() -> None:
+        with anyio.fail_after(10):
+            await call(app, leave=anyio.lowlevel.checkpoint)
+
+    anyio.run(main, backend=backend)
+    assert work.log == ["finally"]
+    assert closed_streams.reasons == [CloseReason.CLIENT_DISCONNECTED]
 
 
 async def test_events_without_a_client_still_begin_the_idle_timeout_again() -> None:
