@@ -200,7 +200,7 @@ class Closing:
         self._note(CloseReason.ERROR)
         self.failure = self.failure or error
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Give up: the stream itself can't go on."""
         self.cleanup_failed(error)
         self._abandon()
@@ -209,9 +209,10 @@ class Closing:
         """Make a keep-alive, or fail."""
         try:
             return self._control.ping()
-        except Exception as error:
-            self.fail(error)  # also an OSError, which is not the server's here
-            raise
+        except BaseException as error:
+            self.fail(error)
+            # The writer takes an OSError for the server's, and a cancellation for its own.
+            raise RuntimeError("the keep-alive could not be made") from error
 
     def connection_lost(self) -> None:
         """Notice the end of the connection."""
@@ -288,7 +289,7 @@ class Closing:
         """Put a control frame. Returns whether there is one: the user's function may fail."""
         try:
             frame = make(cause)
-        except Exception:
+        except BaseException:  # also what would end the event loop: the body would not be closed
             logger.exception("no last event is sent, because making it of %r failed", cause)
             return False
         self._outbox.put(frame, bool(frame))

@@ -2,6 +2,7 @@
 
 import logging
 import zlib
+from asyncio import CancelledError
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -125,6 +126,21 @@ async def test_without_an_error_event_the_body_always_breaks_off(
     assert body_in(messages) == b"data: 1\n\n"
     assert not is_complete(messages)
     assert closed.reasons == [CloseReason.ERROR]
+
+
+@pytest.mark.parametrize("items", ITEMS)
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError])
+async def test_an_error_event_that_fails_in_any_way_leaves_the_body_broken(
+    items: Any, error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Exception) -> ServerSentEvent:
+        raise error
+
+    messages, closed, raised = await served(items(), error_event=broken)
+    assert body_in(messages) == b"data: 1\n\n"
+    assert not is_complete(messages)
+    assert closed.records[0].error is raised
+    assert "no last event is sent" in caplog.text
 
 
 async def test_an_error_before_the_first_event_is_no_event() -> None:

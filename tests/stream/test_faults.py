@@ -5,6 +5,7 @@ and no slot is left.
 """
 
 import re
+from asyncio import CancelledError
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -166,6 +167,17 @@ async def test_exception_in_the_ping(fault: Fault, error: type[Exception]) -> No
         await events.next()
         with pytest.raises(error):
             await events.next()
+    fault.check(CloseReason.ERROR, "cancelled", "finally", error=error)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError])
+async def test_what_is_no_exception_in_the_ping(fault: Fault, error: type[BaseException]) -> None:
+    def broken() -> str:
+        raise error
+
+    app = fault.app(EventSourceResponse(fault.items()), ping=broken)
+    with pytest.raises(error):
+        await call(app)
     fault.check(CloseReason.ERROR, "cancelled", "finally", error=error)
 
 
