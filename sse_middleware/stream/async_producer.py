@@ -39,7 +39,8 @@ class AsyncProducer:
                     sink.size += len(text) + FRAMING
                     full = sink.size >= sink.look_at and sink.is_full()
                 else:
-                    full = put(encoder.encode(item), item is not None)
+                    frame = encoder.encode(item)
+                    full = put(frame, item is not None) or not frame  # nothing else would suspend
                     plain = encoder.plain
             except Exception as error:
                 full = put(*await self._throw_at_yield(encoder.refusal(item, error), sink))

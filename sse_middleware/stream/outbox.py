@@ -15,6 +15,8 @@ Rules of this file:
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from anyio.lowlevel import checkpoint
+
 from sse_middleware.event_loop.wakeup import wakeup, writer_timer
 from sse_middleware.stream.abc import Ending
 from sse_middleware.wire.encoding import encode_data
@@ -127,12 +129,16 @@ class Outbox:
     async def room(self, *, closable: bool = True) -> bool:
         """Wait until the writer has taken everything. Returns false if the outbox is closed.
 
+        Other tasks get a turn in any case.
+
         Args:
             closable: whether the producer ends by itself when this returns false, and need not be
                 cancelled.
         """
         self.awaited, self._in_room = closable, True
         try:
+            if not self.size:
+                await checkpoint()
             while self.size and not self.closed:
                 await self.moved.wait()
         finally:

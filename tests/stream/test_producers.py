@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+import anyio
 import pytest
 
 from sse_middleware import EncodingError
 from sse_middleware.response import producer_of
+from sse_middleware.stream.abc import Ending
 from sse_middleware.stream.async_producer import AsyncProducer
+from sse_middleware.stream.outbox import Outbox
 from sse_middleware.stream.thread_producer import ThreadProducer
 from tests.stream.frames import Frames, encoder, frames
 
@@ -184,3 +187,19 @@ async def test_a_generator_may_answer_with_another_bad_item(make: Make) -> None:
         await producer.produce(Frames())
     await producer.close(5)
     assert await rest(content) == []
+
+
+@both
+async def test_a_generator_whose_frames_are_all_empty_lets_others_run(make: Make) -> None:
+    log: list[str] = []
+    outbox = Outbox(1_000)
+    producer = producer_of(make(log, *[None] * 1_000_000), encoder)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(producer.produce, outbox)
+        for _ in range(10):
+            await anyio.lowlevel.checkpoint()
+        assert log == []
+        outbox.close(Ending.ABANDONED)
+    await producer.close(5)
+    assert len(log) == 1
