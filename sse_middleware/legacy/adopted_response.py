@@ -7,8 +7,9 @@ Rules of this file:
   client would get events.
 - An application can't be closed like a generator. When its client leaves, an application that
   waits for ``http.disconnect`` reads it and ends by itself, since it may have tasks that only it
-  can stop. It is only cancelled if it goes on sending, or after `cleanup_timeout`. Any other
-  application is cancelled at its ``await`` at once, and once.
+  can stop. If one of them goes on sending, its `send` waits, and holds up nothing else. The
+  application is only cancelled after `cleanup_timeout`. Any other application is cancelled at its
+  ``await`` at once, and once.
 - An application that ends in the middle of its body while the server stops has ended well.
 - A malformed body raises an error where the application sends it, and again at each later message.
   What came before is sent. The stream fails even if the application catches the error.
@@ -253,7 +254,8 @@ class AdoptedResponse:
         """Drop what is no body, or comes after the end of the stream."""
         if message["type"] in _BODY_EXTENSIONS:
             raise BodyError(f"{self!r}: a stream can't be sent by {message['type']}")
-        cast("Stream", self._stream).note_late_frame()
+        if message.get("more_body", False) and cast("Stream", self._stream).is_overdue:
+            await anyio.sleep(self._context.settings.cleanup_timeout)  # it is cancelled before that
         await checkpoint()  # the application may send without end
 
     async def _put(self, slices: Iterable[tuple[bytes, int]], *, more: bool) -> None:

@@ -9,7 +9,8 @@ Rules of this file:
 - A farewell stands between two events. Inside of a foreign event its end is waited for, for
   `EVENT_TIMEOUT` seconds. Then the body ends without a farewell.
 - A cooperative producer, one that waits for ``http.disconnect`` itself, ends by itself. It is only
-  cancelled if it goes on sending, or after `cleanup_timeout` seconds.
+  cancelled after `cleanup_timeout` seconds. One part of it may go on sending while another one
+  still works for the client that left. So what it sends is held up, and is no reason to cancel it.
 - A producer that waits for room is not cancelled: it ends anyway.
 - A producer that has begun its own cleanup is not cancelled: it has `cleanup_timeout` seconds. One
   that can put nothing more, but does not clean up, has `finish_timeout` seconds. Any other is
@@ -43,7 +44,7 @@ UNREAD_MESSAGE_TIMEOUT = 0.1
 
 DISCONNECT_GRACE = 1.0
 """Seconds in which a cooperative producer may still send once it can read that its client left:
-most notice it at once, and some before their next event."""
+most notice it at once, and some before their next event. After that, what it sends is held up."""
 
 EVENT_TIMEOUT = 1.0
 """Seconds that the end of a foreign event is waited for before the farewell."""
@@ -173,10 +174,10 @@ class Closing:
         else:
             self._scope.cancel()
 
-    def note_late_frame(self) -> None:
-        """Notice that a producer sends although the stream has ended."""
-        if self._slot.clock() >= self._late_after:
-            self._scope.cancel()
+    @property
+    def is_overdue(self) -> bool:
+        """Whether a cooperative producer should send nothing more by now."""
+        return self._slot.clock() >= self._late_after
 
     def put_farewell(self, reason: CloseReason) -> None:
         """Complete the body with the farewell."""

@@ -193,9 +193,10 @@ class OpenStream:
         else:
             self._outbox.close(Ending.BROKEN)
 
-    def note_late_frame(self) -> None:
-        """Notice that the work goes on sending although the stream has ended."""
-        self._closing.note_late_frame()
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the work should have ended by now."""
+        return self._closing.is_overdue
 
     def _abandoned(self) -> None:
         """Give back the slot of work that nothing can end."""

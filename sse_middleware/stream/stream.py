@@ -106,9 +106,10 @@ class Stream:
         """End the body of an open stream whose work has ended without completing it."""
         cast("OpenStream", self._opened).end_unfinished()
 
-    def note_late_frame(self) -> None:
-        """Notice that the work goes on sending although its stream, once open, has ended."""
-        cast("OpenStream", self._opened).note_late_frame()
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the stream, once open, has ended long enough ago for its work to have noticed."""
+        return cast("OpenStream", self._opened).is_overdue
 
     def refuse(self) -> None:
         """Cancel the work. Its stream is not opened, and never will be."""

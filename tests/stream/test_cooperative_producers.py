@@ -76,10 +76,12 @@ async def test_that_does_not_end_is_cancelled_after_the_cleanup_timeout() -> Non
     assert log == [pytest.approx(CLEANUP_TIMEOUT, abs=0.1)]
 
 
-async def test_that_goes_on_sending_is_cancelled_after_the_grace() -> None:
+async def test_that_goes_on_sending_is_held_up_until_it_is_cancelled() -> None:
     log: list[float] = []
+    sent = 0
 
     async def app(_scope: Any, receive: Any, send: Any) -> None:
+        nonlocal sent
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(until_disconnected, receive)
             await send(START)
@@ -87,12 +89,53 @@ async def test_that_goes_on_sending_is_cancelled_after_the_grace() -> None:
             try:
                 while True:
                     await send(FIRST)
+                    sent += 1
                     await anyio.sleep(0.1)
             finally:
                 log.append(anyio.current_time() - began)
 
     await disconnect_after_an_event(app)
-    assert log == [pytest.approx(DISCONNECT_GRACE, abs=0.2)]
+    assert log == [pytest.approx(CLEANUP_TIMEOUT, abs=0.2)]
+    assert sent <= DISCONNECT_GRACE / 0.1 + 2
+
+
+async def test_may_work_for_its_client_while_another_task_goes_on_sending() -> None:
+    log: list[str] = []
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        async def answer() -> None:
+            await send(START)
+            while True:
+                await send(FIRST)
+                await anyio.sleep(0.1)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(answer)
+            await until_disconnected(receive)
+            await anyio.sleep(2)
+            log.append("close handler")
+            tasks.cancel_scope.cancel()
+        await anyio.sleep(2)
+        log.append("background")
+
+    await disconnect_after_an_event(app)
+    assert log == ["close handler", "background"]
+
+
+async def test_may_complete_its_body_late_and_go_on() -> None:
+    log: list[str] = []
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        await send(FIRST)
+        await until_disconnected(receive)
+        await anyio.sleep(2)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await anyio.sleep(2)
+        log.append("background")
+
+    await disconnect_after_an_event(app)
+    assert log == ["background"]
 
 
 async def test_may_do_what_comes_after_its_client() -> None:
