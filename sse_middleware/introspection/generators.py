@@ -12,6 +12,8 @@ Rules of this file:
 - The compiler writes a ``finally`` and the exit of a ``with`` twice: for the end of the block, and
   for what it raises. So code that stands in two places, one of which is only reached by an error,
   is cleanup. So is code after the last ``yield`` that only leads to raising again.
+- The exit of a task group waits for its tasks. Where a ``yield`` follows, that is no cleanup: they
+  make what is yielded next.
 - Where anything is unknown, the generator can yield.
 """
 
@@ -58,7 +60,9 @@ def stage_of(generator: AsyncGeneratorType[Any, Any]) -> Stage:
     flow, offset = _flow_of(frame.f_code), frame.f_lasti
     inner = _iterated(generator)
     stage = Stage.PRODUCING if inner is None else stage_of(inner)
-    if stage is Stage.CLEANING_UP or flow.is_cleanup(offset):
+    if stage is Stage.CLEANING_UP or (
+        flow.is_cleanup(offset) and not (_waits_for_tasks(generator) and flow.can_yield(offset))
+    ):
         return Stage.CLEANING_UP
     if stage is Stage.FINISHING:
         offset = flow.end_of_loop(offset)
@@ -73,6 +77,11 @@ def _iterated(generator: AsyncGeneratorType[Any, Any]) -> AsyncGeneratorType[Any
     if type(step).__name__ != "async_generator_asend":
         return None
     return next(filter(isasyncgen, gc.get_referents(step)), None)
+
+
+def _waits_for_tasks(generator: AsyncGeneratorType[Any, Any]) -> bool:
+    """Whether it waits in the exit of a task group, by the name that asyncio and anyio give it."""
+    return getattr(generator.ag_await, "__qualname__", None) == "TaskGroup.__aexit__"
 
 
 @lru_cache(maxsize=512)

@@ -1,5 +1,6 @@
 """`stage_of`: whether a suspended asynchronous generator is still producing."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from sse_middleware.event_loop.loop import running_asyncio_task
 from sse_middleware.introspection.generators import Stage, stage_of
 
 pytestmark = pytest.mark.anyio
@@ -111,7 +113,14 @@ async def over_another_that_cleans_up(wait: Any) -> AsyncIterator[object]:
     yield "[DONE]"
 
 
+async def exit_of_a_task_group(wait: Any) -> AsyncIterator[object]:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        yield 1
+
+
 CLEANING_UP: list[Make] = [
+    exit_of_a_task_group,
     exit_of_a_context_before_a_yield,
     finally_in_a_loop,
     over_another_that_cleans_up,
@@ -214,7 +223,25 @@ async def by_its_method(wait: Any) -> AsyncIterator[object]:
         yield await items.__anext__()
 
 
+async def exit_of_a_task_group_before_a_yield(wait: Any) -> AsyncIterator[object]:
+    while True:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+        yield 1
+
+
+async def exit_of_a_task_group_of_asyncio(wait: Any) -> AsyncIterator[object]:
+    if running_asyncio_task() is not None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(wait())
+    else:
+        await wait()
+    yield 1
+
+
 PRODUCING: list[Make] = [
+    exit_of_a_task_group_before_a_yield,
+    exit_of_a_task_group_of_asyncio,
     in_the_condition_of_a_loop,
     in_a_context,
     entering_a_context,
