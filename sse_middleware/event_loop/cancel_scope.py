@@ -243,8 +243,7 @@ class _AsyncioCancelScope:
 
     def _look_at(self, error: asyncio.CancelledError) -> None:
         """Remember where a cancellation that the work is about to see comes from."""
-        message = error.args[0] if error.args else None
-        if isinstance(message, str) and (message == _OURS or message.startswith(_ANYIOS)):
+        if error.args[:1] == (_OURS,) or _is_anyios(error):
             self._foreign = self._is_foreign()
         else:
             self._foreign = True
@@ -273,16 +272,13 @@ class _AsyncioCancelScope:
 
     def uncancel(self) -> bool:
         self._foreign = False
-        self._uncancel_all()
+        self._take_back(math.inf)
         return True
 
-    def _uncancel_ours(self) -> None:
-        for _ in range(min(self._cancels, self._task.cancelling() - self._before)):
+    def _take_back(self, most: float) -> None:
+        while most > 0 and self._task.cancelling() > self._before:
             self._task.uncancel()
-
-    def _uncancel_all(self) -> None:
-        while self._task.cancelling() > self._before:
-            self._task.uncancel()
+            most -= 1
 
     def __enter__(self) -> Self:
         if not self._active:
@@ -304,12 +300,13 @@ class _AsyncioCancelScope:
             self._scope.__exit__(kind, error, trace)  # it is never cancelled itself
         if self._timer is not None:
             self._timer.cancel()
-        ours = self._cancels > 0 and not (self._is_foreign() or _is_any_scope_cancelled())
-        if ours:
-            self._uncancel_all()  # whatever else is counted is anyio's, for scopes that have ended
-        else:
-            self._uncancel_ours()
+        ours = self._cancels > 0 and not self._is_foreign()
+        outside = _is_any_scope_cancelled()
+        # Whatever else may be counted is anyio's, for scopes that have ended.
+        self._take_back(math.inf if ours and not outside else self._cancels)
+        # A cancelled scope outside catches only what anyio has raised, and raises it again.
         ended = ours and isinstance(error, asyncio.CancelledError)
+        ended = ended and not (outside and _is_anyios(error))
         self.cleanup_timed_out = (ended or self.abandoned) and self.cleanup_timed_out
         return ended
 
@@ -325,6 +322,11 @@ async def _go_on(work: Coroutine[Any, Any, None], waits_for: Any) -> None:
                 waits_for = work.send(None)
 
     await steps(waits_for)
+
+
+def _is_anyios(error: BaseException | None) -> bool:
+    message = error.args[0] if error is not None and error.args else None
+    return isinstance(message, str) and message.startswith(_ANYIOS)
 
 
 def _is_any_scope_cancelled() -> bool:

@@ -14,7 +14,7 @@ from starlette.types import Message
 from sse_middleware import CloseReason, EventSourceResponse, SSEMiddleware
 from sse_middleware.testing import NoAnswerError, ProtocolError
 from tests.served import ClosedStreams, body_of, call, events_of
-from tests.stream.traces import Trace
+from tests.stream.traces import Trace, running_asyncio
 
 pytestmark = pytest.mark.anyio
 
@@ -101,6 +101,22 @@ async def test_of_an_outer_scope_reaches_a_generator_once() -> None:
         with pytest.raises(ProtocolError, match="ended without its last"):
             await events.next()
     assert returned == [True]
+
+
+async def test_of_an_outer_scope_during_a_cleanup_is_caught_there() -> None:
+    trace = Trace(seconds=3)
+    log: list[object] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with anyio.move_on_after(2) as around:
+            await EventSourceResponse(trace.idle())(scope, receive, send)
+            await anyio.lowlevel.checkpoint()
+            log.append("went on")
+        log.append(around.cancelled_caught)
+
+    await call(SSEMiddleware(app), leave=partial(anyio.sleep, 1))
+    assert log == ([True] if running_asyncio() else ["went on", False])
+    assert trace.was_cleaned_up()
 
 
 async def test_of_an_outer_scope_before_the_first_item_sends_nothing() -> None:
