@@ -24,7 +24,7 @@ from enum import Enum
 from functools import lru_cache
 from inspect import isasyncgen
 from types import AsyncGeneratorType, CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 _NO_FALL_THROUGH = (
     "JUMP_BACKWARD",
@@ -37,8 +37,8 @@ _NO_FALL_THROUGH = (
 )
 """Instructions after which the next one doesn't follow."""
 
-_ENTERS, _EXITS = 1, 2
-"""The arguments of what awaits ``__aenter__`` and ``__aexit__``."""
+_EXITS = 2
+"""The argument of what awaits ``__aexit__``."""
 
 _ASYNC_GEN_WRAP = 4
 """The intrinsic function that wraps what an asynchronous generator yields (from Python 3.12 on)."""
@@ -89,6 +89,15 @@ def _flow_of(code: CodeType) -> "_Flow":
     return _Flow(code)
 
 
+class _Place(NamedTuple):
+    """What is equal in two instructions that were compiled from the same code."""
+
+    name: str
+    positions: Any
+    awaited: int | None
+    """What an ``await`` is for: to enter a context, to exit it (at the same position), or else."""
+
+
 class _Flow:
     """Where the instructions of a generator's code lead."""
 
@@ -96,11 +105,7 @@ class _Flow:
         self._instructions = list(dis.get_instructions(code))
         self._names = {one.offset: one.opname for one in self._instructions}
         self._handlers = dis.Bytecode(code).exception_entries  # type: ignore[attr-defined]
-        self._places = {
-            one.offset: (one.opname, one.positions)
-            for one in self._instructions
-            if one.positions is not None and one.positions.col_offset is not None
-        }
+        self._places = dict(self._find_places())
         edges = list(self._edges())
         self._sources = _grouped((target, source) for source, target in edges)
         targets = _grouped(edges)
@@ -120,11 +125,9 @@ class _Flow:
 
     def is_cleanup(self, offset: int) -> bool:
         """Whether an instruction was compiled twice, once for what the block raises."""
-        before = [one for one in self._instructions if one.offset <= offset]
-        awaited = [one.arg for one in before if one.opname == "GET_AWAITABLE"][-1:]
-        if awaited in ([_ENTERS], [_EXITS]):
-            return awaited == [_EXITS]
         here = self._places.get(offset)
+        if here is not None and here.awaited == _EXITS:
+            return True
         copies = [copy for copy, place in self._places.items() if place == here]
         return len(copies) > 1 and not self._without_error.issuperset(copies)
 
@@ -137,6 +140,14 @@ class _Flow:
                 return offset
             handler = found[0]
         return handler
+
+    def _find_places(self) -> Iterator[tuple[int, _Place]]:
+        awaited = None
+        for one in self._instructions:
+            if one.opname in ("GET_AWAITABLE", "GET_ANEXT"):
+                awaited = one.arg
+            if one.positions is not None and one.positions.col_offset is not None:
+                yield one.offset, _Place(one.opname, one.positions, awaited)
 
     def _yields(self) -> Iterator[int]:
         """Find each ``yield``. The same instruction, without the one before it, is an ``await``."""

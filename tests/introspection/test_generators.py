@@ -24,6 +24,37 @@ async def session(wait: Callable[[], Any]) -> AsyncIterator[None]:
         await wait()
 
 
+class Context:
+    """Waits where it is entered."""
+
+    def __init__(self, wait: Callable[[], Any]) -> None:
+        self._wait = wait
+
+    async def __aenter__(self) -> None:
+        await self._wait()
+
+    async def __aexit__(self, *_error: object) -> None:
+        pass
+
+
+class Items:
+    """An iterator that is no generator. It has one item."""
+
+    def __init__(self, wait: Callable[[], Any]) -> None:
+        self._wait = wait
+        self._ended = False
+
+    def __aiter__(self) -> Any:
+        return self
+
+    async def __anext__(self) -> int:
+        if self._ended:
+            raise StopAsyncIteration
+        self._ended = True
+        await self._wait()
+        return 1
+
+
 async def finally_after_the_last(wait: Any) -> AsyncIterator[object]:
     try:
         yield 1
@@ -71,6 +102,14 @@ async def over_another_within_a_context(wait: Any) -> AsyncIterator[object]:
             yield item
 
 
+async def over_an_iterator_after_the_last(wait: Any) -> AsyncIterator[object]:
+    yield 1
+    async with session(anyio.lowlevel.checkpoint):
+        pass
+    async for _ in Items(wait):
+        pass
+
+
 async def return_in_a_loop(wait: Any) -> AsyncIterator[object]:
     while True:
         yield 1
@@ -113,6 +152,15 @@ async def over_another_that_cleans_up(wait: Any) -> AsyncIterator[object]:
     yield "[DONE]"
 
 
+async def entering_a_context_in_a_finally(wait: Any) -> AsyncIterator[object]:
+    while True:
+        try:
+            yield 1
+        finally:
+            async with Context(wait):
+                pass
+
+
 async def exit_of_a_task_group(wait: Any) -> AsyncIterator[object]:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
@@ -120,6 +168,7 @@ async def exit_of_a_task_group(wait: Any) -> AsyncIterator[object]:
 
 
 CLEANING_UP: list[Make] = [
+    entering_a_context_in_a_finally,
     exit_of_a_task_group,
     exit_of_a_context_before_a_yield,
     finally_in_a_loop,
@@ -136,6 +185,7 @@ CLEANING_UP: list[Make] = [
 FINISHING: list[Make] = [
     code_after_the_last,
     inside_a_try_that_would_tell_of_an_error,
+    over_an_iterator_after_the_last,
     return_in_a_loop,
 ]
 
@@ -159,15 +209,8 @@ async def in_a_context(wait: Any) -> AsyncIterator[object]:
 
 
 async def entering_a_context(wait: Any) -> AsyncIterator[object]:
-    class Context:
-        async def __aenter__(self) -> None:
-            await wait()
-
-        async def __aexit__(self, *_error: object) -> None:
-            pass
-
     yield 1
-    async with Context():
+    async with Context(wait):
         yield 2
 
 
@@ -199,16 +242,21 @@ async def over_another_in_a_loop(wait: Any) -> AsyncIterator[object]:
 
 
 async def over_an_iterator(wait: Any) -> AsyncIterator[object]:
-    class Items:
-        def __aiter__(self) -> Any:
-            return self
-
-        async def __anext__(self) -> int:
-            await wait()
-            return 1
-
-    async for item in Items():
+    async for item in Items(wait):
         yield item
+
+
+async def over_an_iterator_after_a_context(wait: Any) -> AsyncIterator[object]:
+    async with session(anyio.lowlevel.checkpoint):
+        pass
+    async for item in Items(wait):
+        yield item
+
+
+async def over_an_iterator_for_one_item(wait: Any) -> AsyncIterator[object]:
+    async with session(anyio.lowlevel.checkpoint):
+        pass
+    yield [item async for item in Items(wait)]
 
 
 async def by_hand(wait: Any) -> AsyncIterator[object]:
@@ -251,6 +299,8 @@ PRODUCING: list[Make] = [
     after_a_loop_over_another,
     over_another_in_a_loop,
     over_an_iterator,
+    over_an_iterator_after_a_context,
+    over_an_iterator_for_one_item,
     by_hand,
     by_its_method,
 ]
