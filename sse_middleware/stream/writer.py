@@ -123,9 +123,8 @@ class Writer:
         while not queue.closed:
             if queue.take():
                 limits.had_event(self._clock())
-            if not queue.size:
-                await self._ready.wait(limits.end)
-            if self._clock() >= limits.end:  # also if there is always something to drop
+            in_time = queue.size or await self._ready.wait(limits.end)
+            if not in_time or self._clock() >= limits.end:  # there may always be something to drop
                 self._on_limit(limits.reason)
 
     async def send_nothing(self) -> None:
