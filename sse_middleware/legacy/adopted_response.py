@@ -7,9 +7,9 @@ Rules of this file:
   client would get events.
 - An application can't be closed like a generator. When its client leaves, an application that
   waits for ``http.disconnect`` reads it and ends by itself, since it may have tasks that only it
-  can stop. If one of them goes on sending, its `send` waits, and holds up nothing else. The
-  application is only cancelled after `cleanup_timeout`. Any other application is cancelled at its
-  ``await`` at once, and once.
+  can stop. If one of them goes on sending, its `send` is slowed down, and holds up nothing else.
+  The application is only cancelled after `cleanup_timeout`. Any other application is cancelled at
+  its ``await`` at once, and once.
 - An application that ends in the middle of its body while the server stops has ended well.
 - A malformed body raises an error where the application sends it, and again at each later message.
   What came before is sent. The stream fails even if the application catches the error.
@@ -40,6 +40,10 @@ from sse_middleware.wire.response_headers import compressed
 
 if TYPE_CHECKING:
     from sse_middleware.legacy.conversion import Conversion
+
+LATE_SEND = 0.5
+"""Seconds that a `send` takes long after the client has left: what never stops sending costs little
+then, and what does stop isn't held up for long."""
 
 _BODY_EXTENSIONS = ("http.response.pathsend", "http.response.zerocopysend")
 
@@ -255,7 +259,7 @@ class AdoptedResponse:
         if message["type"] in _BODY_EXTENSIONS:
             raise BodyError(f"{self!r}: a stream can't be sent by {message['type']}")
         if message.get("more_body", False) and cast("Stream", self._stream).is_overdue:
-            await anyio.sleep(self._context.settings.cleanup_timeout)  # it is cancelled before that
+            await anyio.sleep(LATE_SEND)
         await checkpoint()  # the application may send without end
 
     async def _put(self, slices: Iterable[tuple[bytes, int]], *, more: bool) -> None:

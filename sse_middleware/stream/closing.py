@@ -10,7 +10,8 @@ Rules of this file:
   `EVENT_TIMEOUT` seconds. Then the body ends without a farewell.
 - A cooperative producer, one that waits for ``http.disconnect`` itself, ends by itself. It is only
   cancelled after `cleanup_timeout` seconds. One part of it may go on sending while another one
-  still works for the client that left. So what it sends is held up, and is no reason to cancel it.
+  still works for the client that left. So what it sends is slowed down, and is no reason to cancel
+  it.
 - A producer that waits for room is not cancelled: it ends anyway.
 - A producer that has begun its own cleanup is not cancelled: it has `cleanup_timeout` seconds. One
   that can put nothing more, but does not clean up, has `finish_timeout` seconds. Any other is
@@ -44,7 +45,7 @@ UNREAD_MESSAGE_TIMEOUT = 0.1
 
 DISCONNECT_GRACE = 1.0
 """Seconds in which a cooperative producer may still send once it can read that its client left:
-most notice it at once, and some before their next event. After that, what it sends is held up."""
+most notice it at once, and some before their next event. After that, it is slowed down."""
 
 EVENT_TIMEOUT = 1.0
 """Seconds that the end of a foreign event is waited for before the farewell."""
