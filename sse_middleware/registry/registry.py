@@ -23,7 +23,7 @@ from sse_middleware.records import (
 )
 from sse_middleware.registry.counters import Counters
 from sse_middleware.registry.drain import Drain
-from sse_middleware.registry.slots import Full, Slots
+from sse_middleware.registry.slots import Full, Held, Slots
 from sse_middleware.settings import Policy
 from sse_middleware.shutdown.loop_end import LoopEnd
 
@@ -150,16 +150,21 @@ class Slot:
 
 
 class Registry:
-    """The open streams. Made in the event loop that it is for."""
+    """The open streams. Made in the event loop that it is for.
 
-    def __init__(self, policy: Policy) -> None:
+    Args:
+        policy: of the application.
+        before: the registry that this one replaces. Slots that are still taken there count here.
+    """
+
+    def __init__(self, policy: Policy, before: "Registry | None" = None) -> None:
         self.policy = policy
         self.clock = clock()
         self.timers = CoalescedTimers()
         """Of the streams' keep-alives."""
         self._compressors: CapacityLimiter | None = None
         self.counters = Counters()
-        self._slots: Slots[Slot] = Slots(policy)
+        self._slots: Slots[Slot] = Slots(policy, None if before is None else before.held)
         self.drain = Drain(policy, self._slots)
 
     @property
@@ -168,6 +173,11 @@ class Registry:
         if self._compressors is None:
             self._compressors = CapacityLimiter(COMPRESSING_THREADS)
         return self._compressors
+
+    @property
+    def held(self) -> Held:
+        """How many slots are taken."""
+        return self._slots.held
 
     def enter(self, client: str | None, info: StreamInfo | None) -> Slot | Full:
         """Admit a stream, or say why not."""
@@ -245,7 +255,7 @@ class Registries:
         token = current_token()
         here = self._of_loop.get(token) or self._begin(token)
         if here.registry.drain.begun.is_set():
-            here.registry = Registry(self.policy)
+            here.registry = Registry(self.policy, here.registry)
         here.lifespans += 1
         lifespan = _Lifespan(here, receive)
         try:

@@ -2,11 +2,12 @@
 
 A stream that is admitted holds its slot until it gives it back, whatever happens in between. It
 may hold it longer than it is open: a thread of its generator can't be cancelled, and counts until
-it has returned.
+it has returned. So it counts until then, also where the registry of its event loop is replaced.
 """
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
@@ -31,17 +32,29 @@ class _Owned(Protocol):
 SlotT = TypeVar("SlotT", bound=_Owned)
 
 
+@dataclass
+class Held:
+    """How many slots are taken in an event loop."""
+
+    total: int = 0
+    clients: Counter[str] = field(default_factory=Counter)
+    """How many of each client that has a limit."""
+
+
 class Slots(Generic[SlotT]):
     """The slots that are taken.
 
     Args:
         policy: says how many there may be.
+        held: counts the slots of the event loop, those of earlier registries included.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, held: Held | None = None) -> None:
         self._policy = policy
         self._taken: dict[SlotT, None] = {}
-        self._clients: Counter[str] = Counter()
+        self.held = Held() if held is None else held
+        """Counts these slots and those of earlier registries."""
+        self._clients = self.held.clients
         self.open = 0
         """How many belong to streams that have not ended."""
 
@@ -59,7 +72,7 @@ class Slots(Generic[SlotT]):
     def why_full(self, client: str | None) -> Full | None:
         """Return why a client can't have one more, ``None`` if it can."""
         policy = self._policy
-        if policy.max_streams is not None and len(self._taken) >= policy.max_streams:
+        if policy.max_streams is not None and self.held.total >= policy.max_streams:
             return Full.STREAMS
         most = policy.max_streams_per_client
         if most is not None and client is not None and self._clients[client] >= most:
@@ -69,6 +82,7 @@ class Slots(Generic[SlotT]):
     def take(self, slot: SlotT) -> None:
         """Note that a slot is taken."""
         self._taken[slot] = None
+        self.held.total += 1
         self.open += 1
         if slot.client is not None:
             self._clients[slot.client] += 1
@@ -83,6 +97,7 @@ class Slots(Generic[SlotT]):
         """Make room for another stream."""
         self.end(slot)
         del self._taken[slot]
+        self.held.total -= 1
         if slot.client is not None:
             self._clients[slot.client] -= 1
             if not self._clients[slot.client]:

@@ -187,6 +187,30 @@ class TestRegistries:
         assert registries.current() is second
 
     @pytest.mark.anyio
+    async def test_a_new_one_counts_the_slots_that_are_still_taken(self) -> None:
+        """A thread of a synchronous generator may hold one longer than its stream is open."""
+        policy = Policy(drain=False, max_streams=2, max_streams_per_client=1)
+        registries = Registries(policy)
+        held = [admitted(registries.current(), client) for client in "ab"]
+        for slot in held:
+            slot.opened(OpenStream())
+            slot.closed(CloseReason.DRAINED, None)
+        await registries.current().drain.run()
+        for _ in range(2):
+            async with lifespan_of(registries):
+                second = registries.current()
+            await second.drain.run()
+        async with lifespan_of(registries):
+            second = registries.current()
+            assert second.enter("c", None) is Full.STREAMS
+            held[0].give_back()
+            assert second.enter("b", None) is Full.CLIENT
+            admitted(second, "a").give_back()
+            held[1].give_back()
+            admitted(second, "b")
+            assert second.stats().open == 1
+
+    @pytest.mark.anyio
     async def test_lifespans_at_the_same_time_share_one(self) -> None:
         registries = Registries(Policy(max_streams=1))
         async with lifespan_of(registries):
