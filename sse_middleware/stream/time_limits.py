@@ -27,7 +27,11 @@ class TimeLimits:
         """Note the moment of an event."""
         self.end = min(self._last, now + self._idle_timeout)
 
-    @property
-    def reason(self) -> CloseReason:
-        """Which limit is reached at ``end``."""
-        return CloseReason.MAX_DURATION if self.end == self._last else CloseReason.IDLE_TIMEOUT
+    def reach(self) -> CloseReason:
+        """Return which limit is reached at ``end``. After that there is none.
+
+        The stream may go on for a while: its farewell may have to wait for the end of an event.
+        """
+        reason = CloseReason.MAX_DURATION if self.end == self._last else CloseReason.IDLE_TIMEOUT
+        self._last = self._idle_timeout = self.end = math.inf
+        return reason

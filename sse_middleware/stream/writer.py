@@ -125,7 +125,7 @@ class Writer:
                 limits.had_event(self._clock())
             in_time = queue.size or await self._ready.wait(limits.end)
             if not in_time or self._clock() >= limits.end:  # there may always be something to drop
-                self._on_limit(limits.reason)
+                self._on_limit(limits.reach())
 
     async def send_nothing(self) -> None:
         """Send a whole response without a frame."""
@@ -166,7 +166,7 @@ class Writer:
                 await ready.wait_idle(self._sent, self._limits.end)
             now = clock()
             if now >= self._limits.end:
-                self._on_limit(self._limits.reason)
+                self._on_limit(self._limits.reach())
             if not ready.raised:
                 if not queue.between_events:  # of a foreign stream: a ping would stand in an event
                     self._sent = now
