@@ -207,6 +207,7 @@ class AdoptedResponse:
             self._conversion = conversion
             self._error = self._room_lock = None
             self._outbox = stream.open(Opening(start, codec, slot, at_once=True), self)
+            self._outbox.note_boundary(between_events=conversion.between_events)
             self._send = self._convert
 
     async def _refuse(self, full: Full, stream: Stream) -> None:

@@ -178,3 +178,22 @@ class EventStream:
                 return event.start()
         self._size = size  # counts only if the event is still open
         return None
+
+
+class EncodedStream(EventStream):
+    """An event stream in a coding such as gzip: nothing may go in, since nothing is known of it."""
+
+    between_events = False
+
+    def is_one_event(self, chunk: bytes) -> bool:  # noqa: ARG002 - that can't be known
+        """Say no."""
+        return False
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield the chunk. It counts as an event."""
+        self.events = int(bool(chunk))
+        yield chunk
+
+    def end(self) -> Iterator[bytes]:
+        """Yield nothing."""
+        yield from ()

@@ -13,7 +13,7 @@ from sse_middleware.errors import ConfigurationError, printable
 from sse_middleware.legacy.body_adapters import STREAMING_TYPES, AdapterFactory
 from sse_middleware.legacy.body_text import BodyFormat
 from sse_middleware.legacy.conversion import Conversion, EventFields
-from sse_middleware.legacy.event_boundaries import EventStream
+from sse_middleware.legacy.event_boundaries import EncodedStream, EventStream
 from sse_middleware.legacy.route import LegacyRoute, adapter_of
 from sse_middleware.wire.request_headers import EVENT_STREAM, prefers_events
 from sse_middleware.wire.response_headers import ResponseHead
@@ -63,25 +63,41 @@ class AdoptionRules:
         """
         message = with_header_list(message)
         headers = ResponseHead(message)
+        media_type, charset = headers.content_type()
+        polls = route is not None and route.poll is not None
+        if media_type == EVENT_STREAM.decode() and not polls:
+            body = _body_format(route, charset, max_event_size)
+            return self._adopted(message, headers, scope, body)
         if message["status"] != _OK or scope["method"] == "HEAD":
             return message, None
-        media_type, charset = headers.content_type()
-        if route is not None and route.poll is not None:
+        if polls:
             return headers.varied(), None
         factory = self._adapter_factory(media_type, headers, route)
         if factory is None:
             self._report_unconverted(route, media_type, accept)
         if factory is None or self._is_encoded(headers, scope):
             return message, None
-        always = factory is EventStream or (route is not None and route.always)
+        always = route is not None and route.always
         if not always and not prefers_events(accept, media_type.encode()):
             return headers.varied(), None
         body = _body_format(route, charset, max_event_size)
-        fields = route.fields if route and factory is not EventStream else EventFields()
+        fields = route.fields if route else EventFields()
         conversion = Conversion(factory, body, fields, request_line(scope))
-        if factory is EventStream:
-            return headers.of_events(), conversion
         return headers.of_converted(varying=not always), conversion
+
+    def _adopted(
+        self, message: Message, headers: ResponseHead, scope: Scope, body: BodyFormat
+    ) -> tuple[Message, Conversion | None]:
+        """Return the head of an event stream and what passes its body on.
+
+        Neither HEAD nor a compressed body takes a stream out of the limits: the application may
+        send without end then, too.
+        """
+        if not _may_have_events(message["status"]):
+            return message, None
+        factory = EncodedStream if self._is_encoded(headers, scope) else EventStream
+        conversion = Conversion(factory, body, EventFields(), request_line(scope))
+        return headers.of_events(), conversion
 
     def unconverted(self, message: Message) -> Message | None:
         """Return the first message of a response whose client asks for no events.
@@ -106,8 +122,6 @@ class AdoptionRules:
     def _adapter_factory(
         self, media_type: str, headers: ResponseHead, route: LegacyRoute | None
     ) -> AdapterFactory | None:
-        if media_type == EVENT_STREAM.decode():
-            return EventStream
         if route is not None and route.adapter is not None:
             return route.adapter
         factory = self._types.get(media_type)
@@ -137,12 +151,17 @@ class AdoptionRules:
         if encoding not in self._reported:
             self._reported.add(encoding)
             logger.warning(
-                "%s has Content-Encoding %s, so its response passes unchanged: "
+                "%s has Content-Encoding %s, so its body passes unchanged: "
                 "compress outside of SSEMiddleware",
                 request_line(scope),
                 printable(encoding.decode("latin-1")),
             )
         return True
+
+
+def _may_have_events(status: int) -> bool:
+    """Whether a response of this status is a stream if its media type says so."""
+    return 200 <= status < 300 and status not in (204, 205)  # noqa: PLR2004 - RFC 9110, 15.3
 
 
 def request_line(scope: Scope) -> str:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from sse_middleware import CloseReason, SSEMiddleware
 from sse_middleware.stream.closing import EVENT_TIMEOUT
 from sse_middleware.testing import EventClient
+from tests.legacy.apps import App, joined, part, sent, start
 from tests.served import ClosedStreams, call, raw
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +43,15 @@ async def events(_request: Request) -> Response:
     return StreamingResponse(Foreign(), media_type="text/event-stream")
 
 
+async def created(_request: Request) -> Response:
+    return StreamingResponse(Foreign(), 201, media_type="text/event-stream")
+
+
+async def compressed(_request: Request) -> Response:
+    coding = {"content-encoding": "gzip"}
+    return StreamingResponse(Foreign(), headers=coding, media_type="text/event-stream")
+
+
 async def later(_request: Request) -> Response:
     await anyio.sleep(0.3)
     return StreamingResponse(Foreign(), media_type="text/event-stream")
@@ -53,7 +63,8 @@ async def passing(request: Request, call_next: Any) -> Response:
 
 
 def starlette() -> Any:
-    return Starlette(routes=[Route("/", events), Route("/later", later)])
+    endpoints = {"/": events, "/created": created, "/compressed": compressed, "/later": later}
+    return Starlette(routes=[Route(path, endpoint) for path, endpoint in endpoints.items()])
 
 
 def headers_of(accept: str | None) -> dict[str, str]:
@@ -90,6 +101,39 @@ async def test_it_is_ended_by_max_duration(accept: str | None) -> None:
         response = await client.http.get("/", headers=headers_of(accept))
         assert response.content == b"data: 1\n\n"
     assert closed.reasons == [CloseReason.MAX_DURATION]
+
+
+@pytest.mark.parametrize("accept", ACCEPTS)
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("HEAD", "/", 200), ("GET", "/created", 201), ("GET", "/compressed", 200)],
+)
+async def test_no_method_status_or_coding_escapes_the_limits(
+    accept: str | None, method: str, path: str, status: int
+) -> None:
+    app = starlette()
+    closed = ClosedStreams()
+    app.add_middleware(SSEMiddleware, max_streams=1, max_duration=10, observers=[closed])
+    async with EventClient(app) as client:
+        request = client.http.build_request(method, path, headers=headers_of(accept))
+        response = await client.http.send(request, stream=True)
+        assert response.status_code == status
+        assert (await client.http.request(method, path)).status_code == 503
+        async with raw(response) as chunks:
+            assert b"".join([chunk async for chunk in chunks]) in (b"data: 1\n\n", b"")
+    assert closed.reasons == [CloseReason.REFUSED, CloseReason.MAX_DURATION]
+
+
+async def test_nothing_goes_into_a_compressed_stream() -> None:
+    app = starlette()
+    closed = ClosedStreams()
+    app.add_middleware(
+        SSEMiddleware, ping_interval=1, max_duration=10, max_event_size=1, observers=[closed]
+    )
+    messages = await sent(app, path="/compressed")
+    assert joined(messages) == b"data: 1\n\n"
+    assert messages[-1]["more_body"] is False
+    assert closed.records[0].events == 1
 
 
 @pytest.mark.parametrize("accept", [b"*/*", b"text/event-stream"])
@@ -234,6 +278,20 @@ async def test_it_is_left_out_if_the_event_does_not_end() -> None:
     body, reasons = await mid_event([b"ta: 2"])
     assert body == b"data: 1\n\ndata: 2"
     assert reasons == [CloseReason.DRAINED]
+
+
+@pytest.mark.parametrize("limit", ["max_duration", "idle_timeout"])
+@pytest.mark.parametrize("rest", [[b"\n"], []], ids=["ends", "does not end"])
+async def test_a_limit_waits_for_the_end_of_a_foreign_event_too(
+    limit: str, rest: list[bytes]
+) -> None:
+    app = App(start(b"text/event-stream"), part(b"data: 1\n"), 2.5, *map(part, rest), 100.0)
+    closed = ClosedStreams()
+    settings: Any = {limit: 2}
+    messages = await sent(SSEMiddleware(app, observers=[closed], **settings))
+    assert joined(messages).partition(b"retry: ")[0] == b"data: 1\n" + b"".join(rest)
+    assert messages[-1]["more_body"] is False
+    assert closed.reasons == [CloseReason(limit)]
 
 
 async def test_one_that_is_refused_may_send_from_another_task() -> None:

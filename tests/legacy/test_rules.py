@@ -81,7 +81,7 @@ LENGTH = (b"content-length", b"2")
         (start(status=301, headers=[(b"location", b"/x")]), "GET"),
         (start(status=500), "GET"),
         (start(), "HEAD"),
-        (start(b"text/event-stream"), "HEAD"),
+        (start(b"text/event-stream", status=204), "GET"),
         (start(b"text/event-stream", status=404), "GET"),
         (start(b"text/html"), "GET"),
         (start(b"application/json"), "GET"),
