@@ -35,7 +35,7 @@ class BodyFormat:
         unfinished: whether a piece that the end of the body cuts off is sent (``"deliver"``), or
             left out and reported (``"drop"``). ``None`` does what is usual for such a body.
         max_piece: bytes that one piece may take. It is not for event streams.
-        max_event_size: bytes that one event of an event stream may take. ``None`` sets no bound.
+        max_event_size: bytes that one event may take, with its fields. ``None`` sets no bound.
 
     Raises:
         ConfigurationError: a value is not allowed.

@@ -9,6 +9,7 @@ Rules of this file:
   A large piece is checked and framed in steps, and sent in a slice of its own. So the caller can
   let others run between two slices.
 - An event stream passes unchanged (`event_boundaries`).
+- ``max_event_size`` bounds the frame of each event, whatever adapter has made the piece.
 """
 
 import logging
@@ -28,6 +29,7 @@ from sse_middleware.legacy.event_boundaries import EventStream
 from sse_middleware.legacy.json_lookup import lookup
 from sse_middleware.legacy.json_scanner import checked
 from sse_middleware.wire.encoding import (
+    FRAMING,
     check_single_line,
     encode_data,
     encode_event,
@@ -111,9 +113,11 @@ class Conversion:
         self._fields = fields
         self._origin = origin
         self._line = 0
+        self._bound = body.max_event_size
         template = fields.id or ""
         self._is_json = factory in (JSONLines, JSONSequence) or "{json" in template
         self._only_data = not (self._is_json or fields.event or template)
+        self._framing = FRAMING if self._only_data else 0
 
     @property
     def between_events(self) -> bool:
@@ -159,7 +163,10 @@ class Conversion:
         try:
             for piece in pieces:
                 if piece is not None and len(piece) <= LARGE:
-                    found.append(_as_data(piece) if self._only_data else self._event(piece))
+                    text = _as_data(piece) if self._only_data else self._event(piece)
+                    if self._bound is not None:
+                        self._check_size(len(text) + self._framing)
+                    found.append(text)
                     size += len(piece)
                     if size < SLICE_SIZE and len(found) < SLICE_PIECES:
                         continue
@@ -179,6 +186,13 @@ class Conversion:
         if self._only_data and found:
             return encode_data(found), len(found)
         return b"".join(found), len(found) - found.count(b"")
+
+    def _check_size(self, size: int) -> None:
+        """Refuse a large event. Its fields, and ``data:`` in each line, count too."""
+        if self._bound is not None and size > self._bound:
+            raise BodyError(
+                f"{self._origin}: an event takes {size} bytes, and max_event_size is {self._bound}"
+            )
 
     def _event(self, piece: bytes) -> bytes:
         self._line += 1
@@ -211,7 +225,9 @@ class Conversion:
         event = self._fields.event
         event_line = b"" if event is None else encode_event(None, event=event)[:-1]
         lines = yield from _large_data(piece)
-        yield b"".join((event_line, b"data: ", *lines, b"\n", id_line, b"\n"))
+        frame = b"".join((event_line, b"data: ", *lines, b"\n", id_line, b"\n"))
+        self._check_size(len(frame))
+        yield frame
 
     def _large_id(self, piece: bytes, template: str) -> Generator[None, None, str]:
         values = {}

@@ -14,6 +14,9 @@ from sse_middleware import (
     SSEMiddleware,
 )
 from sse_middleware.errors import BodyError
+from sse_middleware.legacy.body_text import BodyFormat
+from sse_middleware.legacy.conversion import LARGE
+from tests.legacy.apps import App, Message, joined, part, sent, start
 from tests.served import body_of, events_of, observed
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left_behind")]
@@ -101,3 +104,45 @@ async def test_the_bound_also_narrows_that_of_a_route() -> None:
     with pytest.raises(BodyError, match="50"):
         async with events_of(SSEMiddleware(app, legacy=[route])) as events:
             await events.next()
+
+
+class Large:
+    """An adapter that heeds no bound."""
+
+    def __init__(self, _body: BodyFormat) -> None: ...
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        return [chunk, b"x" * 1000]
+
+    def end(self) -> list[bytes]:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("large", "route"),
+    [
+        (b"\n" * 90, {"body": "chunks"}),
+        (b"x" * 93, {"body": "chunks"}),
+        (b"x" * 90, {"body": "chunks", "event": "e"}),
+        (b"[" + b"\n" * 90 + b"]", {"body": "chunks", "id": "{line}"}),
+        (b"x" * 93 + b"\n", {"body": "lines"}),
+        (b"", {"body": Large}),
+        (b"\n" * LARGE + b"x", {"body": "chunks", "max_event_size": LARGE * 2}),
+    ],
+)
+async def test_the_fields_of_an_event_and_its_lines_count(
+    large: bytes, route: dict[str, Any]
+) -> None:
+    messages: list[Message] = []
+    app = App(start(b"text/plain"), part(b"small\n"), part(large))
+    served = SSEMiddleware(app, legacy=[LegacyRoute("/", **{"max_event_size": 100, **route})])
+    with pytest.raises(BodyError, match="max_event_size is"):
+        await sent(served, into=messages)
+    (only,) = joined(messages).removesuffix(b"\n\n").split(b"\n\n")
+    assert b"data: small" in only
+
+
+async def test_an_event_of_just_that_size_passes() -> None:
+    app = App(start(b"text/plain"), part(b"x" * 92, more=False))
+    route = LegacyRoute("/", body="chunks", max_event_size=100)
+    assert len(joined(await sent(SSEMiddleware(app, legacy=[route])))) == 100
