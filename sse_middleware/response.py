@@ -4,7 +4,7 @@ This module chooses the producer, asks the registry for a slot and runs the stre
 what is yielded, `stream` sends it.
 """
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -174,6 +174,7 @@ class EventSourceResponse(StreamingResponse):
             await refuse(send, opening, settings)
             return
         context.slot = opening.slot
+        self._let_go()
         if settings.preset is not None:
             producer = FramedProducer(producer, plan.control)
         stream = Stream(send, context.connection, settings, plan.control)
@@ -183,6 +184,12 @@ class EventSourceResponse(StreamingResponse):
             return
         async with plan.beside(opening.slot):
             await stream.run(work)
+
+    def _let_go(self) -> None:
+        """Leave a synchronous iterator to its thread. What nothing else holds is closed there."""
+        content: Any = self.body_iterator
+        if isinstance(content, Iterator):
+            self.body_iterator = _checked(iter(()))
 
     def _open(
         self, scope: Scope, context: RequestContext, settings: StreamSettings

@@ -4,7 +4,9 @@ Rules of this file:
 - The iterable lives in one thread, from its first step to its close, and the thread has nothing
   else to do. All steps and the close run in one context.
 - The thread starts with the first step. It parks while the outbox is full.
-- The iterator is closed in any case, if it has a ``close``, even if it never produced anything.
+- The iterator is closed in any case, if it has a ``close``, even if it never produced anything. The
+  thread lets go of it there: a generator inside of a ``map`` or a ``chain``, which have no
+  ``close``, is closed by that.
 - An item that can't be encoded raises its error at the ``yield`` that it came from.
 - Nothing can interrupt a step. Where a step outlives its stream, the thread closes the iterator
   when the step returns.
@@ -44,6 +46,7 @@ class ThreadProducer:
 
     def __init__(self, content: Iterable[Any], encoder: Encoder) -> None:
         self._content = content
+        self._name: str = getattr(content, "__qualname__", type(content).__qualname__)
         self._items: Iterator[Any] | None = None
         self._encoder = encoder
         self._thread: WorkerThread | None = None
@@ -102,7 +105,7 @@ class ThreadProducer:
                 await thread.until_returned()
         finally:
             if not thread.returned:
-                logger.warning("%r is still running, and is closed when it yields", self._content)
+                logger.warning("%s is still running, and is closed when it yields", self._name)
                 thread.when_returned(self._log_error)
         if thread.returned:
             _raise(self._take_error())
@@ -116,8 +119,7 @@ class ThreadProducer:
 
     def _start(self, *, stopped: bool = False) -> WorkerThread:
         """Start the thread. One that is `stopped` takes no step, and only closes."""
-        name = getattr(self._content, "__qualname__", type(self._content).__qualname__)
-        self._thread = thread = WorkerThread(self._work, f"sse_middleware {name}")
+        self._thread = thread = WorkerThread(self._work, f"sse_middleware {self._name}")
         if stopped:
             thread.stop()
         try:
@@ -134,7 +136,7 @@ class ThreadProducer:
 
     def _log_error(self) -> None:
         if error := self._take_error():
-            logger.error("%r failed after its stream had ended", self._content, exc_info=error)
+            logger.error("%s failed after its stream had ended", self._name, exc_info=error)
 
     def _deliver(self) -> None:
         """Put the frames that were handed over. Called in the event loop."""
@@ -158,32 +160,36 @@ class ThreadProducer:
             self._close_items(thread)
         except BaseException as error:
             self._close_error = _as_error(error)
+        self._items, self._content = None, ()
 
     def _pull(self, thread: WorkerThread) -> None:
         self._items = items = iter(self._content)  # may block, as a query does
         size = 0
-        while not thread.stopped:
-            if size >= self.BATCH_SIZE or self._full:
-                if not thread.park():
+        try:
+            while not thread.stopped:
+                if size >= self.BATCH_SIZE or self._full:
+                    if not thread.park():
+                        return
+                    size = 0
+                try:
+                    item = next(items) if self._refusal is None else self._throw_at_yield(items)
+                except StopIteration:
                     return
-                size = 0
-            try:
-                item = next(items) if self._refusal is None else self._throw_at_yield(items)
-            except StopIteration:
-                return
-            try:
-                frame = self._encoder.encode(item)
-            except EncodingError as refusal:
-                if not hasattr(items, "throw"):
-                    raise
-                self._refusal = refusal
-                size += REFUSED
-                continue
-            size += len(frame) or REFUSED
-            self._frames.append((frame, item is not None))
-            if not self._delivery_scheduled:
-                self._delivery_scheduled = True
-                thread.call(self._deliver)
+                try:
+                    frame = self._encoder.encode(item)
+                except EncodingError as refusal:
+                    if not hasattr(items, "throw"):
+                        raise
+                    self._refusal = refusal
+                    size += REFUSED
+                    continue
+                size += len(frame) or REFUSED
+                self._frames.append((frame, item is not None))
+                if not self._delivery_scheduled:
+                    self._delivery_scheduled = True
+                    thread.call(self._deliver)
+        finally:
+            del items  # the traceback of an error holds this frame
 
     def _throw_at_yield(self, items: Any) -> Any:
         """Throw why an item is refused at its ``yield``. Returns what is yielded next."""
@@ -191,7 +197,7 @@ class ThreadProducer:
         try:
             return items.throw(refusal)
         finally:
-            del refusal  # its traceback holds this frame
+            del refusal, items  # its traceback holds this frame
 
     def _close_items(self, thread: WorkerThread) -> None:
         open_ones = self._open_ones()

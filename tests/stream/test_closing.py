@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -244,20 +244,24 @@ class TestCleanup:
         with pytest.raises(StopAsyncIteration):
             await anext(generator)
 
-    async def test_closes_a_synchronous_generator_in_a_worker_thread(self) -> None:
+    @pytest.mark.parametrize("wrap", [iter, partial(map, str)])
+    async def test_closes_a_synchronous_generator_in_its_thread(
+        self, wrap: Callable[[Iterator[int]], Iterator[Any]]
+    ) -> None:
         threads = []
 
         def items() -> Iterator[int]:
+            threads.append(threading.current_thread())
             try:
                 while True:
                     yield 1
             finally:
                 threads.append(threading.current_thread())
 
-        async with events_of(EventSourceResponse(items())) as events:
+        async with events_of(EventSourceResponse(wrap(items()))) as events:
             await events.next()
-        assert threads
-        assert threads[0] is not threading.main_thread()
+        begun, closed = threads
+        assert closed is begun
 
     async def test_raises_the_error_of_a_synchronous_generator(self) -> None:
         def items() -> Iterator[int]:

@@ -5,10 +5,11 @@ import queue
 import sqlite3
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -492,6 +493,28 @@ class TestClose:
         with pytest.raises(KeyError) if close_error else nullcontext():
             await producer.close(5)
         assert log == ["generator", "result"]
+
+    @pytest.mark.parametrize("wrap", [partial(map, str), chain, partial(map, int)])
+    async def test_of_a_generator_inside_of_what_has_no_close(
+        self, wrap: Callable[[Iterable[Any]], Iterable[Any]]
+    ) -> None:
+        threads: list[threading.Thread] = []
+
+        def items() -> Iterator[str]:
+            threads.append(threading.current_thread())
+            try:
+                yield from ("a", "b" * ThreadProducer.BATCH_SIZE, "c")
+            finally:
+                threads.append(threading.current_thread())
+
+        producer = ThreadProducer(wrap(items()), encoder)
+        failing = isinstance(wrap, partial) and wrap.args == (int,)
+        with pytest.raises(ValueError, match="int") if failing else nullcontext():
+            await producer.produce(Frames(full=2, room=False))
+        await producer.close(5)
+        begun, closed = threads
+        assert closed is begun
+        assert closed is not threading.main_thread()
 
     async def test_of_a_generator_that_never_ran_needs_no_thread(
         self, monkeypatch: pytest.MonkeyPatch
