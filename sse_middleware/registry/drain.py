@@ -5,7 +5,9 @@ Rules of this file:
 - It begins once, when the server is told to stop or when the application asks for it.
 - It listens for the server's end from the first stream on, and stops when the last one has ended.
 - Of several uvicorn servers in one event loop each ends with its own streams. The drain begins when
-  the last one that serves the application stops. It is over when another one begins to serve it.
+  the last one that serves the application stops.
+- A drain that a server's end has begun is over when another server sends a request, and all streams
+  have ended. One that the application has begun is over with the next lifespan.
 - Listening refers to the drain weakly: it ends with the application.
 """
 
@@ -71,13 +73,12 @@ class Drain:
         """Serve again if the running request is of another server than those that have stopped."""
         if not (self._told_by_server and self._emptied.is_set()):
             return None
-        self._listening = self._listen()
-        server = self._listening.server_of_request()
-        if server is None or self._listening.is_stopping(server):
+        self._listening = listening = self._listen()
+        if not listening.goes_on():
             self.close()
             return None
         self.begun, self._emptied, self._told_by_server = anyio.Event(), anyio.Event(), False
-        return server
+        return listening.server_of_request()
 
     def _listen(self) -> Listening:
         """Listen, but don't keep this drain alive by that: its end is the end of the listening."""
@@ -85,7 +86,7 @@ class Drain:
 
         def begin() -> None:
             if (drain := weak()) is not None:
-                drain.begin()
+                drain.begin_with_server()
 
         def server_stops(server: object, *, last: bool) -> None:
             if (drain := weak()) is not None:
@@ -124,10 +125,14 @@ class Drain:
             last: whether no other one serves the application.
         """
         if last:
-            self._told_by_server = not self.begun.is_set()
-            self.begin()
+            self.begin_with_server()
         else:
             self._tell([slot for slot in self._slots if slot.server in (server, None)])
+
+    def begin_with_server(self) -> None:
+        """As `begin`, because a server stops. It is over when another one serves."""
+        self._told_by_server = self._told_by_server or not self.begun.is_set()
+        self.begin()
 
     def begin(self) -> None:
         """Tell every open stream to end."""
@@ -155,7 +160,8 @@ class Drain:
     async def shut_down(self) -> None:
         """As `run`, at the shutdown of the lifespan, unless the policy is against it."""
         if self._policy.drain:
-            await self.run()
+            self.begin_with_server()
+            await self._emptied.wait()
         self.close()
 
     def close(self) -> None:

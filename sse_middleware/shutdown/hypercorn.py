@@ -11,8 +11,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 
-def listen_in_asyncio(hear: Callable[[], object]) -> Callable[[], object]:
-    """Have `hear` called when hypercorn stops serving in this loop. Returns what ends that."""
+def listen_in_asyncio(hear: Callable[[], object]) -> Callable[[], object] | None:
+    """Have `hear` called when hypercorn stops serving in this loop.
+
+    Returns:
+        What ends that, ``None`` if hypercorn doesn't serve.
+    """
     waiting = [task for task in asyncio.all_tasks() if _waits_for_shutdown(task.get_coro())]
 
     def on_done(_task: asyncio.Task[Any]) -> None:
@@ -24,10 +28,10 @@ def listen_in_asyncio(hear: Callable[[], object]) -> Callable[[], object]:
 
     for task in waiting:
         task.add_done_callback(on_done)
-    return leave
+    return leave if waiting else None
 
 
-def listen_in_trio(hear: Callable[[], object]) -> Callable[[], object]:
+def listen_in_trio(hear: Callable[[], object]) -> Callable[[], object] | None:
     """As `listen_in_asyncio`, by a task in the same nursery as hypercorn's, cancelled with it."""
     import trio  # noqa: PLC0415 - no dependency, but it runs
 
@@ -44,7 +48,7 @@ def listen_in_trio(hear: Callable[[], object]) -> Callable[[], object]:
         if _waits_for_shutdown(task.coro):
             task.parent_nursery.start_soon(watch)
             return scope.cancel
-    return _nothing
+    return None
 
 
 def _siblings_of_ancestors(task: Any) -> Iterable[Any]:
@@ -61,7 +65,3 @@ def _waits_for_shutdown(coroutine: Any) -> bool:
     if frame is None or frame.f_code.co_name != "raise_shutdown":
         return False
     return str(frame.f_globals.get("__name__")).partition(".")[0] == "hypercorn"
-
-
-def _nothing() -> None:
-    """Do nothing: hypercorn is not there."""

@@ -88,6 +88,13 @@ class Listening:
         """Whether a server that `server_of_request` returned has been told to stop."""
         return self._servers is not None and self._servers.is_stopping(server)
 
+    def goes_on(self) -> bool:
+        """Whether the server of the running request serves on, as far as that is known."""
+        server = self.server_of_request()
+        if server is None:
+            return self._leave_hypercorn is not None  # it has served when the listening began
+        return not self.is_stopping(server)
+
     def disconnects(self, server: object | None) -> bool:
         """Whether that server says ``http.disconnect`` since it has been told to stop."""
         return self._servers is not None and self._servers.disconnects(server)
@@ -114,7 +121,8 @@ class Listening:
         It may be called when the event loop has ended, and again.
         """
         self._callback = None
-        self._leave_hypercorn()
+        if self._leave_hypercorn is not None:
+            self._leave_hypercorn()
         if self._servers is not None:
             self._servers.end()
         for handler in self._handlers:

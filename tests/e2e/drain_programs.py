@@ -177,6 +177,31 @@ async def one_after_another_in_one_loop(port: int, other: int) -> None:
         tell("stopped")
 
 
+async def two_hypercorns(port: int, other: int) -> None:
+    """Serve one application on two ports in one event loop, and stop one of them for each line."""
+    served, events = application(), [asyncio.Event(), asyncio.Event()]
+    async with asyncio.TaskGroup() as tasks:
+        for number, event in zip((port, other), events, strict=True):
+            config = of_hypercorn(number)
+            serving = hypercorn.asyncio.serve(served, config, shutdown_trigger=event.wait)
+            tasks.create_task(serving)
+        for event in events:
+            await line()
+            event.set()
+
+
+async def one_after_another_by_signals(port: int, other: int) -> None:
+    """Serve one application twice, without a lifespan. A signal stops each server."""
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again
+    served = made()
+    tell("started")
+    for number in (port, other):
+        server = of_uvicorn(number)
+        server.config.app, server.config.lifespan = served, "off"
+        await server.serve()
+        tell("stopped")
+
+
 def run(name: str, port: int, other: int) -> None:
     match name:
         case "should-exit":
@@ -197,6 +222,10 @@ def run(name: str, port: int, other: int) -> None:
             asyncio.run(two_servers(port, other, same=False))
         case "one-after-another-in-one-loop":
             asyncio.run(one_after_another_in_one_loop(port, other))
+        case "two-hypercorns":
+            asyncio.run(two_hypercorns(port, other))
+        case "one-after-another-by-signals":
+            asyncio.run(one_after_another_by_signals(port, other))
         case "one-after-the-other":
             one_after_the_other(port, other)
         case "in-two-threads":

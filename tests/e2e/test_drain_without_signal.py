@@ -156,3 +156,33 @@ class TestTwoServersInOneLoop:
                     assert_all_got_a_farewell(open_streams)
             assert server.exit_code(STOPPING + GRACE) == 0
             assert server.told("stopped") == 2
+
+    def test_that_a_signal_stops(self, tmp_path: Path) -> None:
+        way = program("one-after-another-by-signals")
+        skip_without(way)
+        with served(way, tmp_path / "output") as server:
+            for port in (server.port, server.other):
+                server.get_ready(other=port == server.other)
+                with streams(port, *["/stream"] * SOME) as open_streams:
+                    assert_is_open(open_streams)
+                    server.signal(signal.SIGTERM)
+                    assert_all_got_a_farewell(open_streams)
+            assert server.exit_code(STOPPING + GRACE) == 0
+
+    def test_of_hypercorn_end_all_streams_and_the_other_goes_on(self, tmp_path: Path) -> None:
+        way = program("two-hypercorns", workers=2)
+        skip_without(way)
+        with served(way, tmp_path / "output") as server:
+            server.get_ready(other=True)
+            with (
+                streams(server.port, *["/stream"] * SOME) as own,
+                streams(server.other, *["/stream"] * SOME) as others,
+            ):
+                server.say()
+                assert_all_got_a_farewell([*own, *others])
+                server.wait_until_told("closed", 2 * SOME)
+            with streams(server.other, *["/stream"] * SOME) as new:
+                assert_is_open(new)
+                server.say()
+                assert_all_got_a_farewell(new)
+            assert server.exit_code(STOPPING + GRACE) == 0

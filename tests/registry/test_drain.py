@@ -20,10 +20,12 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from sse_middleware import CloseReason, EventSourceResponse, SSEMiddleware
+from sse_middleware.registry.slots import Full
 from sse_middleware.testing import VirtualTime
 from sse_middleware.testing.lifespan import Lifespan
 from tests.registry.slots import OpenStream, admitted, registry_of
 from tests.served import ClosedStreams, body_of, call, client_of, events_of
+from tests.shutdown.servers import serve_like_hypercorn
 from tests.stream.draining import GRACE, DrainedApp, idle, rest_of
 
 pytestmark = pytest.mark.anyio
@@ -114,6 +116,37 @@ class TestRegistry:
             await registry.drain.begun.wait()
         assert stream.delays == [0]
         slot.give_back()
+
+
+async def test_a_drain_ends_when_another_hypercorn_serves() -> None:
+    registry = registry_of(drain=True)
+    for _ in range(2):
+        stop = anyio.Event()
+
+        async def request(stop: anyio.Event = stop) -> None:
+            slot, stream = admitted(registry), OpenStream()
+            slot.opened(stream)
+            stop.set()
+            with anyio.fail_after(1):
+                await registry.drain.begun.wait()
+            assert stream.delays == [0]
+            assert registry.enter(None, None) is Full.DRAINING
+            slot.give_back()
+
+        await serve_like_hypercorn(request, stop)
+        assert registry.enter(None, None) is Full.DRAINING  # nobody serves
+
+
+async def test_the_applications_own_drain_does_not() -> None:
+    registry, stop = registry_of(drain=True), anyio.Event()
+
+    async def request() -> None:
+        admitted(registry).give_back()
+        await registry.drain.run()
+        assert registry.enter(None, None) is Full.DRAINING
+        stop.set()
+
+    await serve_like_hypercorn(request, stop)
 
 
 class TestStreams:

@@ -126,6 +126,19 @@ async def test_another_server_may_begin_when_the_last_one_has_ended() -> None:
             await registry.drain.run()
 
 
+async def test_another_server_goes_on_after_the_shutdown_of_the_only_lifespan() -> None:
+    registry = registry_of(drain=True)
+    async with running() as server:
+        slot, stream = opened(registry, server)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(registry.drain.shut_down)
+            await anyio.wait_all_tasks_blocked()
+            assert stream.delays == [0]
+            slot.give_back()
+        opened(registry, server)[0].give_back()
+        assert not registry.drain.begun.is_set()
+
+
 async def test_no_server_may_begin_when_the_application_has_drained() -> None:
     registry = registry_of(drain=True)
     async with running() as server:
