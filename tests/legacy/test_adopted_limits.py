@@ -136,6 +136,14 @@ async def test_nothing_goes_into_a_compressed_stream() -> None:
     assert closed.records[0].events == 1
 
 
+async def test_a_compressed_stream_that_ends_stays_as_it_is() -> None:
+    first = start(b"text/event-stream", headers=[(b"content-encoding", b"gzip")])
+    messages = await sent(SSEMiddleware(App(first, part(b"\x1f\x8b"), part(b"\x08", more=False))))
+    assert joined(messages) == b"\x1f\x8b\x08"
+    assert (b"content-encoding", b"gzip") in messages[0]["headers"]
+    assert messages[-1]["more_body"] is False
+
+
 @pytest.mark.parametrize("accept", [b"*/*", b"text/event-stream"])
 @pytest.mark.parametrize("leaves", [0.1, 0.3, 0.5])
 async def test_our_cancellation_never_reaches_the_server(accept: bytes, leaves: float) -> None:
