@@ -144,6 +144,23 @@ async def test_a_compressed_stream_that_ends_stays_as_it_is() -> None:
     assert messages[-1]["more_body"] is False
 
 
+async def test_a_limit_within_a_foreign_event_is_told_once() -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: 1\n\nda", "more_body": True})
+        await anyio.sleep_forever()
+
+    closed = ClosedStreams()
+    middleware = SSEMiddleware(app, idle_timeout=10, max_duration=10.5, observers=[closed])
+    async with EventClient(middleware, run_lifespan=False) as client:
+        begin = anyio.current_time()
+        response = await client.http.get("/")  # time stands still while a task is always ready
+        assert anyio.current_time() - begin == pytest.approx(10 + EVENT_TIMEOUT, abs=1)
+    assert response.content == b"data: 1\n\nda"
+    assert len(closed.reasons) == 1
+
+
 @pytest.mark.parametrize("accept", [b"*/*", b"text/event-stream"])
 @pytest.mark.parametrize("leaves", [0.1, 0.3, 0.5])
 async def test_our_cancellation_never_reaches_the_server(accept: bytes, leaves: float) -> None:

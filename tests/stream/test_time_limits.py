@@ -4,6 +4,7 @@ Observers are told the reason, and the generator is always closed with its clean
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import nullcontext, suppress
 from functools import partial
@@ -305,6 +306,14 @@ class TestMaxDuration:
         ages = [TimeLimits(settings, 1000).end - 1000 for _ in range(1000)]
         assert 90 <= min(ages) < 91
         assert 99 < max(ages) <= 100
+
+    async def test_is_reached_once_whatever_comes_later(self) -> None:
+        limits = TimeLimits(StreamSettings(max_duration=100, idle_timeout=10), 1000)
+        assert limits.end == 1010
+        limits.had_event(1200)
+        assert limits.reach() == CloseReason.MAX_DURATION
+        limits.had_event(1201)
+        assert limits.end == math.inf
 
 
 class TestIdleTimeout:
