@@ -91,6 +91,7 @@ CALLED_AT_IMPORT = {
     "Preset": "frozen",
     "ServerSentEvent": "frozen",
     "find_spec": "whether trio is there",
+    "RunVar": "each event loop has a value of its own, which ends with it",
 }
 TESTED_AT_IMPORT = {"TYPE_CHECKING", "__name__ == '__main__'"}
 CONSTANTS = {

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from anyio import CapacityLimiter, from_thread
+from anyio import from_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sse_middleware.errors import printable
@@ -28,10 +28,6 @@ from sse_middleware.settings import Policy
 from sse_middleware.shutdown.loop_end import LoopEnd
 
 logger = logging.getLogger(__name__)
-
-COMPRESSING_THREADS = 4
-"""Threads that compress large messages at the same time: more don't help, since each write waits
-for one of them only."""
 
 
 class RegisteredStream(Protocol):
@@ -92,11 +88,6 @@ class Slot:
     def timers(self) -> CoalescedTimers:
         """The timers that the stream shares with the others."""
         return self._registry.timers
-
-    @property
-    def compressors(self) -> CapacityLimiter:
-        """The limiter of the threads that compress."""
-        return self._registry.compressors
 
     @property
     def draining(self) -> bool:
@@ -162,17 +153,9 @@ class Registry:
         self.clock = clock()
         self.timers = CoalescedTimers()
         """Of the streams' keep-alives."""
-        self._compressors: CapacityLimiter | None = None
         self.counters = Counters()
         self._slots: Slots[Slot] = Slots(policy, None if before is None else before.held)
         self.drain = Drain(policy, self._slots)
-
-    @property
-    def compressors(self) -> CapacityLimiter:
-        """The limiter of the threads that compress."""
-        if self._compressors is None:
-            self._compressors = CapacityLimiter(COMPRESSING_THREADS)
-        return self._compressors
 
     @property
     def held(self) -> Held:

@@ -17,6 +17,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from anyio import CapacityLimiter
+from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 from starlette.types import Message, Send
 
@@ -44,6 +46,14 @@ can be gained, and a frame that comes alone doesn't pay for them."""
 OFF_THE_LOOP = 32 * 1024
 """Bytes from which on a write is compressed in a worker thread. Compressing them takes 0.5 ms,
 switching threads 0.1 ms."""
+
+COMPRESSING_THREADS = 4
+"""Threads that compress large messages at the same time: more don't help, since each write waits
+for one of them only."""
+
+_COMPRESSORS: RunVar[CapacityLimiter] = RunVar("sse_middleware.compressors")
+"""The limiter of these threads: one for all streams of an event loop, with and without the
+middleware."""
 
 
 class Writer:
@@ -241,7 +251,7 @@ class Writer:
         """Compress. A worker thread does what would hold up the event loop."""
         if len(frames) < OFF_THE_LOOP:
             return codec.compress(frames) if frames else b""
-        return await run_sync(codec.compress, frames, limiter=self._opening.slot.compressors)
+        return await run_sync(codec.compress, frames, limiter=_compressors())
 
     def _tell(self, info: StreamInfo, events: int, size: int) -> None:
         slot = self._opening.slot
@@ -251,6 +261,15 @@ class Writer:
         if events and events == self.events:
             slot.tell(FirstEvent(info, slot.seconds(self._sent)))
         slot.tell(EventsSent(info, events, size))
+
+
+def _compressors() -> CapacityLimiter:
+    try:
+        return _COMPRESSORS.get()
+    except LookupError:
+        limiter = CapacityLimiter(COMPRESSING_THREADS)
+        _COMPRESSORS.set(limiter)
+        return limiter
 
 
 def _body(frames: bytes, *, more: bool) -> Message:

@@ -1,6 +1,7 @@
 """Compression: what is offered, and that no event waits for the next one."""
 
 import gc
+import threading
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -23,7 +24,7 @@ from sse_middleware import (
 )
 from sse_middleware.observers import EventsSent
 from sse_middleware.settings import StreamSettings
-from sse_middleware.stream.writer import OFF_THE_LOOP
+from sse_middleware.stream.writer import COMPRESSING_THREADS, OFF_THE_LOOP
 from sse_middleware.testing import EventClient, StreamingTransport
 from sse_middleware.wire import compression as module
 from sse_middleware.wire.compression import CODECS, offered
@@ -174,6 +175,28 @@ async def test_a_large_write_is_compressed_as_well() -> None:
     app = EventSourceResponse(burst(), compression=["gzip"])
     async with client_of(app, "gzip") as client, client.stream("GET", "/") as stream:
         assert [len(event.json()) async for event in stream] == [OFF_THE_LOOP] * 50
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wrap", [SSEMiddleware, lambda app: app], ids=["with", "without"])
+async def test_all_streams_share_the_few_threads_that_compress(wrap: Callable[[Any], Any]) -> None:
+    async def burst() -> AsyncIterator[str]:
+        yield "x" * OFF_THE_LOOP
+
+    async def respond() -> None:
+        app = wrap(EventSourceResponse(burst(), compression=["gzip"]))
+        await app(scope, anyio.sleep_forever, send)
+
+    async def send(_message: Message) -> None:
+        threads.append(threading.active_count())
+
+    headers = [(b"accept-encoding", b"gzip")]
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": headers}
+    threads = [threading.active_count()]
+    async with anyio.create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(respond)
+    assert max(threads) <= threads[0] + COMPRESSING_THREADS
 
 
 @pytest.mark.anyio
