@@ -6,6 +6,10 @@ from urllib.parse import parse_qsl
 
 EVENT_STREAM = b"text/event-stream"
 
+LONGEST_HEADER = 4 * 1024
+"""Bytes of ``Accept`` and of ``Accept-Encoding`` that count. No client sends so many, and some
+servers let a client send any number. To read these takes a few milliseconds."""
+
 _QVALUE = re.compile(rb"\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*", re.IGNORECASE)
 
 
@@ -108,17 +112,18 @@ def _parameter(query: bytes, wanted: str) -> bytes:
 
 
 def _joined_values(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes | None:
+    """Return the values of a header as one. What comes after `LONGEST_HEADER` may be missing."""
     found = None
     for name, value in headers:
-        if name == wanted:
-            found = value if found is None else b"%b,%b" % (found, value)
+        if name == wanted and (found is None or len(found) < LONGEST_HEADER):
+            found = value if found is None else b"%b,%b" % (found, value[:LONGEST_HEADER])
     return found
 
 
 def _weights(header: bytes) -> dict[bytes, float]:
     """Return the weight of each member of a header, by the member's name in lower case."""
     weights: dict[bytes, float] = {}
-    for member in header.split(b","):
+    for member in header[:LONGEST_HEADER].split(b","):
         name, *parameters = member.split(b";")
         weights.setdefault(name.strip().lower(), _weight(parameters))
     return weights

@@ -7,12 +7,14 @@ import pytest
 
 from sse_middleware.wire.request_headers import (
     LONGEST_EVENT_ID,
+    LONGEST_HEADER,
     accept_of,
     last_event_id,
     preferred_coding,
     prefers_events,
     quality,
 )
+from tests.legacy.steps import Steps
 
 
 @pytest.mark.parametrize(
@@ -125,6 +127,20 @@ def test_the_client_chooses_a_coding(accept: bytes | None, chosen: str | None) -
 
 def test_no_coding_is_chosen_where_none_is_offered() -> None:
     assert preferred_coding([(b"accept-encoding", b"gzip")], ()) is None
+
+
+@pytest.mark.parametrize("unit", [b",", b";", b"a;q=0.5,", b";q="])
+@pytest.mark.parametrize("lines", [1, 10, 10_000])
+def test_the_work_for_a_header_is_bounded(unit: bytes, lines: int) -> None:
+    value = b"text/event-stream," + unit * (1_000_000 // lines // len(unit))
+    headers = [(name, value) for name in (b"accept", b"accept-encoding") for _ in range(lines)]
+    with Steps() as steps:
+        accept = accept_of(headers)
+        assert accept is not None
+        assert prefers_events(accept, b"text/csv")
+        assert preferred_coding(headers, ["gzip"]) is None
+    assert len(accept) <= len(value) + 2 * LONGEST_HEADER
+    assert steps.count < 100_000 + 10 * len(accept)
 
 
 def test_two_accept_encodings_are_one() -> None:
