@@ -6,7 +6,7 @@ from typing import Any
 
 from sse_middleware.items.item_type import ItemType, is_open
 from sse_middleware.settings import Serializer
-from sse_middleware.wire.encoding import FRAMING, escaped_json, split_lines
+from sse_middleware.wire.encoding import FRAMING, as_data, escaped_json
 from sse_middleware.wire.json_text import to_json, to_python, write_json
 
 SCALARS = (str, int, float, bool)
@@ -53,7 +53,7 @@ def text_encoder(
             return item_type.to_json
         return write_json if options is BY_ALIAS else lambda item, **_: write_json(item, **options)
     plain = item_type.plain if item_type is not None else lambda item: dumped(item, options)
-    return lambda item, **_: b"\ndata: ".join(split_lines(serialize(plain(item))))
+    return lambda item, **_: as_data(serialize(plain(item)))
 
 
 def dumped(value: Any, options: Mapping[str, Any]) -> Any:

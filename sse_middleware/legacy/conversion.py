@@ -30,10 +30,10 @@ from sse_middleware.legacy.json_lookup import lookup
 from sse_middleware.legacy.json_scanner import checked
 from sse_middleware.wire.encoding import (
     FRAMING,
+    as_data,
     check_single_line,
     encode_data,
     encode_event,
-    split_lines,
     to_utf8,
 )
 
@@ -163,7 +163,7 @@ class Conversion:
         try:
             for piece in pieces:
                 if piece is not None and len(piece) <= LARGE:
-                    text = _as_data(piece) if self._only_data else self._event(piece)
+                    text = as_data(piece) if self._only_data else self._event(piece)
                     if self._bound is not None:
                         self._check_size(len(text) + self._framing)
                     found.append(text)
@@ -283,13 +283,6 @@ def _check_template(template: str) -> None:
             raise ConfigurationError(f"id may name {allowed}, got {template!r}")
 
 
-def _as_data(piece: bytes) -> bytes:
-    """Return a piece in the form that `encode_data` takes."""
-    if b"\n" in piece or b"\r" in piece:
-        return b"\ndata: ".join(split_lines(piece))
-    return piece
-
-
 def _large_data(piece: bytes) -> Generator[None, None, list[bytes]]:
     """Return a large piece in the form that `encode_data` takes, in parts. Pause after each."""
     parts: list[bytes] = []
@@ -297,7 +290,7 @@ def _large_data(piece: bytes) -> Generator[None, None, list[bytes]]:
     while begin < len(piece):
         end = begin + SLICE_SIZE
         end += piece[end - 1 : end + 1] == b"\r\n"
-        parts.append(_as_data(piece[begin:end]))
+        parts.append(as_data(piece[begin:end]))
         begin = end
         yield
     return parts

@@ -1,6 +1,7 @@
 """What `format_sse_event` refuses to write. What it writes is in the table of test_roundtrip."""
 
 import re
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -12,6 +13,19 @@ from sse_middleware.wire.encoding import encode_event, encode_validated_event, f
 def test_data_that_is_already_utf8_is_written_like_text() -> None:
     written = encode_event("\u00e9\r\n1\r2".encode(), event="m", id="7", retry=1, comment="c")
     assert written == b": c\nevent: m\ndata: \xc3\xa9\ndata: 1\ndata: 2\nid: 7\nretry: 1\n\n"
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r", b"\r\n"])
+def test_many_lines_of_data_are_not_written_one_by_one(line_end: bytes) -> None:
+    data = line_end * 100_000
+    tracemalloc.start()
+    try:
+        written = encode_event(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert written == b"data: \n" * 100_001 + b"\n"
+    assert peak < 4 * len(written), "an object for each line takes more"
 
 
 @pytest.mark.parametrize("field", ["event", "id"])
