@@ -8,6 +8,7 @@ Rules of this file:
   and nobody else notices. A failure (a 503, an exception) is reported, and the next call waits
   longer, up to `LONGEST_PAUSE`.
 - Whatever the first call of all brings is raised where the client can still be told.
+- Two calls may overlap. Of their answers that of the later call counts.
 - Once somebody was refused, credentials matter. From then on each new subscriber makes one call of
   its own, at once, before it gets anything that others have been sent.
 - Subscribers share an answer only if their requests are equal in all headers that ``Vary`` names,
@@ -16,6 +17,7 @@ Rules of this file:
 
 import logging
 from collections.abc import Awaitable, Callable, Hashable
+from math import inf
 from typing import Protocol
 
 import anyio
@@ -104,6 +106,7 @@ class Subscriber:
             poll = self._place()
             if poll.latest is not None and poll.version > self._version and not self.must_call:
                 self._version = poll.version
+                poll.step_aside(self)
                 return poll.latest
             await poll.step(self)
 
@@ -203,6 +206,7 @@ class Poll:
         self._calling = False
         """Whether the caller does call. Else it waits until it is time."""
         self._waiting: dict[Subscriber, anyio.Event] = {}
+        self._latest_began = -inf  # when the call for the latest answer did
 
     async def step(self, subscriber: Subscriber) -> None:
         """Call once, or wait until there is something to do. Raises what the subscriber is told."""
@@ -215,6 +219,12 @@ class Poll:
         else:
             await self._wait(subscriber)
 
+    def step_aside(self, subscriber: Subscriber) -> None:
+        """Let another one call: the client of this one gets an answer, and may not read it."""
+        if self._caller is subscriber:
+            self._caller = None
+            self._pass_on()
+
     def leave(self, subscriber: Subscriber) -> None:
         """Let a subscriber go. If it was the caller, the next one calls."""
         self.members -= 1
@@ -225,9 +235,18 @@ class Poll:
         if not self.members:
             self._group.drop(self)
 
-    def keep(self, answer: Answer, subscriber: Subscriber) -> None:
-        """Keep the answer to the call of a subscriber of this poll."""
+    def keep(self, answer: Answer, subscriber: Subscriber, began: float) -> None:
+        """Keep the answer to the call of a subscriber of this poll, unless there is a newer one.
+
+        Args:
+            answer: of the endpoint.
+            subscriber: that has called.
+            began: when the call did.
+        """
         subscriber.own_answer = answer
+        if began < self._latest_began:
+            return
+        self._latest_began = began
         if self.latest is None or answer.tag != self.latest.tag:
             self.latest, self.owner = answer, subscriber
             self.version += 1
@@ -261,8 +280,9 @@ class Poll:
 
     async def _call_in_turn(self, subscriber: Subscriber) -> None:
         pace = subscriber.pace if subscriber.must_call else self._pace
-        await anyio.sleep_until(pace.next_at)
-        if self._caller is not subscriber:  # another one has taken its turn meanwhile
+        if anyio.current_time() < pace.next_at:
+            with anyio.CancelScope(deadline=pace.next_at):
+                await self._wait(subscriber)  # the call of another one may bring an answer before
             return
         self._calling = True
         try:
@@ -275,9 +295,10 @@ class Poll:
 
     async def _call(self, subscriber: Subscriber, pace: Pace) -> bool:
         """Call, and keep the answer. Returns false if that failed."""
+        began = anyio.current_time()
         try:
             answer = await subscriber.call(self.latest.etag if self.latest else "")
-            self._sort_in(answer, subscriber)
+            self._sort_in(answer, subscriber, began)
         except Exception as error:
             refused = isinstance(error, NotPushable) and error.is_refusal
             self._group.distrusts = self._group.distrusts or refused
@@ -294,7 +315,7 @@ class Poll:
         self._pace.called(failed=False)
         return True
 
-    def _sort_in(self, answer: Answer, subscriber: Subscriber) -> None:
+    def _sort_in(self, answer: Answer, subscriber: Subscriber, began: float) -> None:
         """Keep an answer for those that share it: ``Vary`` may say that these are others."""
         if answer.status < SERVER_ERROR:
             self._group.learn(answer.vary)
@@ -303,6 +324,6 @@ class Poll:
             raise NotPushable(answer)
         poll = self._group.poll_of(subscriber)
         if not unchanged:
-            poll.keep(answer, subscriber)
+            poll.keep(answer, subscriber, began)
         elif poll is self:
             subscriber.own_answer = self.latest

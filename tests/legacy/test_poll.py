@@ -279,6 +279,27 @@ class TestRefusals:
         assert guarded.callers[:2] == ["a", "b"]
         assert guarded.times[1] - guarded.times[0] < 0.35
 
+    async def test_the_answer_of_an_earlier_call_replaces_no_later_one(self) -> None:
+        async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+            user = Request(scope).headers["authorization"]
+            answer = refused.get(user) or PlainTextResponse(text)
+            await anyio.sleep(takes.get(user, 0))
+            await answer(scope, receive, send)
+
+        text, takes, refused = "one", dict[str, float](), dict[str, Response]()
+        async with reading(served(endpoint, key=shared)) as client:
+            async with streams(client, "a", "b") as (first, slow):
+                assert await texts([first, slow]) == ["one"] * 2
+                refused["a"] = Response(status_code=403)
+                assert [event async for event in first] == []  # so a newcomer calls at once
+                takes["b"] = 5
+                await anyio.sleep(3)  # a call is on its way, with the old answer
+                text = "two"
+                async with streams(client, "c") as (newcomer,):
+                    assert await texts([newcomer, slow]) == ["two"] * 2
+                    await anyio.sleep(20)
+                    assert len(newcomer.received) == len(slow.received) - 1 == 1
+
 
 class TestFailures:
     @pytest.mark.parametrize(
@@ -336,6 +357,21 @@ class TestFailures:
                 assert await texts_within(all_of_them, 60) == ["two"] * 4
                 assert [one.response.status_code for one in all_of_them] == [200] * 4
         assert len(caplog.records) == len(guarded.callers) - 1
+
+    async def test_one_that_has_failed_gets_what_the_call_of_another_one_brings(self) -> None:
+        guarded = Guarded()
+        async with reading(served(guarded, key=shared)) as client:
+            async with streams(client, "a", "b") as (first, failing):
+                assert await texts([first, failing]) == ["one"] * 2
+                guarded.of["a"] = Response(status_code=403)
+                assert [event async for event in first] == []  # so a newcomer calls at once
+                guarded.of["b"] = Response(status_code=500)
+                await anyio.sleep(200)  # by now `b` rests for a minute after each call
+                guarded.body = "two"
+                async with streams(client, "c") as (newcomer,):
+                    before = anyio.current_time()
+                    assert await texts([newcomer, failing]) == ["two"] * 2
+                    assert anyio.current_time() - before < 1
 
     async def test_one_that_works_is_found_among_many(self) -> None:
         guarded = Guarded()
