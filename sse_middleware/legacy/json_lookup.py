@@ -13,7 +13,7 @@ Steps = Generator[None, None, int]
 """Pauses, and returns a place in the text."""
 
 _MEMBERS = 256
-"""Members of an array or object between two pauses."""
+"""Members of an array or object between two pauses, if they take less than a `STEP`."""
 
 
 def lookup(text: bytes, path: Sequence[Key]) -> Generator[None, None, Any]:
@@ -55,6 +55,7 @@ def _member(text: bytes, begin: int, key: Key) -> Steps:
         raise TypeError(f"an array has no key {key!r}")
     found = None
     at, index = skip_blanks(text, begin + 1), 0
+    pause_at = at + STEP
     while text[at] not in b"]}":
         name: Key = index
         if is_object:
@@ -66,7 +67,8 @@ def _member(text: bytes, begin: int, key: Key) -> Steps:
         at = skip_blanks(text, (yield from _end(text, at)))
         at = skip_blanks(text, at + (text[at : at + 1] == b","))
         index += 1
-        if index % _MEMBERS == 0:
+        if index % _MEMBERS == 0 or at >= pause_at:
+            pause_at = at + STEP
             yield
     if found is None:
         raise LookupError(f"there is no {key!r}")

@@ -92,11 +92,11 @@ class JSONScanner:
             self._end_number(text)
 
     def steps(self, text: Text, end: int) -> Iterator[None]:
-        """Scan up to `end`, with a pause after each `STEP`."""
-        while self.at < end and self._state not in (JSONScanner._complete, JSONScanner._broken):
+        """Scan up to `end`, or up to the end of the value, with a pause after each `STEP`."""
+        while True:
             limit = min(self.at + STEP, end)
             self.scan(text, limit)
-            if limit == end:
+            if limit == end or self._state in (JSONScanner._complete, JSONScanner._broken):
                 return
             yield
 
@@ -249,6 +249,7 @@ def elements(text: Text) -> Iterator[bytes | None]:
         yield bytes(text).strip()
         return
     at = skip_blanks(text, at + 1)
+    pause_at = at + STEP
     while text[at] != _ARRAY_END:
         found = ELEMENT.match(text, at, at + STEP)
         if found is not None:
@@ -261,6 +262,9 @@ def elements(text: Text) -> Iterator[bytes | None]:
             yield bytes(text[begin : scanner.at])
             at = skip_blanks(text, scanner.at)
             at += text[at] == _COMMA
+            if at >= pause_at:  # those that nest deep take ten times as long as others
+                pause_at = at + STEP
+                yield None
 
 
 def skip_blanks(text: Text, at: int, end: int = maxsize) -> int:

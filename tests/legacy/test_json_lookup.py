@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sse_middleware.legacy.json_lookup import lookup
+from sse_middleware.legacy.json_scanner import STEP
 
 
 def found(value: Any, *path: int | str) -> tuple[Any, int]:
@@ -25,6 +26,15 @@ def test_of_many_members_the_last_one_of_a_name_counts(members: int) -> None:
     value, pauses = found({"a": large, "id": "x"}, "a", f"k{members - 1}")
     assert value == members - 1
     assert (pauses > 1) == (members > 256)
+
+
+def test_long_members_are_skipped_in_steps_and_short_ones_together() -> None:
+    texts = ["\n" * (STEP // 4)] * 200
+    for value, path in ((texts, (199,)), (dict(enumerate(texts)), ("199",))):
+        text, pauses = found(value, *path)
+        assert text == texts[-1]
+        assert 90 <= pauses <= 100
+    assert found({f"k{number}": [[[[1]]]] for number in range(200)}, "k199", 0, 0, 0, 0)[1] <= 2
 
 
 def test_what_is_not_there_is_an_error() -> None:

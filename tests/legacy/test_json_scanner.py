@@ -111,6 +111,8 @@ def test_large_and_deep_elements_are_found_in_steps() -> None:
     assert found.count(None) > 10
     assert len(list(checked(text))) > 10
     assert list(elements(b' {"a": 1} ')) == [b'{"a": 1}']
+    short = list(elements(b"[%b1]" % (b"[[[[1]]]]," * 4000)))
+    assert 5 <= short.count(None) <= 10, "many short ones share a step"
 
 
 @pytest.mark.parametrize(
