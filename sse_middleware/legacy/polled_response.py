@@ -36,6 +36,10 @@ _NOT_KEPT = (
 _NOT_KEPT_PREFIX = b"x-accel-"
 """What nginx does with the document, which is none for the stream."""
 
+_NOT_KEPT_SUFFIX = (b"cdn-cache-control", b"surrogate-control")
+"""How a network in front of the server stores the document (RFC 9213). It would store the stream,
+and hand it to others."""
+
 _CACHE_DIRECTIVES = (b"private", b"no-store", b"no-transform")
 """What a stream takes over from the ``Cache-Control`` of a document."""
 
@@ -125,6 +129,7 @@ def kept_headers(answer: Answer, *, own: bool) -> Headers:
         for header in answer.headers
         if header[0] not in _NOT_KEPT
         and not header[0].startswith(_NOT_KEPT_PREFIX)
+        and not header[0].endswith(_NOT_KEPT_SUFFIX)
         and (own or header[0] != b"set-cookie")
     ]
 

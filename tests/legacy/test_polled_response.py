@@ -290,6 +290,8 @@ DROPPED = {
     "expires": "Mon, 01 Jan 2024 00:00:00 GMT", "pragma": "cache", "x-accel-buffering": "yes",
     "x-accel-redirect": "/secret", "x-sendfile": "/secret", "upgrade": "h2c", "trailer": "x",
     "content-encoding": "identity", "content-location": "/other", "content-digest": "sha-256=:x:",
+    "cdn-cache-control": "max-age=60", "cloudflare-cdn-cache-control": "max-age=60",
+    "surrogate-control": "max-age=60",
 }  # fmt: skip
 
 
