@@ -269,7 +269,8 @@ class AdoptedResponse:
         for frames, events in slices:
             if full is not None:
                 await (self._wait_for_room() if full and more else checkpoint())
-            full = self._add(frames, events, between_events=self._conversion.between_events)
+            between_events = self._conversion.between_events
+            full = bool(frames) and self._add(frames, events, between_events=between_events)
         if more and full:
             await self._wait_for_room()
         elif more and full is None:
