@@ -1,5 +1,6 @@
 """`PolledRequest`: one call of a polled endpoint. `Answer`: what the endpoint answered."""
 
+import logging
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import chain
@@ -8,13 +9,16 @@ import anyio
 from anyio.lowlevel import checkpoint
 from starlette.types import ASGIApp, Message, Scope
 
-from sse_middleware.errors import BodyError
+from sse_middleware.errors import BodyError, printable
 from sse_middleware.legacy.body_adapters import Chunks
 from sse_middleware.legacy.body_text import MAX_PIECE
 from sse_middleware.legacy.call_scope import Headers, scope_of_one_call
 from sse_middleware.legacy.route import LegacyRoute
+from sse_middleware.legacy.rules import request_line
 from sse_middleware.wire.request_headers import EVENT_STREAM
 from sse_middleware.wire.response_headers import content_type
+
+logger = logging.getLogger(__name__)
 
 OK, NOT_MODIFIED, SERVER_ERROR = 200, 304, 500
 
@@ -104,9 +108,15 @@ class PolledRequest:
 
         Raises:
             BodyError: the answer can't become an event.
-            Exception: what `app` raised.
+            Exception: what `app` raised before its answer was complete.
         """
-        await app(scope_of_one_call(scope, etag), self._receive, self._send)
+        try:
+            await app(scope_of_one_call(scope, etag), self._receive, self._send)
+        except Exception as error:
+            if not self._complete.is_set():
+                raise
+            # A background task, for example. The client of a server has its answer by then.
+            logger.warning("%s failed after its answer: %s", request_line(scope), printable(error))
         if not self._complete.is_set():
             self._error = self._error or BodyError("the answer ended without its last message")
         if self._error is not None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
+from starlette.background import BackgroundTask
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -449,3 +450,21 @@ async def test_a_disconnect_ends_the_poll() -> None:
             assert status.cancelled == 1
             await anyio.sleep(100)
     assert len(status.requests) == 2
+
+
+async def test_an_answer_counts_although_the_endpoint_fails_after_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail() -> None:
+        raise OopsError("later\n")
+
+    async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+        response = PlainTextResponse(next(bodies), background=BackgroundTask(fail))
+        await response(scope, receive, send)
+
+    bodies = iter(["one", "two", "three"])
+    async with reading(served(endpoint)) as client, client.stream("GET", "/status") as stream:
+        assert [event.raw_data for event in await stream.take(2)] == ["one", "two"]
+    assert {record.message for record in caplog.records} == {
+        "GET /status failed after its answer: OopsError('later\\n')"
+    }
