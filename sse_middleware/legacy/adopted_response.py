@@ -247,7 +247,9 @@ class AdoptedResponse:
             return
         if not more:
             self._outbox.awaited = True  # what comes after the body is not cancelled
-        await self._put(conversion.feed(body), more=more)
+        awaited = self._outbox.on_boundary is not None  # the end of the open event
+        for part in conversion.cut_at_end_of_event(body) if awaited else (body,):
+            await self._put(conversion.feed(part), more=more)
         if not more:
             await self._put(conversion.end(), more=False)
         if conversion.error is not None:

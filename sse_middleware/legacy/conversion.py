@@ -128,6 +128,10 @@ class Conversion:
         """Whether a chunk is one event that passes as it is. Most chunks of event streams are."""
         return self._passed is not None and self._passed.is_one_event(chunk)
 
+    def cut_at_end_of_event(self, chunk: bytes) -> tuple[bytes, ...]:
+        """Return the parts of a chunk up to the end of the open event, and after it."""
+        return (chunk,) if self._passed is None else self._passed.cut_at_end_of_event(chunk)
+
     def feed(self, chunk: bytes) -> Iterator[Slice]:
         """Take the next bytes of the body. Yield the events that they complete, slice by slice.
 

@@ -76,6 +76,11 @@ class EventStream:
             and len(chunk) <= self._longest
         )
 
+    def cut_at_end_of_event(self, chunk: bytes) -> tuple[bytes, bytes]:
+        """Return the parts of a chunk up to the end of the open event or comment, and after it."""
+        at, _ = self._rest(chunk)
+        return chunk[:at], chunk[at:]
+
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield the chunk, in parts if it is large.
 

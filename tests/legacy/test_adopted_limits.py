@@ -292,6 +292,16 @@ async def mid_event(then: list[bytes], cleanup: float = 0) -> tuple[bytes, list[
     return b"".join(message.get("body", b"") for message in sent), closed.reasons
 
 
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\n\r\n", b"\r\r"])
+@pytest.mark.parametrize("comment", [b"", b": c\n"])
+async def test_the_farewell_may_go_in_within_a_chunk(end: bytes, comment: bytes) -> None:
+    rest = end + comment + b"data: "
+    body, reasons = await mid_event([b"ta: 2" + rest + b"3", rest + b"4"])
+    assert body.startswith(b"data: 1\n\ndata: 2" + end + b"retry: ")
+    assert body.count(b"data") == 2
+    assert reasons == [CloseReason.DRAINED]
+
+
 @pytest.mark.parametrize("cleanup", [0, EVENT_TIMEOUT * 2])
 async def test_the_farewell_waits_for_the_end_of_a_foreign_event(cleanup: float) -> None:
     body, reasons = await mid_event([b"ta: 2\n", b"\n"], cleanup)
