@@ -279,6 +279,23 @@ class TestRefusals:
         assert guarded.callers[:2] == ["a", "b"]
         assert guarded.times[1] - guarded.times[0] < 0.35
 
+    async def test_all_get_at_once_what_the_call_of_a_new_one_brings(self) -> None:
+        guarded = Guarded()
+        async with reading(served(guarded, key=shared, poll=100), timeout=500) as client:
+            async with streams(client, "a", "b", "c") as (first, *others):
+                assert await texts([first, *others]) == ["one"] * 3
+                guarded.of["a"] = Response(status_code=403)
+                assert [event async for event in first] == []  # so a newcomer calls at once
+                await anyio.sleep(150)
+                guarded.body = "two"
+                async with streams(client, "d") as (newcomer,):
+                    before = anyio.current_time()
+                    assert await texts([newcomer, *others]) == ["two"] * 3
+                    assert anyio.current_time() - before < 1
+                    guarded.callers.clear()
+                    await anyio.sleep(950)
+                    assert len(guarded.callers) in (9, 10)
+
     async def test_the_answer_of_an_earlier_call_replaces_no_later_one(self) -> None:
         async def endpoint(scope: Any, receive: Any, send: Any) -> None:
             user = Request(scope).headers["authorization"]
