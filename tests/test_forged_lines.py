@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from threading import Event
 from typing import Any
 
 import anyio
@@ -165,6 +166,91 @@ async def test_a_generator_that_hangs_is_named_in_one_line(
     assert messages
     for line in messages:
         assert all(" " <= letter <= "~" for letter in line), line
+
+
+class Named:
+    """An iterator that is shown by what its request said, and whose `close` says it again."""
+
+    def __init__(self, topic: str, done: Event) -> None:
+        self._topic = topic
+        self._done = done
+        self._items = iter([1])
+
+    def __repr__(self) -> str:
+        return f"<Named {self._topic}>"
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        for item in self._items:
+            return item
+        self._done.wait(10)
+        raise StopIteration
+
+    def close(self) -> None:
+        raise LookupError
+
+
+class SaidError(Exception):
+    """An error that is shown as it is."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Told(logging.Handler):
+    """Keeps each line, and notices the one that is waited for."""
+
+    def __init__(self, awaited: str) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.found = anyio.Event()
+        self._awaited = awaited
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+        if self._awaited in self.lines[-1]:
+            self.found.set()
+
+
+async def test_an_iterator_in_a_thread_is_named_in_one_line() -> None:
+    told = Told("failed after its stream had ended")
+    logger = logging.getLogger("sse_middleware.stream.thread_producer")
+    done = Event()
+    logger.addHandler(told)
+
+    async def stream(_: Request) -> Response:
+        return EventSourceResponse(Named(TEXT, done), cleanup_timeout=0)
+
+    async with client_of(served(stream)) as client:
+        async with client.stream("GET", "/") as events:
+            await events.next()
+        done.set()
+        await told.found.wait()
+    logger.removeHandler(told)
+    assert len(told.lines) == 2
+    for line in told.lines:
+        assert line.startswith("<Named b\\nWARNING")
+        assert all(" " <= letter <= "~" for letter in line)
+
+
+async def test_the_cause_of_an_event_that_can_not_be_made_is_shown_in_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def failing() -> AsyncIterator[int]:
+        yield 1
+        raise SaidError(TEXT)
+
+    def error_event(_: Exception) -> object:
+        raise LookupError
+
+    response = EventSourceResponse(failing(), error_event=error_event)
+    async with client_of(response) as client:
+        with pytest.raises(SaidError):
+            await client.http.get("/")
+    (record,) = caplog.records
+    assert all(" " <= letter <= "~" for letter in record.getMessage())
 
 
 async def test_a_refusal_says_nothing_of_the_request() -> None:

@@ -26,6 +26,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
+from sse_middleware.errors import printable
 from sse_middleware.event_loop.cancel_scope import EdgeCancelScope
 from sse_middleware.event_loop.loop import call_later
 from sse_middleware.introspection.generators import Stage
@@ -292,7 +293,8 @@ class Closing:
         try:
             frame = make(cause)
         except BaseException:  # also what would end the event loop: the body would not be closed
-            logger.exception("no last event is sent, because making it of %r failed", cause)
+            shown = printable(cause)
+            logger.exception("no last event is sent, because making it of %s failed", shown)
             return False
         self._outbox.put(frame, bool(frame))
         return bool(frame)

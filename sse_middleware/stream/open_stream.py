@@ -16,6 +16,7 @@ from typing import Protocol
 import anyio
 from starlette.types import Send
 
+from sse_middleware.errors import printable
 from sse_middleware.event_loop.cancel_scope import EdgeCancelScope
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.records import CloseReason
@@ -165,7 +166,7 @@ class OpenStream:
         """Wait until all is sent."""
         closing = self._closing
         if self._scope.cleanup_timed_out and not self._scope.abandoned:
-            logger.warning("%r took more than cleanup_timeout to close", self._work)
+            logger.warning("%s took more than cleanup_timeout to close", printable(self._work))
         try:
             await self._until_written()
         except anyio.get_cancelled_exc_class():
@@ -201,9 +202,9 @@ class OpenStream:
     def _abandoned(self) -> None:
         """Give back the slot of work that nothing can end."""
         logger.error(
-            "%r has swallowed each cancellation for longer than cleanup_timeout and one second: it "
+            "%s has swallowed each cancellation for longer than cleanup_timeout and one second: it "
             "is left to itself, and its place is given to others",
-            self._work,
+            printable(self._work),
         )
         self._outbox.close(Ending.ABANDONED)
         self.release()
@@ -235,7 +236,7 @@ class OpenStream:
             try:
                 await self._writer.send_nothing()
             except Exception as error:
-                logger.debug("the status line could not be sent: %r", error)
+                logger.debug("the status line could not be sent: %s", printable(error))
 
     async def _watch(self, closing: Closing) -> None:
         try:
