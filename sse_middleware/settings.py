@@ -64,7 +64,7 @@ class StreamOptions(TypedDict, total=False):
     ``"ping"`` by default. A function is called for each keep-alive. A yielded ``None`` sends one.
     """
     ping_blank_line: bool
-    """Whether a blank line follows a keep-alive that is a comment's text.
+    """Whether a blank line follows a keep-alive that is a comment.
 
     By default it does until the stream has sent an `id`. The standard needs no blank line there
     and ignores it. But OpenAI's client, httpx-sse and others take one for the end of an event once

@@ -1,5 +1,7 @@
 """`ConfiguredControlFrames`: the frames that a stream itself adds, such as keep-alives."""
 
+from typing import TypeGuard
+
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
 from sse_middleware.items.data_text import field_serializer
@@ -58,8 +60,9 @@ class ConfiguredControlFrames:
         return _BARE_KEEPALIVE if self._bare else KEEPALIVE_COMMENT
 
     def _encode_ping(self, ping: Ping) -> bytes:
-        if isinstance(ping, str):
-            frame = encode_event(None, comment=ping)
+        comment = ping.comment if _is_comment(ping) else ping
+        if isinstance(comment, str):
+            frame = encode_event(None, comment=comment)
             return frame[:-1] if self._bare else frame
         if isinstance(ping, ServerSentEvent):
             return event_frame(ping, field_serializer(self._settings.serializer))
@@ -98,3 +101,11 @@ class ConfiguredControlFrames:
             return b""
         encoder = ItemEncoder(self._settings, self.ping, None, origin, on_id=self.id_sent)
         return encoder.encode(item)
+
+
+def _is_comment(ping: object) -> TypeGuard[ServerSentEvent]:
+    """Whether a keep-alive is an event that has nothing but a comment."""
+    if not isinstance(ping, ServerSentEvent) or ping.comment is None:
+        return False
+    fields = (ping.data, ping.raw_data, ping.event, ping.id, ping.retry)
+    return all(field is None for field in fields)

@@ -85,6 +85,18 @@ BARE = KEEPALIVE_COMMENT[:-1]
         ({"ping_blank_line": False}, BARE, BARE),
         ({"ping": "a\nb"}, b": a\n: b\n\n", b": a\n: b\n"),
         ({"ping": lambda: "now"}, b": now\n\n", b": now\n"),
+        ({"ping": ServerSentEvent(comment="a\nb")}, b": a\n: b\n\n", b": a\n: b\n"),
+        ({"ping": lambda: ServerSentEvent(comment="x")}, b": x\n\n", b": x\n"),
+        (
+            {"ping": ServerSentEvent(comment="x"), "ping_blank_line": False},
+            b": x\n",
+            b": x\n",
+        ),
+        (
+            {"ping": ServerSentEvent(comment="x", retry=1)},
+            b": x\nretry: 1\n\n",
+            b": x\nretry: 1\n\n",
+        ),
         ({"ping": "x", "ping_blank_line": True}, b": x\n\n", b": x\n\n"),
         ({"ping": "x", "ping_blank_line": False}, b": x\n", b": x\n"),
         ({"ping": ServerSentEvent(event="m")}, b"event: m\n\n", b"event: m\n\n"),
