@@ -65,6 +65,7 @@ class AdoptedResponse:
     __slots__ = (
         "_accept",
         "_app",
+        "_before",
         "_context",
         "_control",
         "_conversion",
@@ -83,6 +84,7 @@ class AdoptedResponse:
 
     _control: ConfiguredControlFrames
     _conversion: "Conversion"
+    _before: bytes
     _sends_ids: bool
     _error: BaseException | None
     _outbox: Outbox
@@ -220,6 +222,7 @@ class AdoptedResponse:
         self._error = None
         settings, connection = self._context.settings, self._context.connection
         self._control = ConfiguredControlFrames(settings)
+        self._before = b""
         self._sends_ids = False
         return Stream(
             self._send_to_client,
@@ -282,9 +285,12 @@ class AdoptedResponse:
         """Put frames. Return whether the next ones must wait for room."""
         full = self._outbox.put(frames, events)
         self._outbox.note_boundary(between_events=between_events)
-        if not self._sends_ids and b"id:" in frames:  # it may also stand in data: no harm
-            self._sends_ids = True
-            self._control.id_sent()
+        if not self._sends_ids:
+            seen = self._before + frames  # a chunk may end within the name of the field
+            if b"id:" in seen:  # it may also stand in data: no harm
+                self._sends_ids = True
+                self._control.id_sent()
+            self._before = b"" if between_events else seen[-2:]
         return full
 
     async def _wait_for_room(self) -> None:

@@ -69,6 +69,16 @@ async def test_keep_alives_have_no_blank_line_once_a_foreign_stream_has_sent_an_
         assert stream.body == b": ping\n\nid: 1\ndata: x\n\n: ping\n"
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 10])
+@pytest.mark.parametrize("event", [b"id: 1\ndata: x\n\n", b"data: x\nid:1\n\n"])
+async def test_an_id_is_noticed_however_its_event_is_cut(event: bytes, size: int) -> None:
+    cut = [part(event[at : at + size]) for at in range(0, len(event), size)]
+    app = App(start(b"text/event-stream"), *cut, 20)
+    async with reading(SSEMiddleware(app)) as client, client.stream("GET", "/") as stream:
+        await stream.next_comment(30)
+        assert stream.body == event + b": ping\n"
+
+
 async def test_the_status_line_is_sent_at_once() -> None:
     app = App(start(), 10, part(b"1\n"), 1000)
     async with reading(SSEMiddleware(app, commit_after=0.5)) as client:
