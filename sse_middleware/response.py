@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from sse_middleware.introspection.fastapi import dump_options, unwrapped
 from sse_middleware.introspection.flask import running_view
 from sse_middleware.items.control_frames import ConfiguredControlFrames
-from sse_middleware.items.hints import ItemHints
+from sse_middleware.items.hints import ItemHints, said_about
 from sse_middleware.items.item_type import ItemType, ItemTypes
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.registry.admission import admit, refuse
@@ -227,7 +227,9 @@ def _without_middleware(scope: Scope, receive: Receive) -> RequestContext:
     shared = scope.get("method") in _METHODS_WITHOUT_BODY
     registry = Registry(Policy(drain=False))
     connection = Connection(receive, shared=shared)
-    return RequestContext(connection, StreamSettings(), ItemTypes(), lambda: registry)
+    item_types = ItemTypes()
+    item_types.said = said_about(scope.get("endpoint"))
+    return RequestContext(connection, StreamSettings(), item_types, lambda: registry)
 
 
 class FramedProducer:

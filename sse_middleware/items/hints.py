@@ -6,8 +6,9 @@ Rules of this file:
 """
 
 import logging
-from collections.abc import Mapping
-from typing import Any, get_args, get_origin
+from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
+from typing import Annotated, Any, get_args, get_origin
 
 from sse_middleware.items.annotations import UNIONS, without_alias
 from sse_middleware.items.item_type import ItemType
@@ -79,11 +80,26 @@ class ItemHints:
             logger.warning(message, self._endpoint, *details)
 
 
+_SAID = "__sse_said__"
+"""The attribute of an endpoint that keeps what was reported of it."""
+
+
+def said_about(endpoint: Any) -> set[str]:
+    """Return what was reported of an endpoint, where no middleware keeps that. It is added to."""
+    owner = getattr(endpoint, "__func__", endpoint)  # a bound method takes no attributes
+    said: set[str] = getattr(owner, _SAID, set())
+    with suppress(AttributeError, TypeError):  # then it is reported for each stream
+        setattr(owner, _SAID, said)
+    return said
+
+
 def _allows_dicts(annotation: Any) -> bool:
     """Whether a declared type takes any dict. A model or a TypedDict names its fields itself."""
     annotation = without_alias(annotation)
     origin = get_origin(annotation)
+    if origin is Annotated:
+        return _allows_dicts(annotation.__origin__)
     if origin in UNIONS:
         return any(map(_allows_dicts, get_args(annotation)))
     kind = origin or annotation
-    return isinstance(kind, type) and kind in (dict, Mapping, object)
+    return isinstance(kind, type) and kind in (dict, Mapping, MutableMapping, object)

@@ -37,7 +37,6 @@ from sse_middleware.items.hints import ERROR, ItemHints
 from sse_middleware.items.item_type import ItemType
 from sse_middleware.items.typed_events import SSEModel, event_name
 from sse_middleware.settings import StreamSettings
-from sse_middleware.validation import UNSET
 from sse_middleware.wire.encoding import (
     FRAMING,
     encode_data,
@@ -92,7 +91,6 @@ class ItemEncoder:
         "_options",
         "_ping",
         "_report",
-        "_reported_name",
         "_serialize",
         "_to_event",
         "frame_texts",
@@ -122,7 +120,6 @@ class ItemEncoder:
         names_events = item_type is not None and item_type.names
         self._hints = hints
         self._report = str if hints is None else hints.look_at_name
-        self._reported_name = ERROR if hints is not None and hints.event_source else UNSET
         self._looks: float = LOOKED_AT if serializer is None else 0
         self._fields = None if options else self._serialize
         """Encodes the data of a `ServerSentEvent`, if no option and no look is needed for it."""
@@ -195,7 +192,7 @@ class ItemEncoder:
         return odd
 
     def _event_frame(self, item: ServerSentEvent) -> bytes:
-        if item.event is self._reported_name:  # a literal is one object, so this costs nothing
+        if item.event == ERROR:
             self._report(ERROR)
         if self._on_id is not None and item.id:
             self._note_id(self._on_id)
@@ -212,7 +209,7 @@ class ItemEncoder:
     def _named_frame(self, item: Any) -> bytes:
         value = item if self._item_type is None else self._item_type.validated(item)
         name = self._name_of(value)
-        if name == self._reported_name:
+        if name == ERROR:
             self._report(ERROR)
         return encode_event(self._filtered_json(value), event=name)
 

@@ -2,12 +2,14 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+from functools import partial
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel
 from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.routing import Route
 from typing_extensions import TypedDict  # as Pydantic wants it before Python 3.12
@@ -136,11 +138,17 @@ async def test_only_the_first_dicts_are_looked_at(
     assert len(messages) == (before < DICTS_LOOKED_AT)
 
 
-async def test_a_declared_dict_is_reported(caplog: pytest.LogCaptureFixture) -> None:
-    async def events(_request: Request) -> AsyncIterator[str | dict[str, str]]:
-        yield {"event": "a", "data": "x"}
-
-    assert len(await reported(caplog, events)) == 1
+@pytest.mark.parametrize(
+    "declared",
+    [
+        str | dict[str, str],
+        Annotated[dict[str, str], "documented"],
+        MutableMapping[str, Any],
+    ],
+)
+async def test_a_declared_dict_is_reported(caplog: pytest.LogCaptureFixture, declared: Any) -> None:
+    messages = await reported(caplog, endpoint_of({"event": "a", "data": "x"}), item_type=declared)
+    assert len(messages) == 1
 
 
 async def test_a_declared_form_is_meant(caplog: pytest.LogCaptureFixture) -> None:
@@ -168,8 +176,60 @@ async def test_without_the_middleware_an_endpoint_is_reported_once(
     assert len(caplog.records) == 1
 
 
+def a_function() -> Any:
+    async def events(_request: Request) -> EventSourceResponse:
+        return EventSourceResponse([{"data": 1}])
+
+    return events
+
+
+def a_class() -> Any:
+    class Events(HTTPEndpoint):
+        async def get(self, _request: Request) -> EventSourceResponse:
+            return EventSourceResponse([{"data": 1}])
+
+    return Events
+
+
+def a_method() -> Any:
+    class Owner:
+        async def events(self, _request: Request) -> EventSourceResponse:
+            return EventSourceResponse([{"data": 1}])
+
+    return Owner().events
+
+
+def a_partial() -> Any:
+    return partial(a_function())
+
+
+@pytest.mark.parametrize("make", [a_function, a_class, a_method, a_partial])
+async def test_without_the_middleware_an_endpoint_that_returns_is_reported_once(
+    caplog: pytest.LogCaptureFixture, make: Callable[[], Any]
+) -> None:
+    app = Starlette(routes=[Route("/", make())])
+    with caplog.at_level(logging.WARNING, "sse_middleware.items"):
+        await bodies_of(app, 3)
+    assert len(caplog.records) == 1
+
+
+async def test_without_an_endpoint_each_stream_is_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, "sse_middleware.items"):
+        await bodies_of(EventSourceResponse([{"data": 1}]), 2)
+    assert len(caplog.records) == 2
+
+
 class TestTheNameError:
-    @pytest.mark.parametrize("item", [ServerSentEvent(event="error", data=1), Failure()])
+    @pytest.mark.parametrize(
+        "item",
+        [
+            ServerSentEvent(event="error", data=1),
+            ServerSentEvent(event="an error".removeprefix("an "), data=1),  # another object
+            Failure(),
+        ],
+    )
     async def test_is_reported_once(self, caplog: pytest.LogCaptureFixture, item: Any) -> None:
         (message,) = await reported(caplog, endpoint_of(item, item))
         assert message.startswith(f"{__name__}.endpoint_of.<locals>.events sends an event named")
