@@ -31,6 +31,7 @@ from sse_middleware.records import Observer, StreamStats
 from sse_middleware.registry.admission import peer_address
 from sse_middleware.registry.registry import Registries
 from sse_middleware.request_context import SCOPE_KEY, RequestContext
+from sse_middleware.response import WRONG_CONTENT, origin_of
 from sse_middleware.settings import Policy, StreamOptions, StreamSettings
 from sse_middleware.stream.connection import Connection
 from sse_middleware.wire.request_headers import accept_of, names_events
@@ -171,8 +172,7 @@ class SSEMiddleware:
         try:
             await response.respond()
         except TypeError as error:
-            if "ServerSentEvent is not JSON serializable" in str(error):  # json.dumps knows no more
-                error.add_note(NO_DATA)
+            _explain(error, scope)
             raise
 
     async def _refuse_start_if_wrong(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -226,6 +226,15 @@ def _accepts(app: Any, arguments: int) -> bool:
     except (TypeError, ValueError):  # there may be no signature
         return False
     return True
+
+
+def _explain(error: TypeError, scope: Scope) -> None:
+    """Add what is known here of a mistake: its cure, or the endpoint that FastAPI had called."""
+    said = str(error)
+    if "JSON serializable" in said and "ServerSentEvent" in said:  # json.dumps knows no more
+        error.add_note(NO_DATA)
+    if said.startswith(WRONG_CONTENT):
+        error.add_note(f"the endpoint is {origin_of(scope, None)}")
 
 
 def _checked_routes(legacy: Iterable[LegacyRoute]) -> tuple[LegacyRoute, ...]:

@@ -42,6 +42,9 @@ _SHORT = 100
 WHOLE = (str, bytes, bytearray, memoryview, Mapping, BaseModel)
 """What is one item, although it can be iterated."""
 
+WRONG_CONTENT = "content must be what yields items"
+"""How the message about a wrong content begins."""
+
 _METHODS_WITHOUT_BODY = ("GET", "HEAD", None)  # None: a WebSocket handshake
 
 
@@ -264,7 +267,7 @@ def _checked(content: Any) -> Any:
     if isasyncgen(content):  # the usual case
         return content
     if (advice := advice_about(content)) is not None:
-        raise TypeError(f"content must be what yields items, got {short(content)}: {advice}")
+        raise TypeError(f"{WRONG_CONTENT}, got {short(content)}: {advice}")
     return content
 
 

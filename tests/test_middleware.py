@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.middleware import Middleware
@@ -134,16 +136,55 @@ async def test_a_web_socket_endpoint_may_have_a_middleware_of_its_own() -> None:
     assert sent[1]["text"] == "hi"
 
 
-@pytest.mark.parametrize("content", [[ServerSentEvent(data=1)], ServerSentEvent(data=1)])
-async def test_an_event_in_a_json_response_is_an_error_with_a_note(content: Any) -> None:
+class FastJSONResponse(JSONResponse):
+    """A response of another encoder, with its own words."""
+
+    def render(self, content: Any) -> bytes:
+        encoded: bytes = import_module("orjson").dumps(content)
+        return encoded
+
+
+@pytest.mark.parametrize("response", [JSONResponse, FastJSONResponse])
+@pytest.mark.parametrize(
+    "content",
+    [
+        [ServerSentEvent(data=1)],
+        ServerSentEvent(data=1),
+        ServerSentEvent[int](data=1),
+    ],
+)
+async def test_an_event_in_a_json_response_is_an_error_with_a_note(
+    content: Any, response: type[JSONResponse]
+) -> None:
+    if response is FastJSONResponse:
+        pytest.importorskip("orjson")
+
     def endpoint(_request: Request) -> JSONResponse:
-        return JSONResponse(content)
+        return response(content)
 
     app = Starlette(routes=[Route("/", endpoint)])
     app.add_middleware(SSEMiddleware)
-    with pytest.raises(TypeError, match="ServerSentEvent is not JSON") as caught:
+    with pytest.raises(TypeError, match="not JSON serializable") as caught:
         await body_of(app)
     assert any("@event_stream" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("content", [{"a": 1}, "x", None, 5])
+async def test_a_content_that_fastapi_gives_is_an_error_that_names_its_endpoint(
+    content: Any,
+) -> None:
+    app = FastAPI()
+
+    @app.get("/", response_class=EventSourceResponse)
+    def no_generator() -> Any:
+        return content
+
+    app.add_middleware(SSEMiddleware)
+    with pytest.raises(TypeError, match="content must be what yields items") as caught:
+        await body_of(app)
+    (note,) = caught.value.__notes__
+    assert note.startswith(f"the endpoint is {__name__}.")
+    assert note.endswith(".no_generator")
 
 
 async def test_any_other_error_has_no_note() -> None:
