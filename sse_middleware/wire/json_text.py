@@ -11,13 +11,14 @@ Rules of this file:
 """
 
 import json
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from types import NoneType
+from types import GeneratorType, NoneType
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,9 @@ write_json = _serializer.to_json
 
 to_python = _serializer.to_python
 """Turns what is not JSON into plain values, with Pydantic's options for dumping."""
+
+_SEQUENCES = (list, tuple, deque)
+"""What becomes an array and may have dicts in it. So does a generator, which can be read once."""
 
 _SCALARS = frozenset((str, int, float, bool, NoneType))
 
@@ -107,14 +111,15 @@ def _has_odd_keys_inside(value: Any) -> bool:
     """Look into what is not exactly a dict, a list or a tuple."""
     if isinstance(value, dict):
         return _has_odd_keys(dict(value))
-    return any(map(_has_odd_keys, _parts_of(value)))
+    # What a generator yields can't be known before.
+    return isinstance(value, GeneratorType) or any(map(_has_odd_keys, _parts_of(value)))
 
 
 def _parts_of(value: Any) -> Iterable[Any]:
-    """Return the values in a dict, a list, a tuple, a dataclass or a model."""
+    """Return the values in a dict, a sequence, a dataclass or a model."""
     if isinstance(value, dict):
         return value.values()
-    if isinstance(value, list | tuple):
+    if isinstance(value, _SEQUENCES):
         return value
     if is_dataclass(value) and not isinstance(value, type):
         return [getattr(value, field.name, None) for field in fields(value)]
@@ -162,7 +167,7 @@ def _with_names(value: Any) -> Any:
         pairs = [(_name(key), _with_names(inner)) for key, inner in value.items()]
         _refuse_same(pairs)
         return dict(pairs)
-    if isinstance(value, list | tuple):
+    if isinstance(value, (*_SEQUENCES, GeneratorType)):
         return [_with_names(inner) for inner in value]
     if is_dataclass(value) and not hasattr(value, "__pydantic_serializer__"):
         return {field.name: _with_names(getattr(value, field.name)) for field in fields(value)}

@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -127,6 +128,7 @@ class Open(BaseModel, extra="allow"):
         ({Decimal("0.1"): 1, Decimal("0.1000000000000000055511151231257827"): 2}, 0.1),
         ({UUID(int=1): 1, str(UUID(int=1)): 2}, str(UUID(int=1))),
         ([{"a": {"b": [{2: 1, "2": 2}]}}], "2"),
+        (deque([{2: 1, "2": 2}]), "2"),
         (Point({1: 1, "1": 2}), "1"),
         ([Slotted({1: 1, "1": 2})], "1"),
         (Open.model_validate({"more": {1: 1, "1": 2}}), "1"),
@@ -138,6 +140,28 @@ def test_two_keys_with_one_name_are_refused(value: Any, name: Any) -> None:
     with pytest.raises(ValueError, match=f"both sent as '?{re.escape(str(name))}'?.* different"):
         to_json(value)
     assert repr(value) == before
+
+
+ODD = {None: 1, math.inf: 2}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: deque([ODD]),
+        lambda: {"a": deque([{"b": deque([ODD])}])},
+        lambda: (part for part in [1, ODD]),
+        lambda: {"a": (part for part in [ODD])},
+        lambda: [(deque([part]) for part in [ODD])],
+    ],
+)
+def test_what_fastapi_writes_as_an_array_may_have_odd_keys(make: Callable[[], Any]) -> None:
+    assert to_json(make()) == as_fastapi(make())
+
+
+def test_two_keys_with_one_name_are_refused_in_a_generator() -> None:
+    with pytest.raises(ValueError, match="both sent as '1'"):
+        to_json({"a": (part for part in [{1: "a", "1": "b"}])})
 
 
 def test_a_dataclass_is_written_as_its_dict() -> None:
