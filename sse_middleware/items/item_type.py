@@ -29,7 +29,7 @@ from types import NoneType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from weakref import WeakKeyDictionary
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from typing_extensions import is_typeddict  # knows those of both modules
 
@@ -113,6 +113,19 @@ class ItemType:
     def describes(self, data: Any) -> bool:
         """Whether data that was not validated is of the declared type, as far as its class says."""
         return isinstance(data, self._classes)
+
+    def takes_unchanged(self, data: Any) -> bool:
+        """Whether data that is no model is valid as it is.
+
+        Pydantic needs the type of a dataclass or a TypedDict to leave fields out of it.
+        """
+        if hasattr(data, "__pydantic_serializer__") or not self.describes(data):
+            return False
+        try:
+            validated = self._validate(data)
+        except ValidationError:
+            return False
+        return validated is data or bool(validated == data)
 
     def validated(self, item: Any) -> Any:
         """Validate an item as the declared type. Raises Pydantic's errors.

@@ -225,7 +225,9 @@ class ItemEncoder:
 
     def _field_json(self, value: Any) -> bytes:
         """Encode the data of a `ServerSentEvent`, which no type validates."""
-        options = self._options_for(value)
+        options, declared = self._options_for(value), self._item_type
+        if options is not BY_ALIAS and declared is not None and declared.takes_unchanged(value):
+            return self._filtered_json(value)
         if self._serialize is not None:
             return self._serialize(dumped(value, options))
         odd = self._looks and self._is_odd(value)
