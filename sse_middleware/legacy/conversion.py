@@ -1,7 +1,8 @@
 """`Conversion`: turns a body into the frames of events, slice by slice.
 
 Rules of this file:
-- A piece becomes the data of one event unchanged: JSON stays the text that it was.
+- A piece becomes the data of one event unchanged: JSON stays the text that it was, but for the
+  characters that `escaped_json` escapes, because some clients split lines there.
 - A piece is malformed if it is not JSON where its body is JSON, or if it has no id where a template
   names one. It is reported, and `EventFields.malformed` says whether it is sent as it is, is left
   out, or fails the stream.
@@ -23,7 +24,12 @@ from typing import Any, Literal
 from pydantic_core import from_json
 
 from sse_middleware.errors import LONGEST_SHOWN, BodyError, ConfigurationError, printable
-from sse_middleware.legacy.body_adapters import AdapterFactory, JSONLines, JSONSequence
+from sse_middleware.legacy.body_adapters import (
+    AdapterFactory,
+    JSONDocument,
+    JSONLines,
+    JSONSequence,
+)
 from sse_middleware.legacy.body_text import BodyFormat
 from sse_middleware.legacy.event_boundaries import EventStream
 from sse_middleware.legacy.json_lookup import lookup
@@ -34,6 +40,7 @@ from sse_middleware.wire.encoding import (
     check_single_line,
     encode_data,
     encode_event,
+    single_line,
     to_utf8,
 )
 
@@ -118,6 +125,7 @@ class Conversion:
         self._is_json = factory in (JSONLines, JSONSequence) or "{json" in template
         self._only_data = not (self._is_json or fields.event or template)
         self._framing = FRAMING if self._only_data else 0
+        self._escapes = self._is_json or factory is JSONDocument
 
     @property
     def between_events(self) -> bool:
@@ -167,7 +175,7 @@ class Conversion:
         try:
             for piece in pieces:
                 if piece is not None and len(piece) <= LARGE:
-                    text = as_data(piece) if self._only_data else self._event(piece)
+                    text = self._data(piece) if self._only_data else self._event(piece)
                     if self._bound is not None:
                         self._check_size(len(text) + self._framing)
                     found.append(text)
@@ -198,10 +206,18 @@ class Conversion:
                 f"{self._origin}: an event takes {size} bytes, and max_event_size is {self._bound}"
             )
 
+    def _escaped(self, piece: bytes) -> bytes:
+        """Return a piece that is known to be JSON, if its body is, for clients that split it."""
+        return single_line(piece) if self._escapes else piece
+
+    def _data(self, piece: bytes) -> bytes:
+        return as_data(self._escaped(piece))
+
     def _event(self, piece: bytes) -> bytes:
         self._line += 1
         try:
             value = from_json(piece, allow_inf_nan=False) if self._is_json else None
+            piece = self._escaped(piece)
             template = self._fields.id
             id_ = (
                 None
@@ -220,6 +236,7 @@ class Conversion:
         try:
             if self._is_json:
                 yield from checked(piece)
+            piece = self._escaped(piece)
             if self._fields.id is not None:
                 id_ = yield from self._large_id(piece, self._fields.id)
                 id_line = encode_event(None, id=id_)[:-1]

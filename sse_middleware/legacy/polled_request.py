@@ -15,6 +15,7 @@ from sse_middleware.legacy.body_text import MAX_PIECE
 from sse_middleware.legacy.call_scope import Headers, scope_of_one_call
 from sse_middleware.legacy.route import LegacyRoute
 from sse_middleware.legacy.rules import request_line
+from sse_middleware.wire.encoding import single_line
 from sse_middleware.wire.request_headers import EVENT_STREAM
 from sse_middleware.wire.response_headers import content_type
 
@@ -54,6 +55,11 @@ class Answer:
     def content_type(self) -> tuple[str, str]:
         """The media type of the body and the charset of its text."""
         return content_type(self.get(b"content-type"))
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the body is JSON, by its media type."""
+        return self.content_type[0].endswith(("/json", "+json"))
 
     @property
     def vary(self) -> frozenset[bytes]:
@@ -137,7 +143,8 @@ class PolledRequest:
                 await checkpoint()  # a long text takes a while
             else:
                 pieces.append(piece)
-        return b"".join(pieces).decode()
+        text = b"".join(pieces)
+        return (single_line(text) if self._answer.is_json else text).decode()
 
     async def _receive(self) -> Message:
         """Receive a request without a body. Its client stays until it has the answer."""

@@ -38,6 +38,11 @@ def ended(conversion: Conversion) -> bytes:
 
 # ruff: noqa: E501 - a case is a line
 
+ENDS = "a\x85b\u2028c\u2029d".encode()
+"""Text that some clients split into lines."""
+
+ESCAPED = b"a\\u0085b\\u2028c\\u2029d"
+
 CASES: list[tuple[AdapterFactory, dict[str, Any], bytes, bytes]] = [
     (Lines, {}, b"", b""),
     (Lines, {}, b"a\n\nb", b"data: a\n\ndata: \n\ndata: b\n\n"),
@@ -55,6 +60,16 @@ CASES: list[tuple[AdapterFactory, dict[str, Any], bytes, bytes]] = [
     (JSONLines, {"id": "{{}}"}, b"5\n", b"data: 5\nid: {}\n\n"),
     (JSONDocument, {}, b"[1,\n{\n}]", b"data: 1\n\ndata: {\ndata: }\n\n"),
     (JSONDocument, {"id": "{json[id]}"}, b'[{"id": 1}]', b'data: {"id": 1}\nid: 1\n\n'),
+    (JSONLines, {}, b'"%b"\n' % ENDS, b'data: "%b"\n\n' % ESCAPED),
+    (JSONLines, {"event": "e", "id": "{json}"}, b'"%b"\n' % ENDS, b'event: e\ndata: "%b"\nid: %b\n\n' % (ESCAPED, ENDS)),
+    (JSONLines, {}, b'"%b\n' % ENDS, b'data: "%b\n\n' % ENDS),
+    (JSONSequence, {}, b'\x1e"%b"\n' % ENDS, b'data: "%b"\n\n' % ESCAPED),
+    (JSONDocument, {}, b'["%b",\n1]' % ENDS, b'data: "%b"\n\ndata: 1\n\n' % ESCAPED),
+    (JSONDocument, {"id": "{line}"}, b'["%b"]' % ENDS, b'data: "%b"\nid: 1\n\n' % ESCAPED),
+    (Lines, {"id": "{json}"}, b'"%b"\n' % ENDS, b'data: "%b"\nid: %b\n\n' % (ESCAPED, ENDS)),
+    (Lines, {}, b'"%b"\n' % ENDS, b'data: "%b"\n\n' % ENDS),
+    (Chunks, {}, b'"%b"' % ENDS, b'data: "%b"\n\n' % ENDS),
+    (EventStream, {}, b'data: "%b"\n\n' % ENDS, b'data: "%b"\n\n' % ENDS),
     (EventStream, {}, b": c\nid: 1\r\n\r\nx\n\n", b": c\nid: 1\r\n\r\nx\n\n"),
 ]  # fmt: skip
 
@@ -244,6 +259,7 @@ LARGE_PIECES = [
     b'{"id": "%b"}' % (b"x" * 2 * LARGE),
     b'{"id": "a\\nb", "x": "%b"}' % (b"x" * 2 * LARGE),
     b'"%b"' % (b"x" * 2 * LARGE),
+    b'{"id": 7, "x": "%b"}' % (ENDS * LARGE),
     b"\r\n" * LARGE,
     b"[%b1]" % (b"1," * LARGE),
 ]

@@ -80,6 +80,22 @@ async def test_an_etag_decides_also_where_the_endpoint_ignores_conditions() -> N
         assert (await stream.next()).raw_data == "two"
 
 
+@pytest.mark.parametrize(
+    ("media_type", "escaped"),
+    [
+        ("application/json", True),
+        ("application/problem+json; charset=utf-8", True),
+        ("text/plain", False),
+    ],
+)
+async def test_json_is_one_line_for_every_client(media_type: str, escaped: bool) -> None:
+    text = '"a\x85b\u2028c\u2029d"'
+    status = Status(text, media_type=media_type)
+    async with reading(served(status)) as client, client.stream("GET", "/status") as stream:
+        shown = '"a\\u0085b\\u2028c\\u2029d"' if escaped else text
+        assert (await stream.next()).raw_data == shown
+
+
 async def test_the_last_event_id_is_read_as_utf_8() -> None:
     status = Status(headers={"etag": '"ä"'})
     headers = {"last-event-id": '"ä"'.encode()}
