@@ -55,9 +55,8 @@ class Polling:
         with self._group(scope, route) as group:
             subscriber = Subscriber(group, call, common["headers"], response)
             wanted = None if route.always else accept
-            events = _events(
-                subscriber, response, wanted, route, last_event_id(scope.get("headers", ()))
-            )
+            seen = last_event_id(scope.get("headers", ()), scope.get("query_string", b""))
+            events = _events(subscriber, response, wanted, route, seen)
             headers = None if route.always else {"vary": "Accept"}
             stream = EventSourceResponse(
                 events, headers=headers, item_type=Any, on_disconnect="cancel"

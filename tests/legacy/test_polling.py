@@ -105,6 +105,14 @@ async def test_the_last_event_id_is_read_as_utf_8() -> None:
             assert stream.received == []
 
 
+async def test_the_last_event_id_may_be_in_the_query() -> None:
+    status = Status(headers={"etag": '"ä"'})
+    async with reading(served(status)) as client:
+        async with client.stream("GET", "/status?last_event_id=%22%C3%A4%22") as stream:
+            await anyio.sleep(10)
+            assert stream.received == []
+
+
 @pytest.mark.parametrize("headers", [{}, {"etag": '"1"'}])
 async def test_a_client_that_comes_back_gets_what_it_has_not_seen(headers: dict[str, str]) -> None:
     status = Status(headers=headers)
