@@ -45,7 +45,12 @@ LATE_SEND = 0.5
 """Seconds that a `send` takes long after the client has left: what never stops sending costs little
 then, and what does stop isn't held up for long."""
 
-_BODY_EXTENSIONS = ("http.response.pathsend", "http.response.zerocopysend")
+_PATHSEND = "http.response.pathsend"
+
+_BODY_EXTENSIONS = (_PATHSEND, "http.response.zerocopysend")
+
+_FILE_CHUNK = 64 * 1024
+"""Bytes of a file that are read at once."""
 
 
 class AdoptedResponse:
@@ -240,7 +245,10 @@ class AdoptedResponse:
     async def _convert(self, message: Message) -> None:
         """Turn a message of the body into events."""
         if message["type"] != "http.response.body" or self._outbox.closed:
-            await self._drop(message)
+            if message["type"] == _PATHSEND and not self._outbox.closed:
+                await self._convert_file(message["path"])
+            else:
+                await self._drop(message)
             return
         conversion, more = self._conversion, message.get("more_body", False)
         body = bytes(message.get("body", b""))
@@ -259,6 +267,15 @@ class AdoptedResponse:
             raise conversion.error
         if not more:
             self._outbox.close(Ending.COMPLETE)
+
+    async def _convert_file(self, path: str) -> None:
+        """Turn a file into events. Its client has named none, so the server offered to send it."""
+        async with await anyio.open_file(path, "rb") as file:
+            while not self._outbox.closed and (chunk := await file.read(_FILE_CHUNK)):
+                await self._convert(
+                    {"type": "http.response.body", "body": chunk, "more_body": True}
+                )
+        await self._convert({"type": "http.response.body", "more_body": False})
 
     async def _drop(self, message: Message) -> None:
         """Drop what is no body, or comes after the end of the stream."""

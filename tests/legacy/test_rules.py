@@ -1,6 +1,7 @@
 """Which responses are adopted, how their headers change, and what routes say of that."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -233,10 +234,36 @@ async def test_extensions_that_bypass_send_are_hidden_where_events_are_wanted(na
     assert app.scope["extensions"] is extensions
 
 
-@pytest.mark.parametrize("name", ["http.response.pathsend", "http.response.zerocopysend"])
-async def test_a_stream_can_not_be_sent_by_such_an_extension(name: str) -> None:
+def pathsend(file: Path) -> Message:
+    """Return the message by which an application lets the server send a file."""
+    return {"type": "http.response.pathsend", "path": str(file)}
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", EVENTS])
+async def test_a_file_of_events_is_a_stream_too(accept: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "events"
+    file.write_bytes(b": c\r\n\r\ndata: 1\r\n\r\n" * 10_000)
+    headers = [(b"content-length", b"%d" % file.stat().st_size)]
+    app = App(start(b"text/event-stream", headers=headers), pathsend(file))
+    messages = await sent(SSEMiddleware(app), accept)
+    assert joined(messages) == file.read_bytes()
+    assert headers_of(messages)[b"x-accel-buffering"] == b"no"
+    assert b"content-length" not in headers_of(messages)
+    assert len(messages) > 3
+
+
+@pytest.mark.parametrize("accept", [None, "image/png"])
+async def test_any_other_file_is_left_to_the_server(accept: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "picture"
+    file.write_bytes(b"x")
+    messages = await sent(SSEMiddleware(App(start(b"image/png"), pathsend(file))), accept)
+    assert messages[1] == pathsend(file)
+
+
+async def test_a_stream_can_not_be_sent_from_a_descriptor() -> None:
+    name = "http.response.zerocopysend"
     with pytest.raises(BodyError, match=f"can't be sent by {name}"):
-        await sent(SSEMiddleware(App(start(NDJSON), {"type": name, "path": "/file"})))
+        await sent(SSEMiddleware(App(start(NDJSON), {"type": name, "file": 0})))
 
 
 async def test_an_unknown_charset_is_an_error_of_the_application() -> None:
