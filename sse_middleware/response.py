@@ -122,6 +122,13 @@ class EventSourceResponse(StreamingResponse):
         """Refuse to be a whole body. Django asks for it, when a view returns this response."""
         raise TypeError(_not_asgi(self.origin or origin_of({}, self.body_iterator)))
 
+    def to_asgi_response(self, *_: object, **__: object) -> bytes:
+        """Refuse to be Litestar's own response. Litestar asks where a handler's annotation is one."""
+        raise TypeError(
+            f"{self.origin or origin_of({}, self.body_iterator)}: a Litestar handler that returns "
+            "an EventSourceResponse must be annotated with -> EventSourceResponse"
+        )
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream, then run the background task.
 

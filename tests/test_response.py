@@ -195,6 +195,12 @@ def test_a_flask_view_can_not_return_it() -> None:
     assert EventSourceResponse([1]).status_code == 200  # outside of a view
 
 
+def test_it_is_no_response_of_litestar() -> None:
+    message = r"items: a Litestar handler .* must be annotated with"
+    with pytest.raises(TypeError, match=message):
+        EventSourceResponse(items()).to_asgi_response(app=None, request=None)
+
+
 def test_it_has_no_whole_body() -> None:
     """Django calls `render` of what a view returns."""
     for response in (EventSourceResponse(items()), EventSourceResponse([])):

@@ -85,6 +85,30 @@ def test_litestar_streams(handler: str, first: str) -> None:
     )
 
 
+def test_a_litestar_handler_that_is_annotated_with_another_response_is_told() -> None:
+    pytest.importorskip("litestar")
+    printed = run(
+        """
+        from litestar import Litestar, Response, get
+        from litestar.testing import TestClient
+        from sse_middleware import EventSourceResponse
+
+        @get("/", sync_to_thread=False)
+        def handler() -> Response[str]:
+            return EventSourceResponse([1])
+
+        async def show(error, scope):
+            print(error)
+
+        with TestClient(
+            Litestar([handler], after_exception=[show]), raise_server_exceptions=False
+        ) as client:
+            client.get("/")
+        """
+    )
+    assert "must be annotated with -> EventSourceResponse" in printed
+
+
 def test_above_the_decorator_of_litestar_the_tag_is_refused() -> None:
     pytest.importorskip("litestar")
     printed = run(
