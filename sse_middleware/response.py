@@ -156,14 +156,15 @@ class EventSourceResponse(StreamingResponse):
         said = context.item_types.said if self.said is None else self.said
         for_browsers = settings.preset is None and scope.get("method") == "GET"
         hints = ItemHints(origin, said, event_source=for_browsers)
-        control = ConfiguredControlFrames(settings, hints)
+        options = dump_options(scope.get("route"))
+        control = ConfiguredControlFrames(settings, hints, options)
         encoder = ItemEncoder(
             settings,
             control.ping,
             item_type,
             origin,
             hints,
-            options=dump_options(scope.get("route")),
+            options=options,
             on_id=control.id_sent,
         )
         return StreamPlan(producer_of(self.body_iterator, encoder), control)

@@ -1,12 +1,13 @@
 """`ConfiguredControlFrames`: the frames that a stream itself adds, such as keep-alives."""
 
-from typing import TypeGuard
+from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
-from sse_middleware.items.data_text import field_serializer
+from sse_middleware.items.data_text import NO_OPTIONS, field_serializer
 from sse_middleware.items.hints import ItemHints
-from sse_middleware.items.serialization import ItemEncoder, event_frame
+from sse_middleware.items.serialization import FIELD_OPTIONS, ItemEncoder, event_frame
 from sse_middleware.presets.preset import Ping
 from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
@@ -24,13 +25,21 @@ class ConfiguredControlFrames:
     Args:
         settings: the stream's settings.
         hints: reports what looks like a mistake.
+        options: Pydantic's options for dumping, which the route has set. Those that name fields
+            are for the endpoint's items only.
     """
 
-    __slots__ = ("_bare", "_hints", "_settings", "same_ping")
+    __slots__ = ("_bare", "_hints", "_options", "_settings", "same_ping")
 
-    def __init__(self, settings: StreamSettings, hints: ItemHints | None = None) -> None:
+    def __init__(
+        self,
+        settings: StreamSettings,
+        hints: ItemHints | None = None,
+        options: Mapping[str, Any] = NO_OPTIONS,
+    ) -> None:
         self._settings = settings
         self._hints = hints
+        self._options = {name: options[name] for name in options if name not in FIELD_OPTIONS}
         self._bare = settings.resolved("ping_blank_line") is False
         self.same_ping = self._default_ping()
         """The keep-alive if it is always the same, otherwise ``b""``."""
@@ -99,7 +108,9 @@ class ConfiguredControlFrames:
     def _encoded(self, item: object, origin: str) -> bytes:
         if item is None:
             return b""
-        encoder = ItemEncoder(self._settings, self.ping, None, origin, on_id=self.id_sent)
+        encoder = ItemEncoder(
+            self._settings, self.ping, None, origin, options=self._options, on_id=self.id_sent
+        )
         return encoder.encode(item)
 
 

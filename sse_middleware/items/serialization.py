@@ -60,7 +60,7 @@ LOOKED_AT = 1000
 _PLAIN_BUT_DICT = (*SCALARS, list, tuple)
 _PLAIN = (dict, *_PLAIN_BUT_DICT)
 
-_FIELD_OPTIONS = ("include", "exclude")
+FIELD_OPTIONS = ("include", "exclude")
 """The options for dumping that name fields."""
 
 
@@ -245,7 +245,7 @@ class ItemEncoder:
         options, declared = self._options, self._item_type
         if options is BY_ALIAS or declared is None or declared.describes(value):
             return options
-        return {name: options[name] for name in options if name not in _FIELD_OPTIONS}
+        return {name: options[name] for name in options if name not in FIELD_OPTIONS}
 
     def _preset_event(
         self, item: Any, to_event: Callable[[Any], ServerSentEvent]

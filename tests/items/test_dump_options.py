@@ -15,7 +15,7 @@ from typing_extensions import TypedDict  # as Pydantic wants it before Python 3.
 
 from sse_middleware import ServerSentEvent, SSEModel, event_stream, presets
 from sse_middleware.presets import Preset
-from tests.served import client_of
+from tests.served import OopsError, client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -176,6 +176,30 @@ async def test_fields_are_left_out_of_the_declared_type_only() -> None:
     assert await data_of(progress, {"include": {"name"}}) == {"price": 1, "done": None}
     assert await data_of(progress, {"include": {"name"}, "exclude_none": True}) == {"price": 1}
     assert await data_of(plain, {"include": {"name"}}) == {"price": 1, "title": None}
+
+
+@pytest.mark.parametrize(
+    ("dump", "expected"),
+    [
+        ({}, {"title": "a", "price": None, "stock": 1}),
+        ({"exclude_none": True, "by_alias": False}, {"name": "a", "stock": 1}),
+        ({"exclude_defaults": True, "exclude": {"name"}}, {"title": "a"}),
+    ],
+)
+@pytest.mark.parametrize("last", [ITEM, WRAPPED])
+async def test_the_last_item_of_a_stream_that_fails(dump: Any, expected: Any, last: Any) -> None:
+    def failing() -> Iterator[Any]:
+        yield 1
+        raise OopsError
+
+    app = FastAPI()
+    options = {f"response_model_{name}": said for name, said in dump.items()}
+    app.get("/", **options)(event_stream(error_event=lambda _: last)(failing))
+    with pytest.raises(OopsError):
+        async with client_of(app) as client, client.stream("GET", "/") as events:
+            assert (await events.next()).json() == 1
+            assert (await events.next()).json() == expected
+            await events.next()
 
 
 @dataclass
