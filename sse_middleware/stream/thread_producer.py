@@ -22,7 +22,7 @@ from typing import Any
 
 from anyio import move_on_after
 
-from sse_middleware.errors import EncodingError
+from sse_middleware.errors import EncodingError, printable
 from sse_middleware.event_loop.worker_thread import WorkerThread
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.stream.abc import Encoder, FrameSink
@@ -46,7 +46,7 @@ class ThreadProducer:
 
     def __init__(self, content: Iterable[Any], encoder: Encoder) -> None:
         self._content = content
-        self._name: str = getattr(content, "__qualname__", type(content).__qualname__)
+        self._name = printable(getattr(content, "__qualname__", type(content).__qualname__))
         self._items: Iterator[Any] | None = None
         self._encoder = encoder
         self._thread: WorkerThread | None = None
