@@ -123,7 +123,7 @@ class EventSourceResponse(StreamingResponse):
         raise TypeError(_not_asgi(self.origin or origin_of({}, self.body_iterator)))
 
     def to_asgi_response(self, *_: object, **__: object) -> bytes:
-        """Refuse to be Litestar's own response. Litestar asks where a handler's annotation is one."""
+        """Refuse to be Litestar's own response, which the annotation of a handler asks for."""
         raise TypeError(
             f"{self.origin or origin_of({}, self.body_iterator)}: a Litestar handler that returns "
             "an EventSourceResponse must be annotated with -> EventSourceResponse"

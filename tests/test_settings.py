@@ -73,7 +73,7 @@ for one in ("ping", "ping_blank_line", "on_disconnect", "error_event", "farewell
 
 def pairs(table: dict[str, list[Any]]) -> list[Any]:
     return [
-        pytest.param(name, value, id=f"{name}={value!r}"[:60])
+        pytest.param(name, value, id=f"{name}={value!r}".split(" at 0x")[0][:60])
         for name, values in table.items()
         for value in values
     ]

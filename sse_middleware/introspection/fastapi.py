@@ -48,7 +48,7 @@ def flat_routes(routes: Iterable[Any]) -> Iterable[Any]:
 
 def dump_options(route: Any) -> dict[str, Any]:
     """Return the ``response_model_*`` options that a route sets, under Pydantic's names."""
-    if route is None:
+    if not hasattr(route, "response_model_include"):  # not a route of FastAPI's
         return {}
     return {
         name: value

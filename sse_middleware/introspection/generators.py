@@ -57,18 +57,10 @@ def stage_of(generator: AsyncGeneratorType[Any, Any]) -> Stage:
     frame = generator.ag_frame
     if frame is None:
         return Stage.CLEANING_UP
-    flow, offset = _flow_of(frame.f_code), frame.f_lasti
     inner = _iterated(generator)
     stage = Stage.PRODUCING if inner is None else stage_of(inner)
-    if stage is Stage.CLEANING_UP or (
-        flow.is_cleanup(offset) and not (_waits_for_tasks(generator) and flow.can_yield(offset))
-    ):
-        return Stage.CLEANING_UP
-    if stage is Stage.FINISHING:
-        offset = flow.end_of_loop(offset)
-    if flow.can_yield(offset):
-        return Stage.PRODUCING
-    return Stage.FINISHING if flow.can_return(offset) else Stage.CLEANING_UP
+    gathers = _waits_for_tasks(generator)
+    return _stage_at(frame.f_code, frame.f_lasti, stage, gathers=gathers)
 
 
 def _iterated(generator: AsyncGeneratorType[Any, Any]) -> AsyncGeneratorType[Any, Any] | None:
@@ -82,6 +74,28 @@ def _iterated(generator: AsyncGeneratorType[Any, Any]) -> AsyncGeneratorType[Any
 def _waits_for_tasks(generator: AsyncGeneratorType[Any, Any]) -> bool:
     """Whether it waits in the exit of a task group, by the name that asyncio and anyio give it."""
     return getattr(generator.ag_await, "__qualname__", None) == "TaskGroup.__aexit__"
+
+
+@lru_cache(maxsize=2048)
+def _stage_at(code: CodeType, offset: int, inner: Stage, *, gathers: bool) -> Stage:
+    """Return the stage at an instruction.
+
+    Args:
+        code: of the generator.
+        offset: of the instruction.
+        inner: the stage of the generator that it iterates over.
+        gathers: whether it waits in the exit of a task group.
+    """
+    flow = _flow_of(code)
+    if inner is Stage.CLEANING_UP or (
+        flow.is_cleanup(offset) and not (gathers and flow.can_yield(offset))
+    ):
+        return Stage.CLEANING_UP
+    if inner is Stage.FINISHING:
+        offset = flow.end_of_loop(offset)
+    if flow.can_yield(offset):
+        return Stage.PRODUCING
+    return Stage.FINISHING if flow.can_return(offset) else Stage.CLEANING_UP
 
 
 @lru_cache(maxsize=512)

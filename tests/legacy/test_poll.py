@@ -323,7 +323,7 @@ class TestFailures:
         "failing",
         [OopsError("down"), *(Response(status_code=code) for code in (500, 502, 503, 408, 429)),
             Response("x", headers={"content-encoding": "br"})],
-        ids=str,
+        ids=["raises", "500", "502", "503", "408", "429", "compressed"],
     )  # fmt: skip
     async def test_the_next_one_calls(self, failing: Any, caplog: pytest.LogCaptureFixture) -> None:
         guarded = Guarded()

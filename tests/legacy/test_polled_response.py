@@ -155,7 +155,9 @@ class TestAnswersThatAreNoDocument:
             (CloseReason.FINISHED, None)
         ]
 
-    @pytest.mark.parametrize("failing", [OopsError("down"), Response(status_code=503)], ids=str)
+    @pytest.mark.parametrize(
+        "failing", [OopsError("down"), Response(status_code=503)], ids=["raises", "503"]
+    )
     async def test_later_a_failure_is_tried_again(
         self, failing: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
