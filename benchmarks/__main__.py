@@ -24,6 +24,7 @@ from benchmarks.plan import FULL, QUICK, Size
 from benchmarks.progress import say
 from benchmarks.rates import measure_rates
 from benchmarks.servers import better_sse_versions, missing_better_sse
+from benchmarks.tokens import measure_tokens
 
 
 def rates(size: Size) -> list[str]:
@@ -47,6 +48,11 @@ def pings(size: Size) -> list[str]:
     return report.pings_parts(*measure_pings(size), size)
 
 
+def tokens(size: Size) -> list[str]:
+    """CPU time and delay of small events, one every few milliseconds in each of many streams."""
+    return report.tokens_parts(measure_tokens(size))
+
+
 def churn(size: Size) -> list[str]:
     """Clients that come and go, and the tasks that they leave."""
     return report.churn_parts(*measure_churn(size), size)
@@ -63,7 +69,8 @@ def compression(size: Size) -> list[str]:
 
 
 PARTS: dict[str, Callable[[Size], list[str]]] = {
-    part.__name__: part for part in (rates, requests, memory, pings, churn, latency, compression)
+    part.__name__: part
+    for part in (rates, requests, memory, pings, tokens, churn, latency, compression)
 }
 
 

@@ -24,6 +24,11 @@ FASTAPI_SSE_FASTAPI = "fastapi.sse, FastAPI"
 OURS_FASTAPI = "ours, FastAPI"
 RAW_FASTAPI = "raw bytes, FastAPI"
 LOOP_STARLETTE = "hand-written loop, Starlette"
+RAW_JSON = "raw with `json.dumps`, Starlette"
+BARE = "bare ASGI application"
+OURS_EVENTS_STARLETTE = "ours, `ServerSentEvent`, Starlette"
+SSE_STARLETTE_EVENTS = "sse-starlette with `event`, Starlette"
+OURS_EVENTS_FASTAPI = "ours, `ServerSentEvent`, FastAPI"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,15 @@ class Churn:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLoad:
+    """Streams of small events, one every few milliseconds."""
+
+    contender: str
+    server: str
+    path: str = "/tokens"
+
+
+@dataclass(frozen=True, slots=True)
 class Size:
     """How much is measured."""
 
@@ -101,6 +115,12 @@ class Size:
     """How long keep-alives are counted in each round."""
     churn_rounds: int
     """Many short rounds: the machine's speed changes from one moment to the next."""
+    token_rounds: int
+    token_streams: int
+    token_period: float
+    """Seconds that a stream waits after each event."""
+    token_seconds: float
+    """How long each contender is measured in each round."""
     left_streams: int
     """How many clients come and go before the tasks are counted."""
     compressed_events: int
@@ -183,6 +203,36 @@ PING_SHARES = (
     Share(OURS_FASTAPI, FASTAPI_SSE_FASTAPI),
 )
 
+TOKEN_LOADS = (
+    TokenLoad(RAW_STARLETTE, "raw", "/token-bytes"),
+    TokenLoad(RAW_JSON, "raw"),
+    TokenLoad(OURS_STARLETTE, "ours_starlette"),
+    TokenLoad(SSE_STARLETTE_STARLETTE, "sse_starlette"),
+    TokenLoad(OURS_EVENTS_STARLETTE, "ours_starlette", "/token-events"),
+    TokenLoad(SSE_STARLETTE_EVENTS, "sse_starlette", "/token-events"),
+    TokenLoad(BARE, "bare"),
+    TokenLoad(OURS_FASTAPI, "ours"),
+    TokenLoad(OURS_EVENTS_FASTAPI, "ours", "/token-events"),
+    TokenLoad(FASTAPI_SSE_FASTAPI, "fastapi_sse"),
+)
+
+TOKEN_SHARES = (
+    Share(OURS_STARLETTE, RAW_JSON, 1.35),
+    Share(OURS_STARLETTE, RAW_STARLETTE),
+    Share(OURS_STARLETTE, SSE_STARLETTE_STARLETTE, 0.85),
+    Share(OURS_EVENTS_STARLETTE, RAW_JSON),
+    Share(OURS_EVENTS_STARLETTE, SSE_STARLETTE_EVENTS),
+    Share(OURS_STARLETTE, BARE),
+    Share(OURS_FASTAPI, FASTAPI_SSE_FASTAPI),
+)
+"""Of CPU time for an event."""
+
+MOST_TOKEN_DELAY = 0.1
+"""Milliseconds that the median from ``yield`` to the client may be ..."""
+
+MOST_TOKEN_DELAYS = 3.0
+"""... or this many times the raw bytes' median."""
+
 CONCURRENCY = 32
 """Clients that come and go at the same time."""
 
@@ -248,6 +298,10 @@ FULL = Size(
     ping_rounds=9,
     ping_seconds=3.0,
     churn_rounds=40,
+    token_rounds=9,
+    token_streams=500,
+    token_period=1 / 60,
+    token_seconds=1.0,
     left_streams=5_000,
     compressed_events=5_000,
     contexts=50,
@@ -265,6 +319,10 @@ QUICK = Size(
     ping_rounds=2,
     ping_seconds=0.1,
     churn_rounds=2,
+    token_rounds=2,
+    token_streams=5,
+    token_period=1 / 60,
+    token_seconds=0.1,
     left_streams=50,
     compressed_events=100,
     contexts=10,

@@ -23,12 +23,14 @@ from benchmarks.plan import (
     MOST_REQUEST_OVERHEAD,
     PING_SHARES,
     RATIOS,
+    TOKEN_SHARES,
     Ratio,
     Share,
     Size,
 )
 from benchmarks.rates import Rates
 from benchmarks.servers import GRANIAN, HYPERCORN
+from benchmarks.tokens import Round as TokenRound
 
 UNKNOWN = "not measured: no /proc here"
 
@@ -155,6 +157,29 @@ def pings_table(rounds: Sequence[Round]) -> str:
             for name in ("cpu", "per_ping", "pings")
         )
         rows.append((contender, f"{100 * cpu:.1f}", f"{1e6 * cost:.1f}", f"{pings:,.0f}"))
+    return table(rows)
+
+
+def tokens_parts(rounds: Sequence[TokenRound]) -> list[str]:
+    """Return what an event costs where many streams send small ones."""
+    rows = [("this", "against", "CPU, ratio (median)", "min .. max", "at most", "reached")]
+    for share in TOKEN_SHARES:
+        parts = [one[share.ours].cpu / one[share.peer].cpu for one in rounds]
+        middle, spread = median(parts), f"{min(parts):.2f} .. {max(parts):.2f}"
+        verdict = floor_columns(share.most, reached=middle <= (share.most or 0))
+        rows.append((share.ours, share.peer, f"{middle:.2f}", spread, *verdict))
+    return [table(rows), tokens_table(rounds)]
+
+
+def tokens_table(rounds: Sequence[TokenRound]) -> str:
+    rows = [("contender", "µs of CPU an event", "events/s", "ms to the client, p50", "p99")]
+    for contender in rounds[0]:
+        cpu, rate, middle, late = (
+            median(getattr(one[contender], name) for one in rounds)
+            for name in ("cpu", "rate", "median", "late")
+        )
+        figures = (f"{1e6 * cpu:.1f}", f"{rate:,.0f}", f"{1e3 * middle:.3f}", f"{1e3 * late:.2f}")
+        rows.append((contender, *figures))
     return table(rows)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI, routing
 from fastapi.sse import EventSourceResponse
 
-from benchmarks.contenders.items import ITEM, Widget
+from benchmarks.contenders.items import ITEM, Widget, token
 from benchmarks.contenders.leaving import PERIOD, report_end
 
 app = FastAPI()
@@ -43,6 +43,13 @@ async def idle() -> Any:
     yield ITEM
     await asyncio.Event().wait()
     yield None  # it could go on
+
+
+@app.get("/tokens", response_class=EventSourceResponse)
+async def tokens(period: float) -> Any:
+    while True:
+        yield token()
+        await asyncio.sleep(period)
 
 
 @app.get("/pinged", response_class=EventSourceResponse)

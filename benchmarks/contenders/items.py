@@ -5,6 +5,7 @@ and the benchmark measures the library.
 """
 
 import json
+from time import monotonic_ns
 from typing import Any
 
 from pydantic import BaseModel
@@ -23,3 +24,13 @@ class Widget(BaseModel):
     name: str
     price: float
     ok: bool
+
+
+def token() -> dict[str, Any]:
+    """Return the item of one token, with the moment at which it is yielded."""
+    return {"id": 17, "at": monotonic_ns(), "token": " word"}
+
+
+def token_frame() -> bytes:
+    """Return the bytes of one event with such an item."""
+    return b'data: {"id":17,"at":%d,"token":" word"}\n\n' % monotonic_ns()

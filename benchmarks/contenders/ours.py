@@ -6,10 +6,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from benchmarks.contenders.items import ITEM, Widget
+from benchmarks.contenders.items import ITEM, Widget, token
 from benchmarks.contenders.leaving import PERIOD, report_end
 from benchmarks.contenders.tasks import get_tasks
-from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
+from sse_middleware import EventSourceResponse, ServerSentEvent, SSEMiddleware, event_stream
 
 app = FastAPI()
 app.add_middleware(SSEMiddleware)
@@ -57,6 +57,22 @@ async def idle() -> Any:
     yield ITEM
     await asyncio.Event().wait()
     yield None  # it could go on
+
+
+@app.get("/tokens")
+@event_stream
+async def tokens(period: float) -> Any:
+    while True:
+        yield token()
+        await asyncio.sleep(period)
+
+
+@app.get("/token-events")
+@event_stream
+async def token_events(period: float) -> Any:
+    while True:
+        yield ServerSentEvent(data=token(), event="token")
+        await asyncio.sleep(period)
 
 
 @app.get("/pinged")

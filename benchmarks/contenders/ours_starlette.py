@@ -8,15 +8,29 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
-from benchmarks.contenders.items import ITEM
+from benchmarks.contenders.items import ITEM, token
 from benchmarks.contenders.tasks import get_tasks
-from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
+from sse_middleware import EventSourceResponse, ServerSentEvent, SSEMiddleware, event_stream
 
 
 async def idle(_request: Request) -> AsyncIterator[Any]:
     yield ITEM
     await asyncio.Event().wait()
     yield None  # it could go on
+
+
+async def tokens(request: Request) -> AsyncIterator[Any]:
+    period = float(request.query_params["period"])
+    while True:
+        yield token()
+        await asyncio.sleep(period)
+
+
+async def token_events(request: Request) -> AsyncIterator[Any]:
+    period = float(request.query_params["period"])
+    while True:
+        yield ServerSentEvent(data=token(), event="token")
+        await asyncio.sleep(period)
 
 
 async def get_pinged(request: Request) -> EventSourceResponse:
@@ -26,6 +40,8 @@ async def get_pinged(request: Request) -> EventSourceResponse:
 app = Starlette(
     routes=[
         Route("/idle", event_stream(idle)),
+        Route("/tokens", event_stream(tokens)),
+        Route("/token-events", event_stream(token_events)),
         Route("/pinged", get_pinged),
         Route("/tasks", get_tasks),
     ],

@@ -1,6 +1,7 @@
 """Starlette's `StreamingResponse` with events that are already bytes: no library at all."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
@@ -8,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-from benchmarks.contenders.items import FRAME
+from benchmarks.contenders.items import FRAME, token, token_frame
 from benchmarks.contenders.leaving import PERIOD, report_end
 
 
@@ -27,6 +28,18 @@ async def idle() -> AsyncIterator[bytes]:
     yield FRAME
     await asyncio.Event().wait()
     yield b""  # it could go on
+
+
+async def tokens(period: float) -> AsyncIterator[str]:
+    while True:
+        yield f"data: {json.dumps(token())}\n\n"
+        await asyncio.sleep(period)
+
+
+async def token_bytes(period: float) -> AsyncIterator[bytes]:
+    while True:
+        yield token_frame()
+        await asyncio.sleep(period)
 
 
 async def pinged(period: float) -> AsyncIterator[bytes]:
@@ -54,7 +67,7 @@ async def leave_sending(visit: int) -> AsyncIterator[bytes]:
         report_end(visit)
 
 
-def response(events: AsyncIterator[bytes]) -> StreamingResponse:
+def response(events: AsyncIterator[bytes | str]) -> StreamingResponse:
     return StreamingResponse(events, media_type="text/event-stream")
 
 
@@ -68,6 +81,14 @@ async def get_paced(request: Request) -> StreamingResponse:
 
 async def get_idle(_request: Request) -> StreamingResponse:
     return response(idle())
+
+
+async def get_tokens(request: Request) -> StreamingResponse:
+    return response(tokens(float(request.query_params["period"])))
+
+
+async def get_token_bytes(request: Request) -> StreamingResponse:
+    return response(token_bytes(float(request.query_params["period"])))
 
 
 async def get_pinged(request: Request) -> StreamingResponse:
@@ -87,6 +108,8 @@ app = Starlette(
         Route("/burst", get_burst),
         Route("/paced", get_paced),
         Route("/idle", get_idle),
+        Route("/tokens", get_tokens),
+        Route("/token-bytes", get_token_bytes),
         Route("/pinged", get_pinged),
         Route("/leave-idle", get_leave_idle),
         Route("/leave-sending", get_leave_sending),

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
-from benchmarks.contenders.items import ITEM
+from benchmarks.contenders.items import ITEM, token
 from benchmarks.contenders.leaving import PERIOD, report_end
 
 Events = AsyncIterator[dict[str, str]]
@@ -30,6 +30,18 @@ async def idle() -> Events:
     yield {"data": json.dumps(ITEM)}
     await asyncio.Event().wait()
     yield {}  # it could go on
+
+
+async def tokens(period: float) -> Events:
+    while True:
+        yield {"data": json.dumps(token())}
+        await asyncio.sleep(period)
+
+
+async def token_events(period: float) -> Events:
+    while True:
+        yield {"data": json.dumps(token()), "event": "token"}
+        await asyncio.sleep(period)
 
 
 async def leave_idle(visit: int) -> Events:
@@ -62,6 +74,14 @@ async def get_idle(_request: Request) -> EventSourceResponse:
     return EventSourceResponse(idle())
 
 
+async def get_tokens(request: Request) -> EventSourceResponse:
+    return EventSourceResponse(tokens(float(request.query_params["period"])))
+
+
+async def get_token_events(request: Request) -> EventSourceResponse:
+    return EventSourceResponse(token_events(float(request.query_params["period"])))
+
+
 async def get_pinged(request: Request) -> EventSourceResponse:
     return EventSourceResponse(idle(), ping=float(request.query_params["period"]))
 
@@ -79,6 +99,8 @@ app = Starlette(
         Route("/burst", get_burst),
         Route("/paced", get_paced),
         Route("/idle", get_idle),
+        Route("/tokens", get_tokens),
+        Route("/token-events", get_token_events),
         Route("/pinged", get_pinged),
         Route("/leave-idle", get_leave_idle),
         Route("/leave-sending", get_leave_sending),
