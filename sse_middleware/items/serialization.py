@@ -8,8 +8,7 @@ Rules of this file:
 - FastAPI's options for dumping (``response_model_exclude_none``) apply to all data of the route, in
   whatever it is wrapped. ``include`` and ``exclude`` name fields of the declared type, so they
   apply to data of that type.
-- To look at every key of every dict would cost a third of a burst's speed. So the first `LOOKED_AT`
-  items are looked at. If all have text as keys, later ones are taken to have, too.
+- `KeyLook` looks at the keys of the first items.
 - A declared item type validates and filters data. The ``data`` of a `ServerSentEvent` is the
   endpoint's own choice, unless the type is declared as ``ServerSentEvent[Item]``.
 - Data that names its event is sent as that event. A `ServerSentEvent` with an ``event`` keeps it.
@@ -17,7 +16,6 @@ Rules of this file:
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from math import inf
 from typing import Any
 
 from sse_middleware.errors import EncodingError
@@ -29,16 +27,15 @@ from sse_middleware.items.data_text import (
     check_size,
     checked_serializer,
     dumped,
-    has_open_keys,
     limited,
     text_encoder,
 )
 from sse_middleware.items.hints import ERROR, ItemHints
 from sse_middleware.items.item_type import ItemType
+from sse_middleware.items.key_look import LOOKED_AT, KeyLook
 from sse_middleware.items.typed_events import SSEModel, event_name
 from sse_middleware.settings import StreamSettings
 from sse_middleware.wire.encoding import (
-    FRAMING,
     encode_data,
     encode_event,
     encode_json,
@@ -48,14 +45,10 @@ from sse_middleware.wire.encoding import (
     to_utf8,
 )
 from sse_middleware.wire.json_text import (
-    has_odd_keys,
     refuse_same_names,
     with_names,
     write_json,
 )
-
-LOOKED_AT = 1000
-"""Items of a stream whose keys are looked at: some milliseconds of work."""
 
 _PLAIN_BUT_DICT = (*SCALARS, list, tuple)
 _PLAIN = (dict, *_PLAIN_BUT_DICT)
@@ -79,10 +72,9 @@ class ItemEncoder:
 
     __slots__ = (
         "_endpoint",
-        "_fields",
         "_hints",
         "_item_type",
-        "_looks",
+        "_keys",
         "_max_size",
         "_name_of",
         "_naming_type",
@@ -92,10 +84,11 @@ class ItemEncoder:
         "_ping",
         "_report",
         "_serialize",
+        "_text",
         "_to_event",
+        "_trusted_fields",
         "frame_texts",
         "plain",
-        "to_text",
     )
 
     def __init__(
@@ -120,18 +113,22 @@ class ItemEncoder:
         names_events = item_type is not None and item_type.names
         self._hints = hints
         self._report = str if hints is None else hints.look_at_name
-        self._looks: float = LOOKED_AT if serializer is None else 0
-        self._fields = None if options else self._serialize
-        """Encodes the data of a `ServerSentEvent`, if no option and no look is needed for it."""
-        self._open = item_type is None or item_type.has_open_keys
+        self._trusted_fields = None if options else self._serialize or _json_line
+        """Encodes the data of a `ServerSentEvent` where no option and no look is needed for it."""
         plain: tuple[type, ...] = _PLAIN if hints is None else _PLAIN_BUT_DICT
-        plain = SCALARS if self._open and self._looks else plain
         self.plain: Collection[type] = () if has_to_event or names_events else plain
         """The types that are known to be only data. `to_text` is enough for their items."""
-        self.to_text = text_encoder(self._serialize, item_type, self._options)
+        self._text = text_encoder(self._serialize, item_type, self._options)
         if self._max_size is not None:
-            self.to_text = limited(self.to_text, self._max_size, is_json=serializer is None)
-        """Turns an item and ``by_alias=True`` into a text for `frame_texts`."""
+            self._text = limited(self._text, self._max_size, is_json=serializer is None)
+        self._open = item_type is None or item_type.has_open_keys
+        self._keys = KeyLook(
+            self._text,
+            LOOKED_AT if serializer is None else 0,
+            typed=item_type is not None,
+            options=self._options,
+            max_size=self._max_size,
+        )
         self.frame_texts: Callable[[Iterable[bytes]], bytes] = (
             encode_json if serializer is None else encode_data
         )
@@ -143,6 +140,11 @@ class ItemEncoder:
         self._to_event = None if settings.preset is None else settings.preset.to_event
         self._ping = ping
         self._endpoint = endpoint
+
+    @property
+    def to_text(self) -> Callable[..., bytes]:
+        """Turns an item and ``by_alias=True`` into a text for `frame_texts`. It may change."""
+        return self._keys.text if self._open and self._keys.looks else self._text
 
     def encode(self, item: Any) -> bytes:
         """Return the bytes of one event. Raises `EncodingError`, or the ping factory's errors."""
@@ -158,38 +160,15 @@ class ItemEncoder:
                 if isinstance(item, self._naming_type):
                     return self._checked_size(self._named_frame(item))
                 self._learn(item)
-                if self._open and self._looks:
-                    return self.frame_texts((self._text_looked_at(item),))
             return self.frame_texts((self.to_text(item, by_alias=True),))
         except Exception as error:
             raise self.refusal(item, error) from error
 
     def _learn(self, item: Any) -> None:
         """Remember that items of this type are only data. Of dicts the first few are looked at."""
-        if self._hints is not None and self._hints.looks_on(item, self._item_type):
-            return
-        if not (self._open and self._looks and has_open_keys(item)):
+        if self._hints is None or not self._hints.looks_on(item, self._item_type):
             self.plain = (type(item), *self.plain)
-
-    def _text_looked_at(self, item: Any) -> bytes:
-        """Return the text of an item with the names that the keys of its dicts have to have."""
-        if not self._is_odd(item):
-            return self.to_text(item, by_alias=True)
-        if self._item_type is not None:
-            refuse_same_names(item)
-            return self.to_text(item, by_alias=True)
-        text = with_names(item, self._options)
-        if self._max_size is not None:
-            check_size(len(escaped_json(text)) + FRAMING, self._max_size)
-        return text
-
-    def _is_odd(self, value: Any) -> bool:
-        """Look at the keys of data. If one is odd, all later data is looked at."""
-        odd = has_odd_keys(value)
-        self._looks = inf if odd else self._looks - 1
-        if not self._looks and self._options is BY_ALIAS:
-            self._fields = _json_line
-        return odd
+            self._keys.learn(item)
 
     def _event_frame(self, item: ServerSentEvent) -> bytes:
         if item.event == ERROR:
@@ -198,7 +177,10 @@ class ItemEncoder:
             self._note_id(self._on_id)
         declared = self._item_type
         if declared is None or not declared.of_events or item.data is None:
-            return event_frame(item, self._fields or self._field_json, self._name_of)
+            to_json = self._trusted_fields
+            if to_json is None or not self._keys.trusts(item.data):
+                to_json = self._field_json
+            return event_frame(item, to_json, self._name_of)
         item = item.model_copy(update={"data": declared.validated(item.data)})
         return event_frame(item, self._filtered_json, self._name_of)
 
@@ -219,7 +201,7 @@ class ItemEncoder:
             return self._field_json(value)
         if self._serialize is not None:
             return self._serialize(self._item_type.filtered(value))
-        if self._open and self._looks and self._is_odd(value):
+        if self._open and self._keys.is_odd(value):
             refuse_same_names(value)
         return single_line(self._item_type.filtered_json(value))
 
@@ -230,14 +212,14 @@ class ItemEncoder:
             return self._filtered_json(value)
         if self._serialize is not None:
             return self._serialize(dumped(value, options))
-        odd = self._looks and self._is_odd(value)
+        odd = self._keys.is_odd(value)
         return single_line(with_names(value, options) if odd else write_json(value, **options))
 
     def _dumped_json(self, value: Any) -> bytes:
         """Encode data to which no options apply, or no more."""
         if self._serialize is not None:
             return self._serialize(value)
-        odd = self._looks and self._is_odd(value)
+        odd = self._keys.is_odd(value)
         return single_line(with_names(value, BY_ALIAS)) if odd else _json_line(value)
 
     def _options_for(self, value: Any) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from enum import Enum
 from typing import Any, Protocol
 
-from sse_middleware.event_loop.wakeup import Wakeup, WriterTimer
+from sse_middleware.event_loop.wakeup import Wakeup
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.records import CloseReason
 
@@ -22,10 +22,12 @@ class Encoder(Protocol):
 
     plain: Collection[type]
     """Types whose instances are data and nothing else, as far as they have been met."""
-    to_text: Any
-    """From such an item and ``by_alias=True`` to what `frame_texts` takes."""
     frame_texts: Callable[[Iterable[bytes]], bytes]
     """Writes the events of such texts, and joins them."""
+
+    @property
+    def to_text(self) -> Callable[..., bytes]:
+        """From such an item and ``by_alias=True`` to what `frame_texts` takes. It may change."""
 
     def encode(self, item: Any) -> bytes:
         """Return the bytes of one event, or of a keep-alive. Raises why the item can't be sent."""
@@ -66,6 +68,12 @@ class FrameSink(Protocol):
     closed: bool
     """Whether what is put is dropped."""
 
+    def put_in_steps(self) -> None:
+        """Say that each frame is put in a step of `Producer.produce`.
+
+        Then what waits is sent where that coroutine suspends. Any other frame wakes the writer.
+        """
+
     def put(self, frame: bytes, events: int = 1) -> bool:
         """Take a frame of this many events. Returns true if the producer must wait for `room`."""
 
@@ -79,8 +87,8 @@ class FrameSink(Protocol):
 class FrameQueue(Protocol):
     """Where a writer takes frames from. One writer takes, and it alone."""
 
-    ready: WriterTimer
-    """Wakes the writer."""
+    raised: bool
+    """Whether there is something to take, or nothing more will come. The writer makes it false."""
     moved: Wakeup
     """Wakes the task that waits for the writer."""
     size: int

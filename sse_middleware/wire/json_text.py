@@ -73,6 +73,16 @@ def with_names(value: Any, options: Mapping[str, Any]) -> bytes:
     return _checked_keys(write_json(value, **options))
 
 
+def is_flat(value: Any) -> bool:
+    """Whether data is certain to have no odd keys: most items are small dicts."""
+    if type(value) is not dict:
+        return type(value) in _SCALARS
+    for key, inner in value.items():
+        if type(key) is not str or type(inner) not in _SCALARS:
+            return False
+    return True
+
+
 def has_odd_keys(value: Any) -> bool:
     """Whether data has a dict whose keys may not be different names that Pydantic writes."""
     try:
