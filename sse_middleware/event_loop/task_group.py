@@ -5,10 +5,16 @@ child of a task group takes four times the memory, and most of the time that a s
 The guarantee is the same: no task outlives the block, however the block ends.
 
 The tasks must not raise. So there is no ExceptionGroup to take apart.
+
+An eager task runs its first step in the middle of the step of the task that starts it. Most end in
+that step: then no pass of the event loop is needed, and nothing is kept. asyncio has eager tasks
+since Python 3.12. Where there are none, the first step comes in the next pass.
 """
 
 import asyncio
+import sys
 from collections.abc import Coroutine
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -18,12 +24,17 @@ from sse_middleware.event_loop.loop import running_asyncio_task
 
 Work = Coroutine[Any, Any, None]
 
+_HAS_EAGER_TASKS = sys.version_info >= (3, 12)
+
 
 class DaemonTaskGroup(Protocol):
     """Tasks that run while a block runs. At its end they are cancelled, and the block waits."""
 
     def create_task(self, work: Work) -> None:
-        """Start a task. Called in the block."""
+        """Start a task while the block runs. It sees the group's context variables."""
+
+    def create_eager_task(self, work: Work) -> None:
+        """Start a task, and run its first step now, if that is possible."""
 
     async def __aenter__(self) -> Self:
         """Begin the block."""
@@ -38,14 +49,27 @@ class DaemonTaskGroup(Protocol):
 
 
 class _AsyncioTaskGroup:
-    __slots__ = ("_loop", "_tasks")
+    __slots__ = ("_context", "_has_eager_tasks", "_loop", "_tasks")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._context = copy_context()
+        self._has_eager_tasks = _HAS_EAGER_TASKS and loop.get_task_factory() is None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     def create_task(self, work: Work) -> None:
-        self._tasks = (*self._tasks, self._loop.create_task(work))
+        self._keep(self._loop.create_task(work, context=self._context))
+
+    def create_eager_task(self, work: Work) -> None:
+        if not self._has_eager_tasks:
+            self.create_task(work)
+            return
+        task = asyncio.Task(work, loop=self._loop, context=self._context, eager_start=True)
+        if not task.done():
+            self._keep(task)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks = (*(one for one in self._tasks if not one.done()), task)
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,13 +109,16 @@ class _AsyncioTaskGroup:
 
 
 class _AnyioTaskGroup:
-    __slots__ = ("_group",)
+    __slots__ = ("_context", "_group")
 
     def __init__(self) -> None:
+        self._context = copy_context()
         self._group = anyio.create_task_group()
 
     def create_task(self, work: Work) -> None:
-        self._group.start_soon(_awaited, work)
+        self._context.copy().run(self._group.start_soon, _awaited, work)
+
+    create_eager_task = create_task
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()

@@ -32,6 +32,7 @@ class AsyncProducer:
         encoder, put = self._encoder, sink.put
         plain, to_text, add = encoder.plain, encoder.to_text, sink.texts.append
         sink.frame_texts = encoder.frame_texts
+        sink.put_in_steps()
         async for item in self._items:
             try:
                 if type(item) in plain:
@@ -41,11 +42,13 @@ class AsyncProducer:
                 else:
                     frame = encoder.encode(item)
                     full = put(frame, item is not None) or not frame  # nothing else would suspend
-                    plain = encoder.plain
+                    plain, to_text = encoder.plain, encoder.to_text
             except Exception as error:
                 full = put(*await self._throw_at_yield(encoder.refusal(item, error), sink))
-            if full and not await sink.room():
-                return
+            if full:
+                if not await sink.room():
+                    return
+                to_text = encoder.to_text
 
     def stage(self) -> Stage:
         """Return what the generator does. Of another iterator nothing is known."""

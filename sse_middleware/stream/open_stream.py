@@ -60,18 +60,17 @@ class OpenStream:
     """
 
     __slots__ = (
+        "_at_once",
         "_closing",
         "_connection",
-        "_hangs",
         "_outbox",
         "_released",
         "_scope",
         "_settings",
         "_slot",
-        "_start",
+        "_tasks",
         "_work",
         "_writer",
-        "_written",
         "drain",
     )
 
@@ -93,9 +92,9 @@ class OpenStream:
         self._scope = scope
         self._slot = opening.slot
         self._work = work
-        self._written = self._released = self._hangs = False
-        self._start = tasks.create_task
-        self._outbox = outbox = Outbox(settings.max_buffer)
+        self._released = False
+        self._tasks = tasks
+        self._outbox = outbox = Outbox(settings.max_buffer, stepwise=scope.stepwise)
         self._closing = closing = Closing(
             outbox,
             scope,
@@ -108,22 +107,28 @@ class OpenStream:
         )
         self.drain: Callable[[float], None] = closing.drain
         """Ends the stream after `drain_grace` and this many seconds."""
-        if settings.send_timeout is not None:
-            outbox.ready.limit_sends(settings.send_timeout, self._send_timed_out)
-        self._writer = Writer(
-            outbox, send, control, closing.ping, settings, opening, closing.close_early
-        )
-        if not connection.shared:
-            self._writer.has_sent = anyio.Event()
+        self._writer = Writer(outbox, send, control, closing, settings, opening, tasks)
+        outbox.wake = self._writer.wake
+        self._at_once = opening.at_once
         scope.on_outer_cancel(closing.request_cancelled)
         scope.on_abandon(self._abandoned)
 
     def start(self) -> Outbox:
         """Begin the response, and return where the producer puts its frames."""
-        self._start(self._write(self._closing))
-        self._start(self._watch(self._closing))
         self._slot.opened(self)
+        self._tasks.create_eager_task(self._watch(self._closing))
+        if self._at_once:
+            self._writer.wake()
+        elif not self._scope.stepwise:
+            self._writer.wait()
         return self._outbox
+
+    def on_suspend(self) -> None:
+        """Send what waits: the work has suspended."""
+        if self._outbox.raised:
+            self._writer.run()
+        elif not self._writer.waiting:
+            self._writer.wait()
 
     def counts(self) -> tuple[int, int, int]:
         """Return the events and the bytes that were sent, and the bytes that wait."""
@@ -147,13 +152,17 @@ class OpenStream:
 
     async def close_work(self) -> None:
         """Close what produced the frames, and bound that."""
-        self._outbox.close(Ending.COMPLETE)  # unless it has ended otherwise
+        if self._scope.stepwise:
+            self._outbox.end(Ending.COMPLETE)  # unless it has ended otherwise
+        else:
+            self._outbox.close(Ending.COMPLETE)
         if self._scope.abandoned:
             return
         # No scope of our own around it: a generator that stands at a `yield` may be inside of some.
         self._scope.begin_cleanup()
         try:
-            await self._scope.run(self._work.close(self._settings.cleanup_timeout))
+            close = self._work.close(self._settings.cleanup_timeout)
+            await self._scope.run(close, self.on_suspend)
         except Exception as error:
             self._closing.cleanup_failed(error)
         except BaseExceptionGroup as group:
@@ -181,6 +190,8 @@ class OpenStream:
         closing = self._closing
         failure, closing.failure = closing.failure, None
         closing.cancel_timers()
+        self._writer.close()
+        self._outbox.release()
         if not self._released:
             self._released = True
             self._slot.closed(closing.reason or CloseReason.FINISHED, failure)
@@ -221,11 +232,13 @@ class OpenStream:
         self._closing.put_farewell(CloseReason.DRAINED)
         with anyio.move_on_after(FAREWELL_TIMEOUT, shield=True):
             await self._until_written()
-        return self._written
+        return self._writer.ended
 
     async def _until_written(self) -> None:
         outbox = self._outbox
-        while not (self._written or outbox.ending is Ending.ABANDONED):
+        if outbox.raised:
+            self._writer.run()
+        while not (self._writer.ended or outbox.ending is Ending.ABANDONED):
             await outbox.moved.wait()
 
     async def _answer_nobody(self) -> None:
@@ -240,46 +253,11 @@ class OpenStream:
 
     async def _watch(self, closing: Closing) -> None:
         try:
-            if self._writer.has_sent is not None:
-                await self._writer.has_sent.wait()
+            if not self._connection.shared:
+                await self._writer.first_frame().wait()
             await self._connection.watch(closing.connection_lost)
         except Exception as error:
             closing.fail(error)
-
-    async def _write(self, closing: Closing) -> None:
-        # Few frames deep: those of a silent stream stay in memory, and each keep-alive resumes
-        # every one of them.
-        writer = self._writer
-        try:
-            try:
-                if await writer.commit():
-                    await writer.send_frames()
-            except OSError:
-                closing.send_failed()
-            except Exception as error:
-                closing.fail(error)
-            if self._outbox.unread and not self._hangs:
-                await writer.discard()
-        finally:
-            if not self._hangs:
-                self._stop_writing()
-
-    def _send_timed_out(self) -> None:
-        """Notice that a `send` hangs. If the producer goes on, another task drops what it puts."""
-        if self._closing.send_timed_out():
-            self._hangs = True
-            self._start(self._discard())
-
-    async def _discard(self) -> None:
-        try:
-            await self._writer.discard()
-        finally:
-            self._stop_writing()
-
-    def _stop_writing(self) -> None:
-        self._writer.close()
-        self._written = True
-        self._closing.writer_stopped()
 
 
 def _is_only(error: BaseException, kind: type[BaseException]) -> bool:

@@ -12,17 +12,14 @@ Rules of this file:
 - One producer, one writer and one event loop, so no lock.
 """
 
+from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from anyio.lowlevel import checkpoint
 
-from sse_middleware.event_loop.wakeup import wakeup, writer_timer
+from sse_middleware.event_loop.wakeup import wakeup
 from sse_middleware.stream.abc import Ending
 from sse_middleware.wire.encoding import encode_data
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 TIME_SLICE = 0.005
 """Seconds that frames wait while a producer doesn't suspend: a tenth of what a person notices, and
@@ -32,22 +29,29 @@ STRIDE = 512
 """Bytes that may be put between two looks at the clock. A look costs as much as a small frame."""
 
 
+def _nothing() -> None:
+    """Do nothing: the stream has ended."""
+
+
 class Outbox:
     """Holds the frames between one producer and one writer.
 
-    The writer waits for `ready` while the outbox is empty (``size`` is 0) and not ``closed``. While
-    the producer waits for room, the outbox is ``awaited``.
+    The writer runs while it is ``raised``. While the producer waits for room, it is ``awaited``.
 
     Args:
         bound: how many bytes may wait before the producer must wait for room.
+        wake: makes the writer run soon.
+        stepwise: whether the writer is run anyway where the work of the stream suspends.
     """
 
     __slots__ = (
         "_bound",
         "_frames",
         "_in_room",
+        "_in_steps",
         "_rested",
         "_slice_began",
+        "_stepwise",
         "awaited",
         "between_events",
         "closed",
@@ -58,13 +62,16 @@ class Outbox:
         "look_at",
         "moved",
         "on_boundary",
-        "ready",
+        "raised",
         "size",
         "texts",
         "unread",
+        "wake",
     )
 
-    def __init__(self, bound: int) -> None:
+    def __init__(
+        self, bound: int, wake: Callable[[], object] = _nothing, *, stepwise: bool = False
+    ) -> None:
         self.awaited = False
         self.closed = False
         self.ending: Ending | None = None
@@ -74,8 +81,8 @@ class Outbox:
         """Whether the last message has been sent or is about to be sent."""
         self.moved = wakeup()
         """Wakes the producer."""
-        self.ready = writer_timer()
-        """Wakes the writer."""
+        self.raised = False
+        """Whether there is something to take, or nothing more will come."""
         self.size = 0
         """How many bytes wait."""
         self.look_at = 0
@@ -89,12 +96,19 @@ class Outbox:
         self._frames: list[bytes] = []
         self._bound = bound
         self._slice_began = monotonic()
+        self.wake = wake
+        self._stepwise = stepwise
+        self._in_steps = False  # whether each frame is put in a step of the work
         self._in_room = False
         self._rested = True  # whether the producer has suspended by itself since the last frame
         self.between_events = True
         """Whether the frames so far end where another event may begin."""
         self.on_boundary: Callable[[], object] | None = None
         """Called once when they next do."""
+
+    def put_in_steps(self) -> None:
+        """Say that each frame is put in a step of the work. Then nobody has to be woken up."""
+        self._in_steps = self._stepwise
 
     def put(self, frame: bytes, events: int = 1) -> bool:
         """Add a frame. Returns true if the producer must wait for `room` before the next one.
@@ -105,7 +119,8 @@ class Outbox:
         """
         if self.closed:
             return True
-        self._frame_run()
+        if self.texts:
+            self._frame_run()
         self._frames.append(frame)
         self.events += events
         self.size += len(frame)
@@ -117,14 +132,17 @@ class Outbox:
         A time slice begins with the first frame that waits. For this frame itself the time counts
         since the producer had room, unless it has suspended by itself meanwhile.
         """
-        now, size = monotonic(), self.size
-        slow = now - self._slice_began >= TIME_SLICE and not self._rested
+        now, size, began = monotonic(), self.size, self._slice_began
         if not self.look_at:
             self._slice_began = now
-            self._rested = False
-            self.ready.set()
+            self.raised = True
+            if self._rested:
+                self._rested = False
+                began = now
+            if not self._in_steps:
+                self.wake()
         self.look_at = min(size + min(size, STRIDE), self._bound)
-        return slow or size >= self._bound
+        return size >= self._bound or now - began >= TIME_SLICE
 
     async def room(self, *, closable: bool = True) -> bool:
         """Wait until the writer has taken everything. Returns false if the outbox is closed.
@@ -148,13 +166,20 @@ class Outbox:
 
     def take(self) -> bytes:
         """Return everything that waits, joined."""
-        self._frame_run()
-        taken = b"".join(self._frames)
+        if self.texts and not (self._frames or self.closed):  # the usual case
+            taken = self.frame_texts(self.texts)
+            self.events += len(self.texts)
+            self.texts.clear()
+        else:
+            self._frame_run()
+            taken = b"".join(self._frames)
         if taken or self.closed:
             self._frames.clear()
             self.size = self.look_at = 0
-            self._rested = not self._in_room
-            self.moved.set()
+            if self._in_room:
+                self.moved.set()
+            else:
+                self._rested = True
         return taken
 
     def note_boundary(self, *, between_events: bool) -> None:
@@ -166,8 +191,12 @@ class Outbox:
 
     def leave_unread(self) -> None:
         """Let the writer drop what it takes: the client has left. The producer goes on."""
-        self.unread = True
-        self.ready.set()
+        self.unread = self.raised = True
+        self.wake()
+
+    def release(self) -> None:
+        """Wake nobody any more. A stream that has ended would be a reference cycle."""
+        self.wake = _nothing
 
     def _frame_run(self) -> None:
         if self.texts and not self.closed:
@@ -181,10 +210,16 @@ class Outbox:
         The first ending counts, except that ``ABANDONED`` replaces any other. What is put later is
         dropped, so nothing follows the last event.
         """
+        self.end(ending)
+        if ending is not Ending.ABANDONED:
+            self.wake()
+
+    def end(self, ending: Ending) -> None:
+        """Close, in a step of the work: nobody has to be woken up."""
         self._frame_run()
         self.closed = True
         if self.ending is None or ending is Ending.ABANDONED:
             self.ending = ending
         self._bound = self.look_at = 0
-        self.ready.set()
+        self.raised = self.ending is not Ending.ABANDONED
         self.moved.set()

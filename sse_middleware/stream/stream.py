@@ -33,6 +33,10 @@ class StreamWork(Work, Protocol):
         """Open the stream if the response is one, and put every frame into its outbox."""
 
 
+def _nothing() -> None:
+    """Do nothing: there is no stream yet."""
+
+
 class Stream:
     """A response that is, or may become, a body of events.
 
@@ -115,6 +119,10 @@ class Stream:
         """Cancel the work. Its stream is not opened, and never will be."""
         self._scope.cancel()
 
+    def _on_suspend(self) -> Callable[[], object]:
+        """Return what to call where the work suspends."""
+        return _nothing if self._opened is None else self._opened.on_suspend
+
     async def run(self, work: StreamWork) -> None:
         """Run the work, and send everything that it puts.
 
@@ -126,7 +134,8 @@ class Stream:
             async with self._tasks:
                 with self._scope:
                     try:
-                        await self._scope.run(work.run(self))
+                        running = work.run(self)  # opens a native stream
+                        await self._scope.run(running, self._on_suspend())
                     except BaseException as error:
                         if self._opened is None or not await self._opened.settle(error):
                             raise

@@ -21,9 +21,9 @@ class TimeLimits:
             part = uniform(1 - JITTER, 1)  # noqa: S311 - nothing to guess
             self._last = now + settings.max_duration * part
         self._idle_timeout = math.inf if settings.idle_timeout is None else settings.idle_timeout
-        self.had_event(now)
+        self.note_event(now)
 
-    def had_event(self, now: float) -> None:
+    def note_event(self, now: float) -> None:
         """Note the moment of an event."""
         self.end = min(self._last, now + self._idle_timeout)
 

@@ -1,39 +1,38 @@
 """`Writer`: alone sends the messages of a stream, and is its keep-alive timer.
 
 Rules of this file:
+- It runs in a task of its own, while there is something to send and no longer. What a `send`
+  awaits, and the scopes that it opens, belong to that task. An idle stream has none.
+- Where the work of the stream suspends, the task begins at once, in the middle of that step. Most
+  writes don't suspend, so an event that comes alone needs no other pass of the event loop.
 - The status line waits for the first frame, `commit_after` seconds at most. If the queue breaks
   before, nothing is sent, and the exception can still be answered as any other.
 - All that is ready goes out in one message. A frame that comes alone goes out at once. Where frames
   come one per pass of the event loop, a write waits a few passes, because it costs more than they.
-- Where the body is compressed, each message ends in a flush, so no event waits for the next one. A
-  large message is compressed in a worker thread.
 - A keep-alive breaks a silence of `ping_interval` seconds since the last message. The same timer
   says when a time limit of the stream is reached.
 - A body that is broken ends without its last message, so that the server breaks it off instead of
   completing it. After an abandoned one nothing more is sent.
+- It never raises. What goes wrong is told to `Closing`.
 """
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from anyio import CapacityLimiter
-from anyio.lowlevel import RunVar
-from anyio.to_thread import run_sync
+import anyio
 from starlette.types import Message, Send
 
 from sse_middleware import events
 from sse_middleware.event_loop.loop import checkpoint
-from sse_middleware.records import CloseReason, EventsSent, FirstEvent, PingSent, StreamInfo
+from sse_middleware.event_loop.task_group import DaemonTaskGroup
+from sse_middleware.event_loop.writer_timer import WriterTimer
+from sse_middleware.records import EventsSent, FirstEvent, PingSent, StreamInfo
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Ending, FrameQueue
+from sse_middleware.stream.closing import Closing
+from sse_middleware.stream.compressor import compressor
 from sse_middleware.stream.opening import Opening
 from sse_middleware.stream.time_limits import TimeLimits
 from sse_middleware.validation import UNSET
-from sse_middleware.wire.compression import Codec
-
-if TYPE_CHECKING:
-    import anyio
 
 FLOW = 0.001
 """Seconds between two writes below which frames are in full flow and are gathered: far shorter than
@@ -43,18 +42,6 @@ GATHER_PASSES = 3
 """Passes of the event loop that a write in full flow waits for more frames: they bring most of what
 can be gained, and a frame that comes alone doesn't pay for them."""
 
-OFF_THE_LOOP = 32 * 1024
-"""Bytes from which on a write is compressed in a worker thread. Compressing them takes 0.5 ms,
-switching threads 0.1 ms."""
-
-COMPRESSING_THREADS = 4
-"""Threads that compress large messages at the same time: more don't help, since each write waits
-for one of them only."""
-
-_COMPRESSORS: RunVar[CapacityLimiter] = RunVar("sse_middleware.compressors")
-"""The limiter of these threads: one for all streams of an event loop, with and without the
-middleware."""
-
 
 class Writer:
     """Sends what a queue holds.
@@ -63,31 +50,35 @@ class Writer:
         queue: where frames come from.
         send: where messages go.
         control: knows the keep-alive, if it is always the same.
-        make_ping: makes one.
+        closing: makes the others, and is told what goes wrong, and of time limits.
         settings: when to send.
         opening: how the response begins.
-        on_limit: called when a time limit is reached. It closes the queue.
+        tasks: where it runs.
     """
 
     __slots__ = (
         "_clock",
-        "_codec",
-        "_commit_after",
+        "_closing",
+        "_compressor",
         "_control",
+        "_has_sent",
         "_info",
-        "_interval",
         "_limits",
-        "_make_ping",
-        "_on_limit",
+        "_notes",
         "_opening",
         "_queue",
-        "_ready",
+        "_run",
         "_send",
         "_sent",
+        "_settings",
+        "_silent",
+        "_tasks",
+        "_timer",
+        "ended",
         "events",
-        "has_sent",
         "size",
         "started",
+        "waiting",
     )
 
     def __init__(
@@ -95,118 +86,171 @@ class Writer:
         queue: FrameQueue,
         send: Send,
         control: ControlFrames,
-        make_ping: Callable[[], bytes],
+        closing: Closing,
         settings: StreamSettings,
         opening: Opening,
-        on_limit: Callable[[CloseReason], object],
+        tasks: DaemonTaskGroup,
     ) -> None:
         self.started = False
         """Whether the status line has been sent."""
-        self.has_sent: anyio.Event | None = None
-        """Set once a frame has been sent. Only there if a task waits for that."""
+        self.waiting = False
+        """Whether it sends by itself once something is due."""
+        self.ended = False
+        """Whether nothing more will be sent."""
         self.events = self.size = 0
         """How many events and bytes of the body were sent."""
         self._queue = queue
-        self._ready = queue.ready
         self._send = send
         self._control = control
-        self._make_ping = make_ping
+        self._closing = closing
         self._opening = opening
         self._info = opening.slot.info
-        self._codec = None if opening.codec is None else opening.codec()
-        self._on_limit = on_limit
-        self._commit_after = settings.commit_after
-        self._interval = _ping_interval(settings)
+        self._has_sent: anyio.Event | None = None
+        # Whether anybody wants to know of each message.
+        self._notes = self._info is not None or settings.idle_timeout is not None
+        self._compressor = compressor(opening.codec)
+        self._settings = settings
+        self._tasks = tasks
         self._clock = opening.slot.clock
-        self._sent = self._clock()
-        self._limits = TimeLimits(settings, self._sent)
+        self._sent = -math.inf
+        self._silent = False
+        self._run: object = None  # what runs now
+        self._limits = TimeLimits(settings, self._clock())
+        self._timer = WriterTimer(self._on_due)
+        self._timer.end = self._limits.end
+        if settings.send_timeout is not None:
+            self._timer.limit_sends(settings.send_timeout, self._send_timed_out)
+
+    def first_frame(self) -> anyio.Event:
+        """Return what is set once a frame has been sent."""
+        self._notes, self._has_sent = True, anyio.Event()
+        return self._has_sent
 
     def close(self) -> None:
-        """Release what was held for sending."""
-        self._codec = None
-        self._ready.close()
+        """Send nothing more, and release what was held for that."""
+        self.ended = True
+        self._compressor = None
+        self._timer.close()
 
-    async def discard(self) -> None:
-        """Drop what comes until the queue is closed, so that its producer can go on."""
-        queue, limits = self._queue, self._limits
-        self._ready.send_began = math.inf  # it may have failed, or hang
-        while not queue.closed:
-            if queue.take():
-                limits.had_event(self._clock())
-            in_time = queue.size or await self._ready.wait(limits.end)
-            if not in_time or self._clock() >= limits.end:  # there may always be something to drop
-                self._on_limit(limits.reach())
+    def wait(self) -> None:
+        """Send the status line after `commit_after` seconds, if there is no other reason before."""
+        self.waiting = True
+        self._timer.wait(self._settings.commit_after)
+
+    def wake(self) -> None:
+        """Run soon."""
+        if self._run is None and not self.ended:
+            self._run = run = object()
+            self._tasks.create_task(self._write(run))
+
+    def run(self) -> None:
+        """Run now, until something suspends. Called in a step of the work."""
+        if self._run is None and not self.ended:
+            self._run = run = object()
+            self._tasks.create_eager_task(self._write(run))
+
+    def _on_due(self, now: float) -> None:
+        """Notice that a time limit is reached, or that a silence has lasted."""
+        if now >= self._limits.end:
+            self._closing.close_early(self._limits.reach())
+        elif self._queue.between_events and not self._queue.unread:
+            self._silent = True
+            self.run()
+        else:  # a ping would stand inside of a foreign event
+            self._timer.sent = now
+
+    def _send_timed_out(self) -> None:
+        """Notice that a `send` hangs. If the producer goes on, other runs drop what it puts."""
+        if self._closing.send_timed_out():
+            self._run = None
+            self.wake()
+
+    async def _write(self, run: object) -> None:  # noqa: C901, PLR0912 - see below
+        # One long function, because each call here is paid for each event that comes alone.
+        queue, timer, ended = self._queue, self._timer, True
+        try:
+            if not (self.started or await self._commit()):
+                return
+            while queue.raised or self._silent:
+                now = self._clock()
+                if queue.raised:
+                    queue.raised = self._silent = False
+                    if now - self._sent < FLOW:
+                        await self._gather()
+                    if queue.unread:
+                        break
+                    if queue.closed:
+                        await self._send_last()
+                        break
+                    frames, taken = queue.take(), queue.events
+                else:
+                    self._silent = False
+                    frames, taken = self._control.same_ping or self._closing.ping(), self.events
+                if self._compressor is not None:
+                    frames = await self._compressor.compress(frames)
+                timer.send_began = now
+                await self._send({"type": "http.response.body", "body": frames, "more_body": True})
+                timer.send_began = math.inf
+                timer.sent = self._sent = self._clock()
+                self.size += len(frames)
+                if self._notes:
+                    self._note(taken, len(frames))
+                self.events = taken
+            else:
+                ended = False
+        except OSError:
+            self._closing.send_failed()
+        except Exception as error:
+            self._closing.fail(error)
+        finally:
+            self._stop(run, ended=ended)
+
+    def _stop(self, run: object, *, ended: bool) -> None:
+        """Let another run follow, unless this was the last one."""
+        if self._run is not run:  # another one has followed already
+            return
+        self._run = None
+        if self._queue.unread:
+            ended = self._discard()
+        if ended:
+            self.close()
+            self._closing.writer_stopped()
+
+    def _discard(self) -> bool:
+        """Drop what waits: the client has left. Returns whether nothing more will come."""
+        queue = self._queue
+        queue.raised = False
+        self._timer.send_began = math.inf  # it may have failed, or hang
+        if queue.take():
+            self._note_event(self._clock())
+        if not self.waiting:
+            self.wait()  # for a time limit
+        return queue.closed
 
     async def send_nothing(self) -> None:
         """Send a whole response without a frame."""
-        try:
-            await self._send_in_time(self._opening.start)
-            await self._send_in_time(_body(b"", more=False))
-        finally:
-            self._ready.close()
+        await self._send_in_time(self._opening.start)
+        await self._send_in_time(_body(b"", more=False))
 
-    async def commit(self) -> bool:
-        """Send the status line once there is a reason to. Returns false if there never was.
-
-        Raises what `send` raises.
-        """
+    async def _commit(self) -> bool:
+        """Send the status line, unless nothing is to be sent. Returns whether it was sent."""
         queue = self._queue
-        if not (queue.size or queue.closed or self._opening.at_once):
-            await self._ready.wait(min(self._clock() + self._commit_after, self._limits.end))
         broken = queue.ending is Ending.BROKEN and not queue.size
         if broken or queue.ending is Ending.ABANDONED or queue.unread:
             return False
-        self.started = True
-        self._ready.start(self._opening.slot.timers, self._interval)
+        self.started = self.waiting = True
+        self._silent = False
+        self._timer.start(self._opening.slot.timers, _ping_interval(self._settings))
         await self._send_in_time(self._opening.start)
         if not (queue.size or queue.closed):
             # Some servers hold the headers back until there is a body.
             await self._send_in_time(_body(b"", more=True))
         return True
 
-    async def send_frames(self) -> None:  # noqa: C901 - each call is paid for each event
-        """Send until the queue is closed or left unread. Raises what `send` raises."""
-        # One long function, because each call here is paid for each event that comes alone. In
-        # silence it touches as few objects as it can: with many streams no cache holds them.
-        queue, ready, clock = self._queue, self._ready, self._clock
-        self._sent = clock()
-        in_flow = False
-        while True:
-            if not ready.raised:
-                await ready.wait_idle(self._sent, self._limits.end)
-            now = clock()
-            if now >= self._limits.end:
-                self._on_limit(self._limits.reach())
-            if not ready.raised:
-                if not queue.between_events:  # of a foreign stream: a ping would stand in an event
-                    self._sent = now
-                    continue
-                frames, taken = self._control.same_ping or self._make_ping(), self.events
-            else:
-                ready.raised = False
-                if in_flow and now - self._sent < FLOW:
-                    await self._gather()
-                if queue.unread:
-                    return
-                if queue.closed:
-                    await self._send_last()
-                    return
-                frames, taken = queue.take(), queue.events
-            if self._codec is not None:
-                frames = await self._compressed(self._codec, frames)
-                now = clock()
-            in_flow = True
-            ready.send_began = now
-            await self._send({"type": "http.response.body", "body": frames, "more_body": True})
-            ready.send_began = math.inf
-            self._sent = clock()
-            self.size += len(frames)
-            if taken != self.events or self._info is not None or self.has_sent is not None:
-                self._had_sent(taken, len(frames))
-
     async def _gather(self) -> None:
-        """Let a producer in full flow add to what is ready, as long as each pass brings more."""
+        """Let a producer in full flow add to what is ready, as long as passes bring more."""
         queue, pause = self._queue, checkpoint()
+        await pause()  # the producer suspends only after this
         for _ in range(GATHER_PASSES):
             before = queue.size
             await pause()
@@ -215,61 +259,48 @@ class Writer:
 
     async def _send_last(self) -> None:
         """Send what still waits, and the last message unless the body is broken."""
-        queue, codec = self._queue, self._codec
+        queue = self._queue
         complete, frames = queue.ending is Ending.COMPLETE, queue.take()
         if not (complete or (queue.ending is Ending.BROKEN and frames)):
             return
         queue.completing, taken = complete, queue.events
-        if codec is not None:
-            frames = await self._compressed(codec, frames)
-            frames += codec.finish() if complete else b""
+        if self._compressor is not None:
+            frames = await self._compressor.compress(frames)
+            frames += self._compressor.finish() if complete else b""
         await self._send_in_time(_body(frames, more=not complete))
         self.size += len(frames)
-        self._count(taken, len(frames))
+        self._note(taken, len(frames))
+        self.events = taken
 
     async def _send_in_time(self, message: Message) -> None:
-        self._ready.send_began = self._clock()
+        timer = self._timer
+        timer.send_began = self._clock()
         await self._send(message)
-        self._ready.send_began = math.inf
-        self._sent = self._clock()
+        timer.send_began = math.inf
+        timer.sent = self._clock()
 
-    def _had_sent(self, taken: int, size: int) -> None:
-        """Note a message that was sent and isn't the last one."""
-        if self.has_sent is not None:
-            self.has_sent.set()
-        self._count(taken, size)
-
-    def _count(self, taken: int, size: int) -> None:
-        """Note how many events had been taken up to a message that was sent."""
-        events, self.events = taken - self.events, taken
+    def _note(self, taken: int, size: int) -> None:
+        """Tell of a message that was sent, up to which so many events had been taken."""
+        events = taken - self.events
         if events:
-            self._limits.had_event(self._sent)
+            self._note_event(self._timer.sent)
         if self._info is not None and size:
             self._tell(self._info, events, size)
+        if self._has_sent is not None and not self._queue.completing:
+            self._has_sent.set()
 
-    async def _compressed(self, codec: Codec, frames: bytes) -> bytes:
-        """Compress. A worker thread does what would hold up the event loop."""
-        if len(frames) < OFF_THE_LOOP:
-            return codec.compress(frames) if frames else b""
-        return await run_sync(codec.compress, frames, limiter=_compressors())
+    def _note_event(self, now: float) -> None:
+        self._limits.note_event(now)
+        self._timer.end = self._limits.end
 
     def _tell(self, info: StreamInfo, events: int, size: int) -> None:
         slot = self._opening.slot
         if not (events or self._queue.completing):
             slot.tell(PingSent(info, size))
             return
-        if events and events == self.events:
-            slot.tell(FirstEvent(info, slot.seconds(self._sent)))
+        if events and not self.events:
+            slot.tell(FirstEvent(info, slot.seconds(self._timer.sent)))
         slot.tell(EventsSent(info, events, size))
-
-
-def _compressors() -> CapacityLimiter:
-    try:
-        return _COMPRESSORS.get()
-    except LookupError:
-        limiter = CapacityLimiter(COMPRESSING_THREADS)
-        _COMPRESSORS.set(limiter)
-        return limiter
 
 
 def _body(frames: bytes, *, more: bool) -> Message:

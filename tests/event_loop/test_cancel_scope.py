@@ -6,7 +6,8 @@ from typing import Any
 import anyio
 import pytest
 
-from sse_middleware.event_loop.cancel_scope import RECANCEL_INTERVAL, edge_cancel_scope
+from sse_middleware.event_loop.asyncio_cancel_scope import RECANCEL_INTERVAL
+from sse_middleware.event_loop.cancel_scope import edge_cancel_scope
 
 pytestmark = pytest.mark.anyio
 

@@ -111,39 +111,46 @@ async def test_there_is_room_in_an_empty_outbox() -> None:
     assert await Outbox(1).room()
 
 
-async def test_a_frame_or_the_deadline_wakes_the_writer() -> None:
-    outbox = Outbox(100)
-    got = []
-
-    async def writer() -> None:
-        got.append(await outbox.ready.wait(anyio.current_time() + 10))
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(writer)
-        await anyio.wait_all_tasks_blocked()
+async def test_the_first_frame_that_waits_wakes_the_writer() -> None:
+    woken: list[bool] = []
+    outbox = Outbox(100, lambda: woken.append(outbox.raised))
+    for _ in range(3):
         outbox.put(b"x")
+    assert woken == [True]
     outbox.take()
-    await writer()
-    assert got == [True, False]
+    outbox.put(b"x")
+    assert woken == [True] * 2
+
+
+@pytest.mark.parametrize("stepwise", [True, False])
+async def test_a_step_of_the_work_wakes_nobody_where_the_writer_runs_anyway(
+    stepwise: bool,
+) -> None:
+    woken: list[int] = []
+    outbox = Outbox(100, lambda: woken.append(1), stepwise=stepwise)
+    outbox.put_in_steps()
+    outbox.put(b"x")
+    assert outbox.raised
+    assert len(woken) == (0 if stepwise else 1)
+    outbox.close(Ending.COMPLETE)
+    assert len(woken) == (1 if stepwise else 2), "an end may come from anywhere"
 
 
 async def test_closing_wakes_both_sides() -> None:
-    outbox = Outbox(1)
+    woken: list[int] = []
+    outbox = Outbox(1, lambda: woken.append(1))
     outbox.put(b"x")
     got = []
 
     async def producer() -> None:
         got.append(await outbox.room())
 
-    async def writer() -> None:
-        got.append(await outbox.ready.wait())
-
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(producer)
-        tasks.start_soon(writer)
         await anyio.wait_all_tasks_blocked()
         outbox.close(Ending.COMPLETE)
-    assert sorted(got) == [False, True]
+    assert got == [False]
+    assert (outbox.raised, len(woken)) == (True, 2)
     assert outbox.put(b"y")
     outbox.texts.append(b"z")
     outbox.size += 1 + FRAMING
@@ -151,3 +158,10 @@ async def test_closing_wakes_both_sides() -> None:
     assert outbox.take() == b"x", "what is put after the end is dropped"
     assert (outbox.take(), outbox.size, outbox.events) == (b"", 0, 1)
     assert not await outbox.room()
+
+
+async def test_nobody_writes_what_is_abandoned() -> None:
+    woken: list[int] = []
+    outbox = Outbox(1, lambda: woken.append(1))
+    outbox.close(Ending.ABANDONED)
+    assert (outbox.raised, woken) == (False, [])

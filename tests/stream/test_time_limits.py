@@ -310,9 +310,9 @@ class TestMaxDuration:
     async def test_is_reached_once_whatever_comes_later(self) -> None:
         limits = TimeLimits(StreamSettings(max_duration=100, idle_timeout=10), 1000)
         assert limits.end == 1010
-        limits.had_event(1200)
+        limits.note_event(1200)
         assert limits.reach() == CloseReason.MAX_DURATION
-        limits.had_event(1201)
+        limits.note_event(1201)
         assert limits.end == math.inf
 
 

@@ -24,7 +24,7 @@ from sse_middleware import (
 )
 from sse_middleware.observers import EventsSent
 from sse_middleware.settings import StreamSettings
-from sse_middleware.stream.writer import COMPRESSING_THREADS, OFF_THE_LOOP
+from sse_middleware.stream.compressor import COMPRESSING_THREADS, OFF_THE_LOOP
 from sse_middleware.testing import EventClient, StreamingTransport
 from sse_middleware.wire import compression as module
 from sse_middleware.wire.compression import CODECS, offered

@@ -1,0 +1,247 @@
+"""`AsyncioCancelScope`: an `EdgeCancelScope` for a task of asyncio.
+
+Rules of this file:
+- Whether a cancellation is ours is remembered here. ``Task.cancelling()`` doesn't tell: anyio
+  counts cancellations of one task's scope for another task, and takes back too many or too few.
+- A cleanup has `cleanup_timeout` seconds. Then it is cancelled again, and again, for
+  `ABANDON_AFTER` seconds. A coroutine that has swallowed all of that is abandoned: it goes on in a
+  task of its own, and the block ends.
+- `run` sees each cancellation before the coroutine does. A block that isn't run by it can't be
+  taken from its task: there is only a report (`on_abandon`).
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
+from types import TracebackType, coroutine
+from typing import Any, Self
+
+import anyio
+
+RECANCEL_INTERVAL = 0.01
+"""Seconds between two cancellations of a block that should have ended: others can run meanwhile."""
+
+ABANDON_AFTER = 1.0
+"""Seconds of such cancellations after which a coroutine that swallows them is abandoned."""
+
+_OURS = "Cancelled by sse_middleware"
+
+_ANYIOS = ("Cancelled by cancel scope ", "Cancelled via cancel scope ")
+"""How the messages of anyio's own cancellations begin, in all of its versions."""
+
+
+def _nothing() -> None:
+    """Do nothing: nobody asked to be told."""
+
+
+class AsyncioCancelScope:
+    """One `Task.cancel`, taken back with `Task.uncancel` as `asyncio.timeout` does it.
+
+    Only a block that still runs `cleanup_timeout` seconds later is cancelled again, and again.
+    """
+
+    __slots__ = (
+        "_abandon_at",
+        "_active",
+        "_before",
+        "_cancels",
+        "_cleanup_timeout",
+        "_foreign",
+        "_on_abandon",
+        "_on_outer_cancel",
+        "_running",
+        "_scope",
+        "_task",
+        "_timer",
+        "abandoned",
+        "cancel_called",
+        "cleanup_timed_out",
+    )
+
+    stepwise = True
+
+    def __init__(
+        self, task: asyncio.Task[Any], cleanup_timeout: float, scope: anyio.CancelScope | None
+    ) -> None:
+        self.abandoned = self.cleanup_timed_out = self.cancel_called = False
+        self._active = self._foreign = False
+        self._task = task
+        self._cleanup_timeout = cleanup_timeout
+        self._scope = scope  # which shields the block from the scopes outside
+        self._on_outer_cancel: Callable[[], object] | None = None
+        self._on_abandon: Callable[[], object] = _nothing
+        self._running = False
+        self._before = self._cancels = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._abandon_at = math.inf
+
+    @coroutine
+    def run(
+        self, work: Coroutine[Any, Any, None], on_suspend: Callable[[], object] = _nothing
+    ) -> Generator[Any, Any, None]:
+        """As `EdgeCancelScope.run`."""
+        # Each step by hand, since this must see a cancellation before the work sees it.
+        self._running = True
+        try:
+            waits_for = work.send(None)
+            while True:
+                on_suspend()
+                try:
+                    yield waits_for
+                except asyncio.CancelledError as error:
+                    self._look_at(error)
+                    waits_for = work.throw(error)
+                    if self._task.get_loop().time() >= self._abandon_at:
+                        self._abandon(work, waits_for)
+                        return
+                except BaseException as error:  # not ours to judge
+                    waits_for = work.throw(error)
+                else:
+                    waits_for = work.send(None)
+        except StopIteration:
+            return
+        finally:
+            self._running = False
+
+    def on_outer_cancel(self, callback: Callable[[], object]) -> None:
+        """As `EdgeCancelScope.on_outer_cancel`."""
+        self._on_outer_cancel = callback
+
+    def on_abandon(self, callback: Callable[[], object]) -> None:
+        """As `EdgeCancelScope.on_abandon`."""
+        self._on_abandon = callback
+
+    def cancel(self) -> None:
+        """As `EdgeCancelScope.cancel`."""
+        if self._active and not self.cancel_called:
+            self.cancel_called = True
+            self._cancel_task()
+            self.begin_cleanup()
+
+    def begin_cleanup(self) -> None:
+        """As `EdgeCancelScope.begin_cleanup`."""
+        if self._scope is not None:
+            self._scope.shield = True
+        if self._active and self._timer is None:  # a cleanup with a bound of its own comes first
+            self._cancel_again_in(self._cleanup_timeout + RECANCEL_INTERVAL)
+
+    def _cancel_task(self) -> None:
+        self._cancels += 1
+        self._task.cancel(_OURS)
+
+    def _cancel_again_in(self, seconds: float) -> None:
+        self._timer = self._task.get_loop().call_later(seconds, self._on_timer)
+
+    def _on_timer(self) -> None:
+        now = self._task.get_loop().time()
+        if not self.cleanup_timed_out:
+            self.cleanup_timed_out = True
+            self._abandon_at = now + ABANDON_AFTER
+        if self._running or now < self._abandon_at:
+            self._cancel_task()
+            self._cancel_again_in(RECANCEL_INTERVAL)
+        else:
+            self._give_up()
+
+    def _abandon(self, work: Coroutine[Any, Any, None], waits_for: Any) -> None:
+        """Let a coroutine that can't be cancelled go on in a task of its own."""
+        self._task.get_loop().create_task(_go_on(work, waits_for))
+        self._give_up()
+
+    def _give_up(self) -> None:
+        self.abandoned = True
+        self._on_abandon()
+
+    def _look_at(self, error: asyncio.CancelledError) -> None:
+        """Remember where a cancellation that the work is about to see comes from."""
+        if error.args[:1] == (_OURS,) or _is_anyios(error):
+            self._foreign = self._is_foreign()
+        else:
+            self._foreign = True
+        self._look_outside()
+
+    def _look_outside(self) -> None:
+        """Raise the shield, if it is a scope outside that cancels, and not one of the work's."""
+        scope = self._scope
+        if scope is None or self._on_outer_cancel is None:
+            return
+        if scope.shield or not _is_any_scope_cancelled():
+            return
+        scope.shield = True
+        if _is_any_scope_cancelled():
+            scope.shield = False
+            return
+        self.begin_cleanup()
+        self._on_outer_cancel()
+
+    def _is_foreign(self) -> bool:
+        """Whether something else has cancelled the task, which the work has not taken back."""
+        return self._foreign and self._task.cancelling() > self._before + self._cancels
+
+    def is_cancelled(self) -> bool:
+        """As `EdgeCancelScope.is_cancelled`."""
+        return self.cancel_called or self._task.cancelling() > self._before
+
+    def uncancel(self) -> bool:
+        """As `EdgeCancelScope.uncancel`."""
+        self._foreign = False
+        self._take_back(math.inf)
+        return True
+
+    def _take_back(self, most: float) -> None:
+        while most > 0 and self._task.cancelling() > self._before:
+            self._task.uncancel()
+            most -= 1
+
+    def __enter__(self) -> Self:
+        if not self._active:
+            if self._scope is not None:
+                self._scope.__enter__()
+            self._before = self._task.cancelling()
+            self._active = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        self._active = False
+        self._on_outer_cancel, self._on_abandon = None, _nothing
+        if self._scope is not None:
+            self._scope.__exit__(kind, error, trace)  # it is never cancelled itself
+        if self._timer is not None:
+            self._timer.cancel()
+        ours = self._cancels > 0 and not self._is_foreign()
+        outside = _is_any_scope_cancelled()
+        # Whatever else may be counted is anyio's, for scopes that have ended.
+        self._take_back(math.inf if ours and not outside else self._cancels)
+        # A cancelled scope outside catches only what anyio has raised, and raises it again.
+        ended = ours and isinstance(error, asyncio.CancelledError)
+        ended = ended and not (outside and _is_anyios(error))
+        self.cleanup_timed_out = (ended or self.abandoned) and self.cleanup_timed_out
+        return ended
+
+
+async def _go_on(work: Coroutine[Any, Any, None], waits_for: Any) -> None:
+    """Go on with a coroutine that waits for something already."""
+
+    @coroutine
+    def steps(waits_for: Any) -> Generator[Any, Any, None]:
+        with suppress(StopIteration):
+            while True:
+                yield waits_for
+                waits_for = work.send(None)
+
+    await steps(waits_for)
+
+
+def _is_anyios(error: BaseException | None) -> bool:
+    message = error.args[0] if error is not None and error.args else None
+    return isinstance(message, str) and message.startswith(_ANYIOS)
+
+
+def _is_any_scope_cancelled() -> bool:
+    return anyio.current_effective_deadline() == -math.inf

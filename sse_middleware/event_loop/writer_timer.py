@@ -1,0 +1,158 @@
+"""`WriterTimer`: the one timer of a writer.
+
+Rules of this file:
+- It says when a silence has lasted, when a time limit is reached, and when a `send` takes too long.
+- Once started it is always set, and looks at what is due when it fires. So a message only notes
+  when it was sent, and sets no timer.
+- On asyncio it ends silences a little early, together with the timers of other streams. Everything
+  else happens exactly on time.
+"""
+
+import math
+from collections.abc import Callable
+
+from sse_middleware.event_loop.loop import call_later, clock, running_asyncio_task
+from sse_middleware.event_loop.timers import SLACK, CoalescedTimers, TimerGroup
+
+
+def _nothing(_now: float = 0) -> None:
+    """Do nothing: nothing is due."""
+
+
+class WriterTimer:
+    """Says what is due. It does nothing before `wait` or `start`.
+
+    Args:
+        on_due: called with the time when a silence has lasted, or when ``end`` is reached. It must
+            not raise.
+    """
+
+    __slots__ = (
+        "_cancel",
+        "_clock",
+        "_group",
+        "_interval",
+        "_loop",
+        "_on_due",
+        "_on_timeout",
+        "_period",
+        "_send_timeout",
+        "_slack",
+        "_timers",
+        "end",
+        "send_began",
+        "sent",
+    )
+
+    _timers: CoalescedTimers
+
+    def __init__(self, on_due: Callable[[float], object]) -> None:
+        task = running_asyncio_task()
+        self._loop = None if task is None else task.get_loop()
+        self._clock = clock()
+        self.sent = self._clock()
+        """When the silence began, by the event loop's clock."""
+        self.send_began = math.inf
+        """When the send began that is going on, ``inf`` if there is none."""
+        self.end = math.inf
+        """When the next time limit is reached. It is looked at once, and may only become later."""
+        self._interval = self._period = self._send_timeout = math.inf
+        self._slack = 0.0
+        self._on_due = on_due
+        self._on_timeout: Callable[[], object] = _nothing
+        self._cancel: Callable[[], object] | None = None
+        self._group: TimerGroup | None = None
+
+    def limit_sends(self, seconds: float, on_timeout: Callable[[], object]) -> None:
+        """Have `on_timeout` called, once, if a send takes longer. It must not raise."""
+        self._send_timeout, self._on_timeout = seconds, on_timeout
+
+    def wait(self, seconds: float) -> None:
+        """Call `on_due` after exactly this many seconds of silence from now on."""
+        self.sent = now = self._clock()
+        self._interval = self._period = seconds
+        self._look_again(now)
+
+    def start(self, timers: CoalescedTimers, interval: float) -> None:
+        """Watch sends, and call `on_due` after each silence of about `interval` seconds.
+
+        Args:
+            timers: whose timers it may share.
+            interval: seconds.
+        """
+        self.sent = now = self._clock()
+        self._timers = timers
+        self._interval = interval
+        self._slack = 0.0 if self._loop is None else interval * SLACK
+        self._period = min(interval, self._send_timeout)
+        self._look_again(now)
+
+    def close(self) -> None:
+        """Call nobody any more."""
+        self._on_due = self._on_timeout = _nothing
+        self._interval = self._period = self._send_timeout = self.end = math.inf
+        self._stop()
+
+    def on_timer_group(self, now: float, following: float) -> bool:
+        """As the one timer. Stays in the group if the whole interval was silent."""
+        if self._is_silent(now) and following < self.end:
+            self._on_due(now)
+            return self._group is not None
+        self._group = None
+        self._check(now)
+        return False
+
+    def _on_timer(self) -> None:
+        self._cancel = None
+        self._check(self._clock())
+
+    def _is_silent(self, now: float) -> bool:
+        """Whether a silence has lasted."""
+        return now >= self.sent + self._interval - self._slack and self.send_began == math.inf
+
+    def _check(self, now: float) -> None:
+        """Look what is due. Then set the timer for the next look."""
+        if now >= self.send_began + self._send_timeout:
+            self.send_began = math.inf
+            self._on_timeout()
+        elif now >= self.end:
+            self.end = math.inf
+            self._on_due(now)
+        elif self._is_silent(now):
+            self._on_due(now)
+        self._look_again(now)
+
+    def _look_again(self, now: float) -> None:
+        """Set the timer to when something is due next, and to the end of a period at most."""
+        exact = min(self.send_began + self._send_timeout, self.end)
+        silent = self.sent + self._interval
+        at = min(silent if silent > now else math.inf, now + self._period)
+        if exact <= at or not self._slack:
+            self._fire_at(min(at, exact))
+        else:
+            self._join_group(at)
+
+    def _fire_at(self, at: float) -> None:
+        """Let the one timer fire then, or never."""
+        self._stop()
+        if at == math.inf:
+            return
+        if self._loop is None:
+            self._cancel = call_later(max(0, at - self._clock()), self._on_timer)
+        else:
+            self._cancel = self._loop.call_at(at, self._on_timer).cancel
+
+    def _join_group(self, at: float) -> None:
+        """Let the timer fire then, or a little before, together with those of others."""
+        self._stop()
+        if at < math.inf and self._loop is not None:
+            self._group = self._timers.group_at(self._loop, at, self._period)
+            self._group.members[self] = None
+
+    def _stop(self) -> None:
+        if self._group is not None:
+            self._group.discard(self)
+            self._group = None
+        elif self._cancel is not None:
+            self._cancel()
+            self._cancel = None
