@@ -4,7 +4,7 @@ This runs asynchronous tests in virtual time, with anyio's plugin, on every inst
 
     @pytest.fixture
     def anyio_backend(virtual_time):
-        return virtual_time.backend, virtual_time.backend_options
+        return virtual_time.anyio_backend
 
 An asynchronous test that would run in real time although it uses ``virtual_time`` is an error.
 
