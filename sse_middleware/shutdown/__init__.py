@@ -1,1 +1,1 @@
-"""How an application learns that its server has been told to stop, while streams are open."""
+"""Each way in which a server says that it stops, while streams are open."""

@@ -2,8 +2,8 @@
 
 Its workers ignore signals and poll an event, and a caller of its `serve` may give a
 ``shutdown_trigger``. Next to the requests, tasks named ``raise_shutdown`` wait for that. The first
-of them to end stops the server, so their end is what is listened to. They begin after the startup
-of the lifespan, so a listener that begins there hears signals only.
+of them to end stops the server, so we listen for their end. They begin after the startup of the
+lifespan, so a listener that begins there hears signals only.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """How an application learns that its server has been told to stop, while streams are open.
 
-No server tells its application of that before the last request is over, so a stream that never ends
-keeps it from ever stopping. There are three ways to learn of it, and all are listened to:
+A server tells its application only after the last request, so an endless stream keeps the server
+from stopping. There are three ways to learn of it earlier, and all are used:
 
 - By a signal to the process that serves (`os_signals`).
 - By an event of hypercorn's (`hypercorn`).
@@ -40,13 +40,13 @@ def listen(
 ) -> "Listening":
     """Have a function called when the server of the running event loop is told to stop.
 
-    The caller ends the listening when its streams have ended.
+    The caller ends the listening with `Listening.end`.
 
     Signals reach the main thread only. In another thread they are not heard.
 
     Args:
         callback: called in the event loop, at most once, and not after the listening has ended.
-        on_server: called in place of that if it is known which server stops.
+        on_server: called instead of `callback`, if the server that stops is known.
         in_use: whether there are streams. Without any, uvicorn's servers are not looked at.
     """
     return Listening(callback, on_server, in_use)
@@ -96,7 +96,7 @@ class Listening:
         return not self.is_stopping(server)
 
     def disconnects(self, server: object | None) -> bool:
-        """Whether that server says ``http.disconnect`` since it has been told to stop."""
+        """Whether that server sends ``http.disconnect`` since it has been told to stop."""
         return self._servers is not None and self._servers.disconnects(server)
 
     def hear(self) -> Heard:

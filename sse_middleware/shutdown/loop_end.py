@@ -2,7 +2,7 @@
 
 An event loop closes its asynchronous generators when it ends: `asyncio.run`, `trio.run` and every
 server do that. A hook, `sys.get_asyncgen_hooks`, makes each generator known to the loop. It does
-the same for a `LoopEnd`, which is no generator but is closed like one. The loop keeps it weakly.
+the same for a `LoopEnd`, which is not a generator but is closed like one. The loop keeps it weakly.
 """
 
 import sys

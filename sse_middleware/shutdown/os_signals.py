@@ -6,12 +6,12 @@ Rules of this file:
   does what it did without us. This holds for `loop.add_signal_handler` too: there the interpreter
   writes a byte that calls back, whatever the handler is.
 - A signal that is ignored is left alone.
-- The default action ends the process at once. It waits until the listening ends, as it does when
-  the streams have ended. A second signal doesn't wait. If the server stops by itself, the default
-  action is not needed: hypercorn sends a signal to its other workers as soon as the first has
+- The default action would end the process at once. So the first signal's action waits until the
+  listening ends, when the streams have ended. A second signal doesn't wait. A server that stops by
+  itself needs no default action: hypercorn signals its other workers as soon as the first has
   stopped, whatever they still do.
-- Of several handlers of ours, one below another can't be removed. It lets signals pass until those
-  above it are gone, and is removed together with the one above it.
+- One of our handlers below another can't be removed. It passes signals on until the one above is
+  removed, and goes with it.
 - An event loop that was closed hears nothing more. Its handlers are removed when the next one
   begins to listen.
 - `asyncio.run` puts its own handler of SIGINT over Python's, and takes it off only if it is on top.
@@ -29,7 +29,7 @@ from typing import Any
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
-"""A function, or `signal.SIG_DFL`, which is none."""
+"""A function, or `signal.SIG_DFL`, which can't be called."""
 
 
 class Heard(Enum):
@@ -119,8 +119,8 @@ class SignalHandler:
 def handlers(hear: Callable[[], Heard], deaf: Callable[[], bool]) -> Iterator[SignalHandler]:
     """Make a handler for each signal.
 
-    A signal that is ignored gets none, nor one with a handler that isn't Python's, which could not
-    be put back.
+    An ignored signal gets none. Neither does one whose handler isn't Python's: it couldn't be put
+    back.
     """
     for number in _SIGNALS:
         below = _in_force(signal.getsignal(number))

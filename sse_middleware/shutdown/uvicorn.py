@@ -10,7 +10,7 @@ Rules of this file:
   looked for every `INTERVAL` seconds while streams are open.
 - The server of a request is the one that holds the request's task. It is not known in a task of a
   middleware's own, unless there is only one server.
-- uvicorn 0.43 and 0.44 say ``http.disconnect`` to every request when they stop.
+- uvicorn 0.43 and 0.44 send ``http.disconnect`` to every request when they stop.
 """
 
 import asyncio
@@ -63,13 +63,13 @@ class UvicornServers:
         return server
 
     def is_stopping(self, server: object | None) -> bool:
-        """Whether a server has been told to stop. ``None`` stands for any of them."""
+        """Whether a server has been told to stop. ``None`` means any of them."""
         if server is None:
             return any(serving.is_stopping() for serving in self._found.values())
         return server not in self._found or self._found[server].is_stopping()
 
     def disconnects(self, server: object | None) -> bool:
-        """Whether a server has been told to stop, and says ``http.disconnect`` because of that."""
+        """Whether a server has been told to stop, and sends ``http.disconnect`` because of that."""
         return any(
             serving.is_stopping() and serving.disconnects()
             for one, serving in self._found.items()
