@@ -11,9 +11,9 @@
 - `SSEMiddleware`: one policy for every stream of an application. Its keyword arguments are the
   settings, which `StreamOptions` describes.
 - `event_stream` and `EventSourceResponse`: make an endpoint a stream. They take the same settings.
-- `ServerSentEvent`, `SSEModel`, `EventDiscriminator`: what to yield beside plain data.
+- `ServerSentEvent`, `SSEModel`, `EventDiscriminator`: what to yield besides plain data.
 - `last_event_id`: the id that a client reconnects with.
-- `sse_context`: the middleware's knowledge of a request, as whether the server is about to stop.
+- `sse_context`: what the middleware knows about a request, such as whether the server is stopping.
 - `presets`: what the clients of OpenAI, Anthropic, the AI SDK, MCP, htmx and Datastar expect.
 - `LegacyRoute`: makes streams of endpoints that know nothing of events.
 

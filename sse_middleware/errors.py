@@ -2,7 +2,7 @@
 
     SSEError
     ├── yours: the application gave something that can't be streamed
-    │   ├── ConfigurationError   a setting that is unknown or out of its range
+    │   ├── ConfigurationError   a setting or a setup that can't work
     │   ├── FieldError           a field that the text/event-stream grammar can't carry
     │   └── EncodingError        an item that can't become an event
     └── theirs: a peer sent something that can't be read
@@ -29,9 +29,10 @@ class SSEError(Exception):
 
 
 class ConfigurationError(SSEError, ValueError):
-    """A setting is unknown, has the wrong type or is out of range.
+    """The application is set up in a way that can't work.
 
-    The message names the setting and what is allowed.
+    A setting is bad, the middleware is missing, an item type can't be evaluated, or the like. The
+    message names the cause and what is allowed.
     """
 
 
@@ -83,7 +84,7 @@ LONGEST_SHOWN = 200
 def printable(value: object, longest: int = LONGEST_SHOWN) -> str:
     """Return a text in printable ASCII, cut to a length, so that nobody can forge a line of a log.
 
-    Anything else than a text is shown by its ``repr``.
+    Anything but a string is shown by its ``repr``.
     """
     text = value if isinstance(value, str) else repr(value)
     cut = text[:longest]

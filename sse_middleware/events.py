@@ -63,8 +63,8 @@ class ServerSentEvent(BaseModel, Generic[DataT_co]):
         raw_data: text that is sent unchanged: HTML, CSV, ``[DONE]``. Excludes ``data``.
         event: the event's type, for ``addEventListener``; without it browsers use ``message``.
         id: what the browser sends as ``Last-Event-ID`` when it reconnects. ``""`` resets it.
-            Read it there with `last_event_id`. It comes back as it is if it takes at most 8 KiB,
-            and has no spaces at its ends and no control characters.
+            `last_event_id` reads it. It comes back unchanged if it takes at most 8 KiB and has no
+            spaces at its ends and no control characters.
         retry: the client's reconnection time, in milliseconds.
         comment: text that clients ignore, written before the other fields.
 
@@ -99,7 +99,7 @@ class ServerSentEvent(BaseModel, Generic[DataT_co]):
     # Without a return type, which would replace the fields in the schema.
     @model_serializer(mode="wrap")
     def _not_as_ordinary_data(self, dump: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def] # noqa: ANN202
-        """Refuse to become a part of a JSON body: the client would get no event, but its fields.
+        """Refuse to become a part of a JSON body: the client would get its fields and no event.
 
         The user may dump an event, and keep it. A framework and a stream may not.
         """
@@ -134,14 +134,14 @@ class ServerSentEvent(BaseModel, Generic[DataT_co]):
 
 
 _FRAMEWORKS = ("blacksheep", "fastapi", "litestar", "ninja", "quart_schema", "starlette")
-"""They may not serialise an event, because they would put it into a body that is no stream."""
+"""Packages that must not serialise an event: their body is not a stream."""
 
 _ENCODING = ("sse_middleware.items", "sse_middleware.stream", "sse_middleware.wire")
-"""They write an event itself. What they serialise is an event inside of another one's data."""
+"""Packages that write events. If they serialise one, it lies inside another event's data."""
 
 NO_DATA = (
-    "a ServerSentEvent is no data: as JSON the client would get its fields, and no event. Yield it "
-    "by itself, from an endpoint with @event_stream (below the route's decorator) or with "
+    "a ServerSentEvent is not data: as JSON, the client would get its fields and no event. Yield "
+    "it by itself, from an endpoint with @event_stream (below the route's decorator) or with "
     "response_class=EventSourceResponse. To send its fields as data, call its model_dump()"
 )
 """What is said where an event is about to become a part of an ordinary response."""

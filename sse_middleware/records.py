@@ -20,11 +20,16 @@ class CloseReason(StrEnum):
     FINISHED = "finished"
     """Its source had no more items."""
     CLIENT_DISCONNECTED = "client_disconnected"
+    """The client left before the stream ended."""
     DRAINED = "drained"
     """The server was stopping, or the application was draining."""
     SEND_TIMEOUT = "send_timeout"
     """The client didn't read for `send_timeout` seconds."""
     MAX_DURATION = "max_duration"
+    """The stream reached `max_duration`."""
+
+    """The stream reached `max_duration`."""
+
     IDLE_TIMEOUT = "idle_timeout"
     """There was no event for `idle_timeout` seconds."""
     ERROR = "error"
@@ -42,7 +47,7 @@ class StreamInfo:
     Attributes:
         id: 16 hexadecimal digits, unique in this process and across processes.
         method: the request's method.
-        path: the request's path, as it was sent.
+        path: the request's path, percent-decoded.
         route: the path's template (``/users/{id}``), if the framework provides it.
         client: what `client_key` returned for the request; by default the peer's address.
     """

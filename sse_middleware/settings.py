@@ -66,10 +66,9 @@ class StreamOptions(TypedDict, total=False):
     ping_blank_line: bool
     """Whether a blank line follows a keep-alive that is a comment.
 
-    By default it does until the stream has sent an `id`. The standard needs no blank line there
-    and ignores it. But OpenAI's client, httpx-sse and others take one for the end of an event once
-    an id has come, and fetch-event-source always does: they hand out an empty event. With ``False``
-    none of them does.
+    By default it does until the stream has sent an `id`. The standard ignores this blank line. But
+    after an id, OpenAI's client, httpx-sse and others take it for an empty event, and
+    fetch-event-source always does. ``False`` avoids this.
     """
     on_disconnect: OnDisconnect
     """What becomes of the generator when its client leaves: ``"cancel"`` (default) or ``"finish"``.
@@ -81,25 +80,26 @@ class StreamOptions(TypedDict, total=False):
     """Seconds that the status line waits for the first item: 0.5 by default.
 
     An exception within them is still answered by a real 404 or 500. After them a browser's
-    ``EventSource`` learns that it is open. Long enough for a look-up, short enough for nobody to
-    notice.
+    ``EventSource`` learns that it is open. The default is long enough for a look-up, and too short
+    for anybody to notice.
     """
     cleanup_timeout: float
     """Seconds that a cancelled generator has for its ``finally`` blocks: 5 by default.
 
-    Enough to roll back and to close, an end to a cleanup that hangs.
+    That is enough to roll back and close, and stops a cleanup that hangs.
     """
     finish_timeout: float
     """Seconds that code after the last ``yield`` has, once the client has left: 1 by default.
 
-    Enough to store an answer whose last event was sent. Then it is cancelled. A ``finally`` or the
-    exit of an ``async with`` that has begun by itself has `cleanup_timeout` seconds.
+    That is enough to store an answer whose last event was sent. Then the code is cancelled. A
+    ``finally`` or the exit of an ``async with`` that has begun by itself has `cleanup_timeout`
+    seconds.
     """
     max_buffer: int
     """Bytes that wait for a slow client before its generator waits too: 65536 by default.
 
-    A stream holds no more than this and the item that went over it, and as much again while the
-    thread of a synchronous generator is at work. It is what servers put into one write.
+    A stream holds at most this plus one item, and as much again while a synchronous generator's
+    thread works. The default is what servers put into one write.
     """
     max_event_size: int | None
     """Bytes that one event may take. A larger one is an `EncodingError` at its ``yield``.
@@ -109,14 +109,14 @@ class StreamOptions(TypedDict, total=False):
     send_timeout: float | None
     """Seconds that the server's ``send`` may take before the client counts as gone: 30 by default.
 
-    Such a client has stopped reading. It is longer than a train takes through a tunnel. ``None``
-    waits without end.
+    Such a client has stopped reading. The default outlasts a train in a tunnel. ``None`` waits
+    without end.
     """
     max_duration: float | None
     """Seconds after which a stream is ended, so that its client comes back. ``None`` by default.
 
-    It may come back to another server, and its credentials are checked again. Each stream has up to
-    a tenth less, so that streams that began together don't end together.
+    It may come back to another server, and its credentials are checked again. Each stream gets up
+    to a tenth less, so that streams that began together don't end together.
     """
     idle_timeout: float | None
     """Seconds without an event after which a stream is ended. Keep-alives don't count.
@@ -153,8 +153,8 @@ class StreamOptions(TypedDict, total=False):
     """Whether to compress for clients that accept it, or which codecs to offer, the best first.
 
     The codecs are ``"gzip"``, ``"zstd"`` and ``"br"``. ``True`` offers those whose packages are
-    installed. ``False`` by default: each compressed stream keeps a context, and an attacker can
-    guess a secret that stands next to text of his choice by the size of the messages.
+    installed. ``False`` by default: each compressed stream keeps a context, and an attacker who
+    chooses text next to a secret can guess the secret from the size of the messages.
     """
     serializer: Serializer | None
     """Turns the data of an event into JSON, as ``orjson.dumps`` does.
@@ -172,8 +172,8 @@ class StreamOptions(TypedDict, total=False):
     """Whether the body is complete after the event of `error_event`: ``False`` by default.
 
     With ``False`` the body breaks off after it, so a client that uses ``fetch`` gets the event and
-    then a network error. With ``True`` the body ends well. In both cases the exception goes on to
-    the server. Where there is no such event, the body always breaks off.
+    then a network error. With ``True`` the body ends normally. In both cases the exception goes on
+    to the server. Where there is no such event, the body always breaks off.
     """
 
 
@@ -184,8 +184,8 @@ class StreamSettings:
     `SSEMiddleware`, `event_stream` and `EventSourceResponse` take them as keyword arguments.
 
     Raises:
-        ConfigurationError: when it is made: a setting of a wrong type or out of its range. Names
-            the setting and the value.
+        ConfigurationError: at construction, for a setting of the wrong type or out of range. The
+            message names the setting and the value.
     """
 
     preset: Preset | None = None
@@ -238,7 +238,7 @@ class StreamSettings:
         """Make settings from keyword arguments. The others have their defaults.
 
         Raises:
-            ConfigurationError: also for a name that is no setting.
+            ConfigurationError: also for a name that is not a setting.
         """
         return cls(**_known(options))
 
@@ -304,7 +304,7 @@ def _known(options: StreamOptions) -> StreamOptions:
 
 
 def _hint(name: str, names: Sequence[str]) -> str:
-    """Return what helps a user who has written a name that is no setting of a stream."""
+    """Return what helps a user who has written a name that is not a setting of a stream."""
     if name in _APPLICATION:
         return "it is for the whole application, so only SSEMiddleware takes it"
     if name in _RESPONSE:

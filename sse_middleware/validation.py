@@ -1,4 +1,4 @@
-"""Checks of what users set, and `UNSET`. An error names the field, the value, what is allowed."""
+"""Checks of what users set, and `UNSET`. An error names field, value and what is allowed."""
 
 import sys
 from enum import Enum
@@ -23,7 +23,7 @@ UNSET: Literal[Unset.UNSET] = Unset.UNSET
 
 
 def check_seconds(name: str, value: object, note: str, *, zero: bool = False) -> None:
-    """Refuse what is no finite number of seconds over 0, or from 0 on."""
+    """Refuse anything but a finite number of seconds over 0 (or 0 itself, with `zero`)."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     holds = number and 0 <= value <= sys.float_info.max and (zero or value != 0)  # type: ignore[operator]
     bound = "of at least 0" if zero else "over 0"
@@ -31,7 +31,7 @@ def check_seconds(name: str, value: object, note: str, *, zero: bool = False) ->
 
 
 def check_count(name: str, value: object, of: str) -> None:
-    """Refuse what is no number over 0."""
+    """Refuse anything but a whole number over 0."""
     check(name, value, type(value) is int and value > 0, f"a number of {of} over 0")
 
 

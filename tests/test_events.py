@@ -195,7 +195,7 @@ class TestAsOrdinaryData:
         self, item: Any, item_type: Any
     ) -> None:
         response = EventSourceResponse([item], item_type=item_type)
-        with pytest.raises(EncodingError, match=r"a ServerSentEvent is no data.*by itself"):
+        with pytest.raises(EncodingError, match=r"a ServerSentEvent is not data.*by itself"):
             TestClient(response).get("/")
 
     def test_its_fields_may_be_data(self) -> None:

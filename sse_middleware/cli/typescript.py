@@ -100,7 +100,14 @@ def typescript_of(streams: Mapping[str, ItemType | None]) -> str:
 
 
 def streams_of(target: str) -> dict[str, ItemType | None]:
-    """Return the item types of a target, by the paths of its streams or by its own name."""
+    """Return the item types of a target, keyed by the paths of its streams or by its own name.
+
+    Args:
+        target: ``module:name`` of an application, of a tagged endpoint or of an item type.
+
+    Raises:
+        ConfigurationError: nothing is found there, or the application has no streams.
+    """
     found = _load(target)
     name = target.rpartition(":")[2]
     if hasattr(found, ITEM_TYPE):

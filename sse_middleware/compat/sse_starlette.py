@@ -218,8 +218,8 @@ class EventSourceResponse(response.EventSourceResponse):
         self.headers.setdefault("Cache-Control", "no-store")
         self.headers["X-Accel-Buffering"] = "no"
 
-    def enable_compression(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 - as there
-        """Raise NotImplementedError, as there. ``compression=True`` of `SSEMiddleware` compresses.
+    def enable_compression(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 - as in sse-starlette
+        """Raise NotImplementedError, as sse-starlette does: the middleware compresses.
 
         Args:
             force: has no meaning.
@@ -230,7 +230,7 @@ class EventSourceResponse(response.EventSourceResponse):
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream, then run the background task. A method may be in lower case, as there."""
+        """Stream, then run the background task. sse-starlette allows a method in lower case."""
         method = scope.get("method", "GET")
         if method != method.upper():
             scope = {**scope, "method": method.upper()}

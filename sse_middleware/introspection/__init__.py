@@ -1,1 +1,1 @@
-"""Reads the objects of frameworks: of Starlette, and of FastAPI if it is installed."""
+"""Reads the objects of others: frameworks, and suspended generators."""

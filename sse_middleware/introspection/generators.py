@@ -173,7 +173,7 @@ class _Flow:
                 yield one.offset
 
     def _leading_to(self, waiting: list[int]) -> set[int]:
-        """Return all instructions that lead to some others, and these."""
+        """Return these instructions and all that lead to them."""
         return _reached(waiting, self._sources)
 
     def _edges(self) -> Iterator[tuple[int, int]]:
@@ -197,7 +197,7 @@ def _grouped(edges: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
 
 
 def _reached(waiting: list[int], edges: dict[int, list[int]]) -> set[int]:
-    """Return what some instructions lead to along the edges, and these."""
+    """Return these offsets and all that the edges lead to."""
     found = set[int]()
     while waiting:
         offset = waiting.pop()

@@ -24,7 +24,7 @@ ERROR = "error"
 _FIELDS = ("event", "data", "id", "retry", "comment")
 
 _TELLING = ("event", "data", "retry")
-"""Of the fields, those that are no usual names of data if they stand alone: an id is."""
+"""Fields that hint at an event. An `id` or a `comment` is common in plain data, too."""
 
 
 class ItemHints:
@@ -45,7 +45,7 @@ class ItemHints:
         self._dicts = DICTS_LOOKED_AT
 
     def looks_on(self, item: Any, item_type: ItemType | None) -> bool:
-        """Look at an item, and return whether more of its type are to be looked at."""
+        """Look at an item. Returns whether to look at the next one of its type, too."""
         if not isinstance(item, dict) or not self._dicts:
             return False
         self._look_at_dict(item, item_type)

@@ -74,7 +74,7 @@ class ItemType:
         self.names = EventNames(annotation)
         """The names of the events that the type declares; false if it declares none."""
         self.has_open_keys = is_open(adapter.core_schema)
-        """Whether its data may have a dict whose keys are no text."""
+        """Whether its data may have a dict whose keys are not strings."""
         self._classes = tuple(_class_of(one.model) for one in members_of(annotation))
 
     @classmethod
@@ -188,7 +188,7 @@ _OPEN = ("any", "is-instance", "function-plain", "function-wrap")
 
 
 def is_open(schema: Any) -> bool:
-    """Whether data of a core schema may have a dict whose keys are no text."""
+    """Whether data of a core schema may have a dict whose keys are not strings."""
     if isinstance(schema, list | tuple):
         return any(map(is_open, schema))
     if not isinstance(schema, dict):

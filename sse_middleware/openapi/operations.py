@@ -4,8 +4,8 @@ Rules of this file:
 - FastAPI makes the whole document, including the schemas of items. For these, a copy of the
   application has one more route for each type, which is removed from the document afterwards. So
   the schemas are named and shared as if FastAPI knew the streams, whatever its version.
-- In an operation only the response that streams changes, and only what FastAPI assumes about its
-  body. What the user declares (``responses=``, ``openapi_extra=``, a custom ``openapi``) stays
+- Of an operation, only the streaming response changes, and of that only what FastAPI assumes about
+  its body. What the user declares (``responses=``, ``openapi_extra=``, a custom ``openapi``) stays
   and overrides the description.
 - The application and its routes are read, never changed.
 """

@@ -20,7 +20,7 @@ ErrorEvent = Callable[[Exception], object]
 """Turns an exception into the last item of a stream, or into ``None`` for no item."""
 
 Farewell = Callable[[CloseReason], ServerSentEvent | None]
-"""Makes the last event of a stream that is closed early, or returns ``None`` for no event."""
+"""Makes the last event of a stream that is ended early, or returns ``None`` for no event."""
 
 OnDisconnect = Literal["cancel", "finish"]
 """What happens to a stream's generator when the client disconnects."""
@@ -40,11 +40,11 @@ class Preset:
             there is an item. The status line is sent with it, so a later failure becomes an error
             event and not an error status.
         last: an event after the last item of a stream that ends by itself. It is not sent if the
-            stream fails, is closed early or loses its client.
+            stream fails, is ended early or loses its client.
         ping: the keep-alive, unless the setting of that name is set.
         ping_blank_line: whether a blank line follows a comment, unless the setting is set.
         error_event: makes the last item of a stream that fails, unless the setting is set.
-        farewell: makes the last event of a stream that is closed early, unless the setting is set.
+        farewell: makes the last event of a stream that is ended early, unless the setting is set.
         on_disconnect: what happens when the client disconnects, unless the setting is set.
         headers: added to the response, unless it has a header of the same name.
 

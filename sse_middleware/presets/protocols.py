@@ -5,8 +5,8 @@ Rules of this file:
   function takes it and returns a preset.
 - An error event never shows the message of the exception, which is for the server alone. Users who
   want to show it set `error_event`.
-- A stream that is closed early is not a success. Clients that don't reconnect for the rest get an
-  error event.
+- A stream that is ended early is not a success. Clients that don't reconnect to get what is missing
+  receive an error event.
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ Rules of this file:
   ``yield``.
 - Every wait has a timeout, and the error shows what came so far.
 - What the application raises is raised by the next call that waits, or else by the disconnect.
-- What has come and what the test has taken are two things: see `inbox`.
+- What has come and what the test has taken can differ: see `inbox`.
 """
 
 from collections.abc import Awaitable, Callable, Iterator

@@ -4,7 +4,8 @@ Rules of this file:
 - A client task reads ahead, so what has come depends on timing. What the test has taken does not.
   So `last_event_id` and `reconnection_time` go by what was taken.
 - The test has taken everything up to the last event or comment that a call returned. But an event
-  that no call has returned yet is not taken, nor is anything after it, whatever comments were.
+  that no call has returned is not taken. Neither is anything after it, even a comment that a call
+  has returned.
 - An id or a ``retry`` without an event belongs to the next event or comment. A call that finds
   nothing more, because of the end or the timeout, has taken all that had come by then.
 - A new connection begins where the test is. Whatever it had not taken then will not be returned.
@@ -29,7 +30,7 @@ class Place:
     """A place in the stream, and what a client that has read up to there knows."""
 
     number: int
-    """Of the events and comments up to here."""
+    """How many events and comments came up to here."""
     last_event_id: str
     reconnection_time: int | None
 

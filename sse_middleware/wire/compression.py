@@ -6,13 +6,13 @@ Rules of this file:
 - The client chooses among the codecs that are offered (RFC 9110, 12.5.3).
 - A setting that names a codec without its package is refused.
 
-JSON events of 82 bytes, each flushed (5,000 events, CPython 3.13):
+JSON events of 82 bytes, each flushed (5,000 events, CPython 3.13; contexts as in `benchmarks`):
 
-| codec | bytes per event | microseconds per event | context of a new, an old stream | needs |
+| codec | bytes per event | microseconds per event | context, new and long stream | needs |
 |---|---|---|---|---|
-| gzip | 20 | 8 | 35, 36 KiB | the standard library |
-| zstd | 24 | 6 | 68, 98 KiB | Python 3.14, or zstandard |
-| br | 22 | 21 | 281, 734 KiB | brotli |
+| gzip | 20 | 8 | 35, 35 KiB | the standard library |
+| zstd | 24 | 6 | 68, 97 KiB | Python 3.14, or zstandard |
+| br | 22 | 21 | 281, 713 KiB | brotli |
 
 So gzip comes first if the client leaves the choice: the others take more bytes and more memory.
 """

@@ -122,7 +122,7 @@ def escaped_json(text: bytes) -> bytes:
     The standard ends lines at CR and LF only. JSON has these characters in strings only, where an
     escape means the same.
     """
-    # To look for one byte is many times faster than to look for two or three.
+    # Searching for one byte is many times faster than searching for two or three.
     if _NEL_LAST in text and _NEL_FIRST in text:
         text = text.replace(b"\xc2\x85", b"\\u0085")
     if _LS_FIRST in text and (_LS_LAST in text or _PS_LAST in text):

@@ -42,7 +42,8 @@ _SEQUENCES = (list, tuple, deque)
 _SCALARS = frozenset((str, int, float, bool, NoneType))
 
 _PLAIN_KEYS = frozenset((str, int, UUID))
-"""Pydantic and FastAPI give keys of each of these types the same names, and different ones."""
+"""For keys of one of these types, Pydantic and FastAPI choose the same names, and different keys
+get different names."""
 
 
 def to_json(value: Any, **options: Any) -> bytes:
@@ -84,7 +85,7 @@ def is_flat(value: Any) -> bool:
 
 
 def has_odd_keys(value: Any) -> bool:
-    """Whether data has a dict whose keys may not be different names that Pydantic writes."""
+    """Whether Pydantic may name a key in data unlike FastAPI does, or name two keys alike."""
     try:
         return _has_odd_keys(value)
     except RecursionError:

@@ -42,8 +42,11 @@ def quality(accept: bytes, media_type: bytes) -> float:
 def accepts_events(accept: str | None) -> bool:
     """Whether a client accepts an event stream, by the ``Accept`` of its request.
 
-    Use it in an endpoint that can also answer with one document. A request without ``Accept``
-    accepts everything.
+    Use it in an endpoint that can also answer with one document.
+
+    Args:
+        accept: the value of the header. ``None`` is a request without one, which accepts
+            everything.
     """
     return accept is None or quality(accept.encode(), EVENT_STREAM) > 0
 

@@ -42,8 +42,9 @@ class RealIOError(VirtualTimeError):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"real I/O in virtual time: {what}. Call the application without a network, e.g. "
-            "through httpx.ASGITransport, replace what it talks to, or run this test in real time"
+            f"real I/O in virtual time: {what}. Call the application without a network, for "
+            "example with EventClient or StreamingTransport, replace what it talks to, or run this "
+            "test in real time"
         )
 
 
