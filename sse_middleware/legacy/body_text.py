@@ -201,7 +201,7 @@ class _UTF7Decoder(codecs.BufferedIncrementalDecoder):
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _NO_CHARSETS = ("idna", "punycode", "raw-unicode-escape", "unicode-escape")
-"""Text encodings of Python that are no charsets of documents."""
+"""Text encodings of Python that are not charsets of documents."""
 
 
 def _known_codec(charset: str) -> codecs.CodecInfo:

@@ -1,10 +1,10 @@
 """The ASGI scope of one call of a polled endpoint, and what requests must share to share a poll.
 
 Rules of this file:
-- The scope of a call is that of the request as it reached `SSEMiddleware`. So what the middlewares
-  outside have put there is there (``user``, ``auth``, ``session``, ``app``, a mount's
-  ``path_params``), and nothing that a call has put there: no ``route``, no ``endpoint``, no
-  ``request.state`` of an earlier call.
+- The scope of a call is the request's scope as it reached `SSEMiddleware`. So it has what the
+  middlewares outside have put there (``user``, ``auth``, ``session``, ``app``, a mount's
+  ``path_params``), and nothing of an earlier call: no ``route``, no ``endpoint``, no
+  ``request.state``.
 - Dicts, lists and sets in it are copied for each call, at any depth. A subclass of dict is copied
   at its first level. Any other object is the same for all calls.
 - ``state`` is copied at its first level, as a server does it for each request: what the lifespan
@@ -12,8 +12,8 @@ Rules of this file:
   reached `SSEMiddleware`: the lifespan's, and what the middlewares outside have added.
 - What a call changes in such a copy stays in it. So a session whose middleware is outside is only
   read.
-- The request has no conditions, no range, and accepts everything, but no coding. The extensions
-  that change how a body is sent are left out.
+- The request has no conditions and no range. It accepts every media type, but no content coding.
+  The extensions that change how a body is sent are left out.
 """
 
 from collections.abc import Hashable

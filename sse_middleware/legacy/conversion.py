@@ -80,7 +80,7 @@ class EventFields:
 
     Raises:
         FieldError: `event` or `id` is not a single line.
-        ConfigurationError: `id` is not such a template, or `malformed` is none of the three.
+        ConfigurationError: `id` is not such a template, or `malformed` is not one of the three.
     """
 
     event: str | None = None

@@ -11,8 +11,8 @@ Rules of this file:
 - The CR that ends a chunk may be half of a CRLF. A frame in between would make a blank line of the
   LF. The standard ignores a second blank line, but not all clients do. So after a CR a frame has to
   wait for the next byte, unless CR alone has ended lines of this stream, and CRLF has ended none.
-- A byte order mark counts only as the first bytes of a stream. Between its bytes nothing goes in. A
-  frame that goes in before the first byte takes its effect away, and with it the first line.
+- A byte order mark counts only as the first bytes of a stream. Nothing goes in between its bytes.
+  After a frame it would no longer be a mark, and would spoil the first line.
 - An event that is not complete at the end of the body is left as it is, and clients drop it. If it
   is to be delivered, a blank line is added.
 - If events have a bound, an event that grows over it is an error. The events before it pass. What
@@ -132,7 +132,7 @@ class EventStream:
         return part
 
     def _read(self, text: bytes) -> int:
-        """Take the state after the text. Return how many events end in it."""
+        """Update the state to what it is after the text. Return how many events end in it."""
         if not text:
             return 0
         if b"\r" in text or self._after_cr:

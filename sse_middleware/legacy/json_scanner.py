@@ -239,7 +239,7 @@ def checked(text: Text) -> Iterator[None]:
 
 
 def elements(text: Text) -> Iterator[bytes | None]:
-    """Yield the elements of an array as they are written, or the whole text if it is no array.
+    """Yield the elements of an array as they are written, or the whole text of anything else.
 
     Args:
         text: valid JSON.
@@ -268,5 +268,5 @@ def elements(text: Text) -> Iterator[bytes | None]:
 
 
 def skip_blanks(text: Text, at: int, end: int = maxsize) -> int:
-    """Return where something else than a blank comes."""
+    """Return where the next byte that is not a blank is."""
     return BLANKS.match(text, at, end).end()  # type: ignore[union-attr] # it always matches

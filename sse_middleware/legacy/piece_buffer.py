@@ -15,7 +15,7 @@ class PieceBuffer:
     Args:
         body: has the bound.
         kind: the name of such a piece in messages.
-        strip: whether blanks around a piece are left out. A piece of blanks is no piece then.
+        strip: whether blanks around a piece are left out. Then a piece of blanks doesn't count.
     """
 
     def __init__(self, body: BodyFormat, kind: str, *, strip: bool = False) -> None:

@@ -2,13 +2,13 @@
 
 Rules of this file:
 - One subscriber calls at a time, with its own request. The others wait in a queue. It goes on
-  calling as long as its calls succeed. When one fails, the next one in the queue calls, and the one
-  that failed goes to the end. So does the next one when the caller leaves.
+  calling as long as its calls succeed. When a call fails, its subscriber goes to the end of the
+  queue and the next one calls. The next one also calls when the caller leaves.
 - A refusal (a 403, a redirect, ...) is for the subscriber whose call it answers. It raises there,
   and nobody else notices. A failure (a 503, an exception) is reported, and the next call waits
   longer, up to `LONGEST_PAUSE`.
-- Whatever the first call of all brings is raised where the client can still be told.
-- Two calls may overlap. Of their answers that of the later call counts.
+- A failure of the very first call is raised, as long as the client can still be told.
+- Two calls may overlap. Of their answers, the later call's counts.
 - Once somebody was refused, credentials matter. From then on each new subscriber makes one call of
   its own, at once, before it gets anything that others have been sent.
 - Subscribers share an answer only if their requests are equal in all headers that ``Vary`` names,
@@ -77,14 +77,14 @@ class Subscriber:
     Args:
         group: what its request shares a poll with.
         call: calls the endpoint with its request.
-        headers: of its calls.
-        response: its own.
+        headers: the headers of its calls.
+        response: the state of its response.
     """
 
     def __init__(self, group: "PollGroup", call: Call, headers: Headers, response: Begun) -> None:
         self.call = call
         self.pace = Pace(group.interval)
-        """Of calls out of turn."""
+        """The pace of its calls out of turn."""
         self.own_answer: Answer | None = None
         """The last document that its own call brought."""
         self.failed = False
@@ -99,8 +99,8 @@ class Subscriber:
         """Wait for an answer that is newer than the last one.
 
         Raises:
-            NotPushable: this subscriber is refused, or the first answer of all is no document.
-            Exception: what the first call of all raised, if the client can still be told.
+            NotPushable: this subscriber is refused, or the very first answer is not a document.
+            Exception: what the very first call raised, if the client can still be told.
         """
         while True:
             poll = self._place()
@@ -130,7 +130,7 @@ class Subscriber:
         )
 
     def leave(self) -> None:
-        """Take part no longer."""
+        """Leave the poll."""
         if self._poll is not None:
             self._poll.leave(self)
             self._poll = None
@@ -150,7 +150,7 @@ class PollGroup:
 
     Args:
         interval: seconds between two calls.
-        name: of the endpoint, for reports.
+        name: the endpoint's name, for reports.
     """
 
     def __init__(self, interval: float, name: str) -> None:
@@ -189,7 +189,7 @@ class Poll:
     """The latest answer for the subscribers that share it, and whose turn it is to call.
 
     Args:
-        group: that it is in.
+        group: the group that it belongs to.
         owner: its first subscriber.
     """
 
@@ -204,7 +204,7 @@ class Poll:
         self._pace = Pace(group.interval)
         self._caller: Subscriber | None = None
         self._calling = False
-        """Whether the caller does call. Else it waits until it is time."""
+        """Whether the caller is calling. Otherwise it waits until it is time."""
         self._waiting: dict[Subscriber, anyio.Event] = {}
         self._latest_began = -inf  # when the call for the latest answer did
 
@@ -259,7 +259,7 @@ class Poll:
             woken.set()
 
     def _is_turn_of(self, subscriber: Subscriber) -> bool:
-        """Whether a subscriber may call: one that works calls in place of one that has failed."""
+        """Whether a subscriber may call. A caller that failed gives way to one that has not."""
         caller = self._caller
         if caller is None or caller is subscriber:
             return True
@@ -316,7 +316,7 @@ class Poll:
         return True
 
     def _sort_in(self, answer: Answer, subscriber: Subscriber, began: float) -> None:
-        """Keep an answer for those that share it: ``Vary`` may say that these are others."""
+        """Keep an answer in its subscriber's poll, which its ``Vary`` may have changed."""
         if answer.status < SERVER_ERROR:
             self._group.learn(answer.vary)
         unchanged = self.latest is not None and answer.status == NOT_MODIFIED

@@ -22,19 +22,19 @@ from sse_middleware.legacy.call_scope import Headers
 from sse_middleware.legacy.polled_request import Answer
 
 _NOT_KEPT = (
-    # Of the body.
+    # They describe the document's body, not the stream's.
     *(b"accept-ranges", b"content-digest", b"content-disposition", b"content-encoding"),
     *(b"content-length", b"content-location", b"content-md5", b"content-range"),
     *(b"content-type", b"digest", b"etag", b"last-modified", b"repr-digest", b"x-sendfile"),
-    # Of its age.
+    # A document's age means nothing for a stream.
     *(b"age", b"date", b"expires", b"pragma"),
-    # Of the connection.
+    # They are about one connection (RFC 9110, 7.6.1).
     *(b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer"),
     *(b"transfer-encoding", b"upgrade"),
 )
 
 _NOT_KEPT_PREFIX = b"x-accel-"
-"""What nginx does with the document, which is none for the stream."""
+"""What nginx does with the document. It is not for the stream."""
 
 _NOT_KEPT_SUFFIX = (b"cdn-cache-control", b"surrogate-control")
 """How a network in front of the server stores the document (RFC 9213). It would store the stream,
@@ -78,7 +78,7 @@ class PolledResponse:
         self._decided.set()
 
     def become(self, answer: Answer) -> None:
-        """Be no stream, but the endpoint's own answer."""
+        """Send the endpoint's own answer instead of a stream."""
         self._replacement = answer.messages
         self._decided.set()
 

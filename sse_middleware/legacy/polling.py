@@ -3,8 +3,8 @@
 Rules of this file:
 - The endpoint is called as its subscriber would call it: with the scope of the subscriber's
   request, except for ``Accept`` and the like and for the conditions of a cache (`call_scope`).
-- The first call is a part of the stream. So the stream is admitted before it, and ends it as any
-  other `await` of its generator. `polled_response` says what becomes of its answer.
+- The first call is a part of the stream. So the stream is admitted first, and its end cancels the
+  call like any other `await` of its generator. `polled_response` says what becomes of its answer.
 - Subscribers with the same key share their calls if their requests have the same URL, and equal
   headers where the answer's ``Vary`` names them (`poll`).
 - The stream of a client that has left always ends, whatever `on_disconnect` says: it would never
@@ -124,7 +124,7 @@ def _wants_events(accept: bytes | None, answer: Answer) -> bool:
 
 
 def _key(scope: Scope, route: LegacyRoute) -> Hashable:
-    """Return the key of a request. Raises `ConfigurationError` if it is none."""
+    """Return the key of a request. Raises `ConfigurationError` if it isn't hashable."""
     if route.key is None:
         return None
     key = route.key(Request(scope))

@@ -19,7 +19,7 @@ from sse_middleware.settings import Overrides, StreamOptions, StreamSettings
 from sse_middleware.wire.request_headers import names_events
 
 Key = Callable[[Request], Hashable]
-"""Returns what the subscribers of one poll have in common. ``None`` shares nothing."""
+"""Returns what subscribers must have in common to share calls. ``None`` shares nothing."""
 
 
 class LegacyRoute:
@@ -37,10 +37,11 @@ class LegacyRoute:
             browser's ``EventSource`` does.
         event: the type of each event.
         id: a template for the id of each event: ``"{line}"``, ``"{json[id]}"``.
-        last: an event that is sent when the body has ended.
-        malformed: what happens to a line that is not JSON although the body is, or that has no id.
-            It is sent as it is (``"raw"``), is left out (``"skip"``), or fails the stream
-            (``"fail"``). It is always reported.
+        last: an event that is sent when the body has ended. It is encoded with the default
+            settings.
+        malformed: what happens to a line that is not JSON in a JSON body, or that lacks the field
+            which `id` names. It is sent as it is (``"raw"``), is left out (``"skip"``), or fails
+            the stream (``"fail"``). It is always reported.
         invalid_text: whether bytes that are invalid in the charset become U+FFFD (``"replace"``) or
             fail the stream (``"fail"``).
         unfinished: what happens to a line or record that the end of the body cuts off. It is sent
@@ -50,8 +51,9 @@ class LegacyRoute:
             stream have a bound only if ``max_event_size`` is set.
         poll: polls the endpoint, with this many seconds between two calls. An event is sent when
             the answer has changed.
-        key: a function that returns what the subscribers of one poll have in common. By default
-            each subscriber has its own poll.
+        key: a function that takes the `Request` and returns a hashable key. Subscribers with equal
+            keys share calls and answers, so it must contain what decides who may read them.
+            ``None`` shares nothing, as by default.
         settings: the settings of `StreamOptions`. They override those of the middleware.
 
     Raises:
@@ -114,7 +116,7 @@ def _check_poll(poll: Any, key: Any, body: Any, id: Any) -> None:
     if poll is not None and not (type(poll) in (int, float) and 0 < poll < inf):
         raise ConfigurationError(f"poll must be a number of seconds over 0, got {poll!r}")
     if key is not None and (poll is None or not callable(key) or iscoroutinefunction(key)):
-        allowed = "a function that is not async, of a route with poll="
+        allowed = "a function that is not async, and needs poll="
         raise ConfigurationError(f"key must be {allowed}, got {key!r}")
     if poll is not None and (body is not None or id is not None):
         raise ConfigurationError(

@@ -180,7 +180,9 @@ def _body_format(route: LegacyRoute | None, charset: str, max_event_size: int | 
 def _checked_adapters(adapters: Mapping[str, str | AdapterFactory]) -> dict[str, AdapterFactory]:
     for media_type in adapters:
         if not isinstance(media_type, str) or media_type.count("/") != 1:
-            raise ConfigurationError(f"adapters must be for media types, got {media_type!r}")
+            raise ConfigurationError(
+                f"adapters must map media types to adapters, got the key {media_type!r}"
+            )
     return {
         media_type.lower(): adapter_of(f"the adapter of {media_type}", factory)
         for media_type, factory in adapters.items()

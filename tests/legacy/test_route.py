@@ -131,7 +131,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     ("/", {"poll": float("nan")}, "poll must be"),
     ("/", {"poll": True}, "poll must be"),
     ("/", {"poll": "2"}, "poll must be"),
-    ("/", {"key": lambda _: 1}, "key must be .*with poll="),
+    ("/", {"key": lambda _: 1}, "key must be .*needs poll="),
     ("/", {"poll": 1, "key": "user"}, "key must be a function .*got 'user'"),
     ("/", {"poll": 1, "key": async_key}, "key must be a function that is not async"),
     ("/", {"poll": 1, "body": "lines"}, "not for a polled route.* got body='lines', id=None"),
@@ -153,8 +153,8 @@ def test_an_invalid_argument_is_refused(path: Any, options: dict[str, Any], mess
         ({"legacy": ["/logs"]}, "legacy must be LegacyRoutes, got '/logs'"),
         ({"adapters": {"application/x-foo": "nope"}}, "the adapter of application/x-foo must be"),
         ({"adapters": {"application/x-foo": None}}, "the adapter of .* must be one of"),
-        ({"adapters": {"lines": Lines}}, "adapters must be for media types, got 'lines'"),
-        ({"adapters": {5: Lines}}, "adapters must be for media types, got 5"),
+        ({"adapters": {"lines": Lines}}, "adapters must map media types to adapters, .* 'lines'"),
+        ({"adapters": {5: Lines}}, "adapters must map media types to adapters, got the key 5"),
     ],
 )
 def test_an_invalid_argument_of_the_middleware_is_refused(
