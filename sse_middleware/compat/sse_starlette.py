@@ -172,7 +172,8 @@ class EventSourceResponse(response.EventSourceResponse):
             after the client disconnects and the generator is closed, for at most `cleanup_timeout`
             seconds.
         shutdown_event: is set when the application drains. Needs the middleware.
-        shutdown_grace_period: seconds that the stream then has to end by itself.
+        shutdown_grace_period: seconds that the stream then has to end by itself; by default
+            the middleware's `drain_grace`.
         cleanup_timeout: seconds that a cancelled generator has for its ``finally`` blocks; ``None``
             means a year.
 
@@ -197,7 +198,7 @@ class EventSourceResponse(response.EventSourceResponse):
         send_timeout: float | None = None,
         client_close_handler_callable: Callable[[Message], Awaitable[None]] | None = None,
         shutdown_event: anyio.Event | None = None,
-        shutdown_grace_period: float = 0,
+        shutdown_grace_period: Unset | float = UNSET,
         cleanup_timeout: Unset | float | None = UNSET,
     ) -> None:
         self.sep = _checked_separator(sep or self.DEFAULT_SEPARATOR)
@@ -205,8 +206,11 @@ class EventSourceResponse(response.EventSourceResponse):
         self.data_sender_callable = data_sender_callable
         self.client_close_handler_callable = client_close_handler_callable
         self.shutdown_event = shutdown_event
-        check_seconds("shutdown_grace_period", shutdown_grace_period, "0 doesn't wait", zero=True)
-        options: StreamOptions = {"drain_grace": shutdown_grace_period}
+        options: StreamOptions = {}
+        if not isinstance(shutdown_grace_period, Unset):
+            grace = shutdown_grace_period
+            check_seconds("shutdown_grace_period", grace, "0 doesn't wait", zero=True)
+            options["drain_grace"] = grace
         if ping is not None:
             check_seconds("ping", ping, "0 switches keep-alives off", zero=True)
             options["ping_interval"] = ping or None

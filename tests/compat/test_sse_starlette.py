@@ -570,7 +570,18 @@ class TestShutdown:
             assert anyio.current_time() - begin == pytest.approx(3, abs=0.1)
             assert (await events.next()).event == "goodbye"
 
-    async def test_without_a_grace_cancels_the_stream_at_once(self) -> None:
+    @pytest.mark.parametrize(
+        ("given", "of_middleware", "seconds"),
+        [
+            ({}, {}, 1),
+            ({}, {"drain_grace": 7}, 7),
+            ({"shutdown_grace_period": 0}, {"drain_grace": 7}, 0),
+            ({"shutdown_grace_period": 5}, {"drain_grace": 7}, 5),
+        ],
+    )
+    async def test_then_cancels_the_stream(
+        self, given: Any, of_middleware: Any, seconds: float
+    ) -> None:
         closed = []
 
         async def content() -> AsyncIterator[Any]:
@@ -581,12 +592,13 @@ class TestShutdown:
             finally:
                 closed.append(True)
 
-        middleware = SSEMiddleware(compat.EventSourceResponse(content()))
+        response = compat.EventSourceResponse(content(), **given)
+        middleware = SSEMiddleware(response, **of_middleware)
         async with events_of(middleware) as events:
             await events.next()
             begin = anyio.current_time()
             await middleware.drain()
-            assert anyio.current_time() - begin == pytest.approx(0, abs=0.1)
+            assert anyio.current_time() - begin == pytest.approx(seconds, abs=0.1)
         assert closed == [True]
 
     async def test_needs_the_middleware(self) -> None:
