@@ -36,7 +36,7 @@ class DataSender:
             raise failure
 
 
-class FedProducer:
+class ProducerWithSender:
     """The producer of a stream with a data sender, which is cancelled first.
 
     Most generators close the channel that the sender feeds, and a sender that still waited there

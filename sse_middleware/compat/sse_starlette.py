@@ -31,7 +31,7 @@ from starlette.background import BackgroundTask
 from starlette.types import Message, Receive, Scope, Send
 
 from sse_middleware import events, response
-from sse_middleware.compat.data_sender import DataSender, FedProducer
+from sse_middleware.compat.data_sender import DataSender, ProducerWithSender
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.event_loop.task_group import daemon_task_group
 from sse_middleware.items.control_frames import ConfiguredControlFrames
@@ -249,7 +249,7 @@ class EventSourceResponse(response.EventSourceResponse):
         sender = DataSender()
         producer = response.producer_of(self.body_iterator, encoder)
         return response.StreamPlan(
-            producer if self.data_sender_callable is None else FedProducer(producer, sender),
+            producer if self.data_sender_callable is None else ProducerWithSender(producer, sender),
             _ControlFrames(settings, self._ping),
             partial(self._run_alongside, context, settings, sender),
         )

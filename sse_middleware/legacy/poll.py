@@ -36,7 +36,7 @@ Call = Callable[[str], Awaitable[Answer]]
 """Calls the endpoint. Takes the last ``ETag``, or an empty string."""
 
 
-class Begun(Protocol):
+class ResponseState(Protocol):
     """What a subscriber knows of its response."""
 
     begun: bool
@@ -81,7 +81,9 @@ class Subscriber:
         response: the state of its response.
     """
 
-    def __init__(self, group: "PollGroup", call: Call, headers: Headers, response: Begun) -> None:
+    def __init__(
+        self, group: "PollGroup", call: Call, headers: Headers, response: ResponseState
+    ) -> None:
         self.call = call
         self.pace = Pace(group.interval)
         """The pace of its calls out of turn."""

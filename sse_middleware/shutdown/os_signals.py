@@ -47,7 +47,7 @@ class SignalHandler:
         number: the signal.
         below: the handler that was there.
         hear: called when the signal comes.
-        deaf: whether the event loop that would hear it has been closed.
+        is_loop_closed: whether the event loop that would hear it has been closed.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class SignalHandler:
         number: int,
         below: _Handler,
         hear: Callable[[], Heard],
-        deaf: Callable[[], bool],
+        is_loop_closed: Callable[[], bool],
     ) -> None:
         self._number = number
         self._below = below
         self._hear = hear
-        self._deaf = deaf
+        self._is_loop_closed = is_loop_closed
         self._uninstalled = False
         self._default_is_due = False
 
@@ -113,10 +113,12 @@ class SignalHandler:
 
     def skipped(self) -> _Handler | None:
         """Return the handler below if this one is not in force."""
-        return self._below if self._uninstalled or self._deaf() else None
+        return self._below if self._uninstalled or self._is_loop_closed() else None
 
 
-def handlers(hear: Callable[[], Heard], deaf: Callable[[], bool]) -> Iterator[SignalHandler]:
+def handlers(
+    hear: Callable[[], Heard], is_loop_closed: Callable[[], bool]
+) -> Iterator[SignalHandler]:
     """Make a handler for each signal.
 
     An ignored signal gets none. Neither does one whose handler isn't Python's: it couldn't be put
@@ -126,7 +128,7 @@ def handlers(hear: Callable[[], Heard], deaf: Callable[[], bool]) -> Iterator[Si
         below = _in_force(signal.getsignal(number))
         if callable(below) or below is signal.SIG_DFL:
             _drop_those_not_in_force(below)
-            yield SignalHandler(number, below, hear, deaf)
+            yield SignalHandler(number, below, hear, is_loop_closed)
 
 
 def _in_force(handler: Any) -> Any:
@@ -140,7 +142,7 @@ def _in_force(handler: Any) -> Any:
 
 
 def _is_of_ended_run(handler: Any) -> bool:
-    """Whether a handler is that of an `asyncio.run` which has ended."""
+    """Whether a handler belongs to an `asyncio.run` that has ended."""
     owner = getattr(getattr(handler, "func", None), "__self__", None)
     if not isinstance(owner, asyncio.Runner):
         return False

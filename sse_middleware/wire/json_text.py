@@ -57,10 +57,10 @@ def to_json(value: Any, **options: Any) -> bytes:
         ValueError: two keys of one object would have the same name.
         Exception: Pydantic can't write the data.
     """
-    return single_line(json_text(value, **options))
+    return single_line(unescaped_json(value, **options))
 
 
-def json_text(value: Any, **options: Any) -> bytes:
+def unescaped_json(value: Any, **options: Any) -> bytes:
     """Return any data as JSON, not escaped yet. Raises like `to_json`."""
     return with_names(value, options) if has_odd_keys(value) else write_json(value, **options)
 
@@ -68,7 +68,7 @@ def json_text(value: Any, **options: Any) -> bytes:
 def with_names(value: Any, options: Mapping[str, Any]) -> bytes:
     """Return the JSON of data that has odd keys. Raises like `to_json`."""
     try:
-        value = _with_names(value)
+        value = _named_copy(value)
     except RecursionError:
         return write_json(value, **options)  # says that the data contains itself
     return _checked_keys(write_json(value, **options))
@@ -172,16 +172,16 @@ def _refuse_same(pairs: Iterable[tuple[Any, Any]]) -> None:
         seen.add(name)
 
 
-def _with_names(value: Any) -> Any:
+def _named_copy(value: Any) -> Any:
     """Return a copy of data in which the keys of dicts have their names."""
     if isinstance(value, dict):
-        pairs = [(_name(key), _with_names(inner)) for key, inner in value.items()]
+        pairs = [(_name(key), _named_copy(inner)) for key, inner in value.items()]
         _refuse_same(pairs)
         return dict(pairs)
     if isinstance(value, (*_SEQUENCES, GeneratorType)):
-        return [_with_names(inner) for inner in value]
+        return [_named_copy(inner) for inner in value]
     if is_dataclass(value) and not hasattr(value, "__pydantic_serializer__"):
-        return {field.name: _with_names(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: _named_copy(getattr(value, field.name)) for field in fields(value)}
     refuse_same_names(value)  # a model writes its own keys
     return value
 
