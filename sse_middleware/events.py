@@ -103,7 +103,7 @@ class ServerSentEvent(BaseModel, Generic[DataT_co]):
 
         The user may dump an event, and keep it. A framework and a stream may not.
         """
-        # The frame above this one is that of the function that calls Pydantic's serializer.
+        # The frame above this one belongs to the function that calls Pydantic's serializer.
         caller = _outside_pydantic(sys._getframe(1))  # noqa: SLF001 - as logging and warnings do
         if caller.partition(".")[0] in _FRAMEWORKS or caller.startswith(_ENCODING):
             raise PydanticSerializationError(NO_DATA)

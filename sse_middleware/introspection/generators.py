@@ -7,10 +7,10 @@ cancel it then would break off what it does there, such as storing an answer.
 Rules of this file:
 - What counts is where the code leads if nothing raises. In an ``async for`` it also leads to the
   end of the loop.
-- A generator that iterates over another one stands where that one stands: if the inner one can't
-  yield any more, the loop is about to end.
+- A generator that iterates over another one is where that one is: if the inner one can't yield any
+  more, the loop is about to end.
 - The compiler writes a ``finally`` and the exit of a ``with`` twice: for the end of the block, and
-  for what it raises. So code that stands in two places, one of which is only reached by an error,
+  for what it raises. So code that is in two places, one of which is only reached by an error,
   is cleanup. So is code after the last ``yield`` that only leads to raising again.
 - The exit of a task group waits for its tasks. Where a ``yield`` follows, that is no cleanup: they
   make what is yielded next.

@@ -24,7 +24,7 @@ def check_size(size: int, max_size: int) -> None:
 
 
 def has_open_keys(item: Any) -> bool:
-    """Whether an item of this type may have a dict whose keys are no text."""
+    """Whether an item of this type may have a dict whose keys are not strings."""
     schema = getattr(type(item), "__pydantic_core_schema__", None)
     return not isinstance(item, SCALARS) if schema is None else is_open(schema)
 

@@ -173,7 +173,7 @@ class PolledRequest:
 
     def _add(self, body: bytes) -> None:
         bound = self._format.max_piece
-        if self._answer.status != OK:  # it becomes no event, but the client may get it as it is
+        if self._answer.status != OK:  # not an event, but the client may get it as it is
             bound = max(bound, MAX_PIECE)
         self._body += body
         if len(self._body) > bound:

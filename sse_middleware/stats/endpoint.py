@@ -4,7 +4,7 @@ Rules of this file:
 - A client that watches counts as an open stream. But what is sent to such a client doesn't count as
   a change of the numbers, or each event would cause the next one.
 - The stream of a client that has left always ends, whatever `on_disconnect` says.
-- The numbers are those of one process and one event loop, like everything in `StreamStats`.
+- The numbers are about one process and one event loop, like everything in `StreamStats`.
 """
 
 from collections.abc import AsyncIterator

@@ -271,7 +271,7 @@ class EventStream:
         status = f"so far: status {self._response.status_code}, {len(self._body)} bytes"
         if not self._is_event_stream():
             kind = self._response.headers.get("content-type", "of no content-type")
-            return f"{status}, {kind}, which is no event stream: {self.body[:SHOWN]!r}"
+            return f"{status}, {kind}, which is not an event stream: {self.body[:SHOWN]!r}"
         last = [f"\n  {_shown(event)}" for event in self.received[-5:]]
         counts = f"{len(self.comments)} comments, {len(self.received)} events"
         return f"{status}, {counts}{', the last of them:' if last else ''}{''.join(last)}"

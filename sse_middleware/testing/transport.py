@@ -39,7 +39,7 @@ class StreamingTransport(httpx.AsyncBaseTransport):
         app: an ASGI application.
         client: the address of the client, as the application sees it.
         root_path: where the application is mounted. It is put in front of each path, as servers do.
-        state: the state that requests find in their scope, in addition to that of the lifespan.
+        state: the state that requests find in their scope, in addition to the lifespan's state.
         run_lifespan: whether to start the application and shut it down.
         window: unread bytes of a response at which the application's ``send`` waits.
         patience: seconds that the application has for its status line, to end after a disconnect,

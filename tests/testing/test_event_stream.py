@@ -244,14 +244,14 @@ class TestFailures:
             assert events.response.status_code == 404
         assert said == (
             "the stream has ended; so far: status 404, 22 bytes, application/json, "
-            'which is no event stream: b\'{"detail":"Not Found"}\''
+            'which is not an event stream: b\'{"detail":"Not Found"}\''
         )
 
     async def test_show_a_response_without_a_type(self) -> None:
         app = Response(b"data: 1\n\n")
         async with client_of(app) as client, client.stream("GET", "/") as events:
             said = await complaint(events)
-        assert "of no content-type, which is no event stream: b'data: 1" in said
+        assert "of no content-type, which is not an event stream: b'data: 1" in said
 
     @pytest.mark.parametrize("media_type", ["text/event-stream;charset=utf-8", "TEXT/Event-Stream"])
     async def test_are_not_about_the_spelling_of_the_type(self, media_type: str) -> None:
