@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 
 from sse_middleware import CloseReason, SSEMiddleware
 from sse_middleware.observers import Observer, StreamOpened, StreamRecord
-from tests.fuzz.scenarios import SCENARIOS, Log
+from tests.fuzz.scenarios import SCENARIOS, Log, in_a_thread
 from tests.served import ClosedStreams
 
 pytestmark = pytest.mark.e2e
@@ -28,7 +28,7 @@ SECONDS = float(os.environ.get("FUZZ_SECONDS", "3"))
 SEED = int(os.environ.get("FUZZ_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 
 PASSES = 40
-"""More than any of the scenarios takes."""
+"""More than a request takes in any scenario that has no thread."""
 
 SCOPE = {
     "type": "http",
@@ -36,7 +36,7 @@ SCOPE = {
     "path": "/",
     "query_string": b"",
     "root_path": "",
-    "headers": [(b"accept-encoding", b"gzip")],
+    "headers": [(b"accept", b"text/event-stream"), (b"accept-encoding", b"gzip")],
 }
 
 
@@ -52,7 +52,9 @@ class Request:
         self.scope = anyio.CancelScope()
         self.gone = anyio.Event()
         self.task: Any = None
+        self.drains: Any = None
         self.error: BaseException | None = None
+        self.ended = False
 
     def note(self, record: StreamRecord) -> None:
         self.opened += isinstance(record, StreamOpened)
@@ -74,6 +76,8 @@ class Request:
             if not isinstance(error, anyio.get_cancelled_exc_class()):
                 self.error = error
             raise
+        finally:
+            self.ended = True
 
     @staticmethod
     def asyncio_is_running() -> bool:
@@ -90,7 +94,7 @@ class Request:
             self.task.cancel()
 
     def drain(self) -> None:
-        self.app._registries.current().drain.begin()
+        self.drains.start_soon(self.app.drain)
 
     def check(self, strikes: set[str]) -> None:
         stats = self.app.stats()
@@ -107,9 +111,11 @@ class Request:
 WAYS = ("disconnect", "cancel_scope", "cancel_task", "drain")
 
 
-async def attempt(make: Callable[[Log], Any], strikes: list[tuple[int, str]]) -> None:
+async def attempt(make: Callable[[Log], Any], strikes: list[tuple[int, str]]) -> Log:
+    """Strike a request, and check what is left. Returns its log."""
     request = Request(make)
     async with anyio.create_task_group() as tasks:
+        request.drains = tasks
         tasks.start_soon(run_to_its_end, request)
         passed = 0
         for at, way in sorted(strikes):
@@ -122,6 +128,22 @@ async def attempt(make: Callable[[Log], Any], strikes: list[tuple[int, str]]) ->
     if request.asyncio_is_running():
         left = [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
         assert not left, left
+    return request.log
+
+
+async def passes_of(make: Callable[[Log], Any]) -> int:
+    """Return how many passes of the event loop a request takes that nothing strikes."""
+    passed = 0
+    request = Request(make)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run_to_its_end, request)
+        while not request.ended:
+            await checkpoint()
+            passed += 1
+    request.check(set())
+    assert request.closed.reasons == [CloseReason.FINISHED]
+    assert request.log == ["begin", "end"]
+    return passed
 
 
 async def run_to_its_end(request: Request) -> None:
@@ -135,10 +157,14 @@ async def run_to_its_end(request: Request) -> None:
 
 
 async def everywhere(make: Callable[[Log], Any]) -> None:
+    assert await passes_of(make) < PASSES or make is in_a_thread
     for way in WAYS:
+        entered = 0
         for at in range(PASSES):
-            await attempt(make, [(at, way)])
+            log = await attempt(make, [(at, way)])
+            entered += "begin" in log
             await attempt(make, [(at, way), (at + 1, "cancel_task"), (at + 2, "disconnect")])
+        assert entered
 
 
 async def at_random() -> None:
