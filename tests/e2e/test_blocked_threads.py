@@ -4,7 +4,6 @@ Nothing can interrupt such a thread. It keeps its place among the streams until 
 keeps no server from stopping.
 """
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from sse_middleware.wire import MessageEvent
 
 from .client import Http1Client
-from .draining import DEFAULTS, OTHERS, PATIENCE, Served, Way, served, streams
+from .draining import DEFAULTS, OTHERS, Served, Way, served, streams
 from .test_drain import GRACE, STOPPING, retry_of, skip_without
 from .thread_app import CLEANUP, MAX_STREAMS
 
@@ -72,7 +71,7 @@ def test_a_stream_keeps_its_place_until_its_thread_returns(way: Way, tmp_path: P
         with Http1Client(server.port) as client:
             client.get("/let-go")
         server.wait_until_told("closed", MAX_STREAMS)
-        wait_until_no_threads(server)
+        assert ask(server, "/joined") == 0
         assert visit(server, "/held") == 200
 
 
@@ -85,7 +84,7 @@ def test_a_generator_whose_items_are_all_refused_ends_with_its_stream(
         for _ in range(MAX_STREAMS):
             visit(server, "/refused")
         server.wait_until_told("closed", MAX_STREAMS)
-        wait_until_no_threads(server)
+        assert ask(server, "/joined") == 0
         with streams(server.port, "/refused-for-a-moment") as (stream,):
             stream.rest()
         server.wait_until_told("closed", MAX_STREAMS + 1)
@@ -111,9 +110,3 @@ def ask(server: Served, target: str) -> object:
     with Http1Client(server.port) as client:
         client.get(target)
         return client.json()
-
-
-def wait_until_no_threads(server: Served) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while ask(server, "/threads"):
-        assert time.monotonic() < deadline

@@ -25,6 +25,9 @@ CLEANUP = 0.5
 
 MAX_STREAMS = 5
 
+PATIENCE = 5.0
+"""Seconds that a thread has to end."""
+
 release = threading.Event()
 
 
@@ -56,9 +59,19 @@ def refused(_: Request) -> Iterator[object]:
         tell("closed")
 
 
+def worker_threads() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name.startswith("sse_middleware ")]
+
+
 def threads(_: Request) -> JSONResponse:
-    names = [one.name for one in threading.enumerate()]
-    return JSONResponse(sum(name.startswith("sse_middleware ") for name in names))
+    return JSONResponse(len(worker_threads()))
+
+
+def joined(_: Request) -> JSONResponse:
+    """Answer when the threads have ended, or at least after a while."""
+    for one in worker_threads():
+        one.join(PATIENCE)
+    return JSONResponse(len(worker_threads()))
 
 
 def let_go(_: Request) -> PlainTextResponse:
@@ -79,6 +92,7 @@ app = Starlette(
         Route("/refused", event_stream(refused)),
         Route("/refused-for-a-moment", event_stream(max_duration=0.5)(refused)),
         Route("/threads", threads),
+        Route("/joined", joined),
         Route("/let-go", let_go),
     ],
     middleware=[
