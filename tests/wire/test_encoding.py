@@ -8,6 +8,7 @@ import pytest
 
 from sse_middleware.errors import FieldError
 from sse_middleware.wire.encoding import encode_event, encode_validated_event, format_sse_event
+from tests.wire.refused import REFUSED_FIELDS
 
 
 def test_data_that_is_already_utf8_is_written_like_text() -> None:
@@ -28,18 +29,11 @@ def test_many_lines_of_data_are_not_written_one_by_one(line_end: bytes) -> None:
     assert peak < 4 * len(written), "an object for each line takes more"
 
 
-@pytest.mark.parametrize("field", ["event", "id"])
-@pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\r\nb", "a\0b", "\n", "b\n"])
-def test_an_event_name_or_id_with_a_newline_or_nul_is_refused(field: str, value: str) -> None:
-    fields: Any = {field: value}
-    with pytest.raises(FieldError, match=f"^{field} .*{re.escape(repr(value))}$"):
-        format_sse_event(data_str="", **fields)
-
-
-@pytest.mark.parametrize("value", [-1, -(10**30), True, False, 1.0, 1.5, "5", b"5"])
-def test_a_retry_that_is_not_an_integer_of_0_or_more_is_refused(value: Any) -> None:
-    with pytest.raises(FieldError, match=f"^retry .*{re.escape(repr(value))}$"):
-        format_sse_event(retry=value)
+@pytest.mark.parametrize(("field", "value"), REFUSED_FIELDS)
+def test_a_bad_field_is_refused_by_name_and_value(field: str, value: Any) -> None:
+    fields: Any = {"data_str": "", field: value}
+    with pytest.raises(FieldError, match=f"^{field} must be .*{re.escape(repr(value))}$"):
+        format_sse_event(**fields)
 
 
 @pytest.mark.parametrize("field", ["data_str", "event", "id", "comment"])
@@ -51,13 +45,10 @@ def test_a_lone_surrogate_is_refused(field: str, value: str) -> None:
         format_sse_event(**fields)
 
 
-@pytest.mark.parametrize("field", ["data_str", "event", "id", "comment"])
 @pytest.mark.parametrize("value", [5, b"x", ["x"], True])
-def test_a_field_that_is_not_a_str_is_refused(field: str, value: Any) -> None:
-    fields: Any = {field: value}
-    name = field.removesuffix("_str")
-    with pytest.raises(FieldError, match=f"^{name} must be a str, got {re.escape(repr(value))}$"):
-        format_sse_event(**fields)
+def test_data_that_is_not_a_str_is_refused(value: Any) -> None:
+    with pytest.raises(FieldError, match=f"^data must be a str, got {re.escape(repr(value))}$"):
+        format_sse_event(data_str=value)
 
 
 @pytest.mark.parametrize("data", [b"a\nb", b"a\rb", b"a\r\nb"])
