@@ -59,7 +59,7 @@ SLICE_SIZE = 32 * 1024
 """Bytes of the pieces of one slice, before the last one."""
 
 LARGE = 16 * 1024
-"""Bytes from which on a piece is converted in steps."""
+"""Bytes above which a piece is converted in steps."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ID_KEY = re.compile(r"\[([^\[\]]+)\]")
@@ -108,10 +108,16 @@ class Conversion:
         body: what the adapter needs to know about the body.
         fields: what the events have in addition to their data.
         origin: the name of the endpoint in log and error messages.
+        large: bytes above which a piece is converted in steps.
     """
 
     def __init__(
-        self, factory: AdapterFactory, body: BodyFormat, fields: EventFields, origin: str
+        self,
+        factory: AdapterFactory,
+        body: BodyFormat,
+        fields: EventFields,
+        origin: str,
+        large: int = LARGE,
     ) -> None:
         self.error: BodyError | None = None
         """Why nothing more is converted, if something failed."""
@@ -119,6 +125,7 @@ class Conversion:
         self._passed = self._adapter if isinstance(self._adapter, EventStream) else None
         self._fields = fields
         self._origin = origin
+        self._large_size = large
         self._line = 0
         self._bound = body.max_event_size
         template = fields.id or ""
@@ -174,7 +181,7 @@ class Conversion:
         size = 0
         try:
             for piece in pieces:
-                if piece is not None and len(piece) <= LARGE:
+                if piece is not None and len(piece) <= self._large_size:
                     text = self._data(piece) if self._only_data else self._event(piece)
                     if self._bound is not None:
                         self._check_size(len(text) + self._framing)
@@ -184,7 +191,7 @@ class Conversion:
                         continue
                 yield self._joined(found)
                 found, size = [], 0
-                if piece is not None and len(piece) > LARGE:
+                if piece is not None and len(piece) > self._large_size:
                     for frame in self._large(piece):
                         yield (frame, 1) if frame else (b"", 0)
         except Exception:

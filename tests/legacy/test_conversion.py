@@ -269,21 +269,19 @@ LARGE_PIECES = [
 @pytest.mark.parametrize("malformed", ["raw", "skip", "fail"])
 @pytest.mark.parametrize("options", [{}, {"event": "e"}, {"id": "{json[id]}"}, {"id": "{line}"}])
 def test_a_large_piece_becomes_the_event_that_a_small_one_does(
-    piece: bytes, malformed: Any, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    piece: bytes, malformed: Any, options: dict[str, Any]
 ) -> None:
     fields = EventFields(malformed=malformed, **options)
 
-    def found(factory: AdapterFactory) -> tuple[list[tuple[bytes, int]], bool]:
-        conversion = Conversion(factory, BodyFormat(max_piece=10**7), fields, "GET /")
+    def found(factory: AdapterFactory, large: int) -> tuple[list[tuple[bytes, int]], bool]:
+        conversion = Conversion(factory, BodyFormat(max_piece=10**7), fields, "GET /", large)
         frame = b"%b" if factory is Chunks else b"\x1e%b\n"
         slices = [one for text in (b"1", piece, b"2") for one in conversion.feed(frame % text)]
         return [*slices, *conversion.end()], conversion.error is not None
 
     for factory in (Chunks, JSONSequence):
-        large, failed = found(factory)
-        with monkeypatch.context() as patch:
-            patch.setattr("sse_middleware.legacy.conversion.LARGE", 10**9)
-            small, failed_small = found(factory)
+        large, failed = found(factory, LARGE)
+        small, failed_small = found(factory, 10**9)
         assert [one for one in large if one[1]] == [one for one in small if one[1]]
         assert failed == failed_small
 

@@ -12,6 +12,7 @@ import anyio.lowlevel
 import pytest
 
 from sse_middleware import EventSourceResponse, SSEMiddleware
+from sse_middleware.request_context import SCOPE_KEY
 from sse_middleware.shutdown.listener import listen
 from sse_middleware.shutdown.loop_end import LoopEnd
 from sse_middleware.shutdown.os_signals import SignalHandler
@@ -38,7 +39,7 @@ class Application:
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         async def items() -> AsyncIterator[int]:
             yield 1
-            self.registries.append(ref(self.middleware._registries.current()))
+            self.registries.append(ref(scope[SCOPE_KEY].registry()))
             yield 2
 
         await EventSourceResponse(items())(scope, receive, send)

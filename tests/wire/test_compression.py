@@ -1,6 +1,7 @@
 """Compression: what is offered, and that no event waits for the next one."""
 
 import gc
+import sys
 import threading
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -26,7 +27,6 @@ from sse_middleware.observers import EventsSent
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.compressor import COMPRESSING_THREADS, OFF_THE_LOOP
 from sse_middleware.testing import EventClient, StreamingTransport
-from sse_middleware.wire import compression as module
 from sse_middleware.wire.compression import CODECS, offered
 
 
@@ -79,8 +79,7 @@ def test_zstd_is_taken_from_the_standard_library_where_it_has_it(
     backport = pytest.importorskip("backports.zstd")
     if not can_decode("zstd"):
         pytest.skip("this httpx doesn't decode zstd")
-    found = {"compression.zstd": backport}
-    monkeypatch.setattr(module, "import_module", found.__getitem__)
+    monkeypatch.setitem(sys.modules, "compression.zstd", backport)
     codec, decode = CODECS["zstd"](), decoder_of("zstd")
     assert [decode(codec.compress(event)) for event in events(50)] == events(50)
     assert decode(codec.finish()) == b""
@@ -103,10 +102,8 @@ def test_a_setting_offers_codecs(setting: Any, names: tuple[str, ...]) -> None:
 def test_a_missing_package_is_not_offered_and_refused_by_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def missing(name: str) -> Any:
-        raise ModuleNotFoundError(name=name)
-
-    monkeypatch.setattr(module, "import_module", missing)
+    for name in ("zstandard", "compression.zstd", "brotli"):
+        monkeypatch.setitem(sys.modules, name, None)
     assert offered(True) == ("gzip",)
     with pytest.raises(ConfigurationError, match=r"'br' needs a package.*sse_middleware\[br\]"):
         StreamSettings(compression=["gzip", "br"])
