@@ -150,24 +150,6 @@ async def test_the_headers_of_the_old_body_are_dropped() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("vary", "merged"),
-    [
-        ([], [b"Accept"]),
-        ([b"Accept-Encoding"], [b"Accept-Encoding, Accept"]),
-        ([b"Origin", b"Cookie"], [b"Origin, Cookie, Accept"]),
-        ([b"Origin, accept"], [b"Origin, accept"]),
-        ([b"Origin", b"ACCEPT"], [b"Origin", b"ACCEPT"]),
-        ([b"*"], [b"*"]),
-    ],
-)
-@pytest.mark.parametrize("accept", [None, EVENTS])
-async def test_vary_is_merged(vary: list[bytes], merged: list[bytes], accept: str | None) -> None:
-    app = whole(b"1\n", headers=[(b"vary", value) for value in vary])
-    messages = await sent(SSEMiddleware(app), accept)
-    assert [value for name, value in messages[0]["headers"] if name == b"vary"] == merged
-
-
 @pytest.mark.parametrize("accept", [None, EVENTS])
 @pytest.mark.parametrize("kind", [NDJSON, b"text/event-stream"])
 async def test_the_messages_of_the_application_are_never_changed(
