@@ -1,4 +1,4 @@
-"""Bodies made by hand, for the applications whose framework takes the bytes of a body."""
+"""What applications send: bytes, where their framework takes those, or the data of events."""
 
 from collections.abc import AsyncIterator
 
@@ -67,4 +67,33 @@ async def broken_lines() -> AsyncIterator[bytes]:
     yield b'"first"\n'
     yield b'"second"\n'
     await heard()
+    raise RuntimeError("broken")
+
+
+async def quiet_texts() -> AsyncIterator[str]:
+    try:
+        yield "first"
+        await anyio.sleep_forever()
+    finally:
+        tell("closed")
+
+
+async def endless_texts() -> AsyncIterator[str]:
+    try:
+        while True:
+            yield "first"
+    finally:
+        tell("closed")
+
+
+async def broken_texts() -> AsyncIterator[str]:
+    yield "first"
+    yield "second"
+    await heard()
+    raise RuntimeError("broken")
+
+
+async def abrupt_texts() -> AsyncIterator[str]:
+    yield "first"
+    yield "second"
     raise RuntimeError("broken")

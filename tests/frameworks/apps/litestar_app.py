@@ -2,46 +2,15 @@
 
 from collections.abc import AsyncIterator
 
-import anyio
 from litestar import Litestar, get
 from litestar.response import ServerSentEvent, Stream
 
 from tests.frameworks.apps import bodies
-from tests.frameworks.journal import heard, tell
 
 
 async def some(count: int) -> AsyncIterator[dict[str, object]]:
     for number in range(count):
         yield {"data": f'{{"n":{number}}}', "id": number, "event": "n", "comment": "c"}
-
-
-async def first() -> AsyncIterator[str]:
-    try:
-        yield "first"
-        await anyio.sleep_forever()
-    finally:
-        tell("closed")
-
-
-async def all_first() -> AsyncIterator[str]:
-    try:
-        while True:
-            yield "first"
-    finally:
-        tell("closed")
-
-
-async def two() -> AsyncIterator[str]:
-    yield "first"
-    yield "second"
-    await heard()
-    raise RuntimeError("broken")
-
-
-async def two_at_once() -> AsyncIterator[str]:
-    yield "first"
-    yield "second"
-    raise RuntimeError("broken")
 
 
 @get("/page")
@@ -61,22 +30,22 @@ async def handmade(count: int) -> Stream:
 
 @get("/quiet")
 async def quiet() -> ServerSentEvent:
-    return ServerSentEvent(first())
+    return ServerSentEvent(bodies.quiet_texts())
 
 
 @get("/endless")
 async def endless() -> ServerSentEvent:
-    return ServerSentEvent(all_first())
+    return ServerSentEvent(bodies.endless_texts())
 
 
 @get("/broken")
 async def broken() -> ServerSentEvent:
-    return ServerSentEvent(two())
+    return ServerSentEvent(bodies.broken_texts())
 
 
 @get("/abrupt")
 async def abrupt() -> ServerSentEvent:
-    return ServerSentEvent(two_at_once())
+    return ServerSentEvent(bodies.abrupt_texts())
 
 
 @get("/lines")

@@ -2,15 +2,13 @@
 
 from collections.abc import AsyncIterator
 
-import anyio
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.frameworks.apps import starlette_app
-from tests.frameworks.journal import heard, tell
+from tests.frameworks.apps import bodies, starlette_app
 
 
 async def some(count: int) -> AsyncIterator[ServerSentEvent]:
@@ -18,53 +16,24 @@ async def some(count: int) -> AsyncIterator[ServerSentEvent]:
         yield ServerSentEvent(f'{{"n":{number}}}', id=str(number), event="n", comment="c")
 
 
-async def first() -> AsyncIterator[str]:
-    try:
-        yield "first"
-        await anyio.sleep_forever()
-    finally:
-        tell("closed")
-
-
-async def all_first() -> AsyncIterator[str]:
-    try:
-        while True:
-            yield "first"
-    finally:
-        tell("closed")
-
-
-async def two() -> AsyncIterator[str]:
-    yield "first"
-    yield "second"
-    await heard()
-    raise RuntimeError("broken")
-
-
-async def two_at_once() -> AsyncIterator[str]:
-    yield "first"
-    yield "second"
-    raise RuntimeError("broken")
-
-
 async def events(request: Request) -> Response:
     return EventSourceResponse(some(int(request.query_params["count"])))
 
 
 async def quiet(_: Request) -> Response:
-    return EventSourceResponse(first())
+    return EventSourceResponse(bodies.quiet_texts())
 
 
 async def endless(_: Request) -> Response:
-    return EventSourceResponse(all_first())
+    return EventSourceResponse(bodies.endless_texts())
 
 
 async def broken(_: Request) -> Response:
-    return EventSourceResponse(two())
+    return EventSourceResponse(bodies.broken_texts())
 
 
 async def abrupt(_: Request) -> Response:
-    return EventSourceResponse(two_at_once())
+    return EventSourceResponse(bodies.abrupt_texts())
 
 
 app = Starlette(
