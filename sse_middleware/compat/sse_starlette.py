@@ -226,7 +226,7 @@ class EventSourceResponse(response.EventSourceResponse):
         """Raise NotImplementedError, as sse-starlette does: the middleware compresses.
 
         Args:
-            force: has no meaning.
+            force: ignored.
         """
         raise NotImplementedError(
             "a response doesn't compress itself: app.add_middleware(SSEMiddleware, "

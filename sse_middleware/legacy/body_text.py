@@ -16,8 +16,8 @@ from sse_middleware.errors import BodyError, ConfigurationError
 logger = logging.getLogger(__name__)
 
 MAX_PIECE = 1024 * 1024
-"""Bytes that a line, a record or a whole document may take: enough for any sane one, and an end to
-one that never ends."""
+"""Bytes that a line, a record or a whole document may take: enough for any sane one, and a bound
+for one that never ends."""
 
 STEP = 8 * 1024
 """Bytes of a body that an adapter takes between two pauses. The slowest charset takes some
@@ -29,7 +29,7 @@ class BodyFormat:
     """What an adapter needs to know about its body.
 
     Attributes:
-        charset: of the text, from the ``Content-Type``.
+        charset: the text's charset, from the ``Content-Type``.
         invalid_text: whether bytes that are invalid in the charset become U+FFFD (``"replace"``) or
             fail the stream (``"fail"``).
         unfinished: whether a piece that the end of the body cuts off is sent (``"deliver"``), or
@@ -69,7 +69,7 @@ class Transcoder:
     """Turns a body's bytes into UTF-8, whatever its charset is and wherever its chunks are cut.
 
     Args:
-        body: has the charset, and says what happens to invalid text.
+        body: names the charset, and says what happens to invalid text.
         step: bytes between two pauses.
 
     Raises:

@@ -40,7 +40,7 @@ _NOT_FORWARDED = (
 )
 
 _OF_THE_BODY = "http.response."
-"""How the names of extensions begin that are about the messages of a response."""
+"""The prefix of extensions that change a response's messages."""
 
 
 def scope_of_calls(scope: Scope) -> Scope:
@@ -63,7 +63,7 @@ def scope_of_one_call(common: Scope, etag: str) -> Scope:
 
     Args:
         common: what `scope_of_calls` has returned. It stays unchanged.
-        etag: of the answer that is known already, or an empty string.
+        etag: the ``ETag`` of the answer that is known already, or an empty string.
     """
     scope = _copied_scope(common)
     if etag:
@@ -102,7 +102,7 @@ def _copied(value: Any, copies: dict[int, Any]) -> Any:
 
     Args:
         value: what is copied.
-        copies: by the ids of the originals, since a container may hold itself.
+        copies: the copies by the ids of their originals, since a container may hold itself.
     """
     if id(value) in copies:
         return copies[id(value)]

@@ -87,7 +87,7 @@ class JSONScanner:
             pass
 
     def finish(self, text: Text) -> None:
-        """Take the end of the text for the end of the value, which a number needs."""
+        """Let the end of the text end the value, which a number needs."""
         if self._state is JSONScanner._number:
             self._end_number(text)
 

@@ -13,7 +13,7 @@ class PieceBuffer:
     """Holds the beginning of a piece that is not complete.
 
     Args:
-        body: has the bound.
+        body: sets the bound.
         kind: the name of such a piece in messages.
         strip: whether blanks around a piece are left out. Then a piece of blanks doesn't count.
     """

@@ -110,7 +110,7 @@ class PolledRequest:
         Args:
             app: the application.
             scope: what all calls of the subscriber have in common.
-            etag: of the answer that is known already, or an empty string.
+            etag: the ``ETag`` of the answer that is known already, or an empty string.
 
         Raises:
             BodyError: the answer can't become an event.

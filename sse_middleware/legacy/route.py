@@ -28,7 +28,7 @@ class LegacyRoute:
     Args:
         path: a pattern as in Starlette's routes (``"/logs/{name}"``), relative to the application
             that the middleware wraps.
-        methods: of the requests. Every method by default.
+        methods: the requests' methods. Every method by default.
         body: how a body is split into events: ``"json-lines"``, ``"json-seq"``, ``"lines"``,
             ``"chunks"``, ``"json"`` (each element of an array, or the whole document), or a
             function that makes a `BodyAdapter`. By default the media type of the response decides.

@@ -55,8 +55,8 @@ class AdoptionRules:
 
         Args:
             message: the ``http.response.start`` that the application sent.
-            scope: of the request.
-            accept: the ``Accept`` of the request.
+            scope: the request's scope.
+            accept: the request's ``Accept``.
             route: the `LegacyRoute` that matches the request.
             max_event_size: bytes that a piece of the body may take, if this is less than the
                 route's ``max_piece``.

@@ -1,7 +1,7 @@
 """`LoggingObserver`: logs one line when a stream opens, and one when it closes.
 
 Rules of this file:
-- A line stays one line: what the client chooses is escaped and cut, in the fields too.
+- A line stays one line: what the client chooses is escaped and shortened, in the fields too.
 - The result of `client_key` is in the fields and not in the line, since it may say more about the
   client than an address.
 - What happens within a stream is not logged. Use metrics for that.

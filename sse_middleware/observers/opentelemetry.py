@@ -53,7 +53,7 @@ _FIRST_EVENT_BOUNDS = (
     10.0,
     30.0,
 )
-"""Bucket bounds for the time to the first event, in seconds: those of HTTP servers, and 30."""
+"""Bucket bounds for the time to the first event, in seconds: as for HTTP servers, and 30."""
 
 
 class OpenTelemetryObserver:

@@ -33,7 +33,7 @@ class EventClient(HttpMethods[Coroutine[Any, Any, httpx.Response]]):
         target: an ASGI application, whose lifespan runs too, or the base URL of a server.
         timeout: seconds that each wait for an event, or for a whole response, may take.
         headers: sent with every request.
-        base_url: of the requests, if the target is an application.
+        base_url: the base URL of requests, if the target is an application.
         transport: options of `StreamingTransport`, if the target is an application.
     """
 
@@ -92,8 +92,8 @@ class EventClient(HttpMethods[Coroutine[Any, Any, httpx.Response]]):
         """Send a request that opens no stream, and return its whole response.
 
         Args:
-            method: of the request.
-            url: of the request, relative to the base URL.
+            method: the request's method.
+            url: the request's URL, relative to the base URL.
             timeout: seconds that the whole response may take. Replaces the timeout of the client.
             request: as for ``httpx.AsyncClient.request``: headers, params, json, content.
 
@@ -117,8 +117,8 @@ class EventClient(HttpMethods[Coroutine[Any, Any, httpx.Response]]):
         """Send a request and read its events. The end of the block disconnects.
 
         Args:
-            method: of the request.
-            url: of the request, relative to the base URL.
+            method: the request's method.
+            url: the request's URL, relative to the base URL.
             last_event_id: sent as ``Last-Event-ID``, unless it is empty.
             request: as for ``httpx.AsyncClient.stream``: headers, params, json, content.
 

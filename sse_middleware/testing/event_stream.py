@@ -169,10 +169,10 @@ class EventStream:
     async def reconnect(self) -> None:
         """Disconnect, wait for the last ``retry`` if there was one, and connect again.
 
-        As a browser does, this sends the last id as ``Last-Event-ID``. The id and the ``retry`` are
-        those that the test has taken. What was read ahead of the test stays in `received`, but only
-        events of the new connection are returned from now on. `response` becomes the new response.
-        Raises as `disconnect`.
+        As a browser does, this sends the last id as ``Last-Event-ID``. It uses the id and the
+        ``retry`` that the test has taken. What was read ahead of the test stays in `received`, but
+        only events of the new connection are returned from now on. `response` becomes the new
+        response. Raises as `disconnect`.
         """
         await self.disconnect()
         await anyio.sleep((self.reconnection_time or 0) / 1000)

@@ -49,7 +49,7 @@ class Exchange:
 
     Args:
         app: the application.
-        scope: of the request.
+        scope: the request's scope.
         body: the chunks of the request's body.
         window: unread bytes of the response at which `send` begins to wait.
         patience: seconds that the application has for its status line, and to end.

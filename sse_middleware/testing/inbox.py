@@ -2,7 +2,7 @@
 
 Rules of this file:
 - A client task reads ahead, so what has come depends on timing. What the test has taken does not.
-  So `last_event_id` and `reconnection_time` go by what was taken.
+  So `last_event_id` and `reconnection_time` use what was taken.
 - The test has taken everything up to the last event or comment that a call returned. But an event
   that no call has returned is not taken. Neither is anything after it, even a comment that a call
   has returned.
@@ -48,7 +48,7 @@ class Inbox:
         self.comments: list[str] = []
         """Every comment that has come."""
         self._come = self._taken = Place(0, last_event_id, None)
-        self._taken_ahead = deque[Place]()  # in front of them lie events that nobody has taken
+        self._taken_ahead = deque[Place]()  # events that nobody has taken come before them
         self._events = deque[tuple[Place, ServerSentEvent]]()
         self._comments = deque[tuple[Place, str]]()
         self._retry: int | None = None
@@ -76,7 +76,7 @@ class Inbox:
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the stream."""
-        # Line by line, since the decoder tells no place of an id that comes without an event.
+        # Line by line, since the decoder doesn't say where an id without an event came.
         for line in chunk.splitlines(keepends=True):
             for decoded in self._decoder.feed(line):
                 self._keep(decoded)

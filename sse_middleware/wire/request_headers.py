@@ -17,7 +17,7 @@ def accept_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     """Return a request's ``Accept`` with all its lines joined, ``None`` if it has none.
 
     Args:
-        headers: of an ASGI scope, with names in lower case.
+        headers: the headers of an ASGI scope, with names in lower case.
     """
     return _joined_values(headers, b"accept")
 
@@ -67,7 +67,7 @@ def preferred_coding(headers: Iterable[tuple[bytes, bytes]], offered: Sequence[s
     The first one wins among codings that the client wants equally (RFC 9110, 12.5.3).
 
     Args:
-        headers: of an ASGI scope, with names in lower case.
+        headers: the headers of an ASGI scope, with names in lower case.
         offered: names in lower case, the preferred one first.
     """
     wanted = _weights(_joined_values(headers, b"accept-encoding") or b"")
@@ -92,7 +92,7 @@ def last_event_id(headers: Iterable[tuple[bytes, bytes]], query: bytes = b"") ->
     one that is longer than `LONGEST_EVENT_ID`.
 
     Args:
-        headers: of an ASGI scope, with names in lower case.
+        headers: the headers of an ASGI scope, with names in lower case.
         query: the ``query_string`` of an ASGI scope.
     """
     sent = next((value for name, value in headers if name == b"last-event-id"), b"")

@@ -104,7 +104,7 @@ def compressed(
 
     Args:
         start: the ``http.response.start`` message.
-        request_headers: of the ASGI scope.
+        request_headers: the headers of the ASGI scope.
         codecs: the names of the codecs that are offered, the preferred one first.
     """
     if not codecs:
