@@ -53,7 +53,7 @@ ONLY = {
 STARLETTE = {"anyio", "asgiref", "pydantic", "starlette"}
 OUTSIDE = {
     "wire": {"pydantic_core", "starlette"},  # JSON; types
-    "event_loop": {"anyio", "trio"},  # trio inside a function: no dependency, but it runs
+    "event_loop": {"anyio", "trio"},  # trio inside a function: it is optional
     "introspection": {"starlette"},
     "events": {"pydantic", "pydantic_core", "typing_extensions"},
     "presets": {"pydantic_core"},

@@ -33,7 +33,7 @@ def listen_in_asyncio(hear: Callable[[], object]) -> Callable[[], object] | None
 
 def listen_in_trio(hear: Callable[[], object]) -> Callable[[], object] | None:
     """As `listen_in_asyncio`, by a task in the same nursery as hypercorn's, cancelled with it."""
-    import trio  # noqa: PLC0415 - no dependency, but it runs
+    import trio  # noqa: PLC0415 - trio is optional, and is running here
 
     async def watch() -> None:
         with scope:

@@ -90,9 +90,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
         """As in asyncio, except that a timer at infinity is not set."""
-        if (
-            when == math.inf
-        ):  # anyio sleeps forever in this way; a real timer would count as a deadline
+        # anyio sleeps forever in this way. A real timer would count as a deadline.
+        if when == math.inf:
             return asyncio.TimerHandle(when, callback, args, self, context)
         return super().call_at(when, callback, *args, context=context)
 

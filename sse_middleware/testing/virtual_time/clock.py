@@ -103,7 +103,7 @@ class VirtualTime:
         """
         options = self.backend_options
         if self._backend == "trio":  # anyio before 4.14 would forget the options
-            import trio  # noqa: PLC0415 - no dependency
+            import trio  # noqa: PLC0415 - trio is optional
 
             return trio.run(self._run_flowing, async_function, args, **options)
         return anyio.run(self._run_flowing, async_function, args, backend_options=options)

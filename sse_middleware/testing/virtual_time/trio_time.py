@@ -32,7 +32,7 @@ class TrioTime:
     """
 
     def __init__(self, schedule: Schedule) -> None:
-        import trio  # noqa: PLC0415 - no dependency
+        import trio  # noqa: PLC0415 - trio is optional
         from trio.testing import active_thread_count  # noqa: PLC0415
 
         self._schedule = schedule
