@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from sse_middleware.errors import BodyError
-from sse_middleware.legacy.body_text import STEP, BodyFormat, Transcoder
+from sse_middleware.legacy.body_text import TRANSCODE_STEP, BodyFormat, Transcoder
 from sse_middleware.legacy.json_scanner import JSONScanner, checked, elements, is_json
 from sse_middleware.legacy.piece_buffer import PieceBuffer
 from sse_middleware.wire.encoding import split_lines
@@ -99,7 +99,7 @@ class JSONSequence:
     A text ends where the next one begins, or at a newline if it is complete JSON there.
     """
 
-    _STEP = STEP // 2  # a short line of a long text costs more than any other line
+    _STEP = TRANSCODE_STEP // 2  # a short line of a long text costs more than any other line
 
     def __init__(self, body: BodyFormat) -> None:
         self._transcoder = Transcoder(body, self._STEP)

@@ -19,7 +19,7 @@ MAX_PIECE = 1024 * 1024
 """Bytes that a line, a record or a whole document may take: enough for any sane one, and a bound
 for one that never ends."""
 
-STEP = 8 * 1024
+TRANSCODE_STEP = 8 * 1024
 """Bytes of a body that an adapter takes between two pauses. The slowest charset takes some
 milliseconds for them if all of them are invalid."""
 
@@ -76,7 +76,7 @@ class Transcoder:
         BodyError: Python doesn't know the charset.
     """
 
-    def __init__(self, body: BodyFormat, step: int = STEP) -> None:
+    def __init__(self, body: BodyFormat, step: int = TRANSCODE_STEP) -> None:
         self._step = step
         self._charset = body.charset
         self._replaces = body.invalid_text == "replace"

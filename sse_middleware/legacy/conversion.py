@@ -31,7 +31,7 @@ from sse_middleware.legacy.body_adapters import (
     JSONSequence,
 )
 from sse_middleware.legacy.body_text import BodyFormat
-from sse_middleware.legacy.event_boundaries import EventStream
+from sse_middleware.legacy.event_boundaries import ForeignEventStream
 from sse_middleware.legacy.json_lookup import lookup
 from sse_middleware.legacy.json_scanner import checked
 from sse_middleware.wire.encoding import (
@@ -122,7 +122,7 @@ class Conversion:
         self.error: BodyError | None = None
         """Why nothing more is converted, if something failed."""
         self._adapter = factory(body)
-        self._passed = self._adapter if isinstance(self._adapter, EventStream) else None
+        self._passed = self._adapter if isinstance(self._adapter, ForeignEventStream) else None
         self._fields = fields
         self._origin = origin
         self._large_size = large

@@ -1,4 +1,4 @@
-r"""`EventStream`: passes an event stream of another library on, and knows where frames may go in.
+r"""`ForeignEventStream`: passes another library's stream on, and knows where frames may go in.
 
 Rules of this file:
 - Not a byte is changed, and none is held back. Only the state is kept: within an event, or between
@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from sse_middleware.errors import BodyError
 from sse_middleware.legacy.body_text import BodyFormat
 
-STEP = 64 * 1024
+PASS_STEP = 64 * 1024
 """Bytes that are looked at between two pauses."""
 
 _BOM = b"\xef\xbb\xbf"
@@ -41,14 +41,14 @@ _EVENT = re.compile(rb"(?<![^\r\n])(?=[^:\r\n])" + _LINES)
 """An event from its first field on, up to its blank line, which is the group, or up to the end."""
 
 
-class EventStream:
+class ForeignEventStream:
     """``text/event-stream``: the stream passes unchanged. It is also its own `BodyAdapter`."""
 
     def __init__(self, body: BodyFormat) -> None:
         self.events = 0
         """How many events ended in what was yielded last."""
         self._bound = body.max_event_size
-        self._longest = min(body.max_event_size or STEP, STEP)
+        self._longest = min(body.max_event_size or PASS_STEP, PASS_STEP)
         self._delivers = body.unfinished == "deliver"
         self._start: bytes | None = b""  # the first bytes, while they may be a byte order mark
         self._in_event = False
@@ -87,8 +87,8 @@ class EventStream:
         Raises:
             BodyError: an event is too large.
         """
-        for at in range(0, len(chunk), STEP):
-            yield from self._pass(chunk[at : at + STEP])
+        for at in range(0, len(chunk), PASS_STEP):
+            yield from self._pass(chunk[at : at + PASS_STEP])
 
     def end(self) -> Iterator[bytes]:
         """Yield the blank line that is missing, if incomplete events are delivered."""
@@ -185,7 +185,7 @@ class EventStream:
         return None
 
 
-class EncodedStream(EventStream):
+class EncodedStream(ForeignEventStream):
     """An event stream in a coding such as gzip: nothing may go in, since nothing is known of it."""
 
     between_events = False

@@ -6,14 +6,14 @@ from typing import Any
 from pydantic_core import from_json
 
 from sse_middleware.legacy.json_grammar import ELEMENT
-from sse_middleware.legacy.json_scanner import STEP, JSONScanner, skip_blanks
+from sse_middleware.legacy.json_scanner import SCAN_STEP, JSONScanner, skip_blanks
 
 Key = int | str
 Steps = Generator[None, None, int]
 """Pauses, and returns a place in the text."""
 
 _MEMBERS = 256
-"""Members of an array or object between two pauses, if they take less than a `STEP`."""
+"""Members of an array or object between two pauses, if they take less than a `SCAN_STEP`."""
 
 
 def lookup(text: bytes, path: Sequence[Key]) -> Generator[None, None, Any]:
@@ -55,7 +55,7 @@ def _member(text: bytes, begin: int, key: Key) -> Steps:
         raise TypeError(f"an array has no key {key!r}")
     found = None
     at, index = skip_blanks(text, begin + 1), 0
-    pause_at = at + STEP
+    pause_at = at + SCAN_STEP
     while text[at] not in b"]}":
         name: Key = index
         if is_object:
@@ -68,7 +68,7 @@ def _member(text: bytes, begin: int, key: Key) -> Steps:
         at = skip_blanks(text, at + (text[at : at + 1] == b","))
         index += 1
         if index % _MEMBERS == 0 or at >= pause_at:
-            pause_at = at + STEP
+            pause_at = at + SCAN_STEP
             yield
     if found is None:
         raise LookupError(f"there is no {key!r}")
@@ -77,7 +77,7 @@ def _member(text: bytes, begin: int, key: Key) -> Steps:
 
 def _end(text: bytes, begin: int) -> Steps:
     """Return where the value ends that begins here."""
-    short = ELEMENT.match(text, begin, begin + STEP)
+    short = ELEMENT.match(text, begin, begin + SCAN_STEP)
     if short is not None:
         return short.end(1)
     scanner = JSONScanner(begin, alone=False)

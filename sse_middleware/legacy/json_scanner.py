@@ -31,7 +31,7 @@ from sse_middleware.legacy.json_grammar import (
 MAX_DEPTH = 201
 """Arrays and objects that may be open at once."""
 
-STEP = 4 * 1024
+SCAN_STEP = 4 * 1024
 """Bytes that are scanned between two pauses."""
 
 _QUOTE, _COMMA, _COLON = b'",:'
@@ -92,9 +92,9 @@ class JSONScanner:
             self._end_number(text)
 
     def steps(self, text: Text, end: int) -> Iterator[None]:
-        """Scan up to `end`, or up to the end of the value, with a pause after each `STEP`."""
+        """Scan up to `end`, or up to the end of the value, with a pause after each `SCAN_STEP`."""
         while True:
-            limit = min(self.at + STEP, end)
+            limit = min(self.at + SCAN_STEP, end)
             self.scan(text, limit)
             if limit == end or self._state in (JSONScanner._complete, JSONScanner._broken):
                 return
@@ -249,9 +249,9 @@ def elements(text: Text) -> Iterator[bytes | None]:
         yield bytes(text).strip()
         return
     at = skip_blanks(text, at + 1)
-    pause_at = at + STEP
+    pause_at = at + SCAN_STEP
     while text[at] != _ARRAY_END:
-        found = ELEMENT.match(text, at, at + STEP)
+        found = ELEMENT.match(text, at, at + SCAN_STEP)
         if found is not None:
             yield found[1]
             at = found.end() + (found[2] == b",")
@@ -263,7 +263,7 @@ def elements(text: Text) -> Iterator[bytes | None]:
             at = skip_blanks(text, scanner.at)
             at += text[at] == _COMMA
             if at >= pause_at:  # those that nest deep take ten times as long as others
-                pause_at = at + STEP
+                pause_at = at + SCAN_STEP
                 yield None
 
 

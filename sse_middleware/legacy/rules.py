@@ -13,7 +13,7 @@ from sse_middleware.errors import ConfigurationError, printable
 from sse_middleware.legacy.body_adapters import STREAMING_TYPES, AdapterFactory
 from sse_middleware.legacy.body_text import BodyFormat
 from sse_middleware.legacy.conversion import Conversion, EventFields
-from sse_middleware.legacy.event_boundaries import EncodedStream, EventStream
+from sse_middleware.legacy.event_boundaries import EncodedStream, ForeignEventStream
 from sse_middleware.legacy.route import LegacyRoute, adapter_of
 from sse_middleware.wire.request_headers import EVENT_STREAM, prefers_events
 from sse_middleware.wire.response_headers import ResponseHead
@@ -95,7 +95,7 @@ class AdoptionRules:
         """
         if not _may_have_events(message["status"]):
             return message, None
-        factory = EncodedStream if self._is_encoded(headers, scope) else EventStream
+        factory = EncodedStream if self._is_encoded(headers, scope) else ForeignEventStream
         conversion = Conversion(factory, body, EventFields(), request_line(scope))
         return headers.of_events(), conversion
 

@@ -13,7 +13,7 @@ from sse_middleware.openapi.operations import (
     annotation_in,
     annotation_of_endpoint,
     data_types,
-    event_schema,
+    event_schema_from,
 )
 
 _DESCRIPTION = "A stream of events"
@@ -44,7 +44,7 @@ def sse_components(**streams: Any) -> dict[str, dict[str, Any]]:
     responses = {
         name: {
             "description": _DESCRIPTION,
-            "content": {EVENTS: {"itemSchema": event_schema(annotation, in_order)}},
+            "content": {EVENTS: {"itemSchema": event_schema_from(annotation, in_order)}},
         }
         for name, annotation in declared.items()
     }

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Host, Mount, Router
 
 from sse_middleware.introspection.fastapi import flat_routes
-from sse_middleware.openapi.operations import made_by_fastapi, streams_of
+from sse_middleware.openapi.operations import made_by_fastapi, stream_operations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ class _OpenAPIWithStreams:
         document = self._original()
         if document is self._described:
             return document
-        streams = streams_of(self._app)
+        streams = stream_operations(self._app)
         if not streams:
             return document
         made, schemas = made_by_fastapi(self._app, streams)

@@ -25,12 +25,12 @@ def item_schema(annotation: Any, json_schema: Callable[[Any], JsonSchema]) -> Js
     """
     data = data_part(annotation)
     if data is None:
-        return _event_schema(None)
+        return _schema_of_fields(None)
     members = members_of(data)
     if not any(member.names for member in members):
-        return _event_schema(json_schema(data))
+        return _schema_of_fields(json_schema(data))
     schemas = [
-        _event_schema(json_schema(member.annotation), name)
+        _schema_of_fields(json_schema(member.annotation), name)
         for member in members
         for name in member.names or (None,)
     ]
@@ -40,7 +40,7 @@ def item_schema(annotation: Any, json_schema: Callable[[Any], JsonSchema]) -> Js
     return {"oneOf" if all(member.names for member in members) else "anyOf": schemas}
 
 
-def _event_schema(data: JsonSchema | None, name: str | None = None) -> JsonSchema:
+def _schema_of_fields(data: JsonSchema | None, name: str | None = None) -> JsonSchema:
     schema = deepcopy(events._SSE_EVENT_SCHEMA)  # noqa: SLF001 - FastAPI's name
     if data is not None:
         schema["properties"]["data"] = {

@@ -107,7 +107,7 @@ class StreamOperation:
         )
 
 
-def streams_of(app: "FastAPI") -> list[StreamOperation]:
+def stream_operations(app: "FastAPI") -> list[StreamOperation]:
     """Return the operations of an application that stream."""
     from fastapi.utils import (  # noqa: PLC0415 - imported already
         is_body_allowed_for_status_code as may_have_body,
@@ -183,7 +183,7 @@ def _titled_event_schema(
     title = f"StreamItem_{stream.route.unique_id}".title().replace("_", " ")
     schemas = (response["content"]["application/json"]["schema"] for response in responses)
     titled = (schema if "$ref" in schema else {**schema, "title": title} for schema in schemas)
-    return event_schema(stream.annotation, titled)
+    return event_schema_from(stream.annotation, titled)
 
 
 def _annotation_of_route(route: Any) -> Any:
@@ -221,7 +221,7 @@ def data_types(annotation: Any) -> list[Any]:
     return types
 
 
-def event_schema(annotation: Any, in_order: Iterator[JsonSchema]) -> JsonSchema:
+def event_schema_from(annotation: Any, in_order: Iterator[JsonSchema]) -> JsonSchema:
     """Return the schema of an event, given the schemas of its `data_types` in order."""
     return item_schema(annotation, lambda _: next(in_order))
 

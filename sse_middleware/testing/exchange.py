@@ -37,7 +37,7 @@ SEND_AFTER_DISCONNECT = 0.001
 
 
 @dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ReceivedHead:
     """The ``http.response.start`` of a response."""
 
     status: int
@@ -74,7 +74,7 @@ class Exchange:
         self._window = window
         self._patience = patience
         self._upload: deque[Message] = deque()
-        self._head: ResponseHead | None = None
+        self._head: ReceivedHead | None = None
         self._chunks: deque[bytes] = deque()
         self._unread = self._sent_since_read = 0
         self._complete = self._receiving = self._sending = False
@@ -97,7 +97,7 @@ class Exchange:
             self.ended = True
             self._wake()
 
-    async def head(self) -> ResponseHead:
+    async def head(self) -> ReceivedHead:
         """Wait for the status line.
 
         Raises:
@@ -266,13 +266,13 @@ class Exchange:
         elif self._sent_since_read > 1:
             await checkpoint()
 
-    def _checked_head(self, message: Message) -> ResponseHead:
+    def _checked_head(self, message: Message) -> ReceivedHead:
         status, headers = message.get("status"), message.get("headers", ())
         if not isinstance(status, int) or isinstance(status, bool):
             self._refuse(f"status={status!r}, which must be an int")
         if not isinstance(headers, Iterable):
             self._refuse(f"headers={headers!r}, which must be pairs of bytes")
-        return ResponseHead(int(status), [self._checked_header(header) for header in headers])
+        return ReceivedHead(int(status), [self._checked_header(header) for header in headers])
 
     def _checked_header(self, header: Any) -> tuple[bytes, bytes]:
         if not isinstance(header, list | tuple) or [*map(type, header)] != [bytes, bytes]:

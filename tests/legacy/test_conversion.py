@@ -18,7 +18,7 @@ from sse_middleware.legacy.body_adapters import (
     Lines,
 )
 from sse_middleware.legacy.conversion import LARGE, Conversion, EventFields
-from sse_middleware.legacy.event_boundaries import EventStream
+from sse_middleware.legacy.event_boundaries import ForeignEventStream
 
 
 def converted(
@@ -69,8 +69,8 @@ CASES: list[tuple[AdapterFactory, dict[str, Any], bytes, bytes]] = [
     (Lines, {"id": "{json}"}, b'"%b"\n' % ENDS, b'data: "%b"\nid: %b\n\n' % (ESCAPED, ENDS)),
     (Lines, {}, b'"%b"\n' % ENDS, b'data: "%b"\n\n' % ENDS),
     (Chunks, {}, b'"%b"' % ENDS, b'data: "%b"\n\n' % ENDS),
-    (EventStream, {}, b'data: "%b"\n\n' % ENDS, b'data: "%b"\n\n' % ENDS),
-    (EventStream, {}, b": c\nid: 1\r\n\r\nx\n\n", b": c\nid: 1\r\n\r\nx\n\n"),
+    (ForeignEventStream, {}, b'data: "%b"\n\n' % ENDS, b'data: "%b"\n\n' % ENDS),
+    (ForeignEventStream, {}, b": c\nid: 1\r\n\r\nx\n\n", b": c\nid: 1\r\n\r\nx\n\n"),
 ]  # fmt: skip
 
 
@@ -208,7 +208,7 @@ def test_an_adapter_may_pause() -> None:
 
 
 def test_nothing_is_yielded_for_nothing() -> None:
-    for factory in (Lines, JSONLines, JSONSequence, JSONDocument, Chunks, EventStream):
+    for factory in (Lines, JSONLines, JSONSequence, JSONDocument, Chunks, ForeignEventStream):
         conversion = Conversion(factory, BodyFormat(), EventFields(), "GET /")
         assert list(conversion.feed(b"")) == []
         assert conversion.between_events
@@ -229,7 +229,7 @@ def test_each_slice_says_how_many_events_it_has() -> None:
 
 
 def test_an_event_stream_passes_at_once() -> None:
-    conversion = Conversion(EventStream, BodyFormat(), EventFields(), "GET /")
+    conversion = Conversion(ForeignEventStream, BodyFormat(), EventFields(), "GET /")
     for chunk, events, between in [
         (b"data: 1\n", 0, False),
         (b": comment\n", 0, False),
@@ -244,7 +244,9 @@ def test_an_event_stream_passes_at_once() -> None:
 
 
 def test_an_event_that_is_too_large_is_an_error_after_those_before_it() -> None:
-    conversion = Conversion(EventStream, BodyFormat(max_event_size=10), EventFields(), "GET /")
+    conversion = Conversion(
+        ForeignEventStream, BodyFormat(max_event_size=10), EventFields(), "GET /"
+    )
     assert list(conversion.feed(b"data: 1\n\ndata: 12345\n\n")) == [(b"data: 1\n\n", 1)]
     assert "max_event_size=10" in str(conversion.error)
     assert list(conversion.feed(b"data: 1\n\n")) == []

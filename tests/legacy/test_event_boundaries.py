@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sse_middleware.errors import BodyError
 from sse_middleware.legacy import BodyFormat
-from sse_middleware.legacy.event_boundaries import EventStream
+from sse_middleware.legacy.event_boundaries import ForeignEventStream
 from sse_middleware.wire import EventStreamDecoder, MessageEvent
 
 DELIVER = BodyFormat(unfinished="deliver")
@@ -40,7 +40,7 @@ STATES = [
 
 @pytest.mark.parametrize(("steps", "states"), STATES)
 def test_a_frame_may_go_in_between_two_events(steps: list[bytes], states: str) -> None:
-    stream = EventStream(BodyFormat())
+    stream = ForeignEventStream(BodyFormat())
     assert stream.between_events
     found = ""
     for step in steps:
@@ -52,7 +52,7 @@ def test_a_frame_may_go_in_between_two_events(steps: list[bytes], states: str) -
 
 
 def test_an_empty_chunk_changes_nothing() -> None:
-    stream = EventStream(BodyFormat())
+    stream = ForeignEventStream(BodyFormat())
     for step in (b"", b"data: 1\r\n\r", b"", b"\n", b""):
         assert list(stream.feed(step)) == [step] * bool(step)
     assert stream.between_events
@@ -89,7 +89,7 @@ def bytewise(body: bytes) -> Iterator[tuple[bool, bool, int]]:
         yield in_event, bool(line), ended
 
 
-def state_of(stream: EventStream) -> dict[str, object]:
+def state_of(stream: ForeignEventStream) -> dict[str, object]:
     return {name: vars(stream)[name] for name in ("_start", "_in_event", "_in_line", "_after_cr")}
 
 
@@ -99,7 +99,7 @@ def state_of(stream: EventStream) -> dict[str, object]:
 def test_the_state_is_that_of_a_reader_of_single_bytes(
     chunks: list[bytes], bound: int | None
 ) -> None:
-    body, stream = b"".join(chunks), EventStream(BodyFormat(max_event_size=bound))
+    body, stream = b"".join(chunks), ForeignEventStream(BodyFormat(max_event_size=bound))
     skipped = len(BOM) if body.startswith(BOM) else 0
     states = [(False, False, 0)] * skipped + list(bytewise(body[skipped:]))
     read = events = 0
@@ -126,7 +126,7 @@ def blank_lines(body: bytes) -> int:
 
 @given(cut(STREAM.filter(lambda body: not body.startswith(b"\xef"))))
 def test_a_frame_between_two_events_changes_no_event(chunks: list[bytes]) -> None:
-    stream, body = EventStream(BodyFormat()), b"".join(chunks)
+    stream, body = ForeignEventStream(BodyFormat()), b"".join(chunks)
     pinged, pings = b"", 0
     for chunk in chunks:
         if stream.between_events:
@@ -139,7 +139,7 @@ def test_a_frame_between_two_events_changes_no_event(chunks: list[bytes]) -> Non
 
 def test_a_large_chunk_passes_in_parts() -> None:
     event = b"data: %b\n\n" % (b"x" * 5_000_000)
-    stream = EventStream(BodyFormat())
+    stream = ForeignEventStream(BodyFormat())
     states = [(part, stream.events, stream.between_events) for part in stream.feed(event * 2)]
     assert b"".join(part for part, _, _ in states) == event * 2
     assert sum(events for _, events, _ in states) == 2
@@ -150,7 +150,7 @@ def test_a_large_chunk_passes_in_parts() -> None:
 
 def test_an_incomplete_event_is_left_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
     for unfinished in (None, "drop"):
-        stream = EventStream(BodyFormat(unfinished=unfinished))
+        stream = ForeignEventStream(BodyFormat(unfinished=unfinished))
         assert list(stream.feed(b"data: 1\n\ndata: [DONE]\n")) == [b"data: 1\n\ndata: [DONE]\n"]
         assert list(stream.end()) == []
         assert not stream.between_events
@@ -159,7 +159,7 @@ def test_an_incomplete_event_is_left_as_it_is(caplog: pytest.LogCaptureFixture) 
 
 @pytest.mark.parametrize("rest", [b"data: 2", b"data: 2\n", b"data: 2\r", b"data: 2\r\n"])
 def test_an_incomplete_event_may_be_delivered(rest: bytes) -> None:
-    stream = EventStream(DELIVER)
+    stream = ForeignEventStream(DELIVER)
     body = b"".join(stream.feed(b"data: 1\n\n" + rest)) + b"".join(stream.end())
     assert [event.data for event in dispatched(body)] == ["1", "2"]
     assert stream.events == 1
@@ -169,14 +169,14 @@ def test_an_incomplete_event_may_be_delivered(rest: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"data: 1\n\n", b": c\n", b"\r\n", b"data\r\n\r", BOM])
 def test_nothing_is_added_to_what_is_complete(body: bytes) -> None:
-    stream = EventStream(DELIVER)
+    stream = ForeignEventStream(DELIVER)
     assert b"".join(stream.feed(body)) == body
     assert list(stream.end()) == []
     assert stream.between_events
 
 
 def test_an_incomplete_comment_is_completed() -> None:
-    stream = EventStream(DELIVER)
+    stream = ForeignEventStream(DELIVER)
     assert [*stream.feed(b"data: 1\n\n: c"), *stream.end()] == [b"data: 1\n\n: c", b"\n"]
 
 
@@ -186,7 +186,7 @@ SMALL = b"data: 1\n\n"
 
 
 def test_an_event_that_comes_alone_is_seen_at_once() -> None:
-    stream = EventStream(BodyFormat(max_event_size=9))
+    stream = ForeignEventStream(BodyFormat(max_event_size=9))
     list(stream.feed(SMALL))
     assert stream.is_one_event(SMALL)
     for other in (b"data: 12\n\n", SMALL + SMALL, b"data: 1\n", b"\n\n", b"x", b"a\r\n\n"):
@@ -194,7 +194,7 @@ def test_an_event_that_comes_alone_is_seen_at_once() -> None:
 
 
 def passed(chunks: Iterable[bytes], bound: int) -> tuple[bytes, str]:
-    stream, found = EventStream(BodyFormat(max_event_size=bound)), b""
+    stream, found = ForeignEventStream(BodyFormat(max_event_size=bound)), b""
     try:
         for chunk in chunks:
             for part in stream.feed(chunk):
@@ -228,5 +228,5 @@ def test_comments_between_events_have_no_bound() -> None:
 
 
 def test_max_piece_is_no_bound_of_events() -> None:
-    stream = EventStream(BodyFormat(max_piece=1))
+    stream = ForeignEventStream(BodyFormat(max_piece=1))
     assert list(stream.feed(SMALL)) == [SMALL]

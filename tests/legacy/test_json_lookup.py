@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sse_middleware.legacy.json_lookup import lookup
-from sse_middleware.legacy.json_scanner import STEP
+from sse_middleware.legacy.json_scanner import SCAN_STEP
 
 
 def found(value: Any, *path: int | str) -> tuple[Any, int]:
@@ -29,7 +29,7 @@ def test_of_many_members_the_last_one_of_a_name_counts(members: int) -> None:
 
 
 def test_long_members_are_skipped_in_steps_and_short_ones_together() -> None:
-    texts = ["\n" * (STEP // 4)] * 200
+    texts = ["\n" * (SCAN_STEP // 4)] * 200
     for value, path in ((texts, (199,)), (dict(enumerate(texts)), ("199",))):
         text, pauses = found(value, *path)
         assert text == texts[-1]

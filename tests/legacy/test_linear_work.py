@@ -21,7 +21,7 @@ from sse_middleware.legacy.body_adapters import (
 )
 from sse_middleware.legacy.body_text import Transcoder
 from sse_middleware.legacy.conversion import Conversion, EventFields
-from sse_middleware.legacy.event_boundaries import EventStream
+from sse_middleware.legacy.event_boundaries import ForeignEventStream
 from tests.legacy.steps import Steps, work
 
 BIG = 10**9
@@ -82,7 +82,7 @@ CASES: list[Any] = [
     *((JSONSequence, RECORDS[name], {}, name) for name in RECORDS),
     *((JSONSequence, NUMBERS[name], {}, name) for name in NUMBERS),
     *((JSONLines, NUMBERS[name], {"id": "{json[9999999]}{line}"}, name) for name in NUMBERS),
-    *((EventStream, EVENTS[name], {}, name) for name in EVENTS),
+    *((ForeignEventStream, EVENTS[name], {}, name) for name in EVENTS),
 ]
 SIZE = 3_000
 FIELDS = EventFields(malformed="skip")
