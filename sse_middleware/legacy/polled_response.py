@@ -58,7 +58,7 @@ class PolledResponse:
 
     def __init__(self, send: Send, commit_after: float) -> None:
         self.begun = False
-        self.passed_over = False
+        self.left_to_endpoint = False
         """Whether the client prefers the endpoint's own answer, which is not sent here."""
         self._send_to_client = send
         self._commit_after = commit_after
@@ -77,22 +77,22 @@ class PolledResponse:
         self._headers = headers
         self._decided.set()
 
-    def become(self, answer: Answer) -> None:
+    def replace_with(self, answer: Answer) -> None:
         """Send the endpoint's own answer instead of a stream."""
         self._replacement = answer.messages
         self._decided.set()
 
-    def be_nothing(self) -> None:
+    def send_nothing(self) -> None:
         """Send nothing: an exception follows, or somebody else answers."""
         self._replacement = ()
         self._decided.set()
 
-    def pass_over(self) -> None:
+    def leave_to_endpoint(self) -> None:
         """Send nothing, since the endpoint answers this client itself."""
-        self.passed_over = True
-        self.be_nothing()
+        self.left_to_endpoint = True
+        self.send_nothing()
 
-    def wait_no_longer(self) -> None:
+    def stop_waiting(self) -> None:
         """Begin: there will be no first answer. Changes nothing once there was one."""
         self._decided.set()
 

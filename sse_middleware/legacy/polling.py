@@ -62,9 +62,9 @@ class Polling:
                 events, headers=headers, item_type=Any, on_disconnect="cancel"
             )
             await stream(scope, connection.receive, response.send)
-        if response.passed_over:
+        if response.left_to_endpoint:
             _take_back_claim(context)
-        return not response.passed_over
+        return not response.left_to_endpoint
 
     @contextmanager
     def _group(self, scope: Scope, route: LegacyRoute) -> Iterator[PollGroup]:
@@ -97,7 +97,7 @@ async def _events(
     try:
         answer = await subscriber.next_answer()
         if not response.begun and not _wants_events(accept, answer):
-            response.pass_over()
+            response.leave_to_endpoint()
             return
         own = subscriber.own_answer
         response.begin_with(kept_headers(own or answer, own=own is not None))
@@ -108,13 +108,13 @@ async def _events(
             answer = await subscriber.next_answer()
     except NotPushable as refused:
         if not response.begun:
-            response.become(refused.answer)
+            response.replace_with(refused.answer)
     except Exception:
         if not response.begun:
-            response.be_nothing()
+            response.send_nothing()
         raise
     finally:
-        response.wait_no_longer()
+        response.stop_waiting()
         subscriber.leave()
 
 
