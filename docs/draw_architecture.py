@@ -2,7 +2,7 @@
 
 ``python docs/draw_architecture.py`` reads the imports from the code. Where a package can be reached
 through another one, the direct arrow is left out. With ``--check`` nothing is written, and the exit
-code is 1 if the picture is not that of the code.
+code is 1 if the picture doesn't match the code.
 """
 
 import ast

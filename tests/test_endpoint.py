@@ -546,7 +546,7 @@ class TestFastAPIResponseClass:
             tasks.append(anyio.get_current_task().id)
             try:
                 while True:
-                    yield "x" * 100_000  # stands at the yield when the client leaves
+                    yield "x" * 100_000  # is at the yield when the client leaves
             finally:
                 await anyio.sleep(1)
                 tasks.append(anyio.get_current_task().id)

@@ -191,7 +191,7 @@ def test_within_a_package_imports_make_no_circle(module: str) -> None:
     assert module not in seen
 
 
-def test_the_picture_in_the_documents_is_that_of_the_code() -> None:
+def test_the_picture_in_the_documents_matches_the_code() -> None:
     subprocess.run([sys.executable, DOCS / "draw_architecture.py", "--check"], check=True)
 
 
@@ -208,7 +208,7 @@ def test_no_file_is_long(path: Path) -> None:
 
 
 @pytest.mark.parametrize("optional", ["trio", "fastapi"])
-def test_what_is_no_dependency_is_only_imported_where_it_is_used(optional: str) -> None:
+def test_an_optional_package_is_only_imported_where_it_is_used(optional: str) -> None:
     for tree in TREES.values():
         at_import = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
         assert not [

@@ -94,14 +94,14 @@ async def test_a_status_without_a_body_never_starts_the_generator(status: int) -
 
 
 class Countdown:
-    """An iterable that is no generator."""
+    """An iterable that is not a generator."""
 
     def __iter__(self) -> Iterator[int]:
         return iter([2, 1])
 
 
 class AsyncCountdown:
-    """An asynchronous iterable that is no generator and can't be closed."""
+    """An asynchronous iterable that is not a generator and can't be closed."""
 
     def __aiter__(self) -> "AsyncCountdown":
         self.left = 2

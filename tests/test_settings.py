@@ -212,7 +212,7 @@ def test_settings_are_frozen(name: str) -> None:
 
 def test_the_options_are_the_settings_as_keyword_arguments() -> None:
     settings, options = get_type_hints(StreamSettings), get_type_hints(StreamOptions)
-    # UNSET stands for a keyword argument that isn't given, so it can't be given.
+    # UNSET means that a keyword argument isn't given, so it can't be given.
     for name in (
         *("ping_interval", "ping", "ping_blank_line"),
         *("on_disconnect", "farewell"),

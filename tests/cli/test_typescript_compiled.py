@@ -69,7 +69,7 @@ subscribe<Prices>("/prices/ACME", { sold: (data: Prices["price"]) => data.price 
 const source = subscribe<Prices>("/prices/ACME", { price: ({ price }) => price.toFixed(2) });
 // @ts-expect-error - there is no such event
 source.addEventListener("open", () => {});
-// @ts-expect-error - the data is no string
+// @ts-expect-error - the data is not a string
 source.addEventListener("sold", (data) => data.length);
 // @ts-expect-error - a literal that it never is
 source.addEventListener("sold", (data) => (data as Streams["/job"]["failed"]).type === "progress");

@@ -36,7 +36,7 @@ class Way:
 
     name: str
     command: tuple[str, ...]
-    """What Python is started with; ``{port}`` and ``{other}`` stand for two ports."""
+    """What Python is started with; ``{port}`` and ``{other}`` are replaced by two ports."""
     needs: tuple[str, ...]
     """The modules that have to be there."""
     workers: int = 1

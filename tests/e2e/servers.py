@@ -37,7 +37,7 @@ class Kind:
 
     name: str
     command: tuple[str, ...]
-    """A module and its arguments; ``{port}`` stands for the port."""
+    """A module and its arguments; ``{port}`` is replaced by the port."""
     needs: tuple[str, ...] = ()
     """Modules, besides that of the command."""
     http2: bool = False

@@ -58,7 +58,7 @@ class TestTheClientLeaves:
         elif how == "half_close":
             client.fin()  # and goes on reading
         else:
-            client._socket.close()  # nothing is unread, so it is no RST
+            client._socket.close()  # nothing is unread, so it is not an RST
 
     def test_while_its_stream_is_idle(
         self, server: Server, client: Client, name: str, leave: str

@@ -24,7 +24,7 @@ ACCEPTS = [None, "*/*", "application/json", "text/event-stream;q=0", "text/event
 
 
 class Foreign:
-    """No generator: Starlette leaves one that stands at a `yield` to the garbage collector."""
+    """Not a generator: Starlette leaves one at a `yield` to the garbage collector."""
 
     def __init__(self) -> None:
         self._sent = False
@@ -258,7 +258,7 @@ async def test_what_ends_by_itself_while_it_drains_ends_well() -> None:
 
 
 async def mid_event(then: list[bytes], cleanup: float = 0) -> tuple[bytes, list[CloseReason]]:
-    """Drain a foreign stream that stands within an event, and return its body."""
+    """Drain a foreign stream that is within an event, and return its body."""
     go_on = anyio.Event()
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:

@@ -1,6 +1,6 @@
 """The application under load, and what can be seen from inside of it.
 
-- `/state` answers beside the middleware, so that asking leaves no trace: everything that is alive
+- `/state` bypasses the middleware, so that asking leaves no trace: everything that is alive
   in this process and belongs to a stream, and what the observer has been told.
 - `/short-lived` is an application with a middleware of its own, which is replaced by a fresh one
   when it has been drained: a draining application takes no more streams.
@@ -218,7 +218,7 @@ async def ndjson(request: Request) -> StreamingResponse:
 
 
 async def chunks(request: Request, encode: Callable[[Any], bytes]) -> AsyncIterator[bytes]:
-    """As `numbers`. Starlette doesn't close it, so it is no generator inside of another."""
+    """As `numbers`. Starlette doesn't close it, so it is not a generator inside of another."""
     plan = Plan(request)
     async with Life(request, shielded=True):
         await asyncio.sleep(plan.first)

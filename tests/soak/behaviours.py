@@ -230,7 +230,7 @@ async def comes_again(visit: Visit, chance: Random) -> None:
 
 
 async def takes_lines(visit: Visit, _: Random) -> None:
-    """Take the body as it is, which is no stream then."""
+    """Take the body as it is, which then is not a stream."""
     await visit.get("/ndjson", accept="application/x-ndjson", events=20)
     check((await visit.body()).count(b"\n") == 20, "the lines are others")
 

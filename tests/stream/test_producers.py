@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Countdown:
-    """An iterator, of either kind, that is no generator."""
+    """An iterator, of either kind, that is not a generator."""
 
     def __init__(self, *items: Any) -> None:
         self.items = list(items)

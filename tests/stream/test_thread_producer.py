@@ -98,7 +98,7 @@ class Blocking:
 
 
 class Cursor:
-    """An iterator that is no generator, and can be closed."""
+    """An iterator that is not a generator, and can be closed."""
 
     def __init__(self, *items: Any, close_error: BaseException | None = None) -> None:
         self.items = list(items)

@@ -160,7 +160,7 @@ class TestAsynchronous:
         with pytest.raises(UsageError, match="async with EventClient"):
             await client.post("/")
 
-    async def test_beside_an_open_stream(self, app: ASGIApp) -> None:
+    async def test_next_to_an_open_stream(self, app: ASGIApp) -> None:
         async with EventClient(app) as client, client.stream("GET", "/endless") as events:
             await events.next()
             assert (await client.delete("/")).status_code == 200

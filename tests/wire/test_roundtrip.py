@@ -100,7 +100,7 @@ BOTH_WAYS = [
         {"data_str": "\ufeff1"},
     ),
     Case("NUL in data is data", b"data: \0\n\n", [message("\0")], {"data_str": "\0"}),
-    Case("a comment is no event", b": hi\n\n", [Comment("hi")], {"comment": "hi"}),
+    Case("a comment is not an event", b": hi\n\n", [Comment("hi")], {"comment": "hi"}),
     Case(
         "a comment of many lines",
         b": a\n: b\n: c\n: d\n: \n\n",
@@ -164,7 +164,7 @@ READ_ONLY = [
         BOM + b"data:1\n\n" + BOM + b"data:2\n\ndata:3\n\n",
         [message("1"), message("3")],
     ),
-    Case("half a BOM is no BOM", b"\xef\xbbdata: 1\n\ndata: 2\n\n", [message("2")]),
+    Case("half a BOM is not a BOM", b"\xef\xbbdata: 1\n\ndata: 2\n\n", [message("2")]),
     Case("a BOM alone", BOM, []),
     Case("a BOM before an empty line", BOM + b"\ndata: 1\n\n", [message("1")]),
     # Invalid UTF-8: each maximal part becomes one U+FFFD
