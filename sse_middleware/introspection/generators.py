@@ -12,7 +12,7 @@ Rules of this file:
 - The compiler writes a ``finally`` and the exit of a ``with`` twice: for the end of the block, and
   for what it raises. So code that is in two places, one of which is only reached by an error,
   is cleanup. So is code after the last ``yield`` that only leads to raising again.
-- The exit of a task group waits for its tasks. Where a ``yield`` follows, that is no cleanup: they
+- The exit of a task group waits for its tasks. Where a ``yield`` follows, that is not cleanup: they
   make what is yielded next.
 - Where anything is unknown, the generator can yield.
 """

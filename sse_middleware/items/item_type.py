@@ -115,7 +115,7 @@ class ItemType:
         return isinstance(data, self._classes)
 
     def takes_unchanged(self, data: Any) -> bool:
-        """Whether data that is no model is valid as it is.
+        """Whether data that is not a model is valid as it is.
 
         Pydantic needs the type of a dataclass or a TypedDict to leave fields out of it.
         """

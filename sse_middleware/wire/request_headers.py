@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl
 EVENT_STREAM = b"text/event-stream"
 
 LONGEST_HEADER = 4 * 1024
-"""Bytes of ``Accept`` and of ``Accept-Encoding`` that count. No client sends so many, and some
-servers let a client send any number. To read these takes a few milliseconds."""
+"""Bytes of ``Accept`` and of ``Accept-Encoding`` that count. No client sends more, and some servers
+let a client send any number. Reading them takes a few milliseconds."""
 
 _QVALUE = re.compile(rb"\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*", re.IGNORECASE)
 

@@ -38,7 +38,7 @@ class Context:
 
 
 class Items:
-    """An iterator that is no generator. It has one item."""
+    """An iterator that is not a generator. It has one item."""
 
     def __init__(self, wait: Callable[[], Any]) -> None:
         self._wait = wait
