@@ -21,8 +21,8 @@ from sse_middleware.events import NO_DATA
 from sse_middleware.introspection.starlette import routes_of
 from sse_middleware.items.item_type import ItemTypes
 from sse_middleware.legacy.adopted_response import AdoptedResponse
-from sse_middleware.legacy.body_adapters import AdapterFactory
-from sse_middleware.legacy.polling import Polling
+from sse_middleware.legacy.bodies.adapters import AdapterFactory
+from sse_middleware.legacy.polling.polled_routes import Polling
 from sse_middleware.legacy.route import LegacyRoute
 from sse_middleware.legacy.rules import AdoptionRules
 from sse_middleware.openapi.discovery import misplaced_tags

@@ -4,8 +4,8 @@
 of events.
 """
 
-from sse_middleware.legacy.body_adapters import AdapterFactory, BodyAdapter
-from sse_middleware.legacy.body_text import BodyFormat
+from sse_middleware.legacy.bodies.adapters import AdapterFactory, BodyAdapter
+from sse_middleware.legacy.bodies.body_format import BodyFormat
 from sse_middleware.legacy.route import LegacyRoute
 
 __all__ = ["AdapterFactory", "BodyAdapter", "BodyFormat", "LegacyRoute"]

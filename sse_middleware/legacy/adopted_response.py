@@ -39,7 +39,7 @@ from sse_middleware.stream.stream import Stream
 from sse_middleware.wire.response_headers import compressed
 
 if TYPE_CHECKING:
-    from sse_middleware.legacy.conversion import Conversion
+    from sse_middleware.legacy.bodies.conversion import Conversion
 
 LATE_SEND = 0.5
 """Seconds that a `send` takes long after the client has left: what never stops sending costs little

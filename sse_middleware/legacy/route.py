@@ -12,9 +12,9 @@ from starlette.types import Scope
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.items.serialization import ItemEncoder
-from sse_middleware.legacy.body_adapters import ADAPTERS, AdapterFactory
-from sse_middleware.legacy.body_text import MAX_PIECE, BodyFormat
-from sse_middleware.legacy.conversion import EventFields, Malformed
+from sse_middleware.legacy.bodies.adapters import ADAPTERS, AdapterFactory
+from sse_middleware.legacy.bodies.body_format import MAX_PIECE, BodyFormat
+from sse_middleware.legacy.bodies.conversion import EventFields, Malformed
 from sse_middleware.settings import Overrides, StreamOptions, StreamSettings
 from sse_middleware.wire.request_headers import names_events
 

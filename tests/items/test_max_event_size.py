@@ -14,8 +14,8 @@ from sse_middleware import (
     SSEMiddleware,
 )
 from sse_middleware.errors import BodyError
-from sse_middleware.legacy.body_text import BodyFormat
-from sse_middleware.legacy.conversion import LARGE
+from sse_middleware.legacy.bodies.body_format import BodyFormat
+from sse_middleware.legacy.bodies.conversion import LARGE
 from tests.legacy.apps import App, Message, joined, part, sent, start
 from tests.served import body_of, events_of, observed
 

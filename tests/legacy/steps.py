@@ -6,7 +6,7 @@ from inspect import CO_GENERATOR
 from types import FrameType
 from typing import Any, Self
 
-from sse_middleware.legacy.json_scanner import JSONScanner
+from sse_middleware.legacy.json.scanner import JSONScanner
 
 _PLACES = {"at", "begin", "end"}
 """Names of arguments that say which part of a text is looked at."""

@@ -11,7 +11,7 @@ import pytest
 
 from sse_middleware.errors import BodyError
 from sse_middleware.legacy import BodyFormat
-from sse_middleware.legacy.body_adapters import (
+from sse_middleware.legacy.bodies.adapters import (
     AdapterFactory,
     Chunks,
     JSONDocument,
@@ -19,9 +19,9 @@ from sse_middleware.legacy.body_adapters import (
     JSONSequence,
     Lines,
 )
-from sse_middleware.legacy.body_text import Transcoder
-from sse_middleware.legacy.conversion import Conversion, EventFields
-from sse_middleware.legacy.event_boundaries import ForeignEventStream
+from sse_middleware.legacy.bodies.conversion import Conversion, EventFields
+from sse_middleware.legacy.bodies.event_boundaries import ForeignEventStream
+from sse_middleware.legacy.bodies.transcoder import Transcoder
 from tests.legacy.steps import Steps, work
 
 BIG = 10**9

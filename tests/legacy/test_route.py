@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sse_middleware import ConfigurationError, LegacyRoute, ServerSentEvent, SSEMiddleware
-from sse_middleware.legacy.body_adapters import ADAPTERS, Lines
+from sse_middleware.legacy.bodies.adapters import ADAPTERS, Lines
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None: ...

@@ -9,7 +9,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from sse_middleware import LegacyRoute, ServerSentEvent, SSEMiddleware
 from sse_middleware.errors import BodyError
-from sse_middleware.legacy.body_adapters import Lines
+from sse_middleware.legacy.bodies.adapters import Lines
 from tests.legacy.apps import (
     EVENTS,
     NDJSON,

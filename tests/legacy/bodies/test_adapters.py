@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sse_middleware import ConfigurationError
 from sse_middleware.errors import BodyError
 from sse_middleware.legacy import BodyFormat
-from sse_middleware.legacy.body_adapters import (
+from sse_middleware.legacy.bodies.adapters import (
     ADAPTERS,
     STREAMING_TYPES,
     AdapterFactory,

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from sse_middleware import EventSourceResponse
 from sse_middleware.errors import BodyError
 from tests.legacy.apps import reading
-from tests.legacy.polled import Status, by_user, served
+from tests.legacy.polling.polled import Status, by_user, served
 from tests.served import OopsError
 
 # ruff: noqa: SIM117 - a request within its client

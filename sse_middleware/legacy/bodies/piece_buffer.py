@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 
 from sse_middleware.errors import LONGEST_SHOWN, BodyError, printable
-from sse_middleware.legacy.body_text import BodyFormat
+from sse_middleware.legacy.bodies.body_format import BodyFormat
 
 logger = logging.getLogger(__name__)
 

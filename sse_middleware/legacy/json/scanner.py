@@ -7,7 +7,7 @@ Rules of this file:
   the scanner keeps its place, also within a string or a number. Only an escape or a literal that is
   cut is read again, which is twelve bytes at most.
 - A text that can't be JSON any more is broken for good.
-- Values that nest little are skipped by one regular expression, in C (`json_grammar`).
+- Values that nest little are skipped by one regular expression, in C (`grammar`).
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from pydantic_core import from_json
 
-from sse_middleware.legacy.json_grammar import (
+from sse_middleware.legacy.json.grammar import (
     BLANKS,
     CUT_ESCAPE,
     ELEMENT,

@@ -11,7 +11,8 @@ from tests.e2e.draining import Served, Way, served
 
 pytestmark = pytest.mark.e2e
 
-COMMAND = ("-m", "uvicorn", "tests.legacy.polled_app:app", "--host", HOST, "--port", "{port}")
+APP = "tests.legacy.polling.polled_app:app"
+COMMAND = ("-m", "uvicorn", APP, "--host", HOST, "--port", "{port}")
 EVENTS = {"accept": "text/event-stream"}
 UVICORN = Way("uvicorn", COMMAND, ("uvicorn",), workers=0)
 

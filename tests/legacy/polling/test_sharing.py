@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from sse_middleware import ConfigurationError
 from sse_middleware.testing import EventClient, EventStream
 from tests.legacy.apps import reading, sent
-from tests.legacy.polled import Guarded, Status, asked, served, shared, streams
+from tests.legacy.polling.polled import Guarded, Status, asked, served, shared, streams
 from tests.served import OopsError
 
 # ruff: noqa: SIM117 - a request within its client

@@ -1,4 +1,4 @@
-"""`PolledRequest`: one call of a polled endpoint. `Answer`: what the endpoint answered."""
+"""`EndpointCall`: one call of a polled endpoint. `Answer`: what the endpoint answered."""
 
 import logging
 from dataclasses import dataclass, field, replace
@@ -10,9 +10,9 @@ from anyio.lowlevel import checkpoint
 from starlette.types import ASGIApp, Message, Scope
 
 from sse_middleware.errors import BodyError, printable
-from sse_middleware.legacy.body_adapters import Chunks
-from sse_middleware.legacy.body_text import MAX_PIECE
-from sse_middleware.legacy.call_scope import Headers, scope_of_one_call
+from sse_middleware.legacy.bodies.adapters import Chunks
+from sse_middleware.legacy.bodies.body_format import MAX_PIECE
+from sse_middleware.legacy.polling.call_scope import Headers, scope_of_one_call
 from sse_middleware.legacy.route import LegacyRoute
 from sse_middleware.legacy.rules import request_line
 from sse_middleware.wire.encoding import single_line
@@ -93,7 +93,7 @@ class NotPushable(Exception):  # noqa: N818 - not an error: the client gets this
         return status != OK and status < SERVER_ERROR and status not in _TRY_AGAIN
 
 
-class PolledRequest:
+class EndpointCall:
     """Calls the endpoint once, and collects its answer."""
 
     def __init__(self, route: LegacyRoute) -> None:

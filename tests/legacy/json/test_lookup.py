@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from sse_middleware.legacy.json_lookup import lookup
-from sse_middleware.legacy.json_scanner import SCAN_STEP
+from sse_middleware.legacy.json.lookup import lookup
+from sse_middleware.legacy.json.scanner import SCAN_STEP
 
 
 def found(value: Any, *path: int | str) -> tuple[Any, int]:

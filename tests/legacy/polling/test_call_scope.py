@@ -15,10 +15,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from sse_middleware import LegacyRoute, SSEMiddleware
-from sse_middleware.legacy.call_scope import scope_of_calls, scope_of_one_call
+from sse_middleware.legacy.polling.call_scope import scope_of_calls, scope_of_one_call
 from sse_middleware.testing import EventClient
 from tests.legacy.apps import reading
-from tests.legacy.polled import Guarded, asked, served
+from tests.legacy.polling.polled import Guarded, asked, served
 
 # ruff: noqa: SIM117 - a request within its client
 pytestmark = pytest.mark.anyio

@@ -23,7 +23,7 @@ import re
 from collections.abc import Iterator
 
 from sse_middleware.errors import BodyError
-from sse_middleware.legacy.body_text import BodyFormat
+from sse_middleware.legacy.bodies.body_format import BodyFormat
 
 PASS_STEP = 64 * 1024
 """Bytes that are looked at between two pauses."""

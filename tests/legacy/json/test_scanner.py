@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sse_middleware.legacy.json_lookup import lookup
-from sse_middleware.legacy.json_scanner import JSONScanner, checked, elements, is_json
+from sse_middleware.legacy.json.lookup import lookup
+from sse_middleware.legacy.json.scanner import JSONScanner, checked, elements, is_json
 
 VALUES = st.recursive(
     st.none()

@@ -24,16 +24,16 @@ from typing import Any, Literal
 from pydantic_core import from_json
 
 from sse_middleware.errors import LONGEST_SHOWN, BodyError, ConfigurationError, printable
-from sse_middleware.legacy.body_adapters import (
+from sse_middleware.legacy.bodies.adapters import (
     AdapterFactory,
     JSONDocument,
     JSONLines,
     JSONSequence,
 )
-from sse_middleware.legacy.body_text import BodyFormat
-from sse_middleware.legacy.event_boundaries import ForeignEventStream
-from sse_middleware.legacy.json_lookup import lookup
-from sse_middleware.legacy.json_scanner import checked
+from sse_middleware.legacy.bodies.body_format import BodyFormat
+from sse_middleware.legacy.bodies.event_boundaries import ForeignEventStream
+from sse_middleware.legacy.json.lookup import lookup
+from sse_middleware.legacy.json.scanner import checked
 from sse_middleware.wire.encoding import (
     FRAMING,
     as_data,

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from sse_middleware.legacy.json_grammar import ELEMENT
-from sse_middleware.legacy.json_scanner import SCAN_STEP, JSONScanner, skip_blanks
+from sse_middleware.legacy.json.grammar import ELEMENT
+from sse_middleware.legacy.json.scanner import SCAN_STEP, JSONScanner, skip_blanks
 
 Key = int | str
 Steps = Generator[None, None, int]

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from sse_middleware import CloseReason, EncodingError, LegacyRoute, ServerSentEvent
 from sse_middleware.presets import OPENAI
 from tests.legacy.apps import reading, sent, start
-from tests.legacy.polled import Guarded, Status, asked, served, shared, streams
+from tests.legacy.polling.polled import Guarded, Status, asked, served, shared, streams
 from tests.served import OopsError, observed
 
 # ruff: noqa: SIM117 - a request within its client

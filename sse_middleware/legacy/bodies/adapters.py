@@ -20,9 +20,10 @@ from types import MappingProxyType
 from typing import Protocol
 
 from sse_middleware.errors import BodyError
-from sse_middleware.legacy.body_text import TRANSCODE_STEP, BodyFormat, Transcoder
-from sse_middleware.legacy.json_scanner import JSONScanner, checked, elements, is_json
-from sse_middleware.legacy.piece_buffer import PieceBuffer
+from sse_middleware.legacy.bodies.body_format import BodyFormat
+from sse_middleware.legacy.bodies.piece_buffer import PieceBuffer
+from sse_middleware.legacy.bodies.transcoder import TRANSCODE_STEP, Transcoder
+from sse_middleware.legacy.json.scanner import JSONScanner, checked, elements, is_json
 from sse_middleware.wire.encoding import split_lines
 
 

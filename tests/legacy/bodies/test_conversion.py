@@ -9,7 +9,7 @@ import pytest
 from sse_middleware import ConfigurationError, FieldError
 from sse_middleware.errors import BodyError
 from sse_middleware.legacy import BodyFormat
-from sse_middleware.legacy.body_adapters import (
+from sse_middleware.legacy.bodies.adapters import (
     AdapterFactory,
     Chunks,
     JSONDocument,
@@ -17,8 +17,8 @@ from sse_middleware.legacy.body_adapters import (
     JSONSequence,
     Lines,
 )
-from sse_middleware.legacy.conversion import LARGE, Conversion, EventFields
-from sse_middleware.legacy.event_boundaries import ForeignEventStream
+from sse_middleware.legacy.bodies.conversion import LARGE, Conversion, EventFields
+from sse_middleware.legacy.bodies.event_boundaries import ForeignEventStream
 
 
 def converted(

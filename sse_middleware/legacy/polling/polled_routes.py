@@ -4,9 +4,9 @@ Rules of this file:
 - The endpoint is called as its subscriber would call it: with the scope of the subscriber's
   request, except for ``Accept`` and the like and for the conditions of a cache (`call_scope`).
 - The first call is a part of the stream. So the stream is admitted first, and its end cancels the
-  call like any other `await` of its generator. `polled_response` says what becomes of its answer.
+  call like any other `await` of its generator. `held_response` says what becomes of its answer.
 - Subscribers with the same key share their calls if their requests have the same URL, and equal
-  headers where the answer's ``Vary`` names them (`poll`).
+  headers where the answer's ``Vary`` names them (`sharing`).
 - The stream of a client that has left always ends, whatever `on_disconnect` says: it would never
   end by itself.
 - The id of an event is the ``ETag`` of the answer, or else a digest of its body. So a client that
@@ -23,10 +23,10 @@ from starlette.types import ASGIApp, Scope, Send
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.event_loop.loop import current_token
 from sse_middleware.events import ServerSentEvent
-from sse_middleware.legacy.call_scope import request_identity, scope_of_calls
-from sse_middleware.legacy.poll import PollGroup, Subscriber
-from sse_middleware.legacy.polled_request import Answer, NotPushable, PolledRequest
-from sse_middleware.legacy.polled_response import PolledResponse, kept_headers
+from sse_middleware.legacy.polling.call import Answer, EndpointCall, NotPushable
+from sse_middleware.legacy.polling.call_scope import request_identity, scope_of_calls
+from sse_middleware.legacy.polling.held_response import HeldResponse, kept_headers
+from sse_middleware.legacy.polling.sharing import PollGroup, Subscriber
 from sse_middleware.legacy.route import LegacyRoute
 from sse_middleware.legacy.rules import request_line
 from sse_middleware.request_context import RequestContext
@@ -48,10 +48,10 @@ class Polling:
         common = scope_of_calls(scope)
 
         async def call(etag: str) -> Answer:
-            return await PolledRequest(route).send(self._app, common, etag)
+            return await EndpointCall(route).send(self._app, common, etag)
 
         connection = context.connection
-        response = PolledResponse(connection.sending(send), context.settings.commit_after)
+        response = HeldResponse(connection.sending(send), context.settings.commit_after)
         with self._group(scope, route) as group:
             subscriber = Subscriber(group, call, common["headers"], response)
             wanted = None if route.always else accept
@@ -87,7 +87,7 @@ class Polling:
 
 async def _events(
     subscriber: Subscriber,
-    response: PolledResponse,
+    response: HeldResponse,
     accept: bytes | None,
     route: LegacyRoute,
     seen: str,

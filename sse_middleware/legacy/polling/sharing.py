@@ -23,8 +23,8 @@ from typing import Protocol
 import anyio
 
 from sse_middleware.errors import printable
-from sse_middleware.legacy.call_scope import Headers
-from sse_middleware.legacy.polled_request import NOT_MODIFIED, OK, SERVER_ERROR, Answer, NotPushable
+from sse_middleware.legacy.polling.call import NOT_MODIFIED, OK, SERVER_ERROR, Answer, NotPushable
+from sse_middleware.legacy.polling.call_scope import Headers
 
 logger = logging.getLogger(__name__)
 

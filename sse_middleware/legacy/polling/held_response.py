@@ -1,4 +1,4 @@
-"""`PolledResponse`: the response to one subscriber, which begins with the endpoint's first answer.
+"""`HeldResponse`: the response to one subscriber, which begins with the endpoint's first answer.
 
 Rules of this file:
 - The stream opens before the first call, so a limit, a drain or a client that leaves ends the call.
@@ -18,8 +18,8 @@ import re
 import anyio
 from starlette.types import Message, Send
 
-from sse_middleware.legacy.call_scope import Headers
-from sse_middleware.legacy.polled_request import Answer
+from sse_middleware.legacy.polling.call import Answer
+from sse_middleware.legacy.polling.call_scope import Headers
 
 _NOT_KEPT = (
     # They describe the document's body, not the stream's.
@@ -46,7 +46,7 @@ _CACHE_DIRECTIVES = (b"private", b"no-store", b"no-transform")
 _DIRECTIVE = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 
 
-class PolledResponse:
+class HeldResponse:
     """The response to one subscriber.
 
     ``begun`` tells whether the status line of the stream has been sent.

@@ -1,6 +1,6 @@
-"""What the body adapters share: `BodyFormat`, and a `Transcoder`, which turns a body into UTF-8.
+"""`Transcoder`: turns a body into UTF-8.
 
-The rules of `body_adapters` hold here too.
+The rules of `adapters` hold here too.
 """
 
 import codecs
@@ -8,61 +8,16 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from sse_middleware.errors import BodyError, ConfigurationError
+from sse_middleware.errors import BodyError
+from sse_middleware.legacy.bodies.body_format import BodyFormat
 
 logger = logging.getLogger(__name__)
-
-MAX_PIECE = 1024 * 1024
-"""Bytes that a line, a record or a whole document may take: enough for any sane one, and a bound
-for one that never ends."""
 
 TRANSCODE_STEP = 8 * 1024
 """Bytes of a body that an adapter takes between two pauses. The slowest charset takes some
 milliseconds for them if all of them are invalid."""
-
-
-@dataclass(frozen=True, slots=True)
-class BodyFormat:
-    """What an adapter needs to know about its body.
-
-    Attributes:
-        charset: the text's charset, from the ``Content-Type``.
-        invalid_text: whether bytes that are invalid in the charset become U+FFFD (``"replace"``) or
-            fail the stream (``"fail"``).
-        unfinished: whether a piece that the end of the body cuts off is sent (``"deliver"``), or
-            left out and reported (``"drop"``). ``None`` does what is usual for such a body.
-        max_piece: bytes that one piece may take. It is not for event streams.
-        max_event_size: bytes that one event may take, with its fields. ``None`` sets no bound.
-
-    Raises:
-        ConfigurationError: a value is not allowed.
-    """
-
-    charset: str = "utf-8"
-    invalid_text: Literal["replace", "fail"] = "replace"
-    unfinished: Literal["deliver", "drop"] | None = None
-    max_piece: int = MAX_PIECE
-    max_event_size: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse values that can't work."""
-        if self.invalid_text not in ("replace", "fail"):
-            allowed = "'replace' or 'fail'"
-            raise ConfigurationError(f"invalid_text must be {allowed}, got {self.invalid_text!r}")
-        if self.unfinished not in ("deliver", "drop", None):
-            allowed = "'deliver', 'drop' or None"
-            raise ConfigurationError(f"unfinished must be {allowed}, got {self.unfinished!r}")
-        _check_size("max_piece", self.max_piece)
-        if self.max_event_size is not None:
-            _check_size("max_event_size", self.max_event_size)
-
-
-def _check_size(name: str, value: object) -> None:
-    if type(value) is not int or value <= 0:
-        raise ConfigurationError(f"{name} must be a number of bytes over 0, got {value!r}")
 
 
 class Transcoder:

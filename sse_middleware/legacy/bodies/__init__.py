@@ -1,0 +1,1 @@
+"""Splits bodies into the data of events, or follows the events of a body."""

@@ -1,0 +1,1 @@
+"""Finds values in JSON texts in steps, without parsing them."""

@@ -1,0 +1,1 @@
+"""Makes a pushed endpoint of a polled one."""
