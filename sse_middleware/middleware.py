@@ -16,6 +16,7 @@ from asgiref.compatibility import guarantee_single_callable
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sse_middleware.discovery import misplaced_tags
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import NO_DATA
 from sse_middleware.introspection.starlette import routes_of
@@ -25,7 +26,6 @@ from sse_middleware.legacy.bodies.adapters import AdapterFactory
 from sse_middleware.legacy.polling.polled_routes import Polling
 from sse_middleware.legacy.route import LegacyRoute
 from sse_middleware.legacy.rules import AdoptionRules
-from sse_middleware.openapi.discovery import misplaced_tags
 from sse_middleware.openapi.document import describe_streams
 from sse_middleware.records import Observer, StreamStats
 from sse_middleware.registry.admission import peer_address

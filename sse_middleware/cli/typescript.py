@@ -17,12 +17,12 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from sse_middleware.cli.typescript_types import DEFINITIONS, Schema, TypeWriter
+from sse_middleware.discovery import find_streams
 from sse_middleware.endpoint import ITEM_TYPE
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.introspection.starlette import routes_of
 from sse_middleware.items.item_type import ItemType
 from sse_middleware.items.typed_events import members_of
-from sse_middleware.openapi.discovery import find_streams
 
 _HEAD = "// Written by `python -m sse_middleware typescript`. Changes here will be lost.\n"
 

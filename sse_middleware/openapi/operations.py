@@ -16,10 +16,10 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sse_middleware.discovery import is_tagged, response_class_of
 from sse_middleware.endpoint import ITEM_TYPE
 from sse_middleware.introspection.fastapi import flat_routes
 from sse_middleware.items.item_type import ItemType, underlying
-from sse_middleware.openapi.discovery import is_tagged, response_class_of
 from sse_middleware.openapi.item_schema import JsonSchema, item_schema
 
 if TYPE_CHECKING:

@@ -33,9 +33,9 @@ from sse_middleware import (
 from sse_middleware.__main__ import main
 from sse_middleware.cli.typescript import typescript_of
 from sse_middleware.cli.typescript_types import TypeWriter
+from sse_middleware.discovery import find_streams
 from sse_middleware.introspection.starlette import routes_of
 from sse_middleware.items.item_type import ItemType
-from sse_middleware.openapi.discovery import find_streams
 
 FASTAPI = tuple(map(int, fastapi.__version__.split(".")[:2]))
 ROOT = Path(__file__).parents[2]

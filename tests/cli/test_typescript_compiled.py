@@ -11,8 +11,8 @@ import pytest
 
 from examples.typed import app
 from sse_middleware.cli.typescript import typescript_of
+from sse_middleware.discovery import find_streams
 from sse_middleware.items.item_type import ItemType
-from sse_middleware.openapi.discovery import find_streams
 from tests.chromium import chromium
 from tests.cli.test_typescript import Everything
 from tests.cli.typescript import Compile, compiler

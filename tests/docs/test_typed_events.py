@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sse_middleware.cli.typescript import typescript_of
-from sse_middleware.openapi.discovery import find_streams
+from sse_middleware.discovery import find_streams
 from sse_middleware.testing import EventClient
 from sse_middleware.wire import EventStreamDecoder
 
