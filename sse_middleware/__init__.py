@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sse_middleware.request_context import RequestContext, last_event_id, sse_context
     from sse_middleware.response import EventSourceResponse
     from sse_middleware.settings import StreamOptions
-    from sse_middleware.stats.endpoint import StreamStatsEndpoint
+    from sse_middleware.stats_endpoint import StreamStatsEndpoint
     from sse_middleware.wire.request_headers import accepts_events
 
 __all__ = [
@@ -87,7 +87,7 @@ _MODULES = MappingProxyType(
         "SSEModel": "items.typed_events",
         "ServerSentEvent": "events",
         "StreamOptions": "settings",
-        "StreamStatsEndpoint": "stats.endpoint",
+        "StreamStatsEndpoint": "stats_endpoint",
         "accepts_events": "wire.request_headers",
         "event_stream": "endpoint",
         "format_sse_event": "events",

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "endpoint": ["response"],
     "legacy": ["response"],
     "compat": ["response"],
-    "stats": ["response"],
+    "stats_endpoint": ["response"],
     "discovery": ["endpoint"],
     "openapi": ["discovery"],
     "middleware": ["legacy", "openapi"],
@@ -68,7 +68,7 @@ OUTSIDE = {
     "endpoint": {"anyio", "starlette"},
     "legacy": {"anyio", "asgiref", "pydantic_core", "starlette"},
     "compat": {"anyio", "starlette"},
-    "stats": {"anyio", "starlette"},
+    "stats_endpoint": {"anyio", "starlette"},
     "openapi": {"fastapi", "pydantic", "starlette"},  # FastAPI inside functions, as trio
     "middleware": {"asgiref", "starlette"},
     "cli": {"pydantic"},

@@ -1,1 +1,0 @@
-"""Shows operators what the streams of an application are doing."""
