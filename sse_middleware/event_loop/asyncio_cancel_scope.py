@@ -60,6 +60,7 @@ class AsyncioCancelScope:
     )
 
     stepwise = True
+    cancelled_type = asyncio.CancelledError
 
     def __init__(
         self, task: asyncio.Task[Any], cleanup_timeout: float, scope: anyio.CancelScope | None
@@ -215,7 +216,7 @@ class AsyncioCancelScope:
         if self._timer is not None:
             self._timer.cancel()
         ours = self._cancels > 0 and not self._is_foreign()
-        outside = _is_any_scope_cancelled()
+        outside = ours and _is_any_scope_cancelled()
         # Whatever else may be counted is anyio's, for scopes that have ended.
         self._take_back(math.inf if ours and not outside else self._cancels)
         # A cancelled scope outside catches only what anyio has raised, and raises it again.

@@ -39,6 +39,10 @@ class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol)
     def cancel_called(self) -> bool:
         """Whether `cancel` was called."""
 
+    @property
+    def cancelled_type(self) -> type[BaseException]:
+        """The exception by which a coroutine is cancelled."""
+
     def run(
         self, work: Coroutine[Any, Any, None], on_suspend: Callable[[], object] = _nothing
     ) -> Awaitable[None]:
@@ -77,6 +81,10 @@ class _AnyioCancelScope:
     __slots__ = ("_cleanup_timeout", "_scope", "abandoned", "cleanup_timed_out")
 
     stepwise = False
+
+    @property
+    def cancelled_type(self) -> type[BaseException]:
+        return anyio.get_cancelled_exc_class()
 
     def __init__(self, cleanup_timeout: float) -> None:
         self.abandoned = self.cleanup_timed_out = False

@@ -11,7 +11,7 @@ Rules of this file:
 import math
 from collections.abc import Callable
 
-from sse_middleware.event_loop.loop import call_later, clock, running_asyncio_task
+from sse_middleware.event_loop.loop import call_later, running_asyncio_task
 from sse_middleware.event_loop.timers import SLACK, CoalescedTimers, TimerGroup
 
 
@@ -23,6 +23,7 @@ class WriterTimer:
     """Says what is due. It does nothing before `wait` or `start`.
 
     Args:
+        clock: the event loop's.
         on_due: called with the time when a silence has lasted, or when ``end`` is reached. It must
             not raise.
     """
@@ -46,10 +47,10 @@ class WriterTimer:
 
     _timers: CoalescedTimers
 
-    def __init__(self, on_due: Callable[[float], object]) -> None:
+    def __init__(self, clock: Callable[[], float], on_due: Callable[[float], object]) -> None:
         task = running_asyncio_task()
         self._loop = None if task is None else task.get_loop()
-        self._clock = clock()
+        self._clock = clock
         self.sent = self._clock()
         """When the silence began, by the event loop's clock."""
         self.send_began = math.inf

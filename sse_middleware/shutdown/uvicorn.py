@@ -46,10 +46,13 @@ class UvicornServers:
         self._serving_us: set[object] = set()
         self._heard: set[object] = set()
         self._searched = float("-inf")
+        self._latest: object | None = None  # the server of the latest request
         self._timer: asyncio.TimerHandle | None = None
 
     def of_request(self) -> Any:
         """Return the server of the running request if it is known, and watch it from now on."""
+        if self._timer is not None and self._holds_current_task(self._latest):
+            return self._latest
         if "uvicorn.server" not in sys.modules:
             return None
         self._forget_the_ended()
@@ -71,7 +74,7 @@ class UvicornServers:
     def disconnects(self, server: object | None) -> bool:
         """Whether a server has been told to stop, and sends ``http.disconnect`` because of that."""
         return any(
-            serving.is_stopping() and serving.disconnects()
+            serving.disconnects() and serving.is_stopping()
             for one, serving in self._found.items()
             if server in (one, None)
         )
@@ -104,12 +107,15 @@ class UvicornServers:
         return all(self._found[one].is_stopping() for one in self._found.keys() - of_others)
 
     def _holding_current_task(self) -> Any:
-        task = asyncio.current_task()
         for server in self._found:
-            if task in server.server_state.tasks:
+            if self._holds_current_task(server):
                 self._serving_us.add(server)
+                self._latest = server
                 return server
         return None
+
+    def _holds_current_task(self, server: Any) -> bool:
+        return server in self._found and asyncio.current_task() in server.server_state.tasks
 
     def _search(self) -> bool:
         """Search for servers, unless that was done a moment ago. Returns whether it was not."""
@@ -137,6 +143,7 @@ class _Serving:
     def __init__(self, server: Any, task: asyncio.Task[Any]) -> None:
         self.task = task
         self._server = server
+        self._disconnects: bool | None = None  # not known before its first connection
 
     def is_stopping(self) -> bool:
         if self._server.should_exit or self.task.done():
@@ -148,9 +155,12 @@ class _Serving:
         return self.task.done() and not self._server.server_state.tasks
 
     def disconnects(self) -> bool:
-        connections = self._server.server_state.connections
-        cycles = (getattr(connection, "cycle", None) for connection in connections)
-        return hasattr(next(filter(None, cycles), None), "shutting_down")
+        if self._disconnects is None:
+            connections = self._server.server_state.connections
+            cycles = (getattr(connection, "cycle", None) for connection in connections)
+            cycle = next(filter(None, cycles), None)
+            self._disconnects = None if cycle is None else hasattr(cycle, "shutting_down")
+        return bool(self._disconnects)
 
 
 def _server_run_by(task: asyncio.Task[Any]) -> Any:

@@ -137,7 +137,7 @@ class OpenStream:
     async def settle(self, error: BaseException) -> bool:
         """Keep what the producer raised. Returns false for what must go on as it is."""
         closing, scope = self._closing, self._scope
-        cancelled = _is_only(error, anyio.get_cancelled_exc_class())
+        cancelled = _is_only(error, scope.cancelled_type)
         if cancelled and scope.cancel_called and isinstance(error, BaseExceptionGroup):
             return True  # a task group of the generator's has wrapped our own cancellation
         if not (cancelled and scope.is_cancelled()):
@@ -167,7 +167,7 @@ class OpenStream:
             self._closing.cleanup_failed(error)
         except BaseExceptionGroup as group:
             # A task group around a `yield` wraps what closes the generator.
-            _, rest = group.split((GeneratorExit, anyio.get_cancelled_exc_class()))
+            _, rest = group.split((GeneratorExit, self._scope.cancelled_type))
             if rest is not None:
                 self._closing.cleanup_failed(rest)
 
@@ -178,7 +178,7 @@ class OpenStream:
             logger.warning("%s took more than cleanup_timeout to close", printable(self._work))
         try:
             await self._until_written()
-        except anyio.get_cancelled_exc_class():
+        except self._scope.cancelled_type:
             closing.request_cancelled()
             raise
         answered = self._writer.started or self._connection.complete

@@ -116,7 +116,7 @@ class Writer:
         self._silent = False
         self._run: object = None  # what runs now
         self._limits = TimeLimits(settings, self._clock())
-        self._timer = WriterTimer(self._on_due)
+        self._timer = WriterTimer(self._clock, self._on_due)
         self._timer.end = self._limits.end
         if settings.send_timeout is not None:
             self._timer.limit_sends(settings.send_timeout, self._send_timed_out)

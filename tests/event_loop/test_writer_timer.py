@@ -21,7 +21,7 @@ class Writer:
         self.begin = self._now()
         self.due: list[float] = []
         self.timeouts: list[float] = []
-        self.timer = WriterTimer(self._note_due)
+        self.timer = WriterTimer(self._now, self._note_due)
         self.timer.limit_sends(timeout, lambda: self.timeouts.append(self.passed()))
 
     def passed(self) -> float:
