@@ -48,6 +48,7 @@ class AsyncioCancelScope:
         "_cancels",
         "_cleanup_timeout",
         "_foreign",
+        "_inside",
         "_on_abandon",
         "_on_outer_cancel",
         "_running",
@@ -63,12 +64,18 @@ class AsyncioCancelScope:
     cancelled_type = asyncio.CancelledError
 
     def __init__(
-        self, task: asyncio.Task[Any], cleanup_timeout: float, scope: anyio.CancelScope | None
+        self,
+        task: asyncio.Task[Any],
+        cleanup_timeout: float,
+        scope: anyio.CancelScope | None,
+        *,
+        inside: bool,
     ) -> None:
         self.abandoned = self.cleanup_timed_out = self.cancel_called = False
         self._active = self._foreign = False
         self._task = task
         self._cleanup_timeout = cleanup_timeout
+        self._inside = inside  # whether there may be scopes outside
         self._scope = scope  # which shields the block from the scopes outside
         self._on_outer_cancel: Callable[[], object] | None = None
         self._on_abandon: Callable[[], object] = _nothing
@@ -216,7 +223,7 @@ class AsyncioCancelScope:
         if self._timer is not None:
             self._timer.cancel()
         ours = self._cancels > 0 and not self._is_foreign()
-        outside = ours and _is_any_scope_cancelled()
+        outside = ours and self._inside and _is_any_scope_cancelled()
         # Whatever else may be counted is anyio's, for scopes that have ended.
         self._take_back(math.inf if ours and not outside else self._cancels)
         # A cancelled scope outside catches only what anyio has raised, and raises it again.

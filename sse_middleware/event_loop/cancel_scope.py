@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self
 import anyio
 
 from sse_middleware.event_loop.asyncio_cancel_scope import AsyncioCancelScope
-from sse_middleware.event_loop.loop import running_asyncio_task
+from sse_middleware.event_loop.loop import may_be_in_scope, running_asyncio_task
 
 
 def _nothing() -> None:
@@ -150,4 +150,6 @@ def edge_cancel_scope(
     task = task or running_asyncio_task()
     if task is None:
         return _AnyioCancelScope(cleanup_timeout)
-    return AsyncioCancelScope(task, cleanup_timeout, anyio.CancelScope() if shielding else None)
+    inside = may_be_in_scope(task)
+    scope = anyio.CancelScope() if inside and shielding else None
+    return AsyncioCancelScope(task, cleanup_timeout, scope, inside=inside)

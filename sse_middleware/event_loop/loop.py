@@ -25,6 +25,16 @@ def running_asyncio_task() -> asyncio.Task[Any] | None:
         return None
 
 
+def may_be_in_scope(task: asyncio.Task[Any]) -> bool:
+    """Whether an anyio scope may surround what a task of asyncio does.
+
+    anyio doesn't tell. Its own table of tasks does, and without it the answer is yes.
+    """
+    backend = sys.modules.get("anyio._backends._asyncio")
+    states = getattr(backend, "_task_states", None)
+    return states is None or task in states
+
+
 def current_token() -> object:
     """Return an object that stands for the running event loop and lives as long as it does.
 

@@ -21,9 +21,9 @@ DICTS_LOOKED_AT = 4
 ERROR = "error"
 """The name of an event that a browser's ``EventSource`` makes itself."""
 
-_FIELDS = ("event", "data", "id", "retry", "comment")
+_FIELDS = frozenset(("event", "data", "id", "retry", "comment"))
 
-_TELLING = ("event", "data", "retry")
+_TELLING = frozenset(("event", "data", "retry"))
 """Fields that hint at an event. An `id` or a `comment` is common in plain data, too."""
 
 
@@ -54,7 +54,7 @@ class ItemHints:
 
     def _look_at_dict(self, item: Any, item_type: ItemType | None) -> None:
         """Report a dict that another library takes for the fields of an event."""
-        is_event = all(key in _FIELDS for key in item) and any(key in item for key in _TELLING)
+        is_event = _FIELDS.issuperset(item) and not _TELLING.isdisjoint(item)
         if is_event and (item_type is None or _allows_dicts(item_type.annotation)):
             self._say(
                 "%s yields a dict with the keys %s. It is sent as data, in JSON, and sets no field "

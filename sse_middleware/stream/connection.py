@@ -153,7 +153,7 @@ class Connection:
         while self._end is None:
             if self._readers:
                 await self._wait_for_change()
-            elif self._is_over_the_bound():
+            elif self._body is not None and self._is_over_the_bound():
                 await self._wait_for_reader()
             else:
                 self._keep(self._observe(await self._receive()))
@@ -196,9 +196,9 @@ class Connection:
     def _keep_body(self, body: bytes, *, ends: bool) -> None:
         if self._dropped:
             return
-        if self._body is None:
-            self._body = bytearray()
-        self._body += body
+        if body:
+            self._body = self._body or bytearray()
+            self._body += body
         self._body_ended = ends
 
     def _has_unread(self) -> bool:

@@ -63,6 +63,7 @@ class OpenStream:
         "_at_once",
         "_closing",
         "_connection",
+        "_first_frame",
         "_outbox",
         "_released",
         "_scope",
@@ -109,6 +110,7 @@ class OpenStream:
         """Ends the stream after `drain_grace` and this many seconds."""
         self._writer = Writer(outbox, send, control, closing, settings, opening, tasks)
         outbox.wake = self._writer.wake
+        self._first_frame = None if connection.shared else self._writer.first_frame()
         self._at_once = opening.at_once
         scope.on_outer_cancel(closing.request_cancelled)
         scope.on_abandon(self._abandoned)
@@ -253,8 +255,8 @@ class OpenStream:
 
     async def _watch(self, closing: Closing) -> None:
         try:
-            if not self._connection.shared:
-                await self._writer.first_frame().wait()
+            if self._first_frame is not None:
+                await self._first_frame.wait()
             await self._connection.watch(closing.connection_lost)
         except Exception as error:
             closing.fail(error)
