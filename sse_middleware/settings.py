@@ -83,6 +83,11 @@ class StreamOptions(TypedDict, total=False):
     ``EventSource`` learns that it is open. The default is long enough for a look-up, and too short
     for anybody to notice.
     """
+    max_delay: float | None
+    """Seconds that an event may wait for others, to be sent with them: ``None`` by default.
+
+    The first event, the last one, an error and a farewell never wait. ``0.045`` is good for tokens.
+    """
     cleanup_timeout: float
     """Seconds that a cancelled generator has for its ``finally`` blocks: 5 by default.
 
@@ -109,8 +114,7 @@ class StreamOptions(TypedDict, total=False):
     send_timeout: float | None
     """Seconds that the server's ``send`` may take before the client counts as gone: 30 by default.
 
-    Such a client has stopped reading. The default outlasts a train in a tunnel. ``None`` waits
-    without end.
+    Such a client has stopped reading. The default outlasts a tunnel. ``None`` waits without end.
     """
     max_duration: float | None
     """Seconds after which a stream is ended, so that its client comes back. ``None`` by default.
@@ -141,8 +145,7 @@ class StreamOptions(TypedDict, total=False):
     retry_after: float
     """Seconds before a client that was sent away comes back, at the earliest: 2 by default.
 
-    Each is told a time between this and twice as much, at random, so that they don't all come back
-    at once.
+    Each is told a random time between this and twice as much, so that they don't come all at once.
 
     Make it longer than a restart of your server takes, unless something else answers meanwhile. A
     browser's ``EventSource`` tries again where a connection is refused, but gives up for good on
@@ -165,8 +168,7 @@ class StreamOptions(TypedDict, total=False):
     error_event: ErrorEvent | None
     """Makes the last item of a stream that fails after it has started, given the exception.
 
-    It may return ``None`` for no such item, as by default. The exception then goes on to the
-    server.
+    It may return ``None`` for no such item, the default. The exception then goes on to the server.
     """
     complete_after_error: bool
     """Whether the body is complete after the event of `error_event`: ``False`` by default.
@@ -193,6 +195,7 @@ class StreamSettings:
     ping: Ping | Callable[[], Ping] | Literal[Unset.UNSET] = UNSET
     on_disconnect: OnDisconnect | Literal[Unset.UNSET] = UNSET
     commit_after: float = 0.5
+    max_delay: float | None = None
     cleanup_timeout: float = 5.0
     finish_timeout: float = 1.0
     max_buffer: int = 64 * 1024
@@ -218,7 +221,7 @@ class StreamSettings:
         check("preset", self.preset, preset, "one of sse_middleware.presets, a Preset, or None")
         if self.ping_interval is not UNSET:
             check_limit("ping_interval", self.ping_interval, "None switches keep-alives off")
-        for name in ("send_timeout", "max_duration", "idle_timeout"):
+        for name in ("max_delay", "send_timeout", "max_duration", "idle_timeout"):
             check_limit(name, getattr(self, name), "None switches it off")
         for name in ("commit_after", "cleanup_timeout", "finish_timeout", "drain_grace"):
             check_seconds(name, getattr(self, name), "0 doesn't wait", zero=True)

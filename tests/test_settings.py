@@ -16,7 +16,7 @@ from sse_middleware.presets.preset import Preset
 from sse_middleware.settings import Policy, StreamOptions, StreamSettings
 from sse_middleware.validation import UNSET, Unset
 
-OR_NONE = ("ping_interval", "send_timeout", "max_duration", "idle_timeout")
+OR_NONE = ("ping_interval", "max_delay", "send_timeout", "max_duration", "idle_timeout")
 OR_ZERO = ("commit_after", "cleanup_timeout", "finish_timeout", "drain_grace", "retry_after")
 
 
@@ -112,7 +112,7 @@ def test_an_invalid_value_is_refused_by_name_and_value(name: str, value: Any) ->
         ("max_buffer_size", "did you mean 'max_buffer'?"),
         (
             "zzz",
-            "known are preset, ping_interval, ping, on_disconnect, commit_after, cleanup_timeout, ",
+            "known are preset, ping_interval, ping, on_disconnect, commit_after, max_delay, ",
         ),
     ],
 )

@@ -101,6 +101,8 @@ class FrameQueue(Protocol):
     """Why nothing more will come."""
     completing: bool
     """Set by the writer: the last message has been sent, or is about to be."""
+    in_room: bool
+    """Whether the producer waits for room."""
     unread: bool
     """Whether the client has left and the writer drops what it takes."""
     between_events: bool

@@ -47,7 +47,6 @@ class Outbox:
     __slots__ = (
         "_bound",
         "_frames",
-        "_in_room",
         "_in_steps",
         "_rested",
         "_slice_began",
@@ -59,6 +58,7 @@ class Outbox:
         "ending",
         "events",
         "frame_texts",
+        "in_room",
         "look_at",
         "moved",
         "on_boundary",
@@ -99,7 +99,8 @@ class Outbox:
         self.wake = wake
         self._stepwise = stepwise
         self._in_steps = False  # whether each frame is put in a step of the work
-        self._in_room = False
+        self.in_room = False
+        """Whether the producer waits for room."""
         self._rested = True  # whether the producer has suspended by itself since the last frame
         self.between_events = True
         """Whether the frames so far end where another event may begin."""
@@ -153,14 +154,16 @@ class Outbox:
             closable: whether the producer ends by itself when this returns false, and need not be
                 cancelled.
         """
-        self.awaited, self._in_room = closable, True
+        self.awaited, self.in_room = closable, True
+        if self.raised and not self._in_steps:
+            self.wake()  # what is ready may wait for more
         try:
             if not self.size:
                 await checkpoint()
             while self.size and not self.closed:
                 await self.moved.wait()
         finally:
-            self.awaited = self._in_room = False
+            self.awaited = self.in_room = False
         self._slice_began = monotonic()
         return not self.closed
 
@@ -176,7 +179,7 @@ class Outbox:
         if taken or self.closed:
             self._frames.clear()
             self.size = self.look_at = 0
-            if self._in_room:
+            if self.in_room:
                 self.moved.set()
             else:
                 self._rested = True

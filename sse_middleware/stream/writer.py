@@ -9,6 +9,8 @@ Rules of this file:
   before, nothing is sent, and the exception can still be answered as any other.
 - All that is ready goes out in one message. A frame that comes alone goes out at once. Where frames
   come one per pass of the event loop, a write waits a few passes, because it costs more than they.
+- With `max_delay`, what is ready may wait for more. It doesn't where the stream ends, or where its
+  producer waits for room.
 - A keep-alive breaks a silence of `ping_interval` seconds since the last message. The same timer
   says when a time limit of the stream is reached.
 - A body that is broken ends without its last message, so that the server breaks it off instead of
@@ -17,12 +19,13 @@ Rules of this file:
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import anyio
 from starlette.types import Message, Send
 
 from sse_middleware import events
-from sse_middleware.event_loop.loop import checkpoint
+from sse_middleware.event_loop.loop import call_later, checkpoint
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.event_loop.writer_timer import WriterTimer
 from sse_middleware.records import EventsSent, FirstEvent, PingSent, StreamInfo
@@ -33,6 +36,9 @@ from sse_middleware.stream.compressor import compressor
 from sse_middleware.stream.opening import Opening
 from sse_middleware.stream.time_limits import TimeLimits
 from sse_middleware.validation import UNSET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FLOW = 0.001
 """Seconds between two writes below which frames are in full flow and are gathered: far shorter than
@@ -57,13 +63,16 @@ class Writer:
     """
 
     __slots__ = (
+        "_cancel_delay",
         "_clock",
         "_closing",
         "_compressor",
         "_control",
+        "_delay_is_over",
         "_has_sent",
         "_info",
         "_limits",
+        "_max_delay",
         "_notes",
         "_opening",
         "_queue",
@@ -114,6 +123,9 @@ class Writer:
         self._clock = opening.slot.clock
         self._sent = -math.inf
         self._silent = False
+        self._max_delay = settings.max_delay
+        self._cancel_delay: Callable[[], object] | None = None  # while frames wait for more
+        self._delay_is_over = False
         self._run: object = None  # what runs now
         self._limits = TimeLimits(settings, self._clock())
         self._timer = WriterTimer(self._clock, self._on_due)
@@ -130,6 +142,7 @@ class Writer:
         """Send nothing more, and release what was held for that."""
         self.ended = True
         self._compressor = None
+        self._end_delay()
         self._timer.close()
 
     def wait(self) -> None:
@@ -139,15 +152,36 @@ class Writer:
 
     def wake(self) -> None:
         """Run soon."""
-        if self._run is None and not self.ended:
+        if self._run is None and not self.ended and self._is_due():
             self._run = run = object()
             self._tasks.create_task(self._write(run))
 
     def run(self) -> None:
         """Run now, until something suspends. Called in a step of the work."""
-        if self._run is None and not self.ended:
+        if self._run is None and not self.ended and (self._max_delay is None or self._is_due()):
             self._run = run = object()
             self._tasks.create_eager_task(self._write(run))
+
+    def _is_due(self) -> bool:
+        """Whether what is ready must be sent now, and not wait for more, `max_delay` at most."""
+        queue = self._queue
+        waits = self.started and not (self._silent or queue.closed or queue.unread or queue.in_room)
+        if self._max_delay is None or self._delay_is_over or not waits:
+            self._end_delay()
+            self._delay_is_over = False
+            return True
+        if self._cancel_delay is None:
+            self._cancel_delay = call_later(self._max_delay, self._on_delay)
+        return False
+
+    def _on_delay(self) -> None:
+        self._delay_is_over = True
+        self.run()
+
+    def _end_delay(self) -> None:
+        if self._cancel_delay is not None:
+            self._cancel_delay()
+            self._cancel_delay = None
 
     def _on_due(self, now: float) -> None:
         """Notice that a time limit is reached, or that a silence has lasted."""
