@@ -26,6 +26,9 @@ Work = Coroutine[Any, Any, None]
 
 _HAS_EAGER_TASKS = sys.version_info >= (3, 12)
 
+_TASK: Any = asyncio.Task
+"""Not typed: before Python 3.12 it has no ``eager_start``."""
+
 
 class DaemonTaskGroup(Protocol):
     """Tasks that run while a block runs. At its end they are cancelled, and the block waits."""
@@ -64,7 +67,7 @@ class _AsyncioTaskGroup:
         if not self._has_eager_tasks:
             self.create_task(work)
             return
-        task = asyncio.Task(work, loop=self._loop, context=self._context, eager_start=True)
+        task = _TASK(work, loop=self._loop, context=self._context, eager_start=True)
         if not task.done():
             self._keep(task)
 

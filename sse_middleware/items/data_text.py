@@ -52,6 +52,8 @@ def text_encoder(
         if item_type is not None:
             return item_type.to_json
         return write_json if options is BY_ALIAS else lambda item, **_: write_json(item, **options)
+    if item_type is None and options is BY_ALIAS:
+        return lambda item, *, by_alias: as_data(serialize(item))  # noqa: ARG005 - an encoder's
     plain = item_type.plain if item_type is not None else lambda item: dumped(item, options)
     return lambda item, **_: as_data(serialize(plain(item)))
 
@@ -73,10 +75,10 @@ def checked_serializer(serializer: Serializer) -> Callable[[Any], bytes]:
 
     def serialize(value: Any) -> bytes:
         text = serializer(value)
-        if isinstance(text, str):
-            return text.encode()
         if isinstance(text, bytes):
             return text
+        if isinstance(text, str):
+            return text.encode()
         raise TypeError(f"serializer must return bytes or str, got {text!r}")
 
     return serialize

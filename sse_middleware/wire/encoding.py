@@ -174,6 +174,8 @@ def as_data(value: bytes) -> bytes:
 
     A million lines are replaced in a tenth of the time in which they are split and joined.
     """
+    if _LF not in value and _CR not in value:  # the usual case
+        return value
     return _with_lf(value).replace(b"\n", b"\ndata: ")
 
 
@@ -183,6 +185,6 @@ def split_lines(value: bytes) -> list[bytes]:
 
 
 def _with_lf(value: bytes) -> bytes:
-    if b"\r" in value:
+    if _CR in value:
         value = value.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return value
