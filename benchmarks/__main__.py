@@ -22,6 +22,7 @@ from benchmarks.memory import measure_memory
 from benchmarks.pings import measure_pings
 from benchmarks.plan import FULL, QUICK, Size
 from benchmarks.progress import say
+from benchmarks.queues import measure_queues
 from benchmarks.rates import measure_rates
 from benchmarks.servers import better_sse_versions, missing_better_sse
 from benchmarks.tokens import measure_tokens
@@ -53,6 +54,11 @@ def tokens(size: Size) -> list[str]:
     return report.tokens_parts(measure_tokens(size))
 
 
+def queues(size: Size) -> list[str]:
+    """When the events of a burst arrive that is put into the queues of many streams."""
+    return report.queues_parts(*measure_queues(size), size)
+
+
 def churn(size: Size) -> list[str]:
     """Clients that come and go, and the tasks that they leave."""
     return report.churn_parts(*measure_churn(size), size)
@@ -70,7 +76,7 @@ def compression(size: Size) -> list[str]:
 
 PARTS: dict[str, Callable[[Size], list[str]]] = {
     part.__name__: part
-    for part in (rates, requests, memory, pings, tokens, churn, latency, compression)
+    for part in (rates, requests, memory, pings, tokens, queues, churn, latency, compression)
 }
 
 

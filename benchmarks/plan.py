@@ -11,6 +11,8 @@ from benchmarks.servers import BETTER_SSE, GRANIAN, HYPERCORN, UVICORN
 
 OURS = "`@event_stream`"
 OURS_RESPONSE_CLASS = "`response_class=`"
+OURS_READY = "ready-made `ServerSentEvent`"
+OURS_ORJSON = "with `orjson.dumps`"
 RAW = "raw bytes"
 FASTAPI_SSE = "fastapi.sse"
 SSE_STARLETTE = "sse-starlette"
@@ -121,6 +123,10 @@ class Size:
     """Seconds that a stream waits after each event."""
     token_seconds: float
     """How long each contender is measured in each round."""
+    queue_rounds: int
+    queue_streams: int
+    queue_burst: int
+    """Events that are put into each queue at once."""
     left_streams: int
     """How many clients come and go before the tasks are counted."""
     compressed_events: int
@@ -136,6 +142,8 @@ LOADS = (
     Load("burst", RAW, "raw", "/burst", 100_000),
     Load("burst", OURS, "ours", "/burst", 600_000),
     Load("burst", OURS_RESPONSE_CLASS, "ours", "/burst-response-class", 600_000),
+    Load("burst", OURS_READY, "ours", "/burst-events", 250_000),
+    Load("burst", OURS_ORJSON, "ours", "/burst-orjson", 500_000),
     Load("burst", SSE_STARLETTE, "sse_starlette", "/burst", 40_000),
     Load("burst", FASTAPI_SSE, "fastapi_sse", "/burst", 8_000),
     Load("burst", BETTER, BETTER_SSE, "/burst", 100_000),
@@ -160,6 +168,8 @@ RATIOS = (
     Ratio("burst", OURS, RAW, 4),
     Ratio("burst", OURS, BETTER),
     Ratio("burst", OURS_RESPONSE_CLASS, FASTAPI_SSE, 6),
+    Ratio("burst", OURS_READY, OURS, 0.42),
+    Ratio("burst", OURS_ORJSON, OURS, 1.05),
     Ratio("paced", OURS, RAW, 0.75),
     Ratio("paced", OURS, SSE_STARLETTE, 2.2),
     Ratio("paced", OURS, FASTAPI_SSE, 5),
@@ -226,6 +236,18 @@ TOKEN_SHARES = (
     Share(OURS_FASTAPI, FASTAPI_SSE_FASTAPI),
 )
 """Of CPU time for an event."""
+
+QUEUE_CONTENDERS = {
+    RAW_STARLETTE: "raw",
+    OURS_STARLETTE: "ours_starlette",
+    SSE_STARLETTE_STARLETTE: "sse_starlette",
+}
+
+QUEUE_SHARES = (
+    Share(OURS_STARLETTE, SSE_STARLETTE_STARLETTE, 1.0),
+    Share(OURS_STARLETTE, RAW_STARLETTE),
+)
+"""Of the time in which half of a burst's events have arrived."""
 
 MOST_TOKEN_DELAY = 0.1
 """Milliseconds that the median from ``yield`` to the client may be ..."""
@@ -301,7 +323,10 @@ FULL = Size(
     token_rounds=9,
     token_streams=500,
     token_period=1 / 60,
-    token_seconds=1.0,
+    token_seconds=0.7,
+    queue_rounds=9,
+    queue_streams=1_000,
+    queue_burst=50,
     left_streams=5_000,
     compressed_events=5_000,
     contexts=50,
@@ -323,6 +348,9 @@ QUICK = Size(
     token_streams=5,
     token_period=1 / 60,
     token_seconds=0.1,
+    queue_rounds=2,
+    queue_streams=20,
+    queue_burst=5,
     left_streams=50,
     compressed_events=100,
     contexts=10,

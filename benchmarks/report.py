@@ -22,12 +22,14 @@ from benchmarks.plan import (
     MEMORY_SHARES,
     MOST_REQUEST_OVERHEAD,
     PING_SHARES,
+    QUEUE_SHARES,
     RATIOS,
     TOKEN_SHARES,
     Ratio,
     Share,
     Size,
 )
+from benchmarks.queues import Round as QueueRound
 from benchmarks.rates import Rates
 from benchmarks.servers import GRANIAN, HYPERCORN
 from benchmarks.tokens import Round as TokenRound
@@ -181,6 +183,22 @@ def tokens_table(rounds: Sequence[TokenRound]) -> str:
         figures = (f"{1e6 * cpu:.1f}", f"{rate:,.0f}", f"{1e3 * middle:.3f}", f"{1e3 * late:.2f}")
         rows.append((contender, *figures))
     return table(rows)
+
+
+def queues_parts(rounds: Sequence[QueueRound], streams: int, size: Size) -> list[str]:
+    """Return when the events of a burst arrive that is put into many queues."""
+    rows = [("this", "against", "p50, ratio (median)", "min .. max", "at most", "reached")]
+    for share in QUEUE_SHARES:
+        parts = [one[share.ours][0] / one[share.peer][0] for one in rounds]
+        middle, spread = median(parts), f"{min(parts):.2f} .. {max(parts):.2f}"
+        verdict = floor_columns(share.most, reached=middle <= (share.most or 0))
+        rows.append((share.ours, share.peer, f"{middle:.2f}", spread, *verdict))
+    times = [("contender", "ms to the client, p50", "p99")]
+    for contender in rounds[0]:
+        middle, late = (median(one[contender][part] for one in rounds) for part in (0, 1))
+        times.append((contender, f"{1e3 * middle:.0f}", f"{1e3 * late:.0f}"))
+    how = f"Bursts of {size.queue_burst} events into the queues of {streams:,} streams."
+    return [how, table(rows), table(times)]
 
 
 def churn_parts(churned: dict[str, Churned], tasks: Tasks, size: Size) -> list[str]:

@@ -97,11 +97,18 @@ def read_delays(selector: DefaultSelector, seconds: float) -> list[float]:
     delays: list[float] = []
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        for key, _ in selector.select(left):
-            connection: socket.socket = key.fileobj  # type: ignore[assignment] # as registered
-            received = connection.recv(READ_SIZE)
-            now = time.monotonic_ns()
-            if not received:
-                raise IncompleteError("a stream was closed")
-            delays += [(now - int(at)) / 1e9 for at in STAMP.findall(received)]
+        delays += read_some(selector, left)
+    return delays
+
+
+def read_some(selector: DefaultSelector, seconds: float) -> list[float]:
+    """Read what is there, or comes within some seconds. Return how long each event took."""
+    delays: list[float] = []
+    for key, _ in selector.select(seconds):
+        connection: socket.socket = key.fileobj  # type: ignore[assignment] # as registered
+        received = connection.recv(READ_SIZE)
+        now = time.monotonic_ns()
+        if not received:
+            raise IncompleteError("a stream was closed")
+        delays += [(now - int(at)) / 1e9 for at in STAMP.findall(received)]
     return delays

@@ -5,6 +5,7 @@ and the benchmark measures the library.
 """
 
 import json
+from asyncio import Queue
 from time import monotonic_ns
 from typing import Any
 
@@ -34,3 +35,14 @@ def token() -> dict[str, Any]:
 def token_frame() -> bytes:
     """Return the bytes of one event with such an item."""
     return b'data: {"id":17,"at":%d,"token":" word"}\n\n' % monotonic_ns()
+
+
+QUEUES: set[Queue[dict[str, Any]]] = set()
+"""One for each stream that is fed by a queue."""
+
+
+def feed(count: int) -> None:
+    """Put a burst of items into all queues."""
+    for queue in QUEUES:
+        for _ in range(count):
+            queue.put_nowait(token())

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncIterable
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 
 from benchmarks.contenders.items import ITEM, Widget, token
 from benchmarks.contenders.leaving import PERIOD, report_end
 from benchmarks.contenders.tasks import get_tasks
 from sse_middleware import EventSourceResponse, ServerSentEvent, SSEMiddleware, event_stream
+
+EVENT = ServerSentEvent(data=ITEM, event="widget", id="17")
 
 app = FastAPI()
 app.add_middleware(SSEMiddleware)
@@ -25,6 +28,20 @@ async def burst(n: int) -> Any:
 
 @app.get("/burst-response-class", response_class=EventSourceResponse)
 async def burst_response_class(n: int) -> Any:
+    for _ in range(n):
+        yield ITEM
+
+
+@app.get("/burst-events")
+@event_stream
+async def burst_events(n: int) -> Any:
+    for _ in range(n):
+        yield EVENT
+
+
+@app.get("/burst-orjson")
+@event_stream(serializer=orjson.dumps)
+async def burst_orjson(n: int) -> Any:
     for _ in range(n):
         yield ITEM
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
-from benchmarks.contenders.items import ITEM, token
+from benchmarks.contenders.items import ITEM, QUEUES, feed, token
 from benchmarks.contenders.tasks import get_tasks
 from sse_middleware import EventSourceResponse, ServerSentEvent, SSEMiddleware, event_stream
 
@@ -33,6 +34,22 @@ async def token_events(request: Request) -> AsyncIterator[Any]:
         await asyncio.sleep(period)
 
 
+async def queued(_request: Request) -> AsyncIterator[Any]:
+    queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    QUEUES.add(queue)
+    try:
+        yield token()
+        while True:
+            yield await queue.get()
+    finally:
+        QUEUES.discard(queue)
+
+
+async def get_feed(request: Request) -> Response:
+    feed(int(request.query_params["n"]))
+    return Response()
+
+
 async def get_pinged(request: Request) -> EventSourceResponse:
     return EventSourceResponse(idle(request), ping_interval=float(request.query_params["period"]))
 
@@ -42,6 +59,8 @@ app = Starlette(
         Route("/idle", event_stream(idle)),
         Route("/tokens", event_stream(tokens)),
         Route("/token-events", event_stream(token_events)),
+        Route("/queued", event_stream(queued)),
+        Route("/feed", get_feed),
         Route("/pinged", get_pinged),
         Route("/tasks", get_tasks),
     ],

@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from benchmarks.contenders.items import FRAME, token, token_frame
+from benchmarks.contenders.items import FRAME, QUEUES, feed, token, token_frame
 from benchmarks.contenders.leaving import PERIOD, report_end
 
 
@@ -40,6 +41,17 @@ async def token_bytes(period: float) -> AsyncIterator[bytes]:
     while True:
         yield token_frame()
         await asyncio.sleep(period)
+
+
+async def queued() -> AsyncIterator[str]:
+    queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    QUEUES.add(queue)
+    try:
+        yield f"data: {json.dumps(token())}\n\n"
+        while True:
+            yield f"data: {json.dumps(await queue.get())}\n\n"
+    finally:
+        QUEUES.discard(queue)
 
 
 async def pinged(period: float) -> AsyncIterator[bytes]:
@@ -91,6 +103,15 @@ async def get_token_bytes(request: Request) -> StreamingResponse:
     return response(token_bytes(float(request.query_params["period"])))
 
 
+async def get_queued(_request: Request) -> StreamingResponse:
+    return response(queued())
+
+
+async def get_feed(request: Request) -> Response:
+    feed(int(request.query_params["n"]))
+    return Response()
+
+
 async def get_pinged(request: Request) -> StreamingResponse:
     return response(pinged(float(request.query_params["period"])))
 
@@ -110,6 +131,8 @@ app = Starlette(
         Route("/idle", get_idle),
         Route("/tokens", get_tokens),
         Route("/token-bytes", get_token_bytes),
+        Route("/queued", get_queued),
+        Route("/feed", get_feed),
         Route("/pinged", get_pinged),
         Route("/leave-idle", get_leave_idle),
         Route("/leave-sending", get_leave_sending),

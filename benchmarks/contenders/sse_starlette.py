@@ -3,13 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
-from benchmarks.contenders.items import ITEM, token
+from benchmarks.contenders.items import ITEM, QUEUES, feed, token
 from benchmarks.contenders.leaving import PERIOD, report_end
 
 Events = AsyncIterator[dict[str, str]]
@@ -42,6 +44,17 @@ async def token_events(period: float) -> Events:
     while True:
         yield {"data": json.dumps(token()), "event": "token"}
         await asyncio.sleep(period)
+
+
+async def queued() -> Events:
+    queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    QUEUES.add(queue)
+    try:
+        yield {"data": json.dumps(token())}
+        while True:
+            yield {"data": json.dumps(await queue.get())}
+    finally:
+        QUEUES.discard(queue)
 
 
 async def leave_idle(visit: int) -> Events:
@@ -82,6 +95,15 @@ async def get_token_events(request: Request) -> EventSourceResponse:
     return EventSourceResponse(token_events(float(request.query_params["period"])))
 
 
+async def get_queued(_request: Request) -> EventSourceResponse:
+    return EventSourceResponse(queued())
+
+
+async def get_feed(request: Request) -> Response:
+    feed(int(request.query_params["n"]))
+    return Response()
+
+
 async def get_pinged(request: Request) -> EventSourceResponse:
     return EventSourceResponse(idle(), ping=float(request.query_params["period"]))
 
@@ -101,6 +123,8 @@ app = Starlette(
         Route("/idle", get_idle),
         Route("/tokens", get_tokens),
         Route("/token-events", get_token_events),
+        Route("/queued", get_queued),
+        Route("/feed", get_feed),
         Route("/pinged", get_pinged),
         Route("/leave-idle", get_leave_idle),
         Route("/leave-sending", get_leave_sending),
