@@ -6,9 +6,10 @@ down both sides of a ratio. The smallest and the largest ratio are shown next to
 
 import math
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from statistics import median
+from typing import Any
 
 import sse_middleware
 from benchmarks.churn import Churned, Tasks
@@ -132,18 +133,21 @@ def pings_parts(rounds: Sequence[Round], streams: int, size: Size) -> list[str]:
     """Return what keep-alives cost. Say so if there were fewer streams than in the plan."""
     if not all(rounds):
         return [f"The CPU time of keep-alives was {UNKNOWN}."]
-    parts = [ping_shares_table(rounds), pings_table(rounds)]
+    costs = round_shares_table(rounds, PING_SHARES, lambda one: one.per_ping)
+    parts = [costs, pings_table(rounds)]
     if streams < size.pinged_streams:
         limit = "the hard limit of open files permits no more"
         parts.append(f"Only {streams:,} streams were sent keep-alives: {limit}.")
     return parts
 
 
-def ping_shares_table(rounds: Sequence[Round]) -> str:
-    """Return the share of its peers' cost of a keep-alive that ours takes."""
+def round_shares_table(
+    rounds: Sequence[Mapping[str, Any]], shares: Iterable[Share], cost: Callable[[Any], float]
+) -> str:
+    """Return the share of its peers' cost that ours takes. Ratios are taken within each round."""
     rows = [("this", "against", "ratio (median)", "min .. max", "at most", "reached")]
-    for share in PING_SHARES:
-        parts = [one[share.ours].per_ping / one[share.peer].per_ping for one in rounds]
+    for share in shares:
+        parts = [cost(one[share.ours]) / cost(one[share.peer]) for one in rounds]
         middle, spread = median(parts), f"{min(parts):.2f} .. {max(parts):.2f}"
         verdict = floor_columns(share.most, reached=middle <= (share.most or 0))
         rows.append((share.ours, share.peer, f"{middle:.2f}", spread, *verdict))
@@ -164,13 +168,8 @@ def pings_table(rounds: Sequence[Round]) -> str:
 
 def tokens_parts(rounds: Sequence[TokenRound]) -> list[str]:
     """Return what an event costs where many streams send small ones."""
-    rows = [("this", "against", "CPU, ratio (median)", "min .. max", "at most", "reached")]
-    for share in TOKEN_SHARES:
-        parts = [one[share.ours].cpu / one[share.peer].cpu for one in rounds]
-        middle, spread = median(parts), f"{min(parts):.2f} .. {max(parts):.2f}"
-        verdict = floor_columns(share.most, reached=middle <= (share.most or 0))
-        rows.append((share.ours, share.peer, f"{middle:.2f}", spread, *verdict))
-    return [table(rows), tokens_table(rounds)]
+    costs = round_shares_table(rounds, TOKEN_SHARES, lambda one: one.cpu)
+    return ["CPU of an event:", costs, tokens_table(rounds)]
 
 
 def tokens_table(rounds: Sequence[TokenRound]) -> str:
@@ -187,18 +186,13 @@ def tokens_table(rounds: Sequence[TokenRound]) -> str:
 
 def queues_parts(rounds: Sequence[QueueRound], streams: int, size: Size) -> list[str]:
     """Return when the events of a burst arrive that is put into many queues."""
-    rows = [("this", "against", "p50, ratio (median)", "min .. max", "at most", "reached")]
-    for share in QUEUE_SHARES:
-        parts = [one[share.ours][0] / one[share.peer][0] for one in rounds]
-        middle, spread = median(parts), f"{min(parts):.2f} .. {max(parts):.2f}"
-        verdict = floor_columns(share.most, reached=middle <= (share.most or 0))
-        rows.append((share.ours, share.peer, f"{middle:.2f}", spread, *verdict))
     times = [("contender", "ms to the client, p50", "p99")]
     for contender in rounds[0]:
         middle, late = (median(one[contender][part] for one in rounds) for part in (0, 1))
         times.append((contender, f"{1e3 * middle:.0f}", f"{1e3 * late:.0f}"))
-    how = f"Bursts of {size.queue_burst} events into the queues of {streams:,} streams."
-    return [how, table(rows), table(times)]
+    how = f"Bursts of {size.queue_burst} events into the queues of {streams:,} streams; the p50:"
+    shares = round_shares_table(rounds, QUEUE_SHARES, lambda one: one[0])
+    return [how, shares, table(times)]
 
 
 def churn_parts(churned: dict[str, Churned], tasks: Tasks, size: Size) -> list[str]:
