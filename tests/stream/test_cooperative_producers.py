@@ -123,7 +123,8 @@ async def test_may_work_for_its_client_while_another_task_goes_on_sending() -> N
     assert log == ["close handler", "background"]
 
 
-async def test_may_complete_its_body_late_and_go_on() -> None:
+@pytest.mark.parametrize("completes_late", [True, False])
+async def test_may_do_what_comes_after_its_client(completes_late: bool) -> None:
     log: list[str] = []
 
     async def app(_scope: Any, receive: Any, send: Any) -> None:
@@ -131,22 +132,8 @@ async def test_may_complete_its_body_late_and_go_on() -> None:
         await send(FIRST)
         await until_disconnected(receive)
         await anyio.sleep(2)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        await anyio.sleep(2)
-        log.append("background")
-
-    await disconnect_after_an_event(app)
-    assert log == ["background"]
-
-
-async def test_may_do_what_comes_after_its_client() -> None:
-    log: list[str] = []
-
-    async def app(_scope: Any, receive: Any, send: Any) -> None:
-        await send(START)
-        await send(FIRST)
-        await until_disconnected(receive)
-        await anyio.sleep(2)
+        if completes_late:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
         log.append("background")
         await anyio.sleep(2)
         log.append("exit of a dependency")
