@@ -54,7 +54,7 @@ async def test_it_is_not_the_generators_task() -> None:
 
 
 async def test_a_timeout_of_the_generators_strikes_while_a_send_blocks() -> None:
-    log: list[tuple[str, float]] = []
+    log: list[tuple[str, Any]] = []
     begin = anyio.current_time()
 
     async def items() -> AsyncIterator[int]:
