@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .client import BrokenBodyError, Http1Client
+from .client import Http1Client
 from .draining import (
     RELOADED_BY_SIGHUP,
     STOPPED_BY_REQUESTS,
@@ -20,7 +20,13 @@ from .test_drain import FIRST, GRACE, SOME, STOPPING, assert_all_got_a_farewell,
 
 pytestmark = pytest.mark.e2e
 
-SERVING_ENDS = ["should-exit", "should-exit-in-a-thread", "serve-cancelled", "hypercorn-cancelled"]
+SERVING_ENDS = [
+    "should-exit",
+    "should-exit-in-a-thread",
+    "serve-cancelled",
+    "hypercorn-cancelled",
+    "serve-left-alone",  # `asyncio.run` cancels all tasks at once, those of the streams too
+]
 """Programs that end their server when a line is read."""
 
 
@@ -89,23 +95,6 @@ def test_a_program_that_ends_its_server(name: str, tmp_path: Path) -> None:
         assert server.exit_code(STOPPING + GRACE) == 0
         assert server.told("closed") == SOME
         assert_all_got_a_farewell(open_streams)
-
-
-def test_a_program_that_ends_with_its_event_loop_cuts_the_streams_off(tmp_path: Path) -> None:
-    """`asyncio.run` cancels all tasks at once, those of the streams and the server's."""
-    way = program("serve-left-alone")
-    skip_without(way)
-    with (
-        served(way, tmp_path / "output") as server,
-        streams(server.port, *["/stream"] * SOME) as open_streams,
-    ):
-        assert_is_open(open_streams)
-        server.say()
-        assert server.exit_code(STOPPING + GRACE) == 0
-        assert server.told("closed") == SOME
-        for stream in open_streams:
-            with pytest.raises(BrokenBodyError):
-                stream.rest()
 
 
 @each(RELOADED_BY_SIGHUP)
