@@ -10,9 +10,13 @@ Rules of this file:
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 from sse_middleware.event_loop.loop import call_later, running_asyncio_task
 from sse_middleware.event_loop.timers import SLACK, CoalescedTimers, TimerGroup
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 
 def _nothing(_now: float = 0) -> None:
@@ -146,9 +150,8 @@ class WriterTimer:
     def _join_group(self, at: float) -> None:
         """Let the timer fire then, or a little before, together with those of others."""
         self._stop()
-        if at < math.inf and self._loop is not None:
-            self._group = self._timers.group_at(self._loop, at, self._period)
-            self._group.members[self] = None
+        self._group = self._timers.group_at(cast("AbstractEventLoop", self._loop), at, self._period)
+        self._group.members[self] = None
 
     def _stop(self) -> None:
         if self._group is not None:

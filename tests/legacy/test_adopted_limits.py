@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from sse_middleware import CloseReason, SSEMiddleware
+from sse_middleware import CloseReason, ServerSentEvent, SSEMiddleware
 from sse_middleware.stream.closing import EVENT_TIMEOUT
 from sse_middleware.testing import EventClient
 from tests.legacy.apps import App, joined, part, sent, start
@@ -159,6 +159,28 @@ async def test_a_limit_within_a_foreign_event_is_told_once() -> None:
         assert anyio.current_time() - begin == pytest.approx(10 + EVENT_TIMEOUT, abs=1)
     assert response.content == b"data: 1\n\nda"
     assert len(closed.reasons) == 1
+
+
+async def test_a_stream_that_has_ended_at_a_boundary_is_not_ended_again() -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: 1\n\nda", "more_body": True})
+        await anyio.sleep(10 + EVENT_TIMEOUT / 2)
+        try:
+            await send({"type": "http.response.body", "body": b"ta: 2\n\n", "more_body": True})
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(2 * EVENT_TIMEOUT)
+
+    def bye(_: CloseReason) -> ServerSentEvent:
+        return ServerSentEvent(raw_data="bye")
+
+    middleware = SSEMiddleware(app, idle_timeout=10, farewell=bye)
+    async with EventClient(middleware, run_lifespan=False) as client:
+        response = await client.http.get("/")
+    assert response.content == b"data: 1\n\ndata: 2\n\ndata: bye\n\n"
 
 
 @pytest.mark.parametrize("accept", [b"*/*", b"text/event-stream"])

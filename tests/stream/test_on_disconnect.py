@@ -250,3 +250,24 @@ async def test_a_send_that_hangs_may_come_back_meanwhile() -> None:
     await call(app, send=send)
     assert work.log == [0, 1, 2, "finally"]
     assert closed_streams.reasons == [CloseReason.SEND_TIMEOUT]
+
+
+async def test_a_limit_holds_where_the_client_has_left_before_the_first_step() -> None:
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        """Send to nobody."""
+
+    async def silent() -> AsyncIterator[str]:
+        await anyio.sleep_forever()
+        yield "x"
+
+    app, closed = observed(
+        EventSourceResponse(silent(), on_disconnect="finish", idle_timeout=5, commit_after=60)
+    )
+    begin = anyio.current_time()
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+    await app(scope, receive, send)
+    assert anyio.current_time() - begin == pytest.approx(5, abs=0.1)
+    assert closed.reasons == [CloseReason.CLIENT_DISCONNECTED]

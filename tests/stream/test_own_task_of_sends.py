@@ -9,7 +9,8 @@ import anyio
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from sse_middleware import EventSourceResponse
+from sse_middleware import CloseReason, EventSourceResponse
+from sse_middleware.testing import ProtocolError
 from tests.served import OopsError, chunks_of, observed
 
 pytestmark = pytest.mark.anyio
@@ -163,3 +164,25 @@ async def test_a_task_factory_of_the_applications_is_used() -> None:
     finally:
         loop.set_task_factory(before)
     assert any("Writer" in name for name in made)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_stream_ends_where_only_its_send_is_cancelled() -> None:
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        await anyio.sleep_forever()
+        yield 2
+
+    async def sending(send: Send, message: Message) -> None:
+        if is_event(message, b"1"):
+            task = asyncio.current_task()
+            assert task is not None
+            asyncio.get_running_loop().call_later(1, task.cancel)
+            await anyio.sleep_forever()
+        await send(message)
+
+    app, closed = observed(around(items(), sending))
+    async with chunks_of(app) as chunks:
+        with pytest.raises(ProtocolError, match="without its last"):
+            await anext(chunks)
+    assert closed.reasons == [CloseReason.CANCELLED]

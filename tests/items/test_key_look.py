@@ -1,0 +1,41 @@
+"""`KeyLook` looks at the keys of the first items."""
+
+from typing import Any
+
+import pytest
+from pydantic_core import to_json
+
+from sse_middleware.items.data_text import BY_ALIAS
+from sse_middleware.items.key_look import KeyLook
+
+ODD: Any = {None: 1, "a": {"b": 2}}
+
+
+def looking(looks: float) -> KeyLook:
+    return KeyLook(to_json, looks, typed=False, options=BY_ALIAS, max_size=None)
+
+
+@pytest.mark.parametrize("value", [1, "a", {"a": 1}, {"a": {"b": [1]}}, [{"a": 1}]])
+def test_it_ends_after_its_number_of_items(value: Any) -> None:
+    keys = looking(2)
+    for left in (1, 0):
+        assert not keys.is_odd(value)
+        assert keys.looks == left
+    assert not keys.is_odd(ODD)
+    assert keys.trusts(ODD)
+
+
+def test_it_never_ends_once_a_key_was_odd() -> None:
+    keys = looking(2)
+    for _ in range(3):
+        assert keys.is_odd(ODD)
+        assert not keys.trusts(ODD)
+        assert keys.text(ODD, by_alias=True) == b'{"null":1,"a":{"b":2}}'
+    assert keys.looks
+
+
+def test_it_trusts_flat_data_and_counts_that_as_a_look() -> None:
+    keys = looking(2)
+    assert keys.trusts({"a": 1})
+    assert not keys.trusts({"a": {}})
+    assert keys.looks == 1
