@@ -189,7 +189,8 @@ class Writer:
             self._closing.close_early(self._limits.reach())
         elif self._queue.between_events and not self._queue.unread:
             self._silent = True
-            self.run()
+            # A producer that fails in this very pass still gets a real status.
+            (self.run if self.started else self.wake)()
         else:  # a ping would stand inside of a foreign event
             self._timer.sent = now
 

@@ -186,3 +186,15 @@ async def test_a_stream_ends_where_only_its_send_is_cancelled() -> None:
         with pytest.raises(ProtocolError, match="without its last"):
             await anext(chunks)
     assert closed.reasons == [CloseReason.CANCELLED]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_an_error_in_the_pass_in_which_the_status_is_due_is_still_a_status() -> None:
+    async def failing() -> AsyncIterator[int]:
+        await anyio.sleep(3)
+        raise OopsError
+        yield 1
+
+    with pytest.raises(OopsError):
+        async with chunks_of(EventSourceResponse(failing(), commit_after=3)):
+            pytest.fail("there was a status")
