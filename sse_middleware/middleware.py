@@ -3,8 +3,8 @@
 Rules of this file:
 - Each request finds a `RequestContext` in its scope. `EventSourceResponse` takes the settings, the
   connection and the registry from there.
-- A response that the application makes itself becomes a stream only where the client asks for
-  events, or where a `LegacyRoute` matches the path. `AdoptedResponse` decides about these.
+- An event stream that the application makes itself is always adopted. Another body becomes a stream
+  only if the client asks for events, or if a `LegacyRoute` matches. `AdoptedResponse` decides this.
 - Every other response passes through unchanged, except that it may get a ``Vary: Accept``.
 """
 
@@ -45,9 +45,9 @@ class SSEMiddleware:
         app.add_middleware(SSEMiddleware, ping_interval=20)
 
     The policy covers keep-alives, disconnects, limits, compression and shutdown. It applies to
-    endpoints that use `event_stream` or `EventSourceResponse`. Where a client asks for events, it
-    also applies to ``text/event-stream`` responses of other libraries and to bodies that become
-    events, such as JSON lines. A `LegacyRoute` configures these.
+    endpoints that use `event_stream` or `EventSourceResponse`, and to ``text/event-stream``
+    responses of other libraries. For clients that ask for events, it also applies to bodies that
+    become events, such as JSON lines. A `LegacyRoute` configures these.
 
     The keyword arguments of `StreamOptions` (``ping_interval``, ``send_timeout``, ...) are the
     defaults of every stream. An endpoint or a response may override each of them. The other
@@ -128,14 +128,19 @@ class SSEMiddleware:
         return arguments
 
     async def drain(self) -> None:
-        """End all streams of the running event loop in good order, and refuse new ones.
+        """End all streams of the running event loop in good order.
 
-        Returns when the last stream has ended.
+        New ones are refused until the next lifespan. Returns when the last stream has ended, so a
+        stream must not await it.
         """
         await self._registries.current().drain.run()
 
     def stats(self) -> StreamStats:
-        """Return the numbers of the streams in the running event loop."""
+        """Return the numbers of the streams in the running event loop.
+
+        Raises:
+            RuntimeError: no event loop runs.
+        """
         return self._registries.current().stats()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

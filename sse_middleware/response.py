@@ -74,7 +74,8 @@ class EventSourceResponse(StreamingResponse):
         headers: added to ``Content-Type``, ``Cache-Control: no-cache, no-transform`` and
             ``X-Accel-Buffering: no``. A header with one of these names replaces the default.
         media_type: replaces ``text/event-stream``.
-        background: runs after the stream, also after a disconnect, but not after an error.
+        background: runs after the response, also after a disconnect or if the stream was refused,
+            but not after an error.
         item_type: data is validated and filtered as this type. By default it is the type that the
             return annotation of the yielding endpoint names. ``Any`` does neither.
         settings: the settings of `StreamOptions`. They override those of the middleware.

@@ -1,1 +1,1 @@
-"""What asyncio and trio do differently: clocks, wake-ups, timers, cancel scopes, task groups."""
+"""What asyncio and trio do differently: clocks, wake-ups, timers, scopes, task groups, threads."""

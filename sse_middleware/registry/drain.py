@@ -3,9 +3,10 @@
 Rules of this file:
 - A drain tells every open stream at once. If their ends are to be spread, each has its own delay.
 - It begins once, when the server is told to stop or when the application asks for it.
-- It listens for the server's end from the first stream on, and stops when the last one has ended.
-- Of several uvicorn servers in one event loop each ends with its own streams. The drain begins when
-  the last one that serves the application stops.
+- It listens for the server's end from the first stream on, until the drain is over, or until the
+  lifespan or the event loop ends.
+- If several uvicorn servers share an event loop, each ends only its own streams. The drain begins
+  when the last one that serves the application stops.
 - A drain that a server's end has begun is over when another server sends a request, and all streams
   have ended. One that the application has begun is over with the next lifespan.
 - Listening refers to the drain weakly: it ends with the application.

@@ -106,7 +106,7 @@ class FrameQueue(Protocol):
     unread: bool
     """Whether the client has left and the writer drops what it takes."""
     between_events: bool
-    """Whether what has been taken ends where a keep-alive may stand."""
+    """Whether the frames so far end where a keep-alive may stand."""
 
     def take(self) -> bytes:
         """Return all that waits, as one."""

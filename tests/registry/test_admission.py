@@ -7,6 +7,7 @@ import anyio
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import HTTPConnection, Request
@@ -91,6 +92,17 @@ class TestRefusal:
             assert 7000 <= int(response.text.removeprefix("retry: ")) <= 14000
             slot.give_back()
             assert (await client.http.get("/")).content == b"data: 1\n\n"
+
+    async def test_runs_the_background_task_of_the_response(self) -> None:
+        ran: list[str] = []
+        background = BackgroundTask(ran.append, "background")
+        app = SSEMiddleware(EventSourceResponse(iter([1]), background=background), max_streams=1)
+        async with client_of(app) as client:
+            registry = await anyio.to_thread.run_sync(app._registries.current)
+            slot = admitted(registry)
+            assert (await client.http.get("/")).status_code == 503
+            slot.give_back()
+        assert ran == ["background"]
 
     async def test_may_ask_the_client_back_at_once(self) -> None:
         endpoints = Endpoints()
