@@ -1,9 +1,9 @@
 """`event_stream`: tags a function that yields as an endpoint that streams events.
 
-FastAPI takes the endpoint for one that returns a response, so it applies neither the status that
-the route declares nor what dependencies set on the response that they share. Both are done here:
-the endpoint has one parameter more than its function, by which FastAPI hands that response over.
-Litestar takes it for a parameter of the request, so it is left out where FastAPI isn't used.
+To FastAPI the endpoint returns a response. So FastAPI applies neither the route's status nor what
+dependencies set on their shared response. Both are done here: the endpoint has one more parameter
+than its function, through which FastAPI passes that response. Litestar would read that parameter
+from the request, so an endpoint for Litestar doesn't have it.
 """
 
 import inspect
@@ -35,17 +35,17 @@ Endpoint = Callable[..., Awaitable[Response]]
 
 
 ITEM_TYPE = "__sse_item_type__"
-"""The attribute of such an endpoint. Called, it returns the `ItemType`, or ``None``."""
+"""The attribute of an endpoint that is a function. It returns the `ItemType`, or ``None``."""
 
 
 FUNCTION = "__sse_function__"
-"""The attribute of such an endpoint that is its function."""
+"""The attribute of an endpoint that is the function which was tagged."""
 
 
 TAGGED = "__sse_tagged__"
-"""The attribute of a function that has such an endpoint: a weak reference to the function itself.
+"""The attribute of a function that was tagged: a weak reference to the function itself.
 
-It lets `misplaced_tags` find a function that is a route's endpoint although it was tagged.
+It lets `misplaced_tags` find a route whose endpoint is the function instead of its tagged endpoint.
 """
 
 
@@ -83,22 +83,21 @@ def event_stream(
     plain generator function, or returns an iterable, awaited or not. A `Response` that it returns
     is sent as it is.
 
-    In FastAPI the status and the headers that were set on an injected ``Response`` when the
-    function is called are those of the stream. So is the status that the route declares, unless
-    `status_code` is given.
+    In FastAPI the stream takes the status and the headers that were set on an injected ``Response``
+    before the function is called. Unless `status_code` is given, the route's status applies, too.
 
     Args:
         function: what yields the items.
-        item_type: validate and filter data as this type. By default what the function's return
-            annotation names (``AsyncIterator[Item]``). ``Any`` for neither.
+        item_type: data is validated and filtered as this type. By default it is the type that the
+            function's return annotation names (``AsyncIterator[Item]``). ``Any`` turns both off.
         headers: as `EventSourceResponse` takes them.
         status_code: of the response. 200 by default.
-        settings: the settings of `StreamOptions`, over those of the middleware.
+        settings: the settings of `StreamOptions`. They override those of the middleware.
 
     Raises:
-        ConfigurationError: an unknown setting, or a value that can't work.
-        TypeError: `function` is no function, or what it makes can't be a stream. The endpoint
-            raises it for what the function returns.
+        ConfigurationError: a setting is unknown, or its value can't work.
+        TypeError: `function` is not a function that can be tagged. The endpoint raises it, too, if
+            the function returns something that can't be streamed.
     """
     tag = _Tag(item_type, headers, status_code, settings)
     return tag.endpoint if function is None else tag.endpoint(function)
@@ -150,7 +149,7 @@ class _Tag:
                 _check_returned(content, name)
             return self._response(content, name, resolve(), shared)
 
-        # It will run with the globals of the user's module: it may name nothing but its closure.
+        # It runs with the globals of the user's module, so it may only use names of its closure.
         async def endpoint(*args: Any, **kwargs: Any) -> Response:
             return await respond(args, kwargs)
 
@@ -230,11 +229,11 @@ def _check_function(function: Any) -> None:
 
 
 _FRAMEWORKS = ("fastapi", "flask", "litestar", "quart", "starlette")
-"""Where routes and their handlers come from, which can be called, too."""
+"""Packages whose routes and handlers can be called, but not tagged."""
 
 
 def _check_returned(content: Any, name: str) -> None:
-    """Refuse what a function has returned instead of what yields items."""
+    """Refuse what a function has returned if it doesn't yield items."""
     if (advice := advice_about(content)) is None:
         return
     if inspect.iscoroutine(content):
@@ -260,7 +259,7 @@ def _own_response(function: Callable[..., Any], signature: inspect.Signature) ->
 
 
 def _known(annotation: Any, code: Any) -> Any:
-    """Return what FastAPI makes of a parameter's annotation; ``None`` where it can't."""
+    """Return how FastAPI reads a parameter's annotation, ``None`` if it can't be evaluated."""
     try:
         kind = evaluated(annotation, code)
     except Exception:
@@ -269,7 +268,7 @@ def _known(annotation: Any, code: Any) -> Any:
 
 
 def _with_shared(signature: inspect.Signature) -> inspect.Signature:
-    """Add the parameter that FastAPI fills by its annotation, and nobody else."""
+    """Add a parameter that only FastAPI fills, because of its annotation."""
     shared = inspect.Parameter(
         _SHARED, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Response
     )
@@ -278,7 +277,7 @@ def _with_shared(signature: inspect.Signature) -> inspect.Signature:
 
 
 def _in_thread(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    """Return how to call a function that may block, and may return what is to be awaited."""
+    """Return a function that calls one which may block, and awaits its result if it must."""
 
     async def call(*args: Any, **kwargs: Any) -> Any:
         content = await run_sync(partial(function, *args, **kwargs))
@@ -290,10 +289,10 @@ def _in_thread(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
 def _dressed(
     endpoint: Callable[..., Any], function: Callable[..., Any], signature: inspect.Signature
 ) -> Endpoint:
-    """Let `endpoint` look like `function` to a framework, but for the generator.
+    """Make `endpoint` look like `function` to a framework, except that it doesn't yield.
 
-    No ``__wrapped__``: FastAPI would follow it and see a function that yields. The globals are the
-    function's, since FastAPI evaluates annotations that are strings there.
+    It has no ``__wrapped__``: FastAPI would follow it and see a function that yields. Its globals
+    are the function's, because FastAPI evaluates annotations that are strings there.
     """
     code = underlying(function)
     dressed = FunctionType(

@@ -51,11 +51,11 @@ class SSEMiddleware:
 
     The keyword arguments of `StreamOptions` (``ping_interval``, ``send_timeout``, ...) are the
     defaults of every stream. An endpoint or a response may override each of them. The other
-    arguments apply to all streams together. Of two nested middlewares the inner one decides.
+    arguments apply to all streams together. If two middlewares are nested, the inner one decides.
 
     Args:
         app: the ASGI application.
-        legacy: routes whose endpoints know nothing of events. The first one that matches counts.
+        legacy: routes whose endpoints know nothing about events. The first match counts.
         adapters: more media types whose bodies become event streams. Maps each to the name of an
             adapter (``"lines"``) or to a function that makes a `BodyAdapter`.
         drain: whether all streams end in good order when the server receives SIGTERM or SIGINT,
@@ -100,7 +100,8 @@ class SSEMiddleware:
         self._polling = Polling(self.app)
         self._item_types = ItemTypes()
         self._openapi = openapi
-        self._described: object = ...  # the application that was described last
+        # The application that was described last, so that none is described at each request.
+        self._described: object = ...
         self._registries = Registries(
             Policy(
                 drain=drain,
@@ -117,7 +118,7 @@ class SSEMiddleware:
         """Check the arguments of a middleware, and return them.
 
         ``app.add_middleware(SSEMiddleware, **SSEMiddleware.checked(ping_interval=20))`` raises the
-        error of a bad setting at this line. ``add_middleware`` only keeps the settings: Starlette
+        error of a bad setting at this line. ``add_middleware`` only stores the settings: Starlette
         makes the middleware when the server starts.
 
         Raises:
@@ -181,7 +182,7 @@ class SSEMiddleware:
             raise
 
     async def _refuse_start_if_wrong(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Describe the application. If it has a mistake, let the server not start, and raise."""
+        """Describe the application. If it has a mistake, fail the server's startup, and raise."""
         try:
             self._describe(scope)
         except ConfigurationError as error:
@@ -209,14 +210,14 @@ class SSEMiddleware:
 
 
 async def _no_application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Be wrapped by a middleware that is only made to check its arguments."""
+    """Stand for the application where a middleware is only made to check its arguments."""
 
 
 def _single_callable(app: Any) -> ASGIApp:
-    """Return an application of ASGI 3, also for one of ASGI 2.
+    """Return an ASGI 3 application, also if the given one is ASGI 2.
 
     asgiref takes every class, and every function that is not async, for ASGI 2. But Starlette's
-    endpoint classes are of ASGI 3: they take its three arguments, and the result is awaited.
+    endpoint classes are ASGI 3: they take its three arguments, and the result is awaited.
     """
     awaited = isinstance(app, type) and hasattr(app, "__await__")
     if awaited or (_accepts(app, 3) and not _accepts(app, 1)):
@@ -234,7 +235,7 @@ def _accepts(app: Any, arguments: int) -> bool:
 
 
 def _explain(error: TypeError, scope: Scope) -> None:
-    """Add what is known here of a mistake: its cure, or the endpoint that FastAPI had called."""
+    """Add what is known about a mistake: how to fix it, or which endpoint FastAPI has called."""
     said = str(error)
     if "JSON serializable" in said and "ServerSentEvent" in said:  # json.dumps knows no more
         error.add_note(NO_DATA)
@@ -246,5 +247,5 @@ def _checked_routes(legacy: Iterable[LegacyRoute]) -> tuple[LegacyRoute, ...]:
     routes = tuple(legacy)
     for route in routes:
         if not isinstance(route, LegacyRoute):
-            raise ConfigurationError(f"legacy must be LegacyRoutes, got {route!r}")
+            raise ConfigurationError(f"legacy must contain only LegacyRoutes, got {route!r}")
     return routes

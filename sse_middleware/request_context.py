@@ -1,7 +1,7 @@
 """`RequestContext`: what the middleware leaves in the scope, for responses and for applications.
 
 A key of the scope passes every middleware in between. A message type of our own would not: some
-middlewares drop what they don't know, others fail on it.
+middlewares drop types that they don't know, and others fail on them.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from sse_middleware.stream.connection import Connection
 from sse_middleware.wire.request_headers import last_event_id as sent_event_id
 
 SCOPE_KEY = "sse_middleware"
-"""The key of the scope under which a `RequestContext` lies."""
+"""The key of the scope under which the `RequestContext` is found."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,7 +28,7 @@ class RequestContext:
     """One request's policy and connection.
 
     An application uses `draining`, `drain` and `stats`, and gets this object from `sse_context`.
-    Everything else is between the middleware and its responses.
+    The rest is for the middleware and its responses.
     """
 
     connection: Connection
@@ -43,13 +43,13 @@ class RequestContext:
     _registry: Registry | None = None
 
     def registry(self) -> Registry:
-        """Return the registry of the event loop. It is found once, and then from any thread."""
+        """Return the registry of the event loop. Once it is found, any thread may call this."""
         if self._registry is None:
             self._registry = self.find_registry()
         return self._registry
 
     def claim(self) -> None:
-        """Say that the response is a stream of this package, to the middlewares outside too."""
+        """Say that the response is a stream of this package. Middlewares outside learn it, too."""
         context: RequestContext | None = self
         while context is not None:
             context.claimed = True
@@ -63,7 +63,7 @@ class RequestContext:
     async def drain(self) -> None:
         """End all streams of the application in good order, and admit no more of them.
 
-        Returns when the last one has ended, so a stream that drains must not await it.
+        Returns when the last one has ended, so a stream must not await it.
         """
         await self.registry().drain.run()
 
@@ -81,8 +81,8 @@ def last_event_id(request: HTTPConnection) -> str:
     """Return the id of the last event that a client has received, ``""`` if it has none.
 
     A browser's ``EventSource`` sends it in the header ``Last-Event-ID`` when it reconnects. A
-    client that can't set a header sends ``?last_event_id=``. The id is what the event had, beyond
-    ASCII too: browsers send UTF-8, which ``request.headers`` reads as Latin-1.
+    client that can't set a header sends ``?last_event_id=``. The id is the event's own, beyond
+    ASCII, too: browsers send UTF-8, which ``request.headers`` reads as Latin-1.
 
     ``last_event_id(request)`` in Starlette, ``Annotated[str, Depends(last_event_id)]`` in FastAPI.
 
@@ -95,7 +95,7 @@ def last_event_id(request: HTTPConnection) -> str:
 
 
 def sse_context(request: HTTPConnection) -> RequestContext:
-    """Return what `SSEMiddleware` knows of a request: its ``draining``, ``drain()``, ``stats()``.
+    """Return what `SSEMiddleware` knows about a request: ``draining``, ``drain()``, ``stats()``.
 
     ``sse_context(request)`` in Starlette, ``Annotated[RequestContext, Depends(sse_context)]`` in
     FastAPI.

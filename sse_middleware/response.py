@@ -42,8 +42,8 @@ _SHORT = 100
 WHOLE = (str, bytes, bytearray, memoryview, Mapping, BaseModel)
 """What is one item, although it can be iterated."""
 
-WRONG_CONTENT = "content must be what yields items"
-"""How the message about a wrong content begins."""
+WRONG_CONTENT = "content must be an iterable of items"
+"""How the error about a wrong content begins."""
 
 _METHODS_WITHOUT_BODY = ("GET", "HEAD", None)  # None: a WebSocket handshake
 
@@ -55,7 +55,7 @@ class StreamPlan:
     producer: Producer
     control: ConfiguredControlFrames
     """Makes the frames of the stream itself: keep-alives, the farewell, the error event."""
-    beside: Callable[[Slot], AbstractAsyncContextManager[None]] | None = None
+    around: Callable[[Slot], AbstractAsyncContextManager[None]] | None = None
     """Makes a context manager from the stream's slot. It is entered around the whole stream."""
 
 
@@ -63,8 +63,8 @@ class EventSourceResponse(StreamingResponse):
     """A response whose body is the events that an iterable yields.
 
     Any endpoint may return it. A FastAPI endpoint that yields names it as its ``response_class``.
-    It is an ASGI application too. Inside `SSEMiddleware` the middleware's settings apply, without
-    it the defaults do.
+    It is an ASGI application, too. Inside `SSEMiddleware` the middleware's settings apply. Without
+    the middleware the defaults do.
 
     Args:
         content: an iterable or asynchronous iterable of items. An item is a `ServerSentEvent`,
@@ -77,7 +77,7 @@ class EventSourceResponse(StreamingResponse):
         background: runs after the response, also after a disconnect or if the stream was refused,
             but not after an error.
         item_type: data is validated and filtered as this type. By default it is the type that the
-            return annotation of the yielding endpoint names. ``Any`` does neither.
+            return annotation of the yielding endpoint names. ``Any`` turns both off.
         settings: the settings of `StreamOptions`. They override those of the middleware.
 
     Raises:
@@ -112,7 +112,7 @@ class EventSourceResponse(StreamingResponse):
         self.origin: str | None = None
         """The name of the endpoint, where it is known better than by the scope."""
         self.said: set[str] | None = None
-        """What `ItemHints` has reported of the endpoint, if not of a whole application."""
+        """What `ItemHints` has reported of the endpoint. ``None``: the application keeps it."""
         self._item_type: ItemType | Literal[Unset.UNSET] | None = (
             item_type
             if item_type is None or item_type is UNSET or isinstance(item_type, ItemType)
@@ -120,7 +120,7 @@ class EventSourceResponse(StreamingResponse):
         )
 
     def render(self, *_: object, **__: object) -> bytes:
-        """Refuse to be a whole body. Django asks for it, when a view returns this response."""
+        """Refuse to render a body. Django asks for one if a view returns this response."""
         raise TypeError(_not_asgi(self.origin or origin_of({}, self.body_iterator)))
 
     def to_asgi_response(self, *_: object, **__: object) -> bytes:
@@ -173,7 +173,7 @@ class EventSourceResponse(StreamingResponse):
     async def _stream(
         self, scope: Scope, send: Send, context: RequestContext, settings: StreamSettings
     ) -> None:
-        """Run the stream, or refuse it where the registry has no slot."""
+        """Run the stream, or refuse it if the registry has no slot."""
         plan = self._plan(scope, context, settings)
         producer = plan.producer
         try:
@@ -191,14 +191,14 @@ class EventSourceResponse(StreamingResponse):
             producer = FramedProducer(producer, plan.control)
         stream = Stream(send, context.connection, settings, plan.control)
         work = ProducerWork(producer, opening)
-        if plan.beside is None:
+        if plan.around is None:
             await stream.run(work)
             return
-        async with plan.beside(opening.slot):
+        async with plan.around(opening.slot):
             await stream.run(work)
 
     def _let_go(self) -> None:
-        """Leave a synchronous iterator to its thread. What nothing else holds is closed there."""
+        """Leave a synchronous iterator to its thread, which drops the last reference to it."""
         content: Any = self.body_iterator
         if isinstance(content, Iterator):
             self.body_iterator = _checked(iter(()))
@@ -281,9 +281,9 @@ def _checked(content: Any) -> Any:
 
 
 def advice_about(content: Any) -> str | None:
-    """Return what to do about a content that isn't what yields items, ``None`` if it is."""
+    """Return advice if a content doesn't yield items, ``None`` if it does."""
     if isinstance(content, WHOLE):
-        return "it would yield its parts, so yield it, or put it in a list"
+        return "it would be sent in parts, so yield it, or put it in a list"
     if isinstance(content, AsyncIterable):
         return None
     if isawaitable(content):
@@ -292,9 +292,9 @@ def advice_about(content: Any) -> str | None:
 
 
 def _advice_about_single(content: Any) -> str:
-    """Return what to do about a content that can't be iterated."""
+    """Return advice for a content that can't be iterated."""
     if content is None:
-        return "nothing is yielded"
+        return "there is nothing to stream"
     if isroutine(content) or isinstance(content, type | partial):
         return "it must be called"
     return "it can't be iterated, so yield it, or put it in a list"
@@ -323,7 +323,7 @@ def origin_of(scope: Scope, content: Any) -> str:
 
 
 def _as_denial(send: Send) -> Send:
-    """Answer a WebSocket handshake with the response (ASGI, "Websocket Denial Response")."""
+    """Answer a WebSocket handshake with the response (ASGI: "Websocket Denial Response")."""
 
     async def send_denial(message: Message) -> None:
         await send({**message, "type": f"websocket.{message['type']}"})

@@ -297,7 +297,7 @@ class TestDecorator:
             (Item(name="a"), "put it in a list"),
             (5, "put it in a list"),
             (True, "put it in a list"),
-            (None, "nothing is yielded"),
+            (None, "there is nothing to stream"),
             (response_of, "it must be called"),
             (HTTPEndpoint, "it must be called"),
         ],

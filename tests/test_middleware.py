@@ -180,7 +180,7 @@ async def test_a_content_that_fastapi_gives_is_an_error_that_names_its_endpoint(
         return content
 
     app.add_middleware(SSEMiddleware)
-    with pytest.raises(TypeError, match="content must be what yields items") as caught:
+    with pytest.raises(TypeError, match="content must be an iterable of items") as caught:
         await body_of(app)
     (note,) = caught.value.__notes__
     assert note.startswith(f"the endpoint is {__name__}.")

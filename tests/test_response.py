@@ -151,7 +151,7 @@ class Model(BaseModel):
         ({"a": 1}, "put it in a list"),
         (Model(), "put it in a list"),
         (5, "put it in a list"),
-        (None, "nothing is yielded"),
+        (None, "there is nothing to stream"),
         (items, "must be called"),
         (partial(items), "must be called"),
         (Countdown.__iter__, "must be called"),
@@ -161,7 +161,7 @@ class Model(BaseModel):
 def test_text_mappings_and_anything_else_are_refused(content: Any, advice: str) -> None:
     with pytest.raises(TypeError) as caught:
         EventSourceResponse(content)
-    assert str(caught.value).startswith(f"content must be what yields items, got {content!r}: ")
+    assert str(caught.value).startswith(f"content must be an iterable of items, got {content!r}: ")
     assert str(caught.value).endswith(advice)
 
 

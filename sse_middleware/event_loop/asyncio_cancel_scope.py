@@ -1,13 +1,13 @@
 """`AsyncioCancelScope`: an `EdgeCancelScope` for a task of asyncio.
 
 Rules of this file:
-- Whether a cancellation is ours is remembered here. ``Task.cancelling()`` doesn't tell: anyio
-  counts cancellations of one task's scope for another task, and takes back too many or too few.
-- A cleanup has `cleanup_timeout` seconds. Then it is cancelled again, and again, for
-  `ABANDON_AFTER` seconds. A coroutine that has swallowed all of that is abandoned: it goes on in a
-  task of its own, and the block ends.
-- `run` sees each cancellation before the coroutine does. A block that isn't run by it can't be
-  taken from its task: there is only a report (`on_abandon`).
+- The scope remembers which cancellations are ours. ``Task.cancelling()`` doesn't tell: anyio may
+  count a cancellation for the wrong task, and takes back too many or too few.
+- A cleanup has `cleanup_timeout` seconds. After that it is cancelled repeatedly, for
+  `ABANDON_AFTER` seconds. A coroutine that swallows all these cancellations is abandoned: it goes
+  on in a task of its own, and the block ends.
+- `run` sees each cancellation before the coroutine does. A block without `run` can't be taken from
+  its task: there is only a report (`on_abandon`).
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from typing import Any, Self
 import anyio
 
 RECANCEL_INTERVAL = 0.01
-"""Seconds between two cancellations of a block that should have ended: others can run meanwhile."""
+"""Seconds between two cancellations of a block that should have ended. Others can run meanwhile."""
 
 ABANDON_AFTER = 1.0
 """Seconds of such cancellations after which a coroutine that swallows them is abandoned."""
@@ -38,7 +38,7 @@ def _nothing() -> None:
 class AsyncioCancelScope:
     """One `Task.cancel`, taken back with `Task.uncancel` as `asyncio.timeout` does it.
 
-    Only a block that still runs `cleanup_timeout` seconds later is cancelled again, and again.
+    Only a block that still runs `cleanup_timeout` seconds later is cancelled again, repeatedly.
     """
 
     __slots__ = (
@@ -89,7 +89,7 @@ class AsyncioCancelScope:
         self, work: Coroutine[Any, Any, None], on_suspend: Callable[[], object] = _nothing
     ) -> Generator[Any, Any, None]:
         """As `EdgeCancelScope.run`."""
-        # Each step by hand, since this must see a cancellation before the work sees it.
+        # Each step is taken by hand, because this must see a cancellation before the work sees it.
         self._running = True
         try:
             waits_for = work.send(None)
@@ -162,7 +162,7 @@ class AsyncioCancelScope:
         self._on_abandon()
 
     def _look_at(self, error: asyncio.CancelledError) -> None:
-        """Remember where a cancellation that the work is about to see comes from."""
+        """Remember who has cancelled, before the work sees it."""
         if error.args[:1] == (_OURS,) or _is_anyios(error):
             self._foreign = self._is_foreign()
         else:
@@ -170,7 +170,7 @@ class AsyncioCancelScope:
         self._look_outside()
 
     def _look_outside(self) -> None:
-        """Raise the shield, if it is a scope outside that cancels, and not one of the work's."""
+        """Raise the shield if a scope outside has cancelled, and not one of the work's own."""
         scope = self._scope
         if scope is None or self._on_outer_cancel is None:
             return

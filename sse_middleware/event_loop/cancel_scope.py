@@ -31,7 +31,7 @@ class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol)
     cleanup_timed_out: bool
     """Whether the block was ended because its cleanup took too long."""
     abandoned: bool
-    """Whether a coroutine of the block was abandoned, since it swallowed each cancellation."""
+    """Whether a coroutine of the block was abandoned because it swallowed every cancellation."""
     stepwise: bool
     """Whether `run` takes each step by hand, and calls `on_suspend`."""
 
@@ -54,16 +54,16 @@ class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol)
         """
 
     def on_outer_cancel(self, callback: Callable[[], object]) -> None:
-        """From now on let a cancelled scope outside cancel the block once, and call this first."""
+        """From now on, a cancelled scope outside cancels the block only once, after this call."""
 
     def on_abandon(self, callback: Callable[[], object]) -> None:
-        """Have a function called where the block is given up, since it can't be cancelled."""
+        """Have a function called if the block is given up because it can't be cancelled."""
 
     def cancel(self) -> None:
         """Cancel the block. Calls after the first change nothing."""
 
     def begin_cleanup(self) -> None:
-        """Shield the rest of the block from outside, and bound it."""
+        """Shield the rest of the block from outside, and bound its time."""
 
     def is_cancelled(self) -> bool:
         """Whether anything has cancelled the block or its task."""
@@ -71,12 +71,12 @@ class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol)
     def uncancel(self) -> bool:
         """Take back a cancellation of the task that wasn't ours. Returns whether that is possible.
 
-        For code that has caught the cancellation, and does what it asks for.
+        For code that has caught the cancellation and ends the task's work itself.
         """
 
 
 class _AnyioCancelScope:
-    """A plain scope: every ``await`` of a cancelled block is cancelled, as trio rules."""
+    """A plain scope: every ``await`` of a cancelled block is cancelled, as usual on trio."""
 
     __slots__ = ("_cleanup_timeout", "_scope", "abandoned", "cleanup_timed_out")
 

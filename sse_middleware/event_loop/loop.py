@@ -4,7 +4,7 @@
 - `call_later` and `current_token` also work in a callback of the event loop, where no task runs.
 - `threadsafe_caller` lets a worker thread call into the loop without waiting for it.
 
-Where an asyncio task runs, the loop is asyncio's. Anything else is treated by anyio's rules.
+Where an asyncio task runs, the loop is asyncio's. Anything else is left to anyio.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ def running_asyncio_task() -> asyncio.Task[Any] | None:
 def may_be_in_scope(task: asyncio.Task[Any]) -> bool:
     """Whether an anyio scope may surround what a task of asyncio does.
 
-    anyio doesn't tell. Its own table of tasks does, and without it the answer is yes.
+    anyio has no function for this. Its private table of tasks tells. Without it the answer is yes.
     """
     backend = sys.modules.get("anyio._backends._asyncio")
     states = getattr(backend, "_task_states", None)
@@ -36,9 +36,9 @@ def may_be_in_scope(task: asyncio.Task[Any]) -> bool:
 
 
 def current_token() -> object:
-    """Return an object that stands for the running event loop and lives as long as it does.
+    """Return an object that stands for the running event loop and lives as long as the loop does.
 
-    It also works where no task runs, as in a callback.
+    `current_token` also works where no task runs, as in a callback.
 
     Raises:
         RuntimeError: no event loop runs.
@@ -48,7 +48,7 @@ def current_token() -> object:
     except RuntimeError:
         if "trio" not in sys.modules:
             raise
-        from trio.lowlevel import current_trio_token  # noqa: PLC0415 - no dependency, but it runs
+        from trio.lowlevel import current_trio_token  # noqa: PLC0415 - optional, but running
 
         return current_trio_token()
 
@@ -65,9 +65,10 @@ def checkpoint() -> Callable[[], Awaitable[None]]:
 
 
 def call_later(seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
-    """Have the running event loop call a function. Returns what cancels that.
+    """Have the running event loop call a function. Returns a function that cancels the call.
 
-    It also works where no task runs, as in the callback of a signal.
+    That function may be called more than once, and after the call. `call_later` also works where no
+    task runs, as in the callback of a signal.
     """
     try:
         loop = asyncio.get_running_loop()
@@ -77,7 +78,7 @@ def call_later(seconds: float, callback: Callable[[], object]) -> Callable[[], o
 
 
 def _call_later_in_trio(seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
-    import trio  # noqa: PLC0415 - no dependency, but it runs
+    import trio  # noqa: PLC0415 - optional, but running
 
     async def wait() -> None:
         with scope:
@@ -90,10 +91,10 @@ def _call_later_in_trio(seconds: float, callback: Callable[[], object]) -> Calla
 
 
 def threadsafe_caller() -> Callable[[Callable[[], object]], object]:
-    """Return what a worker thread uses to have the running event loop call a function."""
+    """Return a function by which a worker thread has the running event loop call another."""
     task = running_asyncio_task()
     if task is not None:
         return task.get_loop().call_soon_threadsafe
-    from trio.lowlevel import current_trio_token  # noqa: PLC0415 - no dependency, but it runs
+    from trio.lowlevel import current_trio_token  # noqa: PLC0415 - optional, but running
 
     return current_trio_token().run_sync_soon

@@ -7,9 +7,9 @@ The guarantee is the same: no task outlives the block, however the block ends.
 
 The tasks must not raise. So there is no ExceptionGroup to take apart.
 
-An eager task runs its first step in the middle of the step of the task that starts it. Most end in
-that step: then no pass of the event loop is needed, and nothing is kept. asyncio has eager tasks
-since Python 3.12. Where there are none, the first step comes in the next pass.
+An eager task runs its first step within the step of the task that starts it. Most end in that step:
+then no pass of the event loop is needed, and nothing is kept. asyncio has eager tasks since Python
+3.12. Without them, the first step comes in the next pass.
 """
 
 import asyncio
@@ -135,9 +135,8 @@ class _AnyioTaskGroup:
         trace: TracebackType | None,
     ) -> None:
         self._group.cancel_scope.cancel()
-        await self._group.__aexit__(
-            None, None, None
-        )  # with the error, it would wrap it into a group
+        # Given the error, the group would wrap it.
+        await self._group.__aexit__(None, None, None)
 
 
 async def _awaited(work: Work) -> None:

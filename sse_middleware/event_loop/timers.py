@@ -6,7 +6,7 @@ that are due within the same short span fire when the first of them does, and fr
 due together.
 
 Rules of this file:
-- A member is never called later than it asked for, nor earlier than `SLACK` permits.
+- A member is never called later than it asked for, or earlier than `SLACK` permits.
 - A member that has no neighbours is called exactly on time.
 - Members that were called together are called together the next time, too.
 - A group has at most `GROUP_LIMIT` members, so that other tasks never wait long.
@@ -20,7 +20,7 @@ SLACK = 0.2
 """The part of its interval by which a member may be called early, to be called with others."""
 
 GROUP_LIMIT = 250
-"""The members of one group at most: a few milliseconds of work."""
+"""How many members a group may have: a few milliseconds of work."""
 
 
 class Member(Protocol):
@@ -98,14 +98,14 @@ class TimerGroup:
         return len(self.members) >= GROUP_LIMIT
 
     def start(self, when: float) -> None:
-        """Call all members then."""
+        """Call all members at this time."""
         self._stop()
         self.when = when
         self._timer = self._loop.call_at(when, self._fire)
         self._timers.add(self)
 
     def discard(self, member: Member) -> None:
-        """Don't call a member. Does no harm when it has been called, or was never there."""
+        """Don't call a member any more. It may have been called, or may never have joined."""
         self.members.pop(member, None)
         if not self.members:
             self._stop()

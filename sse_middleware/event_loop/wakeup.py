@@ -13,7 +13,10 @@ from sse_middleware.event_loop.loop import running_asyncio_task
 
 
 class Wakeup(Protocol):
-    """Wakes the one task that waits. It forgets: look at what you wait for before you wait."""
+    """Wakes the one waiting task.
+
+    A `set` that finds nobody waiting is lost, so check your condition before you wait.
+    """
 
     def set(self) -> None:
         """Wake the waiting task, if there is one."""

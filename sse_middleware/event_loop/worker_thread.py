@@ -1,12 +1,12 @@
 """`WorkerThread`: one thread that works for a task of the running event loop.
 
 Rules of this file:
-- It is no thread of a pool. What is opened in it may belong to it: a database connection, a lock
-  that is held, thread-local variables.
+- It is not a thread of a pool. Things may belong to the thread that opened them: a database
+  connection, a held lock, thread-local variables.
 - It is daemonic: a process that stops doesn't wait for it, whatever it is doing.
-- Thread and event loop have no state that both of them write. The thread asks the loop to note
-  something, and the loop lets the thread go on.
-- Where the event loop has ended, the thread isn't told to go on any more, so it doesn't wait.
+- Thread and event loop never write the same state. The thread asks the loop to note something, and
+  the loop lets the thread go on.
+- Once the event loop has ended, nobody lets the thread go on, so it doesn't wait.
 - Code in it may call into the event loop by `anyio.from_thread`, as in any worker thread of anyio.
 """
 
@@ -40,13 +40,13 @@ class WorkerThread(threading.Thread):
     def __init__(self, work: Callable[["WorkerThread"], None], name: str) -> None:
         super().__init__(name=name, daemon=True)
         self.stopped = False
-        """Whether nobody wants what it does."""
+        """Whether its work is no longer wanted."""
         self.returned = False
         """Whether the work is done."""
         self.parked = False
         """Whether it waits for `resume`."""
-        self.noted = wakeup()
-        """Wakes the task when the thread has parked, has returned, or says so by `wake`."""
+        self.changed = wakeup()
+        """Wakes the task when the thread parks, returns, or calls `wake`."""
         self._work: Callable[[], None] | None = partial(_context_of_a_thread().run, work, self)
         self._known_to_anyio = _known_to_anyio()
         self._token = current_token()
@@ -72,7 +72,7 @@ class WorkerThread(threading.Thread):
             self._gate.release()
 
     def stop(self) -> None:
-        """Tell it that nobody wants what it does. It doesn't park any more."""
+        """Tell it that its work is no longer wanted. It doesn't park any more."""
         self.stopped = True
         self.resume()
         if self._gate.locked():
@@ -81,10 +81,10 @@ class WorkerThread(threading.Thread):
     async def until_returned(self) -> None:
         """Wait until the work is done."""
         while not self.returned:
-            await self.noted.wait()
+            await self.changed.wait()
 
     def when_returned(self, callback: Callable[[], object]) -> None:
-        """Call back once the work is done, at once if it is. Not if the event loop ends before."""
+        """Call back once the work is done, which may be now, unless the event loop ends before."""
         if self.returned:
             callback()
         else:
@@ -98,11 +98,11 @@ class WorkerThread(threading.Thread):
         return not self.stopped
 
     def wake(self) -> None:
-        """Wake the task that waits for `noted`. The thread calls this."""
-        self.call(self.noted.set)
+        """Wake the task that waits for `changed`. The thread calls this."""
+        self.call(self.changed.set)
 
     def call(self, callback: Callable[[], object]) -> bool:
-        """Have the event loop call something. Returns false if it has ended.
+        """Have the event loop call a function. Returns false if the loop has ended.
 
         The thread calls this.
         """
@@ -125,12 +125,12 @@ class WorkerThread(threading.Thread):
         if not self.stopped:
             self.parked = True
             self.works_for = None
-            self.noted.set()
+            self.changed.set()
 
     def _note_returned(self) -> None:
         self.returned = True
         self.works_for = None
-        self.noted.set()
+        self.changed.set()
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback()
@@ -148,8 +148,8 @@ def _context_of_a_thread() -> Context:
 def _known_to_anyio() -> AbstractContextManager[None]:
     """Return a block for a thread, in which `anyio.from_thread` finds the running event loop.
 
-    anyio and trio offer that to the threads of their pools only, so their private names are used.
-    Without these, such a call raises an error, and nothing else is lost.
+    anyio and trio offer that only to the threads of their pools, so this uses their private names.
+    Without these names such a call raises an error, and nothing else is lost.
     """
     try:
         from anyio._core._eventloop import (  # noqa: PLC0415 - private, so it may be missing

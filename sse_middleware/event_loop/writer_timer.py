@@ -1,9 +1,10 @@
 """`WriterTimer`: the one timer of a writer.
 
 Rules of this file:
-- It says when a silence has lasted, when a time limit is reached, and when a `send` takes too long.
-- Once started it is always set, and looks at what is due when it fires. So a message only notes
-  when it was sent, and sets no timer.
+- It says when a silence has lasted for the interval, when a time limit is reached, and when a
+  `send` takes too long.
+- Once started it is always set. When it fires, it checks what is due. So a message only notes when
+  it was sent, and sets no timer.
 - On asyncio it ends silences a little early, together with the timers of other streams. Everything
   else happens exactly on time.
 """
@@ -28,8 +29,8 @@ class WriterTimer:
 
     Args:
         clock: the event loop's.
-        on_due: called with the time when a silence has lasted, or when ``end`` is reached. It must
-            not raise.
+        on_due: called with the time when a silence has lasted for the interval, or when ``end`` is
+            reached. It must not raise.
     """
 
     __slots__ = (
@@ -58,9 +59,9 @@ class WriterTimer:
         self.sent = self._clock()
         """When the silence began, by the event loop's clock."""
         self.send_began = math.inf
-        """When the send began that is going on, ``inf`` if there is none."""
+        """When the running send began, ``inf`` if none runs."""
         self.end = math.inf
-        """When the next time limit is reached. It is looked at once, and may only become later."""
+        """When the next time limit is reached. It may only become later: the timer is set."""
         self._interval = self._period = self._send_timeout = math.inf
         self._slack = 0.0
         self._on_due = on_due
@@ -99,7 +100,7 @@ class WriterTimer:
         self._stop()
 
     def on_timer_group(self, now: float, following: float) -> bool:
-        """As the one timer. Stays in the group if the whole interval was silent."""
+        """Act as the timer does. Stays in the group if nothing was sent for the whole interval."""
         if self._is_silent(now) and following < self.end:
             self._on_due(now)
             return self._group is not None
@@ -112,11 +113,11 @@ class WriterTimer:
         self._check(self._clock())
 
     def _is_silent(self, now: float) -> bool:
-        """Whether a silence has lasted."""
+        """Whether a silence has lasted for the interval, nearly if the timer may fire early."""
         return now >= self.sent + self._interval - self._slack and self.send_began == math.inf
 
     def _check(self, now: float) -> None:
-        """Look what is due. Then set the timer for the next look."""
+        """Act on what is due. Then set the timer for the next check."""
         if now >= self.send_began + self._send_timeout:
             self.send_began = math.inf
             self._on_timeout()
@@ -128,7 +129,7 @@ class WriterTimer:
         self._look_again(now)
 
     def _look_again(self, now: float) -> None:
-        """Set the timer to when something is due next, and to the end of a period at most."""
+        """Set the timer to when something is due next, at most one period from now."""
         exact = min(self.send_began + self._send_timeout, self.end)
         silent = self.sent + self._interval
         at = min(silent if silent > now else math.inf, now + self._period)
@@ -138,7 +139,7 @@ class WriterTimer:
             self._join_group(at)
 
     def _fire_at(self, at: float) -> None:
-        """Let the one timer fire then, or never."""
+        """Have a timer of its own fire at this time, or never."""
         self._stop()
         if at == math.inf:
             return
@@ -148,7 +149,7 @@ class WriterTimer:
             self._cancel = self._loop.call_at(at, self._on_timer).cancel
 
     def _join_group(self, at: float) -> None:
-        """Let the timer fire then, or a little before, together with those of others."""
+        """Have it fire at this time, or a little before, together with the timers of others."""
         self._stop()
         self._group = self._timers.group_at(cast("AbstractEventLoop", self._loop), at, self._period)
         self._group.members[self] = None

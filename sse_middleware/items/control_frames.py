@@ -26,7 +26,7 @@ class ConfiguredControlFrames:
         settings: the stream's settings.
         hints: reports what looks like a mistake.
         options: Pydantic's options for dumping, which the route has set. Those that name fields
-            are for the endpoint's items only.
+            apply only to the endpoint's items.
     """
 
     __slots__ = ("_bare", "_hints", "_options", "_settings", "same_ping")

@@ -47,7 +47,7 @@ def text_encoder(
     item_type: ItemType | None,
     options: Mapping[str, Any],
 ) -> Callable[..., bytes]:
-    """Return what turns data into the text of ``data``, with a prefix on each later line."""
+    """Return a function from data to the text of ``data``, with a prefix on each later line."""
     if serialize is None:  # compact JSON is a single line
         if item_type is not None:
             return item_type.to_json
@@ -59,12 +59,12 @@ def text_encoder(
 
 
 def dumped(value: Any, options: Mapping[str, Any]) -> Any:
-    """Apply the options of a route to data, and leave it alone if there are none."""
+    """Apply the options of a route to data. Without options the data is returned unchanged."""
     return value if options is BY_ALIAS else to_python(value, **options)
 
 
 def field_serializer(serializer: Serializer | None) -> Callable[[Any], bytes]:
-    """Return what turns the data of an event of the stream itself into text."""
+    """Return a function that turns the data of a control frame's event into text."""
     if serializer is None:
         return lambda value: to_json(value, by_alias=True)
     return checked_serializer(serializer)

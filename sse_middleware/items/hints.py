@@ -1,4 +1,4 @@
-"""Mistakes that the items of a stream give away. Each is reported once for an endpoint.
+"""Reports mistakes that the items of a stream reveal, each once for an endpoint.
 
 Rules of this file:
 - Nothing is changed and nothing is refused: what looks like a mistake may be meant.
@@ -32,7 +32,7 @@ class ItemHints:
 
     Args:
         endpoint: the name of the items' origin.
-        said: what was reported before of the endpoints of an application. It is added to.
+        said: what was reported before. New reports are added to it.
         event_source: whether the client may be a browser's ``EventSource``.
     """
 
@@ -44,7 +44,7 @@ class ItemHints:
         self.event_source = event_source
         self._dicts = DICTS_LOOKED_AT
 
-    def looks_on(self, item: Any, item_type: ItemType | None) -> bool:
+    def look_at(self, item: Any, item_type: ItemType | None) -> bool:
         """Look at an item. Returns whether to look at the next one of its type, too."""
         if not isinstance(item, dict) or not self._dicts:
             return False
@@ -81,11 +81,11 @@ class ItemHints:
 
 
 _SAID = "__sse_said__"
-"""The attribute of an endpoint that keeps what was reported of it."""
+"""The attribute of an endpoint that keeps what was reported about it."""
 
 
 def said_about(endpoint: Any) -> set[str]:
-    """Return what was reported of an endpoint, where no middleware keeps that. It is added to."""
+    """Return what was reported about an endpoint, for a stream without the middleware."""
     owner = getattr(endpoint, "__func__", endpoint)  # a bound method takes no attributes
     said: set[str] = getattr(owner, _SAID, set())
     with suppress(AttributeError, TypeError):  # then it is reported for each stream

@@ -106,7 +106,7 @@ class ItemType:
 
     @classmethod
     def of_stream(cls, annotation: Any) -> "ItemType | None":
-        """Make the item type that the type of a stream or a collection names."""
+        """Make the item type that the type of a stream or of a collection names."""
         items = _items_of(annotation)
         return cls.declared(Union[tuple(items)]) if items else None  # noqa: UP007 - of a list
 
@@ -161,12 +161,12 @@ class ItemType:
 
 
 class ItemTypes:
-    """The item types of an application's endpoints. The first stream of each compiles its type."""
+    """The item types of an application's endpoints. Each is compiled for the first stream."""
 
     def __init__(self) -> None:
         self._known: WeakKeyDictionary[Any, ItemType | None] = WeakKeyDictionary()
         self.said: set[str] = set()
-        """What `ItemHints` has reported of the endpoints."""
+        """What `ItemHints` has reported about the endpoints."""
 
     def of(self, endpoint: Any) -> ItemType | None:
         """Return the result of `ItemType.of_endpoint`, and remember it.

@@ -1,9 +1,10 @@
-"""`KeyLook`: looks at the keys of the dicts in data, whose names Pydantic may get wrong.
+"""`KeyLook`: looks at the keys of the dicts in data, which Pydantic may name wrongly.
 
 Rules of this file:
-- To look at every key of every dict would cost a third of a burst's speed. So the first `LOOKED_AT`
-  items are looked at. If all have text as keys, later ones are taken to have, too.
-- Most items are flat dicts: a look at one takes half a microsecond.
+- To look at every key of every dict would cost a third of a burst's speed. So only the first
+  `LOOKED_AT` items are looked at. If all their keys are strings, those of later items are assumed
+  to be strings, too.
+- Most items are flat dicts. A look at one takes half a microsecond.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,18 +16,18 @@ from sse_middleware.wire.encoding import FRAMING, escaped_json
 from sse_middleware.wire.json_text import has_odd_keys, is_flat, refuse_same_names, with_names
 
 LOOKED_AT = 1000
-"""Items of a stream whose keys are looked at: some milliseconds of work."""
+"""How many items of a stream are looked at: some milliseconds of work."""
 
 
 class KeyLook:
-    """Turns the data of one stream into text, with the names that the keys have to have.
+    """Turns the data of one stream into text, with keys named as FastAPI names them.
 
     Args:
-        to_text: turns data into text, with Pydantic's names.
+        to_text: turns data into text, with keys named as Pydantic names them.
         looks: how many items are looked at.
         typed: whether `to_text` validates data, so that only equal names can be refused.
         options: Pydantic's options for dumping.
-        max_size: the bytes of an event at most.
+        max_size: how many bytes an event may have.
     """
 
     __slots__ = ("_closed", "_max_size", "_options", "_to_text", "_typed", "looks")
@@ -49,7 +50,7 @@ class KeyLook:
         self._closed: tuple[type, ...] = SCALARS  # types without odd keys
 
     def learn(self, item: Any) -> None:
-        """Remember what the type of an item says of its keys."""
+        """Remember the type of an item, if its dicts can only have strings as keys."""
         if not has_open_keys(item):
             self._closed = (type(item), *self._closed)
 
@@ -62,7 +63,7 @@ class KeyLook:
         return self._to_text(item, by_alias=by_alias)
 
     def trusts(self, value: Any) -> bool:
-        """Whether data needs no further look."""
+        """Whether data needs no look beyond this one."""
         if not self.looks:
             return True
         if not is_flat(value):

@@ -64,10 +64,10 @@ class ItemEncoder:
         settings: the stream's settings: ``serializer``, ``preset`` and ``max_event_size``.
         ping: makes the keep-alive that ``None`` becomes.
         item_type: the type that validates and filters data.
-        endpoint: the name of the items' origin in error messages.
+        endpoint: the name of the endpoint in error messages.
         hints: reports what looks like a mistake.
         options: Pydantic's options for dumping, which the route has set.
-        on_id: called when an event with an id is encoded, until it was called once.
+        on_id: called once, when the first event with an id is encoded.
     """
 
     __slots__ = (
@@ -114,10 +114,10 @@ class ItemEncoder:
         self._hints = hints
         self._report = str if hints is None else hints.look_at_name
         self._trusted_fields = None if options else self._serialize or _json_line
-        """Encodes the data of a `ServerSentEvent` where no option and no look is needed for it."""
+        """Encodes the data of a `ServerSentEvent` that needs no options and no look at its keys."""
         plain: tuple[type, ...] = _PLAIN if hints is None else _PLAIN_BUT_DICT
         self.plain: Collection[type] = () if has_to_event or names_events else plain
-        """The types that are known to be only data. `to_text` is enough for their items."""
+        """The types that are known to be only data. `to_text` alone encodes their items."""
         self._text = text_encoder(self._serialize, item_type, self._options)
         if self._max_size is not None:
             self._text = limited(self._text, self._max_size, is_json=serializer is None)
@@ -132,7 +132,7 @@ class ItemEncoder:
         self.frame_texts: Callable[[Iterable[bytes]], bytes] = (
             encode_json if serializer is None else encode_data
         )
-        """Writes the events of such texts, and joins them."""
+        """Writes the events of these texts, and joins them."""
         self._item_type = item_type
         self._naming_type: Any = SSEModel if item_type is None or not item_type.names else object
         """An item that is an instance of this may name its event."""
@@ -166,7 +166,7 @@ class ItemEncoder:
 
     def _learn(self, item: Any) -> None:
         """Remember that items of this type are only data. Of dicts the first few are looked at."""
-        if self._hints is None or not self._hints.looks_on(item, self._item_type):
+        if self._hints is None or not self._hints.look_at(item, self._item_type):
             self.plain = (type(item), *self.plain)
             self._keys.learn(item)
 
@@ -216,7 +216,7 @@ class ItemEncoder:
         return single_line(with_names(value, options) if odd else write_json(value, **options))
 
     def _dumped_json(self, value: Any) -> bytes:
-        """Encode data to which no options apply, or no more."""
+        """Encode data to which no options apply, or which already had them applied."""
         if self._serialize is not None:
             return self._serialize(value)
         odd = self._keys.is_odd(value)

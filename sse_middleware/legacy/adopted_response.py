@@ -3,14 +3,14 @@
 Rules of this file:
 - The application runs in its own task, and its `send` is the producer of the stream. Until its
   response turns out to be one to adopt, everything is as it would be without the middleware.
-- A response that is not adopted passes unchanged, except that it gets a ``Vary`` where another
-  client would get events.
+- A response that is not adopted passes unchanged, except that it gets a ``Vary`` if another client
+  would get events.
 - An application can't be closed like a generator. When its client leaves, an application that
   waits for ``http.disconnect`` reads it and ends by itself, since it may have tasks that only it
   can stop. If one of them goes on sending, its `send` is slowed down, and holds up nothing else.
-  The application is only cancelled after `cleanup_timeout`. Any other application is cancelled at
-  its ``await`` at once, and once.
-- An application that ends in the middle of its body while the server stops has ended well.
+  The application is only cancelled after `cleanup_timeout`. Any other application is cancelled
+  immediately at its ``await``, and once.
+- An application that ends within its body while the server stops counts as complete.
 - A malformed body raises an error where the application sends it, and again at each later message.
   What came before is sent. The stream fails even if the application catches the error.
 """
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from sse_middleware.legacy.bodies.conversion import Conversion
 
 LATE_SEND = 0.5
-"""Seconds that a `send` takes long after the client has left: what never stops sending costs little
-then, and what does stop isn't held up for long."""
+"""Seconds that a `send` takes long after the client has left. So an application that never stops
+sending costs little, and one that stops isn't held up for long."""
 
 _PATHSEND = "http.response.pathsend"
 
@@ -58,12 +58,12 @@ class AdoptedResponse:
 
     Args:
         app: the application.
-        scope: of the request.
-        context: of the request.
+        scope: the request's.
+        context: the request's.
         send: the server's `send`.
         rules: say whether the response is adopted.
-        accept: the ``Accept`` of a request that may get what becomes events, else ``None``. What is
-            an event stream already is adopted in any case.
+        accept: the ``Accept`` of a request whose response may be converted to events, otherwise
+            ``None``. A response that is an event stream is adopted in any case.
         route: the `LegacyRoute` that matches the request.
     """
 
@@ -105,7 +105,7 @@ class AdoptedResponse:
         accept: bytes | None,
         route: LegacyRoute | None,
     ) -> None:
-        # Each request makes one of these, and few become streams: the rest waits for `_open`.
+        # Most requests never become streams, so other methods set what only streams need.
         self._app = app
         self._scope = scope if accept is None else _without_body_extensions(scope)
         self._context = context
@@ -164,7 +164,7 @@ class AdoptedResponse:
         self._conversion.error = None
 
     def stage(self) -> Stage:
-        """Return what the application does: that can't be known."""
+        """Return `Stage.PRODUCING`: what the application does can't be known."""
         return Stage.PRODUCING
 
     def when_idle(self, callback: Callable[[], object]) -> None:
@@ -184,7 +184,7 @@ class AdoptedResponse:
         return self._send_to_client(message)
 
     def _begin(self, message: Message) -> Awaitable[None]:
-        """Begin the response: as it is, or as a stream."""
+        """Begin the response, unchanged or as a stream."""
         message = with_header_list(message)
         if self._accept is None:
             unconverted = self._rules.unconverted(message)
@@ -258,7 +258,7 @@ class AdoptedResponse:
             return
         if not more:
             self._outbox.awaited = True  # what comes after the body is not cancelled
-        awaited = self._outbox.on_boundary is not None  # the end of the open event
+        awaited = self._outbox.on_boundary is not None  # a farewell waits for the event's end
         for part in conversion.cut_at_end_of_event(body) if awaited else (body,):
             await self._put(conversion.feed(part), more=more)
         if not more:
@@ -269,7 +269,7 @@ class AdoptedResponse:
             self._outbox.close(Ending.COMPLETE)
 
     async def _convert_file(self, path: str) -> None:
-        """Turn a file into events. Its client has named none, so the server offered to send it."""
+        """Turn a file into events. The server has offered to send it: the client asked for none."""
         async with await anyio.open_file(path, "rb") as file:
             while not self._outbox.closed and (chunk := await file.read(_FILE_CHUNK)):
                 await self._convert(
@@ -278,7 +278,7 @@ class AdoptedResponse:
         await self._convert({"type": "http.response.body", "more_body": False})
 
     async def _drop(self, message: Message) -> None:
-        """Drop what is no body, or comes after the end of the stream."""
+        """Drop a message that is not a body, or comes after the end of the stream."""
         if message["type"] in _BODY_EXTENSIONS:
             raise BodyError(f"{self!r}: a stream can't be sent by {message['type']}")
         if message.get("more_body", False) and cast("Stream", self._stream).is_overdue:
@@ -299,12 +299,12 @@ class AdoptedResponse:
             await checkpoint()  # nothing else slows the application down
 
     def _add(self, frames: bytes, events: int, *, between_events: bool) -> bool:
-        """Put frames. Return whether the next ones must wait for room."""
+        """Put frames. Returns whether the next ones must wait for room."""
         full = self._outbox.put(frames, events)
         self._outbox.note_boundary(between_events=between_events)
         if not self._sends_ids:
             seen = self._before + frames  # a chunk may end within the name of the field
-            if b"id:" in seen:  # it may also stand in data: no harm
+            if b"id:" in seen:  # in data it does no harm
                 self._sends_ids = True
                 self._control.id_sent()
             self._before = b"" if between_events else seen[-2:]
@@ -318,7 +318,7 @@ class AdoptedResponse:
 
 
 async def _after_end(message: Message) -> None:  # noqa: ARG001 - a `Send`
-    """Raise in a thread of the application that still sends: nothing else can stop it."""
+    """Raise in a thread that still sends for the application: nothing else can stop it."""
     await checkpoint()
     raise BrokenPipeError("the request has ended")
 

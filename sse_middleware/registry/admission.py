@@ -1,8 +1,8 @@
 """Admits streams, or tells their clients why not.
 
 Rules of this file:
-- The application says what a client is. If it can't, that is an error of this one request.
-- The template of a path is only looked for where there are observers.
+- The application says what identifies a client. If it fails, only this one request fails.
+- The template of a path is only looked for if there are observers.
 """
 
 from math import ceil
@@ -28,7 +28,7 @@ def admit(registry: Registry, scope: Scope) -> Slot | Full:
     """Admit the stream of a request, or say why not.
 
     Raises:
-        ConfigurationError: the client's key is no key.
+        ConfigurationError: `client_key` returned neither a str nor ``None``.
         Exception: what the application's `client_key` raised.
     """
     policy = registry.policy

@@ -40,10 +40,10 @@ class Counters:
         """Return all counts at this moment.
 
         Args:
-            open_streams: of each open stream the events and bytes that it sent, and the bytes that
+            open_streams: for each open stream the events and bytes that it sent, and the bytes that
                 wait in it.
             count: how many streams are open.
-            clients: of how many clients the open streams are.
+            clients: how many clients hold slots.
             draining: whether the application is draining.
         """
         events, size, waiting = map(sum, zip((0, 0, 0), *open_streams, strict=True))

@@ -7,9 +7,9 @@ Rules of this file:
   lifespan or the event loop ends.
 - If several uvicorn servers share an event loop, each ends only its own streams. The drain begins
   when the last one that serves the application stops.
-- A drain that a server's end has begun is over when another server sends a request, and all streams
-  have ended. One that the application has begun is over with the next lifespan.
-- Listening refers to the drain weakly: it ends with the application.
+- If a server's end has begun the drain, it is over when all streams have ended and another server
+  sends a request. If the application has begun it, it is over with the next lifespan.
+- The listening holds only a weak reference to the drain, so it ends with the application.
 """
 
 from collections.abc import Callable, Iterable, Sized
@@ -42,13 +42,13 @@ class Drain:
     """The drain of one application in one event loop.
 
     Args:
-        policy: whether the server's end begins it, and how the ends are spread.
-        slots: of the open streams.
+        policy: says whether the server's end begins it, and how the ends are spread.
+        slots: the slots of the open streams.
     """
 
     def __init__(self, policy: Policy, slots: _TakenSlots) -> None:
         self.begun = anyio.Event()
-        """Set from the moment on when streams are told to end."""
+        """Set when the streams are told to end."""
         self._policy = policy
         self._slots = slots
         self._emptied = anyio.Event()
@@ -57,7 +57,7 @@ class Drain:
         self._stop_listening: Callable[[], object] | None = None
 
     def listen(self) -> object | None:
-        """Begin when the server is told to stop, unless the policy is against it.
+        """Begin when the server is told to stop, if the policy wants a drain.
 
         Returns:
             The server of the running request, if it is known.
@@ -71,7 +71,7 @@ class Drain:
         return self._listening.server_of_request()
 
     def _begin_anew(self) -> object | None:
-        """Serve again if the running request is of another server than those that have stopped."""
+        """Serve again if the running request came to a server that has not stopped."""
         if not (self._told_by_server and self._emptied.is_set()):
             return None
         self._listening = listening = self._listen()
@@ -82,7 +82,7 @@ class Drain:
         return listening.server_of_request()
 
     def _listen(self) -> Listening:
-        """Listen, but don't keep this drain alive by that: its end is the end of the listening."""
+        """Listen, without keeping this drain alive: the end of the drain ends the listening."""
         weak = ref(self)
 
         def begin() -> None:
@@ -119,11 +119,11 @@ class Drain:
         return self._listening is not None and self._listening.disconnects(server)
 
     def server_stops(self, server: object, *, last: bool) -> None:
-        """Tell the streams of a server to end, and those of which the server is not known.
+        """Tell the streams of a server to end, and those whose server is not known.
 
         Args:
-            server: that has been told to stop.
-            last: whether no other one serves the application.
+            server: the server that has been told to stop.
+            last: whether no other server serves the application.
         """
         if last:
             self.begin_with_server()
@@ -131,7 +131,7 @@ class Drain:
             self._tell([slot for slot in self._slots if slot.server in (server, None)])
 
     def begin_with_server(self) -> None:
-        """As `begin`, because a server stops. It is over when another one serves."""
+        """As `begin`, because a server stops. The drain is over when another server serves."""
         self._told_by_server = self._told_by_server or not self.begun.is_set()
         self.begin()
 
@@ -159,7 +159,7 @@ class Drain:
         await self._emptied.wait()
 
     async def shut_down(self) -> None:
-        """As `run`, at the shutdown of the lifespan, unless the policy is against it."""
+        """As `run`, at the shutdown of the lifespan, if the policy wants a drain."""
         if self._policy.drain:
             self.begin_with_server()
             await self._emptied.wait()

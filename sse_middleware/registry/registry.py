@@ -44,10 +44,10 @@ class Slot:
     """The place of one stream among the open ones.
 
     Args:
-        registry: that it is in.
-        client: whose it is, ``None`` if that doesn't count.
+        registry: the registry that it belongs to.
+        client: the client that it is counted for, ``None`` if clients aren't counted.
         info: for observers, ``None`` if there are none.
-        server: that the request came to, if that counts.
+        server: the server that the request came to, if it is known.
     """
 
     __slots__ = (
@@ -72,11 +72,11 @@ class Slot:
         self._registry = registry
         self._began = 0.0
         self.clock = registry.clock
-        """The event loop's, in seconds: one for all its streams."""
+        """The event loop's clock, in seconds. All its streams share it."""
         self.client = client
         self.info = info
         self.server = server
-        """The server that the request came to, if that counts."""
+        """The server that the request came to, if it is known."""
         self.stream: RegisteredStream | None = None
         """The stream, while it is open."""
         self.reason: CloseReason | None = None
@@ -136,7 +136,7 @@ class Slot:
             self.tell(StreamClosed(self.info, reason, events, size, seconds, error))
 
     def give_back(self) -> None:
-        """Make room for another stream. To be called once."""
+        """Make room for another stream. It must be called once."""
         self._registry.leave(self)
 
 
@@ -144,7 +144,7 @@ class Registry:
     """The open streams. Made in the event loop that it is for.
 
     Args:
-        policy: of the application.
+        policy: the application's.
         before: the registry that this one replaces. Slots that are still taken there count here.
     """
 
@@ -152,7 +152,7 @@ class Registry:
         self.policy = policy
         self.clock = clock()
         self.timers = CoalescedTimers()
-        """Of the streams' keep-alives."""
+        """The timers of the streams' keep-alives."""
         self.counters = Counters()
         self._slots: Slots[Slot] = Slots(policy, None if before is None else before.held)
         self.drain = Drain(policy, self._slots)
@@ -186,7 +186,7 @@ class Registry:
         self.drain.stream_ended()
 
     def tell(self, record: StreamRecord) -> None:
-        """Tell the observers. None of them can do harm, whatever it raises."""
+        """Tell the observers. Whatever an observer raises is only logged."""
         for observer in self.policy.observers:
             try:
                 observer(record)
@@ -206,8 +206,8 @@ class Registry:
 class Registries:
     """One registry for each event loop, as an application may run in several.
 
-    They end with the application, also where its event loop goes on: a `RunVar` would keep them.
-    They end with the event loop, also where the application goes on.
+    A registry ends with its application even if the event loop goes on (a `RunVar` would keep it),
+    and with its event loop even if the application goes on.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -232,8 +232,8 @@ class Registries:
     async def run_lifespan(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the lifespan of a server. The shutdown of the last one waits for the streams to end.
 
-        Several servers in one event loop share one registry. One that was drained is replaced, as
-        another server may follow one that has ended.
+        Several servers in one event loop share one registry. A registry that was drained is
+        replaced, because another server may follow one that has ended.
         """
         token = current_token()
         here = self._of_loop.get(token) or self._begin(token)
@@ -260,7 +260,7 @@ class Registries:
 
 @dataclass(eq=False)
 class _InLoop:
-    """What an event loop has of an application."""
+    """What belongs to an application in one event loop."""
 
     registry: Registry
     loop_end: LoopEnd
@@ -279,7 +279,8 @@ class _Lifespan:
     async def receive(self) -> Message:
         """Receive as from the server, but a shutdown only when the streams have ended.
 
-        Most servers have waited for them already. One ends their tasks when the lifespan is over.
+        Most servers have waited for them already. granian ends what is left of their tasks with
+        the lifespan.
         """
         message = await self._receive()
         if message["type"] == "lifespan.shutdown":
@@ -289,6 +290,6 @@ class _Lifespan:
         return message
 
     def end(self) -> None:
-        """Note that it has ended, once."""
+        """Note that it has ended. Later calls change nothing."""
         self._here.lifespans -= not self._ended
         self._ended = True

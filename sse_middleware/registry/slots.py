@@ -1,8 +1,8 @@
-"""`Slots`: how many streams may be open at once, in all and of one client.
+"""`Slots`: how many streams may be open at once, in all and for each client.
 
-A stream that is admitted holds its slot until it gives it back, whatever happens in between. It
-may hold it longer than it is open: a thread of its generator can't be cancelled, and counts until
-it has returned. So it counts until then, also where the registry of its event loop is replaced.
+An admitted stream holds its slot until it gives it back, whatever happens in between. It may hold
+the slot longer than it is open: a generator's thread can't be cancelled, so the slot is held until
+the thread has returned, even if the registry of its event loop is replaced meanwhile.
 """
 
 from collections import Counter
@@ -38,14 +38,14 @@ class Held:
 
     total: int = 0
     clients: Counter[str] = field(default_factory=Counter)
-    """How many of each client that has a limit."""
+    """How many each client holds. Clients without a limit don't count."""
 
 
 class Slots(Generic[SlotT]):
     """The slots that are taken.
 
     Args:
-        policy: says how many there may be.
+        policy: its limits.
         held: counts the slots of the event loop, those of earlier registries included.
     """
 
@@ -66,7 +66,7 @@ class Slots(Generic[SlotT]):
 
     @property
     def clients(self) -> int:
-        """Of how many clients they are."""
+        """How many clients hold slots."""
         return len(self._clients)
 
     def why_full(self, client: str | None) -> Full | None:

@@ -1,4 +1,4 @@
-"""What the parts of a stream know of each other, and what a stream knows of its items."""
+"""What the parts of a stream know about each other, and what a stream knows about its items."""
 
 from collections.abc import Callable, Collection, Iterable
 from enum import Enum
@@ -21,13 +21,13 @@ class Encoder(Protocol):
     """Turns items into the bytes of events, for a producer."""
 
     plain: Collection[type]
-    """Types whose instances are data and nothing else, as far as they have been met."""
+    """Types whose instances are known to be data and nothing else. New types may be added."""
     frame_texts: Callable[[Iterable[bytes]], bytes]
     """Writes the events of such texts, and joins them."""
 
     @property
     def to_text(self) -> Callable[..., bytes]:
-        """From such an item and ``by_alias=True`` to what `frame_texts` takes. It may change."""
+        """Turns such an item and ``by_alias=True`` into a text for `frame_texts`. It may change."""
 
     def encode(self, item: Any) -> bytes:
         """Return the bytes of one event, or of a keep-alive. Raises why the item can't be sent."""
@@ -37,7 +37,7 @@ class Encoder(Protocol):
 
 
 class ControlFrames(Protocol):
-    """What a stream itself says: keep-alives, and why it ends."""
+    """Makes the frames of the stream itself: keep-alives, and the last frame."""
 
     same_ping: bytes
     """The keep-alive if it is known to be always the same, or ``b""``."""
@@ -57,7 +57,7 @@ class FrameSink(Protocol):
 
     An event that is data and nothing else may also be put by hand, as its text: append it to
     ``texts``, add its length and ``FRAMING`` to ``size``, and if that reached ``look_at``, ask
-    `is_full`. This is what makes bursts fast: two calls for each event cost a quarter of it all.
+    `is_full`. This makes bursts fast: two calls for each event would cost a quarter of the time.
     """
 
     texts: list[bytes]
@@ -85,7 +85,7 @@ class FrameSink(Protocol):
 
 
 class FrameQueue(Protocol):
-    """Where a writer takes frames from. One writer takes, and it alone."""
+    """Where a writer takes frames from. Only one writer takes them."""
 
     raised: bool
     """Whether there is something to take, or nothing more will come. The writer makes it false."""
@@ -94,7 +94,7 @@ class FrameQueue(Protocol):
     size: int
     """How many bytes wait."""
     events: int
-    """How many events have been taken so far, at least."""
+    """How many events have been taken. It may count some that still wait."""
     closed: bool
     """Whether nothing more will come."""
     ending: Ending | None
@@ -125,7 +125,7 @@ class Producer(Protocol):
         """Return whether it can put more, and what it does if it can't."""
 
     def when_idle(self, callback: Callable[[], object]) -> None:
-        """Call back once none of its code runs any more, at once if none does.
+        """Call back when none of its code runs any more, which may be now.
 
-        For after `close`. A thread may still run then. The callback is called in the event loop.
+        Use it after `close`: a thread may still run then. The event loop makes the call.
         """

@@ -1,7 +1,7 @@
 """`AsyncProducer`: pulls the items of an asynchronous iterable in the endpoint's own task.
 
 Rules of this file:
-- It pulls an item, encodes it and puts the frame. Where the sink is full, it waits for room.
+- It pulls an item, encodes it and puts the frame. If the sink is full, it waits for room.
 - It is always closed, even if it never produced anything.
 - An item that can't be encoded raises its error at the ``yield`` that it came from.
 """
@@ -51,7 +51,7 @@ class AsyncProducer:
                 to_text = encoder.to_text
 
     def stage(self) -> Stage:
-        """Return what the generator does. Of another iterator nothing is known."""
+        """Return what a generator does. Any other iterator may always yield again."""
         return stage_of(self._items) if isasyncgen(self._items) else Stage.PRODUCING
 
     def when_idle(self, callback: Callable[[], object]) -> None:
@@ -80,7 +80,7 @@ class AsyncProducer:
         if athrow is None:
             raise error
         while not sink.closed:
-            await checkpoint()  # it may yield what can't be encoded for ever
+            await checkpoint()  # it may go on for ever yielding what can't be encoded
             try:
                 item = await athrow(error)
             except StopAsyncIteration:

@@ -6,12 +6,11 @@ Rules of this file:
 - What happens first is why the stream has ended. The rest follows from it.
 - A stream that is ended early, by a drain or by a limit, sends its farewell and completes its body.
   If that takes longer than `cleanup_timeout` seconds, the stream is given up.
-- A farewell stands between two events. Inside of a foreign event its end is waited for, for
-  `EVENT_TIMEOUT` seconds. Then the body ends without a farewell.
-- A cooperative producer, one that waits for ``http.disconnect`` itself, ends by itself. It is only
-  cancelled after `cleanup_timeout` seconds. One part of it may go on sending while another one
-  still works for the client that left. So what it sends is slowed down, and is no reason to cancel
-  it.
+- A farewell goes between two events. Within a foreign event it waits up to `EVENT_TIMEOUT` seconds
+  for the event's end. Then the body ends without a farewell.
+- A cooperative producer waits for ``http.disconnect`` and ends by itself. It is only cancelled
+  after `cleanup_timeout` seconds. One part of it may go on sending while another part still handles
+  the disconnect. So its `send` is slowed down, and what it sends is not a reason to cancel it.
 - A producer that waits for room is not cancelled: it ends anyway.
 - A producer that has begun its own cleanup is not cancelled: it has `cleanup_timeout` seconds. One
   that can put nothing more, but does not clean up, has `finish_timeout` seconds. Any other is
@@ -42,14 +41,14 @@ logger = logging.getLogger(__name__)
 Cause = TypeVar("Cause")
 
 UNREAD_MESSAGE_TIMEOUT = 0.1
-"""Seconds for a message that no client will read. Servers take it at once, or never."""
+"""Seconds for a message that no client will read. Servers take such a message at once, or never."""
 
 DISCONNECT_GRACE = 1.0
 """Seconds in which a cooperative producer may still send once it can read that its client left:
 most notice it at once, and some before their next event. After that, it is slowed down."""
 
 EVENT_TIMEOUT = 1.0
-"""Seconds that the end of a foreign event is waited for before the farewell."""
+"""Seconds that a farewell waits for the end of a foreign event."""
 
 
 class Producing(Protocol):
@@ -67,8 +66,8 @@ class Closing:
         scope: guards the producer.
         connection: whose end ends the stream.
         settings: how the stream is sent.
-        control: what the stream itself says.
-        slot: the stream's.
+        control: makes the frames of the stream itself.
+        slot: the stream's place among the open ones.
         producing: what puts frames into the outbox.
         cooperative: whether the producer ends by itself if it waits for the end of the connection.
     """
@@ -102,7 +101,7 @@ class Closing:
         cooperative: bool,
     ) -> None:
         self.reason: CloseReason | None = None
-        """Why the stream has ended, if it is not that its producer has."""
+        """Why the stream has ended; ``None`` while it is open, or if its producer finished."""
         self.failure: BaseException | None = None
         """What the endpoint's task must raise."""
         self.client_left = False
@@ -118,7 +117,7 @@ class Closing:
         self._timers: tuple[Callable[[], object], ...] = ()
 
     def cancel_timers(self) -> None:
-        """Forget what was to come: the stream has ended."""
+        """Let no timer fire any more: the stream has ended."""
         for cancel in self._timers:
             cancel()
 
@@ -170,7 +169,7 @@ class Closing:
             self._call_later(self._settings.finish_timeout, self._end_finishing)
 
     def _end_finishing(self) -> None:
-        """End a producer that has not ended by itself. It may clean up by now."""
+        """End a producer that has not ended by itself. It may be cleaning up by now."""
         if self._producing.stage() is Stage.CLEANING_UP:
             self._scope.begin_cleanup()
         else:
@@ -188,7 +187,7 @@ class Closing:
         self._outbox.close(Ending.COMPLETE)
 
     def producer_failed(self, error: BaseException, *, started: bool) -> None:
-        """Break the body off. If it has `started`, an event before that says why."""
+        """Break the body off. If the body has `started`, an error event comes before that."""
         self._note(CloseReason.ERROR)
         self.failure = error
         told = False
@@ -277,7 +276,7 @@ class Closing:
         self._abandon()
 
     def _abandon(self, *, spare: bool = False) -> None:
-        """Give up what waits, and cancel the producer unless it is spared or ends anyway."""
+        """Drop what waits, and cancel the producer unless it is spared or ends anyway."""
         outbox = self._outbox
         # What a producer does after its last frame is not for this client.
         busy = not (outbox.awaited or outbox.closed or spare)
@@ -294,7 +293,7 @@ class Closing:
             frame = make(cause)
         except BaseException:  # also what would end the event loop: the body would not be closed
             shown = printable(cause)
-            logger.exception("no last event is sent, because making it of %s failed", shown)
+            logger.exception("no last event is sent, because making it from %s failed", shown)
             return False
         self._outbox.put(frame, bool(frame))
         return bool(frame)

@@ -24,20 +24,20 @@ from sse_middleware.errors import RequestBodyError
 from sse_middleware.event_loop.loop import checkpoint
 
 UNREAD_BODY_BOUND = 64 * 1024
-"""Bytes of a request's body that are kept until the application reads them: as many as servers keep
-themselves."""
+"""Bytes of a request's body that are kept until the application reads them: as many as servers
+keep."""
 
 UNREAD_PATIENCE = 1.0
 """Seconds that a body over the bound waits for an application that has read nothing of it."""
 
 READER_PATIENCE = 30.0
-"""Seconds that it waits for an application that has read some of it: time to work on a piece."""
+"""Seconds that it waits for one that has read some of the body: time to work on a piece."""
 
 OTHERS_BOUND = 16
-"""Messages of other types that are kept. No server sends more than one."""
+"""How many messages of other types are kept. No server sends more than one."""
 
 MESSAGES_A_PASS = 32
-"""Messages that are read before other tasks get a turn, even if more are there."""
+"""How many messages are read before other tasks get a turn."""
 
 _DROPPED = (
     f"more than {UNREAD_BODY_BOUND} bytes of the request's body were not read while its stream was "
@@ -52,15 +52,15 @@ def _nothing() -> None:
 class Connection:
     """The `receive` and `send` of one request, shared by the application and a stream.
 
-    ``complete`` tells whether the whole response has been sent.
+    ``complete`` says whether the whole response has been sent.
 
     Args:
         receive: the server's `receive`.
-        shared: whether the application reads through this object too. If it doesn't, it never sees
-            a message that the watcher takes.
+        shared: whether the application reads through this object, too. If not, the application
+            never sees a message that the watcher takes.
     """
 
-    # Each request makes one of these, and few become streams. Defaults of the class cost nothing.
+    # Each request makes one of these, and few become streams. Class attributes cost nothing here.
     complete = False
     _end: Message | None = None
     _watched = False
@@ -68,7 +68,7 @@ class Connection:
     _waiting = 0
     _changed: anyio.Event | None = None
     _body: bytearray | None = None  # what was read of the body and not by the application
-    _body_ended = False  # whether that is its end
+    _body_ended = False  # whether `_body` is the end of the body
     _has_read = False
     _dropped = False
     _others: deque[Message] | None = None
@@ -123,7 +123,7 @@ class Connection:
 
     @markcoroutinefunction
     def _send_observed(self, message: Message) -> Awaitable[None]:
-        # Only the last message gets a coroutine of our own. The mark is for asgiref, which warns
+        # Only the last message needs a coroutine of our own. The mark is for asgiref, which warns
         # about a `send` that is not a coroutine function.
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             return self.finish(message)

@@ -1,8 +1,8 @@
 """`OpenStream`: a stream from its opening to the last byte, whatever happens in between.
 
 Rules of this file:
-- Two tasks run beside the producer: the writer, and the watcher of the connection. They never
-  raise: what goes wrong in them is kept for the endpoint's task.
+- Two tasks accompany the producer: the writer, and the watcher of the connection. They never raise:
+  their errors are kept for the endpoint's task.
 - Everything that was yielded before an exception is delivered, then the exception goes on.
 - A cancelled producer is cancelled once. It is closed in any case, in the endpoint's task and
   within `cleanup_timeout` seconds.
@@ -31,8 +31,8 @@ from sse_middleware.stream.writer import Writer
 logger = logging.getLogger(__name__)
 
 FAREWELL_TIMEOUT = 1.0
-"""Seconds for the farewell where the server has cancelled the request of a client that is still
-there: a server cancels a thousand requests at once, and all of them send one."""
+"""Seconds for the farewell if the server has cancelled the request of a client that is still there:
+a server cancels a thousand requests at once, and each of them sends a farewell."""
 
 
 class Work(Producing, Protocol):
@@ -52,7 +52,7 @@ class OpenStream:
         send: where messages go.
         connection: whose end ends the stream.
         settings: how it is sent.
-        control: what the stream itself says.
+        control: makes the frames of the stream itself.
         scope: guards the work.
         opening: how the response begins, and the stream's slot.
         work: produces the frames.
@@ -137,7 +137,7 @@ class OpenStream:
         return self._writer.events, self._writer.size, self._outbox.size
 
     async def settle(self, error: BaseException) -> bool:
-        """Keep what the producer raised. Returns false for what must go on as it is."""
+        """Keep what the producer raised. Returns false for what the caller must raise again."""
         closing, scope = self._closing, self._scope
         cancelled = _is_only(error, scope.cancelled_type)
         if cancelled and scope.cancel_called and isinstance(error, BaseExceptionGroup):
@@ -160,7 +160,7 @@ class OpenStream:
             self._outbox.close(Ending.COMPLETE)
         if self._scope.abandoned:
             return
-        # No scope of our own around it: a generator that stands at a `yield` may be inside of some.
+        # No further scope: a generator at a `yield` may be inside scopes of its own.
         self._scope.begin_cleanup()
         try:
             close = self._work.close(self._settings.cleanup_timeout)
@@ -201,7 +201,7 @@ class OpenStream:
         return failure
 
     def end_unfinished(self) -> None:
-        """End the body of work that has ended without completing it: well, if the server stops."""
+        """End a body that its work has left unfinished. It is broken, unless the server stops."""
         if self._slot.draining and self._outbox.between_events:
             self._closing.put_farewell(CloseReason.DRAINED)
         else:
@@ -215,8 +215,8 @@ class OpenStream:
     def _abandoned(self) -> None:
         """Give back the slot of work that nothing can end."""
         logger.error(
-            "%s has swallowed each cancellation for longer than cleanup_timeout and one second: it "
-            "is left to itself, and its place is given to others",
+            "%s has swallowed every cancellation until one second after cleanup_timeout: it is "
+            "abandoned, and another stream may have its place",
             printable(self._work),
         )
         self._outbox.close(Ending.ABANDONED)
@@ -226,9 +226,9 @@ class OpenStream:
         return self._slot.draining and not self._outbox.closed
 
     async def _send_farewell(self) -> bool:
-        """Send the farewell where a server that stops has cancelled what it doesn't wait for.
+        """Send the farewell, although a server that stops has cancelled the request.
 
-        Returns whether it was sent. Then the request ends as any other: daphne stops as soon as the
+        Returns whether it was sent. Then the request ends normally: daphne stops as soon as the
         first of its requests has ended as cancelled.
         """
         self._closing.put_farewell(CloseReason.DRAINED)
@@ -245,9 +245,8 @@ class OpenStream:
 
     async def _answer_nobody(self) -> None:
         """Send the status line although the client has left: a middleware above may wait for it."""
-        with anyio.move_on_after(
-            UNREAD_MESSAGE_TIMEOUT, shield=True
-        ):  # some servers block for ever
+        # Some servers block for ever.
+        with anyio.move_on_after(UNREAD_MESSAGE_TIMEOUT, shield=True):
             try:
                 await self._writer.send_nothing()
             except Exception as error:

@@ -16,9 +16,9 @@ class Opening:
     start: Message
     """The ``http.response.start`` message."""
     codec: Callable[[], Codec] | None
-    """Makes what compresses the body. Only the writer keeps it: a context is large, and other
-    objects of a stream that has ended may live until the next garbage collection."""
+    """Makes what compresses the body. Only the writer keeps the result: a compression context is
+    large, and other objects of an ended stream may live until the next garbage collection."""
     slot: Slot
     """The stream's place among the open ones. The stream gives it back."""
     at_once: bool = False
-    """Whether the head is sent at once. Else it waits for the first frame, or `commit_after`."""
+    """Whether the head is sent at once. If not, it waits for the first frame or `commit_after`."""

@@ -30,7 +30,7 @@ STRIDE = 512
 
 
 def _nothing() -> None:
-    """Do nothing: the stream has ended."""
+    """Do nothing: there is no writer, or the stream has ended."""
 
 
 class Outbox:
@@ -76,7 +76,7 @@ class Outbox:
         self.closed = False
         self.ending: Ending | None = None
         self.events = 0
-        """How many events were taken or are already framed."""
+        """How many events have been taken. It may count some that still wait."""
         self.completing = False
         """Whether the last message has been sent or is about to be sent."""
         self.moved = wakeup()
@@ -92,7 +92,7 @@ class Outbox:
         self.texts: list[bytes] = []
         """The latest run of plain data, not framed yet."""
         self.frame_texts: Callable[[Iterable[bytes]], bytes] = encode_data
-        """Frames it."""
+        """Writes the events of ``texts``, and joins them."""
         self._frames: list[bytes] = []
         self._bound = bound
         self._slice_began = monotonic()
@@ -105,10 +105,10 @@ class Outbox:
         self.between_events = True
         """Whether the frames so far end where another event may begin."""
         self.on_boundary: Callable[[], object] | None = None
-        """Called once when they next do."""
+        """Called once, when the frames next end between two events."""
 
     def put_in_steps(self) -> None:
-        """Say that each frame is put in a step of the work. Then nobody has to be woken up."""
+        """Say that each frame is put in a step of the work. Then the writer need not be woken."""
         self._in_steps = self._stepwise
 
     def put(self, frame: bytes, events: int = 1) -> bool:
@@ -198,7 +198,7 @@ class Outbox:
         self.wake()
 
     def release(self) -> None:
-        """Wake nobody any more. A stream that has ended would be a reference cycle."""
+        """Forget the writer. Without this, a stream that has ended would be a reference cycle."""
         self.wake = _nothing
 
     def _frame_run(self) -> None:
@@ -218,7 +218,7 @@ class Outbox:
             self.wake()
 
     def end(self, ending: Ending) -> None:
-        """Close, in a step of the work: nobody has to be woken up."""
+        """Close, in a step of the work: the writer need not be woken."""
         self._frame_run()
         self.closed = True
         if self.ending is None or ending is Ending.ABANDONED:

@@ -5,8 +5,8 @@ Rules of this file:
   whole. A native stream opens at once. An adopted one opens when the application's response turns
   out to be events, in the middle of the application's own `send`.
 - Until then there is only the scope that guards the work: no outbox, no tasks.
-- What goes wrong in the tasks beside the work is kept, the work is cancelled, and the endpoint's
-  task raises it, alone.
+- An error in one of the stream's own tasks cancels the work. The endpoint's task then raises that
+  error alone.
 """
 
 from asyncio import Task
@@ -44,9 +44,9 @@ class Stream:
         send: where messages go.
         connection: whose end ends the stream.
         settings: how it is sent.
-        control: what the stream itself says.
+        control: makes the frames of the stream itself.
         cooperative: whether the producer ends by itself if it waits for the end of the connection.
-        running_in: the asyncio task that runs the work already, if it does.
+        running_in: the asyncio task that runs the work already, if there is one.
     """
 
     __slots__ = (

@@ -5,12 +5,12 @@ Rules of this file:
   else to do. All steps and the close run in one context.
 - The thread starts with the first step. It parks while the outbox is full.
 - The iterator is closed in any case, if it has a ``close``, even if it never produced anything. The
-  thread lets go of it there: a generator inside of a ``map`` or a ``chain``, which have no
-  ``close``, is closed by that.
+  thread drops its reference, too. That closes a generator inside a ``map`` or a ``chain``, which
+  have no ``close``.
 - An item that can't be encoded raises its error at the ``yield`` that it came from.
-- Nothing can interrupt a step. Where a step outlives its stream, the thread closes the iterator
-  when the step returns.
-- Only ``next()`` ends a stream by ``StopIteration``. Raised by anything else it is an error.
+- Nothing can interrupt a step. If a step outlives its stream, the thread closes the iterator when
+  the step returns.
+- A ``StopIteration`` ends the stream only if ``next()`` raises it. Anywhere else it is an error.
 """
 
 import logging
@@ -30,8 +30,8 @@ from sse_middleware.stream.abc import Encoder, FrameSink
 logger = logging.getLogger(__name__)
 
 REFUSED = 1024
-"""Bytes that an item counts for which gives none, such as one that is refused. So a generator that
-yields nothing else lets the event loop catch up, too."""
+"""Bytes that count for an item without a frame, such as a refused one. So a generator that yields
+nothing else lets the event loop catch up, too."""
 
 
 class ThreadProducer:
@@ -68,20 +68,20 @@ class ThreadProducer:
                     self._full = False
                 else:
                     thread.resume()
-                    await thread.noted.wait()
+                    await thread.changed.wait()
         finally:
             self._deliver()
         error, self._error = self._error, None
         _raise(error)
 
     def stage(self) -> Stage:
-        """Return what it does. A thread is never cancelled, so it need not be known."""
+        """Return `Stage.PRODUCING`. A thread is never cancelled, so its stage doesn't matter."""
         return Stage.PRODUCING
 
     def when_idle(self, callback: Callable[[], object]) -> None:
-        """Call back once the thread has returned, at once if there is none.
+        """Call back once the thread has returned, which may be now.
 
-        Nobody is called if the event loop ends before that.
+        There is no call if the event loop ends before that.
         """
         if self._thread is None:
             callback()
@@ -111,7 +111,7 @@ class ThreadProducer:
             _raise(self._take_error())
 
     def _is_closed_without_thread(self) -> bool:
-        """Close what has taken no step, where that runs none of the user's code."""
+        """Close a generator that has taken no step: that runs no code. Returns if all is closed."""
         content = self._content
         if isgenerator(content) and getgeneratorstate(content) == GEN_CREATED:
             content.close()
@@ -146,7 +146,7 @@ class ThreadProducer:
             full = self._sink.put(*self._frames.popleft()) or full
         if full and self._thread is not None:
             self._full = True
-            self._thread.noted.set()
+            self._thread.changed.set()
 
     def _work(self, thread: WorkerThread) -> None:
         """Pull all items, and close. Called in the thread, like every method below."""
@@ -208,9 +208,9 @@ class ThreadProducer:
                 stack.callback(one.close)
 
     def _open_ones(self) -> list[Any]:
-        """Return what is to be closed: the iterator, and the content where it is one, too.
+        """Return what is to be closed: the iterator, and the content if it is an iterator, too.
 
-        An iterable that is no iterator may be in use elsewhere.
+        Any other iterable may be in use elsewhere.
         """
         items, content = self._items, self._content
         if content is items or not isinstance(content, Iterator):

@@ -7,7 +7,7 @@ from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
 
 JITTER = 0.1
-"""The part of `max_duration` by which a stream may end earlier, so that not all end together."""
+"""The part of `max_duration` by which a stream may end early, so that not all end together."""
 
 
 class TimeLimits:
@@ -28,7 +28,7 @@ class TimeLimits:
         self.end = min(self._last, now + self._idle_timeout)
 
     def reach(self) -> CloseReason:
-        """Return which limit is reached at ``end``. After that there is none.
+        """Return which limit is reached at ``end``, and forget the limits.
 
         The stream may go on for a while: its farewell may have to wait for the end of an event.
         """

@@ -1,4 +1,4 @@
-"""`Writer`: alone sends the messages of a stream, and is its keep-alive timer.
+"""`Writer`: sends all messages of a stream, keep-alives included.
 
 Rules of this file:
 - It runs in a task of its own, while there is something to send and no longer. What a `send`
@@ -7,15 +7,15 @@ Rules of this file:
   writes don't suspend, so an event that comes alone needs no other pass of the event loop.
 - The status line waits for the first frame, `commit_after` seconds at most. If the queue breaks
   before, nothing is sent, and the exception can still be answered as any other.
-- All that is ready goes out in one message. A frame that comes alone goes out at once. Where frames
-  come one per pass of the event loop, a write waits a few passes, because it costs more than they.
+- All that is ready goes out in one message. A frame that comes alone goes out at once. Where each
+  pass of the event loop brings a frame, a write waits a few passes: it costs more than the frames.
 - With `max_delay`, what is ready may wait for more. It doesn't where the stream ends, or where its
   producer waits for room.
 - A keep-alive breaks a silence of `ping_interval` seconds since the last message. The same timer
   says when a time limit of the stream is reached.
-- A body that is broken ends without its last message, so that the server breaks it off instead of
-  completing it. After an abandoned one nothing more is sent.
-- It never raises. What goes wrong is told to `Closing`.
+- A broken body ends without its last message, so the server breaks it off instead of completing it.
+  An abandoned body gets nothing more.
+- It never raises. It reports errors to `Closing`.
 """
 
 import math
@@ -45,8 +45,8 @@ FLOW = 0.001
 anyone could notice, far longer than a write takes."""
 
 GATHER_PASSES = 3
-"""Passes of the event loop that a write in full flow waits for more frames: they bring most of what
-can be gained, and a frame that comes alone doesn't pay for them."""
+"""Passes of the event loop that a write in full flow waits for more frames. More passes would gain
+little. A frame that comes alone waits for none."""
 
 
 class Writer:
@@ -55,8 +55,8 @@ class Writer:
     Args:
         queue: where frames come from.
         send: where messages go.
-        control: knows the keep-alive, if it is always the same.
-        closing: makes the others, and is told what goes wrong, and of time limits.
+        control: has the keep-alive, if it is always the same.
+        closing: makes any other keep-alive. It is told of errors and time limits.
         settings: when to send.
         opening: how the response begins.
         tasks: where it runs.
@@ -103,7 +103,7 @@ class Writer:
         self.started = False
         """Whether the status line has been sent."""
         self.waiting = False
-        """Whether it sends by itself once something is due."""
+        """Whether its timer runs, so that it sends by itself when something is due."""
         self.ended = False
         """Whether nothing more will be sent."""
         self.events = self.size = 0
@@ -115,7 +115,7 @@ class Writer:
         self._opening = opening
         self._info = opening.slot.info
         self._has_sent: anyio.Event | None = None
-        # Whether anybody wants to know of each message.
+        # Whether `_note` must be called for each message.
         self._notes = self._info is not None or settings.idle_timeout is not None
         self._compressor = compressor(opening.codec)
         self._settings = settings
@@ -134,19 +134,19 @@ class Writer:
             self._timer.limit_sends(settings.send_timeout, self._send_timed_out)
 
     def first_frame(self) -> anyio.Event:
-        """Return what is set once a frame has been sent."""
+        """Return an event that is set once a frame has been sent."""
         self._notes, self._has_sent = True, anyio.Event()
         return self._has_sent
 
     def close(self) -> None:
-        """Send nothing more, and release what was held for that."""
+        """Send nothing more, and release what sending needed."""
         self.ended = True
         self._compressor = None
         self._end_delay()
         self._timer.close()
 
     def wait(self) -> None:
-        """Send the status line after `commit_after` seconds, if there is no other reason before."""
+        """Run after `commit_after` seconds, if nothing else makes it run before."""
         self.waiting = True
         self._timer.wait(self._settings.commit_after)
 
@@ -184,18 +184,18 @@ class Writer:
             self._cancel_delay = None
 
     def _on_due(self, now: float) -> None:
-        """Notice that a time limit is reached, or that a silence has lasted."""
+        """Notice that a time limit is reached, or that a silence has lasted long enough."""
         if now >= self._limits.end:
             self._closing.close_early(self._limits.reach())
         elif self._queue.between_events and not self._queue.unread:
             self._silent = True
             # A producer that fails in this very pass still gets a real status.
             (self.run if self.started else self.wake)()
-        else:  # a ping would stand inside of a foreign event
+        else:  # a ping would break a foreign event, or nobody reads it
             self._timer.sent = now
 
     def _send_timed_out(self) -> None:
-        """Notice that a `send` hangs. If the producer goes on, other runs drop what it puts."""
+        """Notice that a `send` hangs. If the producer goes on, later runs drop what it puts."""
         if self._closing.send_timed_out():
             self._run = None
             self.wake()
@@ -242,7 +242,7 @@ class Writer:
 
     def _stop(self, run: object, *, ended: bool) -> None:
         """Let another run follow, unless this was the last one."""
-        if self._run is not run:  # another one has followed already
+        if self._run is not run:  # its `send` timed out, and another run has followed
             return
         self._run = None
         if self._queue.unread:
@@ -255,7 +255,7 @@ class Writer:
         """Drop what waits: the client has left. Returns whether nothing more will come."""
         queue = self._queue
         queue.raised = False
-        self._timer.send_began = math.inf  # it may have failed, or hang
+        self._timer.send_began = math.inf  # the last `send` may have failed, or hang
         if queue.take():
             self._note_event(self._clock())
         if not self.waiting:
@@ -263,12 +263,12 @@ class Writer:
         return queue.closed
 
     async def send_nothing(self) -> None:
-        """Send a whole response without a frame."""
+        """Send a complete response without a frame."""
         await self._send_in_time(self._opening.start)
         await self._send_in_time(_body(b"", more=False))
 
     async def _commit(self) -> bool:
-        """Send the status line, unless nothing is to be sent. Returns whether it was sent."""
+        """Send the status line, unless the stream ends without one. Returns whether it was sent."""
         queue = self._queue
         broken = queue.ending is Ending.BROKEN and not queue.size
         if broken or queue.ending is Ending.ABANDONED or queue.unread:
@@ -315,7 +315,7 @@ class Writer:
         timer.sent = self._clock()
 
     def _note(self, taken: int, size: int) -> None:
-        """Tell of a message that was sent, up to which so many events had been taken."""
+        """Note a message that was sent. `taken` is how many events had been taken by then."""
         events = taken - self.events
         if events:
             self._note_event(self._timer.sent)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 async def until_parked(thread: WorkerThread) -> None:
     while not thread.parked:
-        await thread.noted.wait()
+        await thread.changed.wait()
 
 
 async def test_it_parks_until_it_is_resumed() -> None:

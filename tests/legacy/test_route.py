@@ -150,7 +150,7 @@ def test_an_invalid_argument_is_refused(path: Any, options: dict[str, Any], mess
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"legacy": ["/logs"]}, "legacy must be LegacyRoutes, got '/logs'"),
+        ({"legacy": ["/logs"]}, "legacy must contain only LegacyRoutes, got '/logs'"),
         ({"adapters": {"application/x-foo": "nope"}}, "the adapter of application/x-foo must be"),
         ({"adapters": {"application/x-foo": None}}, "the adapter of .* must be one of"),
         ({"adapters": {"lines": Lines}}, "adapters must map media types to adapters, .* 'lines'"),

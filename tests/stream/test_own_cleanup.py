@@ -301,7 +301,7 @@ async def test_what_swallows_each_cancellation_is_abandoned(caplog: Any, virtual
         await events.disconnect()
     assert anyio.current_time() - began == pytest.approx(3, abs=0.1)
     assert app.stats().open == 0
-    assert "swallowed each cancellation" in caplog.text
+    assert "swallowed every cancellation" in caplog.text
     assert await closed.wait_for(1) == [CloseReason.CLIENT_DISCONNECTED]
     over.set()
     for _ in range(3):
