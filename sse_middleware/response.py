@@ -4,7 +4,7 @@ This module chooses the producer, asks the registry for a slot and runs the stre
 what is yielded, `stream` sends it.
 """
 
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +31,7 @@ from sse_middleware.stream.abc import Encoder, FrameSink, Producer
 from sse_middleware.stream.async_producer import AsyncProducer
 from sse_middleware.stream.connection import Connection
 from sse_middleware.stream.opening import Opening
-from sse_middleware.stream.stream import ProducerWork, Stream
+from sse_middleware.stream.stream import Stream
 from sse_middleware.stream.thread_producer import ThreadProducer
 from sse_middleware.validation import UNSET, Unset
 from sse_middleware.wire.response_headers import compressed, with_defaults
@@ -190,12 +190,15 @@ class EventSourceResponse(StreamingResponse):
         if settings.preset is not None:
             producer = FramedProducer(producer, plan.control)
         stream = Stream(send, context.connection, settings, plan.control)
-        work = ProducerWork(producer, opening)
+
+        def begin() -> Coroutine[Any, Any, None]:
+            return producer.produce(stream.open(opening, producer))
+
         if plan.around is None:
-            await stream.run(work)
+            await stream.run(begin)
             return
         async with plan.around(opening.slot):
-            await stream.run(work)
+            await stream.run(begin)
 
     def _let_go(self) -> None:
         """Leave a synchronous iterator to its thread, which drops the last reference to it."""

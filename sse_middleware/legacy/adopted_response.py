@@ -125,7 +125,7 @@ class AdoptedResponse:
         self._task = running_asyncio_task()
         if self._task is None:
             self._stream = self._new_stream()  # trio's scopes must surround the application
-            await self._stream.run(self)
+            await self._stream.run(self._run)
             return
         try:
             await self._app(self._scope, self._context.connection.receive, self._send_message)
@@ -137,11 +137,11 @@ class AdoptedResponse:
             self._leave_state()
         if self._stream is not None:
             try:
-                await self._stream.run(self)
+                await self._stream.run(self._run)
             finally:
                 self._stream = self._error = None
 
-    async def run(self, stream: Stream) -> None:
+    async def _run(self) -> None:
         """Run the application, unless it has ended already. Raises what it raised."""
         if self._task is None:
             try:
@@ -150,6 +150,7 @@ class AdoptedResponse:
                 self._leave_state()
         elif self._error is not None:
             raise self._error
+        stream = cast("Stream", self._stream)
         if stream.is_open and not self._outbox.closed:
             if self._conversion.error is not None:
                 raise self._conversion.error
@@ -159,7 +160,7 @@ class AdoptedResponse:
         """Take no more messages. A bound method would be a reference cycle, which only gc frees."""
         self._send = self._send_to_client if self._stream is None else _after_end
 
-    async def close(self, within: float) -> None:  # noqa: ARG002 - a `StreamWork`
+    async def close(self, within: float) -> None:  # noqa: ARG002 - a `Work`
         """Forget the error: its traceback holds this object. The application has ended."""
         self._conversion.error = None
 

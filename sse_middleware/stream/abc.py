@@ -112,11 +112,8 @@ class FrameQueue(Protocol):
         """Return all that waits, as one."""
 
 
-class Producer(Protocol):
-    """Makes a stream's frames."""
-
-    async def produce(self, sink: FrameSink) -> None:
-        """Put every frame. Raises what the user's code raises."""
+class Work(Protocol):
+    """What makes the frames of an open stream, as far as the end of the stream needs it."""
 
     async def close(self, within: float) -> None:
         """Release what is held, also if nothing was ever produced, in this many seconds."""
@@ -129,3 +126,10 @@ class Producer(Protocol):
 
         Use it after `close`: a thread may still run then. The event loop makes the call.
         """
+
+
+class Producer(Work, Protocol):
+    """Makes a stream's frames from an iterable."""
+
+    async def produce(self, sink: FrameSink) -> None:
+        """Put every frame. Raises what the user's code raises."""

@@ -23,7 +23,7 @@ import logging
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from sse_middleware.errors import printable
 from sse_middleware.event_loop.cancel_scope import EdgeCancelScope
@@ -32,7 +32,7 @@ from sse_middleware.introspection.generators import Stage
 from sse_middleware.records import CloseReason
 from sse_middleware.registry.registry import Slot
 from sse_middleware.settings import StreamSettings
-from sse_middleware.stream.abc import ControlFrames, Ending
+from sse_middleware.stream.abc import ControlFrames, Ending, Work
 from sse_middleware.stream.connection import Connection
 from sse_middleware.stream.outbox import Outbox
 
@@ -51,13 +51,6 @@ EVENT_TIMEOUT = 1.0
 """Seconds that a farewell waits for the end of a foreign event."""
 
 
-class Producing(Protocol):
-    """What produces the frames."""
-
-    def stage(self) -> Stage:
-        """Return whether it can put more, and what it does if it can't."""
-
-
 class Closing:
     """How one open stream ends.
 
@@ -68,7 +61,7 @@ class Closing:
         settings: how the stream is sent.
         control: makes the frames of the stream itself.
         slot: the stream's place among the open ones.
-        producing: what puts frames into the outbox.
+        work: puts frames into the outbox.
         cooperative: whether the producer ends by itself if it waits for the end of the connection.
     """
 
@@ -78,11 +71,11 @@ class Closing:
         "_cooperative",
         "_late_after",
         "_outbox",
-        "_producing",
         "_scope",
         "_settings",
         "_slot",
         "_timers",
+        "_work",
         "client_left",
         "failure",
         "reason",
@@ -96,7 +89,7 @@ class Closing:
         settings: StreamSettings,
         control: ControlFrames,
         slot: Slot,
-        producing: Producing,
+        work: Work,
         *,
         cooperative: bool,
     ) -> None:
@@ -111,7 +104,7 @@ class Closing:
         self._settings = settings
         self._control = control
         self._slot = slot
-        self._producing = producing
+        self._work = work
         self._cooperative = cooperative
         self._late_after = math.inf
         self._timers: tuple[Callable[[], object], ...] = ()
@@ -160,7 +153,7 @@ class Closing:
             self._late_after = self._slot.clock() + DISCONNECT_GRACE
             self._call_later(self._settings.cleanup_timeout, self._scope.cancel)
             return
-        stage = self._producing.stage()
+        stage = self._work.stage()
         if stage is Stage.PRODUCING:
             self._scope.cancel()
         elif stage is Stage.CLEANING_UP:
@@ -170,7 +163,7 @@ class Closing:
 
     def _end_finishing(self) -> None:
         """End a producer that has not ended by itself. It may be cleaning up by now."""
-        if self._producing.stage() is Stage.CLEANING_UP:
+        if self._work.stage() is Stage.CLEANING_UP:
             self._scope.begin_cleanup()
         else:
             self._scope.cancel()

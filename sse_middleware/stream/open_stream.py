@@ -10,8 +10,6 @@ Rules of this file:
 """
 
 import logging
-from collections.abc import Callable
-from typing import Protocol
 
 import anyio
 from starlette.types import Send
@@ -21,8 +19,8 @@ from sse_middleware.event_loop.cancel_scope import EdgeCancelScope
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
-from sse_middleware.stream.abc import ControlFrames, Ending
-from sse_middleware.stream.closing import UNREAD_MESSAGE_TIMEOUT, Closing, Producing
+from sse_middleware.stream.abc import ControlFrames, Ending, Work
+from sse_middleware.stream.closing import UNREAD_MESSAGE_TIMEOUT, Closing
 from sse_middleware.stream.connection import Connection
 from sse_middleware.stream.opening import Opening
 from sse_middleware.stream.outbox import Outbox
@@ -33,16 +31,6 @@ logger = logging.getLogger(__name__)
 FAREWELL_TIMEOUT = 1.0
 """Seconds for the farewell if the server has cancelled the request of a client that is still there:
 a server cancels a thousand requests at once, and each of them sends a farewell."""
-
-
-class Work(Producing, Protocol):
-    """What produces the frames, and must be closed."""
-
-    async def close(self, within: float) -> None:
-        """Release what is held, in this many seconds. Only called if the stream was opened."""
-
-    def when_idle(self, callback: Callable[[], object]) -> None:
-        """Call back once none of its code runs any more, at once if none does."""
 
 
 class OpenStream:
@@ -106,7 +94,7 @@ class OpenStream:
             work,
             cooperative=cooperative,
         )
-        self.drain: Callable[[float], None] = closing.drain
+        self.drain = closing.drain
         """Ends the stream after `drain_grace` and this many seconds."""
         self._writer = Writer(outbox, send, control, closing, settings, opening, tasks)
         outbox.wake = self._writer.wake

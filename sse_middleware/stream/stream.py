@@ -11,26 +11,18 @@ Rules of this file:
 
 from asyncio import Task
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from starlette.types import Send
 
 from sse_middleware.event_loop.cancel_scope import edge_cancel_scope
 from sse_middleware.event_loop.task_group import daemon_task_group
-from sse_middleware.introspection.generators import Stage
 from sse_middleware.settings import StreamSettings
-from sse_middleware.stream.abc import ControlFrames, Producer
+from sse_middleware.stream.abc import ControlFrames, Work
 from sse_middleware.stream.connection import Connection
-from sse_middleware.stream.open_stream import OpenStream, Work
+from sse_middleware.stream.open_stream import OpenStream
 from sse_middleware.stream.opening import Opening
 from sse_middleware.stream.outbox import Outbox
-
-
-class StreamWork(Work, Protocol):
-    """What a stream runs in the endpoint's task."""
-
-    def run(self, stream: "Stream") -> Coroutine[Any, Any, None]:
-        """Open the stream if the response is one, and put every frame into its outbox."""
 
 
 def _nothing() -> None:
@@ -123,19 +115,23 @@ class Stream:
         """Return what to call where the work suspends."""
         return _nothing if self._opened is None else self._opened.on_suspend
 
-    async def run(self, work: StreamWork) -> None:
+    async def run(self, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run the work, and send everything that it puts.
 
         Returns when the body is complete or the client has gone. Raises what the work raised, what
         `send` raised, and a cancellation from outside.
+
+        Args:
+            begin: returns the work as a coroutine. It opens a native stream at once. The coroutine
+                of an adopted one opens it while it runs.
         """
         failure: BaseException | None = None
         try:
             async with self._tasks:
                 with self._scope:
                     try:
-                        running = work.run(self)  # opens a native stream
-                        await self._scope.run(running, self._on_suspend())
+                        work = begin()
+                        await self._scope.run(work, self._on_suspend())
                     except BaseException as error:
                         if self._opened is None or not await self._opened.settle(error):
                             raise
@@ -152,32 +148,3 @@ class Stream:
                 raise failure
             finally:
                 del failure  # its traceback holds this frame
-
-
-class ProducerWork:
-    """The work of a stream that is open from the beginning: its producer."""
-
-    __slots__ = ("_opening", "_producer")
-
-    def __init__(self, producer: Producer, opening: Opening) -> None:
-        self._producer = producer
-        self._opening = opening
-
-    def __repr__(self) -> str:
-        return repr(self._producer)
-
-    def run(self, stream: Stream) -> Coroutine[Any, Any, None]:
-        """Open the stream and produce."""
-        return self._producer.produce(stream.open(self._opening, self))
-
-    def close(self, within: float) -> Coroutine[Any, Any, None]:
-        """As the producer."""
-        return self._producer.close(within)
-
-    def stage(self) -> Stage:
-        """As the producer."""
-        return self._producer.stage()
-
-    def when_idle(self, callback: Callable[[], object]) -> None:
-        """As the producer."""
-        self._producer.when_idle(callback)
