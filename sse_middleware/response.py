@@ -30,8 +30,8 @@ from sse_middleware.settings import Overrides, Policy, StreamOptions, StreamSett
 from sse_middleware.stream.abc import Encoder, FrameSink, Producer
 from sse_middleware.stream.async_producer import AsyncProducer
 from sse_middleware.stream.connection import Connection
-from sse_middleware.stream.opening import Opening
-from sse_middleware.stream.stream import Stream
+from sse_middleware.stream.guard import StreamGuard
+from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.stream.thread_producer import ThreadProducer
 from sse_middleware.validation import UNSET, Unset
 from sse_middleware.wire.response_headers import compressed, with_defaults
@@ -177,28 +177,28 @@ class EventSourceResponse(StreamingResponse):
         plan = self._plan(scope, context, settings)
         producer = plan.producer
         try:
-            opening = self._open(scope, context, settings)
+            start = self._admitted(scope, context, settings)
         except BaseException:
             await producer.close(settings.cleanup_timeout)
             raise
-        if isinstance(opening, Full):
+        if isinstance(start, Full):
             await producer.close(settings.cleanup_timeout)
-            await refuse(send, opening, settings)
+            await refuse(send, start, settings)
             return
-        context.slot = opening.slot
+        context.slot = start.slot
         self._let_go()
         if settings.preset is not None:
             producer = FramedProducer(producer, plan.control)
-        stream = Stream(send, context.connection, settings, plan.control)
+        guard = StreamGuard(send, context.connection, settings, plan.control)
 
         def begin() -> Coroutine[Any, Any, None]:
-            return producer.produce(stream.open(opening, producer))
+            return producer.produce(guard.open(start, producer))
 
         if plan.around is None:
-            await stream.run(begin)
+            await guard.run(begin)
             return
-        async with plan.around(opening.slot):
-            await stream.run(begin)
+        async with plan.around(start.slot):
+            await guard.run(begin)
 
     def _let_go(self) -> None:
         """Leave a synchronous iterator to its thread, which drops the last reference to it."""
@@ -206,22 +206,22 @@ class EventSourceResponse(StreamingResponse):
         if isinstance(content, Iterator):
             self.body_iterator = _checked(iter(()))
 
-    def _open(
+    def _admitted(
         self, scope: Scope, context: RequestContext, settings: StreamSettings
-    ) -> Opening | Full:
+    ) -> StreamStart | Full:
         """Choose the codec and take a slot. Returns why there is none, if the stream is refused."""
-        start = self._start(settings)
-        start, codec = compressed(start, scope.get("headers", ()), settings.codecs)
+        head = self._head(settings)
+        head, codec = compressed(head, scope.get("headers", ()), settings.codecs)
         slot = admit(context.registry(), scope)
-        return slot if isinstance(slot, Full) else Opening(start, codec, slot)
+        return slot if isinstance(slot, Full) else StreamStart(head, codec, slot)
 
     async def _send_head(self, send: Send, settings: StreamSettings) -> None:
-        await send(self._start(settings))
+        await send(self._head(settings))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         unused = ItemEncoder(settings, bytes, None, "")
         await producer_of(self.body_iterator, unused).close(settings.cleanup_timeout)
 
-    def _start(self, settings: StreamSettings) -> Message:
+    def _head(self, settings: StreamSettings) -> Message:
         preset = () if settings.preset is None else settings.preset.raw_headers
         return {
             "type": "http.response.start",

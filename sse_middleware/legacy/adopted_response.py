@@ -33,9 +33,9 @@ from sse_middleware.registry.admission import admit, refuse
 from sse_middleware.registry.slots import Full
 from sse_middleware.request_context import RequestContext
 from sse_middleware.stream.abc import Ending
-from sse_middleware.stream.opening import Opening
+from sse_middleware.stream.guard import StreamGuard
 from sse_middleware.stream.outbox import Outbox
-from sse_middleware.stream.stream import Stream
+from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.wire.response_headers import compressed
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class AdoptedResponse:
         "_control",
         "_conversion",
         "_error",
+        "_guard",
         "_outbox",
         "_room_lock",
         "_route",
@@ -83,7 +84,6 @@ class AdoptedResponse:
         "_send",
         "_send_to_client",
         "_sends_ids",
-        "_stream",
         "_task",
     )
 
@@ -112,7 +112,7 @@ class AdoptedResponse:
         self._rules = rules
         self._accept = accept
         self._route = route
-        self._stream: Stream | None = None
+        self._guard: StreamGuard | None = None
         self._send_to_client = context.connection.sending(send)
         self._send: Send = self._before_head
         """Handles the next message. This method is the state of the response."""
@@ -124,22 +124,22 @@ class AdoptedResponse:
         """Run the application and, if there is one, its stream. Raises what they raise."""
         self._task = running_asyncio_task()
         if self._task is None:
-            self._stream = self._new_stream()  # trio's scopes must surround the application
-            await self._stream.run(self._run)
+            self._guard = self._new_guard()  # trio's scopes must surround the application
+            await self._guard.run(self._run)
             return
         try:
             await self._app(self._scope, self._context.connection.receive, self._send_message)
         except BaseException as error:
-            if self._stream is None:
+            if self._guard is None:
                 raise
             self._error = error
         finally:
             self._leave_state()
-        if self._stream is not None:
+        if self._guard is not None:
             try:
-                await self._stream.run(self._run)
+                await self._guard.run(self._run)
             finally:
-                self._stream = self._error = None
+                self._guard = self._error = None
 
     async def _run(self) -> None:
         """Run the application, unless it has ended already. Raises what it raised."""
@@ -150,15 +150,15 @@ class AdoptedResponse:
                 self._leave_state()
         elif self._error is not None:
             raise self._error
-        stream = cast("Stream", self._stream)
-        if stream.is_open and not self._outbox.closed:
+        guard = cast("StreamGuard", self._guard)
+        if guard.is_open and not self._outbox.closed:
             if self._conversion.error is not None:
                 raise self._conversion.error
-            stream.end_unfinished()
+            guard.end_unfinished()
 
     def _leave_state(self) -> None:
         """Take no more messages. A bound method would be a reference cycle, which only gc frees."""
-        self._send = self._send_to_client if self._stream is None else _after_end
+        self._send = self._send_to_client if self._guard is None else _after_end
 
     async def close(self, within: float) -> None:  # noqa: ARG002 - a `Work`
         """Forget the error: its traceback holds this object. The application has ended."""
@@ -194,43 +194,43 @@ class AdoptedResponse:
                 return self._send_to_client(unconverted)
         size = self._context.settings.max_event_size
         accept = self._accept or b"*/*"
-        start, conversion = self._rules.converted(message, self._scope, accept, self._route, size)
+        head, conversion = self._rules.converted(message, self._scope, accept, self._route, size)
         if conversion is not None:
-            return self._open(start, conversion)
+            return self._open(head, conversion)
         self._send = self._send_to_client
-        return self._send_to_client(start)
+        return self._send_to_client(head)
 
-    async def _open(self, start: Message, conversion: "Conversion") -> None:
+    async def _open(self, head: Message, conversion: "Conversion") -> None:
         """Open the stream, or refuse it."""
-        start, codec = compressed(
-            start, self._scope.get("headers", ()), self._context.settings.codecs
+        head, codec = compressed(
+            head, self._scope.get("headers", ()), self._context.settings.codecs
         )
         slot = admit(self._context.registry(), self._scope)
         self._context.claim()
-        stream = self._stream = self._stream or self._new_stream()
+        guard = self._guard = self._guard or self._new_guard()
         if isinstance(slot, Full):
-            await self._refuse(slot, stream)
+            await self._refuse(slot, guard)
         else:
             self._context.slot = slot
             self._conversion = conversion
             self._error = self._room_lock = None
-            self._outbox = stream.open(Opening(start, codec, slot, at_once=True), self)
+            self._outbox = guard.open(StreamStart(head, codec, slot, at_once=True), self)
             self._outbox.note_boundary(between_events=conversion.between_events)
             self._send = self._convert
 
-    async def _refuse(self, full: Full, stream: Stream) -> None:
+    async def _refuse(self, full: Full, guard: StreamGuard) -> None:
         self._send = self._swallow
         await refuse(self._send_to_client, full, self._context.settings)
-        stream.refuse()
+        guard.refuse()
         await checkpoint()  # ends an application that sends from its own task
 
-    def _new_stream(self) -> Stream:
+    def _new_guard(self) -> StreamGuard:
         self._error = None
         settings, connection = self._context.settings, self._context.connection
         self._control = ConfiguredControlFrames(settings)
         self._before = b""
         self._sends_ids = False
-        return Stream(
+        return StreamGuard(
             self._send_to_client,
             connection,
             settings,
@@ -282,7 +282,7 @@ class AdoptedResponse:
         """Drop a message that is not a body, or comes after the end of the stream."""
         if message["type"] in _BODY_EXTENSIONS:
             raise BodyError(f"{self!r}: a stream can't be sent by {message['type']}")
-        if message.get("more_body", False) and cast("Stream", self._stream).is_overdue:
+        if message.get("more_body", False) and cast("StreamGuard", self._guard).is_overdue:
             await anyio.sleep(LATE_SEND)
         await checkpoint()  # the application may send without end
 

@@ -22,8 +22,8 @@ from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Ending, Work
 from sse_middleware.stream.closing import UNREAD_MESSAGE_TIMEOUT, Closing
 from sse_middleware.stream.connection import Connection
-from sse_middleware.stream.opening import Opening
 from sse_middleware.stream.outbox import Outbox
+from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.stream.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class OpenStream:
         settings: how it is sent.
         control: makes the frames of the stream itself.
         scope: guards the work.
-        opening: how the response begins, and the stream's slot.
+        start: how the response begins, and the stream's slot.
         work: produces the frames.
         cooperative: whether the producer ends by itself if it waits for the end of the connection.
     """
@@ -71,7 +71,7 @@ class OpenStream:
         control: ControlFrames,
         scope: EdgeCancelScope,
         tasks: DaemonTaskGroup,
-        opening: Opening,
+        start: StreamStart,
         work: Work,
         *,
         cooperative: bool,
@@ -79,7 +79,7 @@ class OpenStream:
         self._connection = connection
         self._settings = settings
         self._scope = scope
-        self._slot = opening.slot
+        self._slot = start.slot
         self._work = work
         self._released = False
         self._tasks = tasks
@@ -90,16 +90,16 @@ class OpenStream:
             connection,
             settings,
             control,
-            opening.slot,
+            start.slot,
             work,
             cooperative=cooperative,
         )
         self.drain = closing.drain
         """Ends the stream after `drain_grace` and this many seconds."""
-        self._writer = Writer(outbox, send, control, closing, settings, opening, tasks)
+        self._writer = Writer(outbox, send, control, closing, settings, start, tasks)
         outbox.wake = self._writer.wake
         self._first_frame = None if connection.shared else self._writer.first_frame()
-        self._at_once = opening.at_once
+        self._at_once = start.at_once
         scope.on_outer_cancel(closing.request_cancelled)
         scope.on_abandon(self._abandoned)
 

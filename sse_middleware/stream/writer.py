@@ -33,7 +33,7 @@ from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Ending, FrameQueue
 from sse_middleware.stream.closing import Closing
 from sse_middleware.stream.compressor import compressor
-from sse_middleware.stream.opening import Opening
+from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.stream.time_limits import TimeLimits
 from sse_middleware.validation import UNSET
 
@@ -58,7 +58,7 @@ class Writer:
         control: has the keep-alive, if it is always the same.
         closing: makes any other keep-alive. It is told of errors and time limits.
         settings: when to send.
-        opening: how the response begins.
+        start: how the response begins.
         tasks: where it runs.
     """
 
@@ -74,13 +74,13 @@ class Writer:
         "_limits",
         "_max_delay",
         "_notes",
-        "_opening",
         "_queue",
         "_run",
         "_send",
         "_sent",
         "_settings",
         "_silent",
+        "_start",
         "_tasks",
         "_timer",
         "ended",
@@ -97,7 +97,7 @@ class Writer:
         control: ControlFrames,
         closing: Closing,
         settings: StreamSettings,
-        opening: Opening,
+        start: StreamStart,
         tasks: DaemonTaskGroup,
     ) -> None:
         self.started = False
@@ -112,15 +112,15 @@ class Writer:
         self._send = send
         self._control = control
         self._closing = closing
-        self._opening = opening
-        self._info = opening.slot.info
+        self._start = start
+        self._info = start.slot.info
         self._has_sent: anyio.Event | None = None
         # Whether `_note` must be called for each message.
         self._notes = self._info is not None or settings.idle_timeout is not None
-        self._compressor = compressor(opening.codec)
+        self._compressor = compressor(start.codec)
         self._settings = settings
         self._tasks = tasks
-        self._clock = opening.slot.clock
+        self._clock = start.slot.clock
         self._sent = -math.inf
         self._silent = False
         self._max_delay = settings.max_delay
@@ -264,7 +264,7 @@ class Writer:
 
     async def send_nothing(self) -> None:
         """Send a complete response without a frame."""
-        await self._send_in_time(self._opening.start)
+        await self._send_in_time(self._start.head)
         await self._send_in_time(_body(b"", more=False))
 
     async def _commit(self) -> bool:
@@ -275,8 +275,8 @@ class Writer:
             return False
         self.started = self.waiting = True
         self._silent = False
-        self._timer.start(self._opening.slot.timers, _ping_interval(self._settings))
-        await self._send_in_time(self._opening.start)
+        self._timer.start(self._start.slot.timers, _ping_interval(self._settings))
+        await self._send_in_time(self._start.head)
         if not (queue.size or queue.closed):
             # Some servers hold the headers back until there is a body.
             await self._send_in_time(_body(b"", more=True))
@@ -329,7 +329,7 @@ class Writer:
         self._timer.end = self._limits.end
 
     def _tell(self, info: StreamInfo, events: int, size: int) -> None:
-        slot = self._opening.slot
+        slot = self._start.slot
         if not (events or self._queue.completing):
             slot.tell(PingSent(info, size))
             return

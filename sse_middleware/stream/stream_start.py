@@ -1,4 +1,4 @@
-"""`Opening`: what is known of a stream when it opens."""
+"""`StreamStart`: what is known about a stream when it opens."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from sse_middleware.wire.compression import Codec
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class StreamStart:
     """How a response begins, and what its body goes through."""
 
-    start: Message
+    head: Message
     """The ``http.response.start`` message."""
     codec: Callable[[], Codec] | None
     """Makes what compresses the body. Only the writer keeps the result: a compression context is

@@ -1,4 +1,4 @@
-"""`Stream`: runs the work that makes a response, which may open a stream while it runs.
+"""`StreamGuard`: runs the work that makes a response, which may open a stream while it runs.
 
 Rules of this file:
 - The work keeps the endpoint's task, so context variables, cancel scopes and dependencies stay
@@ -21,16 +21,16 @@ from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Work
 from sse_middleware.stream.connection import Connection
 from sse_middleware.stream.open_stream import OpenStream
-from sse_middleware.stream.opening import Opening
 from sse_middleware.stream.outbox import Outbox
+from sse_middleware.stream.stream_start import StreamStart
 
 
 def _nothing() -> None:
     """Do nothing: there is no stream yet."""
 
 
-class Stream:
-    """A response that is, or may become, a body of events.
+class StreamGuard:
+    """Guards the work of a response that is, or may become, a body of events.
 
     Args:
         send: where messages go.
@@ -75,7 +75,7 @@ class Stream:
         self._tasks = daemon_task_group()
         self._opened: OpenStream | None = None
 
-    def open(self, opening: Opening, work: Work) -> Outbox:
+    def open(self, start: StreamStart, work: Work) -> Outbox:
         """Begin the response, and return where the producer puts its frames.
 
         Until then the work is on its own, as if there were no stream.
@@ -87,7 +87,7 @@ class Stream:
             self._control,
             self._scope,
             self._tasks,
-            opening,
+            start,
             work,
             cooperative=self._cooperative,
         )
