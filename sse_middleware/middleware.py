@@ -29,7 +29,7 @@ from sse_middleware.legacy.rules import AdoptionRules
 from sse_middleware.openapi.document import describe_streams
 from sse_middleware.records import Observer, StreamStats
 from sse_middleware.registry.admission import peer_address
-from sse_middleware.registry.registry import Registries
+from sse_middleware.registry.registries import Registries
 from sse_middleware.request_context import SCOPE_KEY, RequestContext
 from sse_middleware.response import WRONG_CONTENT, origin_of
 from sse_middleware.settings import Policy, StreamOptions, StreamSettings

@@ -24,7 +24,7 @@ from sse_middleware.items.item_type import ItemType, ItemTypes
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.registry.admission import admit, refuse
 from sse_middleware.registry.registry import Registry, Slot
-from sse_middleware.registry.slots import Full
+from sse_middleware.registry.taken_slots import Full
 from sse_middleware.request_context import RequestContext
 from sse_middleware.settings import Overrides, Policy, StreamOptions, StreamSettings
 from sse_middleware.stream.abc import Encoder, FrameSink, Producer

@@ -53,7 +53,7 @@ class StreamStatsEndpoint:
     def __init__(self, interval: float = 1.0) -> None:
         check_seconds("interval", interval, "between two events")
         self._interval = interval
-        self._watchers: WeakKeyDictionary[Registry, set[Slot]] = WeakKeyDictionary()
+        self._watchers = WeakKeyDictionary[Registry, set[Slot]]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. A WebSocket is closed."""

@@ -30,7 +30,7 @@ from sse_middleware.items.control_frames import ConfiguredControlFrames
 from sse_middleware.legacy.route import LegacyRoute
 from sse_middleware.legacy.rules import AdoptionRules, request_line, with_header_list
 from sse_middleware.registry.admission import admit, refuse
-from sse_middleware.registry.slots import Full
+from sse_middleware.registry.taken_slots import Full
 from sse_middleware.request_context import RequestContext
 from sse_middleware.stream.abc import Ending
 from sse_middleware.stream.guard import StreamGuard

@@ -16,7 +16,7 @@ from sse_middleware.errors import ConfigurationError
 from sse_middleware.introspection.starlette import route_template
 from sse_middleware.records import StreamInfo
 from sse_middleware.registry.registry import Registry, Slot
-from sse_middleware.registry.slots import Full
+from sse_middleware.registry.taken_slots import Full
 from sse_middleware.settings import Policy, StreamSettings
 from sse_middleware.wire.encoding import encode_event
 from sse_middleware.wire.response_headers import with_defaults

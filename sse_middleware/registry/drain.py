@@ -31,7 +31,7 @@ class _Draining(Protocol):
         """End the stream, if it is open, after `drain_grace` and this many seconds."""
 
 
-class _TakenSlots(Sized, Iterable[_Draining], Protocol):
+class _Slots(Sized, Iterable[_Draining], Protocol):
     """The slots that are taken. They come and go."""
 
     open: int
@@ -46,7 +46,7 @@ class Drain:
         slots: the slots of the open streams.
     """
 
-    def __init__(self, policy: Policy, slots: _TakenSlots) -> None:
+    def __init__(self, policy: Policy, slots: _Slots) -> None:
         self.begun = anyio.Event()
         """Set when the streams are told to end."""
         self._policy = policy

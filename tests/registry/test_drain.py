@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from sse_middleware import CloseReason, EventSourceResponse, SSEMiddleware
-from sse_middleware.registry.slots import Full
+from sse_middleware.registry.taken_slots import Full
 from sse_middleware.testing import VirtualTime
 from sse_middleware.testing.lifespan import Lifespan
 from tests.registry.slots import OpenStream, admitted, registry_of

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from sse_middleware.registry.registry import Registry, Slot
-from sse_middleware.registry.slots import Full
+from sse_middleware.registry.taken_slots import Full
 from sse_middleware.testing import VirtualTime
 from tests.registry.slots import OpenStream, admitted, registry_of
 from tests.shutdown.servers import request_of, running

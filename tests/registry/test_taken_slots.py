@@ -1,4 +1,4 @@
-"""Slots: single steps, and a model.
+"""The slots that are taken: single steps, and a model.
 
 Whatever streams do and in whatever order, the slots that they hold are those of the model. Streams
 are opened, refused, ended, broken, left, cancelled and drained at random. After each step the
@@ -21,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sse_middleware import CloseReason, EventSourceResponse, LegacyRoute, SSEMiddleware
 from sse_middleware.errors import ConfigurationError
-from sse_middleware.registry.slots import Full
+from sse_middleware.registry.taken_slots import Full
 from sse_middleware.testing import VirtualTime
 from tests.registry.slots import admitted, registry_of
 from tests.served import OopsError

@@ -1,4 +1,4 @@
-"""`Slots`: how many streams may be open at once, in all and for each client.
+"""`TakenSlots`: how many streams may be open at once, in all and for each client.
 
 An admitted stream holds its slot until it gives it back, whatever happens in between. It may hold
 the slot longer than it is open: a generator's thread can't be cancelled, so the slot is held until
@@ -41,7 +41,7 @@ class Held:
     """How many each client holds. Clients without a limit don't count."""
 
 
-class Slots(Generic[SlotT]):
+class TakenSlots(Generic[SlotT]):
     """The slots that are taken.
 
     Args:
