@@ -120,48 +120,30 @@ class _Tag:
         self._headers = None if headers is None else dict(headers)
         self._status_code = status_code
         self._overrides = Overrides(settings)
-        self._item_type = item_type if item_type is UNSET else ItemType.declared(item_type)
+        self.item_type = item_type if item_type is UNSET else ItemType.declared(item_type)
         self._said: set[str] = set()
 
     def endpoint(self, function: Callable[..., Any]) -> Endpoint:
         """Make the endpoint of a function."""
         _check_function(function)
-        code = function if inspect.isroutine(function) else underlying(function)
-        yields = inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code)
-        call = function if inspect.iscoroutinefunction(code) else _in_thread(function)
         signature = inspect.signature(function)
-        own = _own_response(function, signature)
-        name = _qualified(underlying(function))
-        item_type = self._item_type
-
-        def resolve() -> ItemType | None:
-            nonlocal item_type
-            if item_type is UNSET:  # not before: the annotation may name what is defined later
-                item_type = ItemType.of_endpoint(function)
-            return item_type
-
-        async def respond(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
-            shared = kwargs.pop(_SHARED, None) if own is None else kwargs.get(own)
-            content = function(*args, **kwargs) if yields else await call(*args, **kwargs)
-            if isinstance(content, Response):
-                return content
-            if not yields:
-                _check_returned(content, name)
-            return self._response(content, name, resolve(), shared)
+        tagged = _TaggedFunction(self, function, _own_response(function, signature))
+        respond = tagged.respond
 
         # It runs with the globals of the user's module, so it may only use names of its closure.
         async def endpoint(*args: Any, **kwargs: Any) -> Response:
             return await respond(args, kwargs)
 
-        alone = own is not None or is_for_litestar(code)
-        dressed = _dressed(endpoint, function, signature if alone else _with_shared(signature))
-        setattr(dressed, ITEM_TYPE, resolve)
+        if tagged.own_response is None and not is_for_litestar(tagged.code):
+            signature = _with_shared(signature)
+        dressed = _dressed(endpoint, function, signature)
+        setattr(dressed, ITEM_TYPE, tagged.resolved_item_type)
         setattr(dressed, FUNCTION, function)
         if isinstance(function, FunctionType):
             setattr(function, TAGGED, ref(function))
         return dressed
 
-    def _response(
+    def response(
         self, content: Any, name: str, item_type: ItemType | None, shared: Any
     ) -> Response:
         """Return the response for what a function has returned."""
@@ -175,6 +157,47 @@ class _Tag:
         answer.overrides = self._overrides
         answer.origin, answer.said = name, self._said
         return answer
+
+
+class _TaggedFunction:
+    """A function and its tag. Makes the responses of the endpoint.
+
+    Args:
+        tag: what `event_stream` was given.
+        function: the function.
+        own_response: the function's own parameter for FastAPI's shared response, if it has one.
+    """
+
+    def __init__(self, tag: _Tag, function: Callable[..., Any], own_response: str | None) -> None:
+        self.code: Any = function if inspect.isroutine(function) else underlying(function)
+        """The function itself, or what runs if it is a callable object or a partial."""
+        self.own_response = own_response
+        code = self.code
+        self._yields = inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code)
+        self._call = function if inspect.iscoroutinefunction(code) else _in_thread(function)
+        self._function = function
+        self._tag = tag
+        self._name = _qualified(underlying(function))
+        self._item_type = tag.item_type
+
+    def resolved_item_type(self) -> ItemType | None:
+        """Return the item type. It is read late: the annotation may name what is defined later."""
+        if self._item_type is UNSET:
+            self._item_type = ItemType.of_endpoint(self._function)
+        return self._item_type
+
+    async def respond(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
+        """Call the function, and make a response from what it returns."""
+        own = self.own_response
+        shared = kwargs.pop(_SHARED, None) if own is None else kwargs.get(own)
+        if self._yields:
+            content = self._function(*args, **kwargs)
+        else:
+            content = await self._call(*args, **kwargs)
+            if isinstance(content, Response):
+                return content
+            _check_returned(content, self._name)
+        return self._tag.response(content, self._name, self.resolved_item_type(), shared)
 
 
 class _FastAPIResponse(EventSourceResponse):
