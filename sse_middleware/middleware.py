@@ -145,13 +145,10 @@ class SSEMiddleware:
         return self._registries.current().stats()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Put a `RequestContext` into the scope and call the application."""
-        if scope["type"] == "lifespan":
-            await self._refuse_start_if_wrong(scope, receive, send)
-            await self._registries.run_lifespan(self.app, scope, receive, send)
-            return
+        """Put a `RequestContext` into the scope, and call the application."""
+        # One function, because each request pays for each call here.
         if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
+            await self._call_without_request(scope, receive, send)
             return
         connection = Connection(receive)
         outer = scope.get(SCOPE_KEY)
@@ -166,20 +163,27 @@ class SSEMiddleware:
             self._described = scope.get("app")
         accept = accept_of(scope.get("headers", ()))
         route = self._matching_route(scope) if self._routes else None
-        if route is None:
-            if accept is not None and not names_events(accept):
-                accept = None
-        else:
+        if route is not None:
             accept = accept or b"*/*"
             context.settings = route.overrides.over(context.settings)
             if await self._answer_by_polling(scope, context, send, route, accept):
                 return
+        elif accept is not None and not names_events(accept):
+            accept = None
         response = AdoptedResponse(self.app, scope, context, send, self._rules, accept, route)
         try:
             await response.respond()
         except TypeError as error:
             _explain(error, scope)
             raise
+
+    async def _call_without_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the lifespan, or pass on a type of scope that is unknown here."""
+        if scope["type"] == "lifespan":
+            await self._refuse_start_if_wrong(scope, receive, send)
+            await self._registries.run_lifespan(self.app, scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
     async def _refuse_start_if_wrong(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Describe the application. If it has a mistake, fail the server's startup, and raise."""
