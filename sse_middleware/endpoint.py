@@ -121,7 +121,7 @@ class _Tag:
         self._status_code = status_code
         self._overrides = Overrides(settings)
         self.item_type = item_type if item_type is UNSET else ItemType.declared(item_type)
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
 
     def endpoint(self, function: Callable[..., Any]) -> Endpoint:
         """Make the endpoint of a function."""
@@ -155,7 +155,7 @@ class _Tag:
                 shared, content, self._status_code, self._headers, item_type=item_type
             )
         answer.overrides = self._overrides
-        answer.origin, answer.said = name, self._said
+        answer.origin, answer.reported = name, self._reported
         return answer
 
 

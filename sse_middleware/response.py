@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from sse_middleware.introspection.fastapi import dump_options, unwrapped
 from sse_middleware.introspection.flask import running_view
 from sse_middleware.items.control_frames import ConfiguredControlFrames
-from sse_middleware.items.hints import ItemHints, said_about
+from sse_middleware.items.hints import ItemHints, reported_about
 from sse_middleware.items.item_type import ItemType, ItemTypes
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.registry.admission import admit, refuse
@@ -111,7 +111,7 @@ class EventSourceResponse(StreamingResponse):
         """The response's own settings, which override those of the middleware."""
         self.origin: str | None = None
         """The name of the endpoint, where it is known better than by the scope."""
-        self.said: set[str] | None = None
+        self.reported: set[str] | None = None
         """What `ItemHints` has reported of the endpoint. ``None``: the application keeps it."""
         self._item_type: ItemType | Literal[Unset.UNSET] | None = (
             item_type
@@ -154,9 +154,9 @@ class EventSourceResponse(StreamingResponse):
         if item_type is UNSET:
             item_type = context.item_types.of(scope.get("endpoint"))
         origin = self.origin or origin_of(scope, self.body_iterator)
-        said = context.item_types.said if self.said is None else self.said
+        reported = context.item_types.reported if self.reported is None else self.reported
         for_browsers = settings.preset is None and scope.get("method") == "GET"
-        hints = ItemHints(origin, said, event_source=for_browsers)
+        hints = ItemHints(origin, reported, event_source=for_browsers)
         options = dump_options(scope.get("route"))
         control = ConfiguredControlFrames(settings, hints, options)
         encoder = ItemEncoder(
@@ -243,7 +243,7 @@ def _without_middleware(scope: Scope, receive: Receive) -> RequestContext:
     registry = Registry(Policy(drain=False))
     connection = Connection(receive, shared=shared)
     item_types = ItemTypes()
-    item_types.said = said_about(scope.get("endpoint"))
+    item_types.reported = reported_about(scope.get("endpoint"))
     return RequestContext(connection, StreamSettings(), item_types, lambda: registry)
 
 

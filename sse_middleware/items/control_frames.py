@@ -5,7 +5,7 @@ from typing import Any, TypeGuard
 
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
-from sse_middleware.items.data_text import NO_OPTIONS, field_serializer
+from sse_middleware.items.data_encoders import NO_OPTIONS, field_serializer
 from sse_middleware.items.hints import ItemHints
 from sse_middleware.items.serialization import FIELD_OPTIONS, ItemEncoder, event_frame
 from sse_middleware.presets.preset import Ping

@@ -32,15 +32,15 @@ class ItemHints:
 
     Args:
         endpoint: the name of the items' origin.
-        said: what was reported before. New reports are added to it.
+        reported: what was reported before. New reports are added to it.
         event_source: whether the client may be a browser's ``EventSource``.
     """
 
-    __slots__ = ("_dicts", "_endpoint", "_said", "event_source")
+    __slots__ = ("_dicts", "_endpoint", "_reported", "event_source")
 
-    def __init__(self, endpoint: str, said: set[str], *, event_source: bool) -> None:
+    def __init__(self, endpoint: str, reported: set[str], *, event_source: bool) -> None:
         self._endpoint = endpoint
-        self._said = said
+        self._reported = reported
         self.event_source = event_source
         self._dicts = DICTS_LOOKED_AT
 
@@ -56,7 +56,7 @@ class ItemHints:
         """Report a dict that another library takes for the fields of an event."""
         is_event = _FIELDS.issuperset(item) and not _TELLING.isdisjoint(item)
         if is_event and (item_type is None or _allows_dicts(item_type.annotation)):
-            self._say(
+            self._report(
                 "%s yields a dict with the keys %s. It is sent as data, in JSON, and sets no field "
                 "of the event: yield ServerSentEvent(%s) for that. (Import from "
                 "sse_middleware.compat.sse_starlette to keep code for sse-starlette.)",
@@ -67,30 +67,30 @@ class ItemHints:
     def look_at_name(self, name: str | None) -> None:
         """Report an event that a browser can't tell from an error of the connection."""
         if name == ERROR and self.event_source:
-            self._say(
+            self._report(
                 "%s sends an event named 'error'. A browser's EventSource also fires an event of "
                 "that name when the connection is lost, and calls the same listeners: give the "
                 "event another name"
             )
 
-    def _say(self, message: str, *details: str) -> None:
+    def _report(self, message: str, *details: str) -> None:
         key = f"{self._endpoint} {message}"
-        if key not in self._said:
-            self._said.add(key)
+        if key not in self._reported:
+            self._reported.add(key)
             logger.warning(message, self._endpoint, *details)
 
 
-_SAID = "__sse_said__"
+_REPORTED = "__sse_reported__"
 """The attribute of an endpoint that keeps what was reported about it."""
 
 
-def said_about(endpoint: Any) -> set[str]:
+def reported_about(endpoint: Any) -> set[str]:
     """Return what was reported about an endpoint, for a stream without the middleware."""
     owner = getattr(endpoint, "__func__", endpoint)  # a bound method takes no attributes
-    said: set[str] = getattr(owner, _SAID, set())
+    reported: set[str] = getattr(owner, _REPORTED, set())
     with suppress(AttributeError, TypeError):  # then it is reported for each stream
-        setattr(owner, _SAID, said)
-    return said
+        setattr(owner, _REPORTED, reported)
+    return reported
 
 
 def _allows_dicts(annotation: Any) -> bool:

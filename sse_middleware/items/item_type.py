@@ -73,7 +73,7 @@ class ItemType:
             ) from error
         self.names = EventNames(annotation)
         """The names of the events that the type declares; false if it declares none."""
-        self.has_open_keys = is_open(adapter.core_schema)
+        self.may_have_odd_keys = schema_may_have_odd_keys(adapter.core_schema)
         """Whether its data may have a dict whose keys are not strings."""
         self._classes = tuple(_class_of(one.model) for one in members_of(annotation))
 
@@ -165,7 +165,7 @@ class ItemTypes:
 
     def __init__(self) -> None:
         self._known: WeakKeyDictionary[Any, ItemType | None] = WeakKeyDictionary()
-        self.said: set[str] = set()
+        self.reported: set[str] = set()
         """What `ItemHints` has reported about the endpoints."""
 
     def of(self, endpoint: Any) -> ItemType | None:
@@ -182,23 +182,24 @@ class ItemTypes:
             return _item_type_of(endpoint)
 
 
-_CLOSED_KEYS = ("str", "int", "uuid")
+_USUAL_KEYS = ("str", "int", "uuid")
 
-_OPEN = ("any", "is-instance", "function-plain", "function-wrap")
+_ANY_DATA = ("any", "is-instance", "function-plain", "function-wrap")
 
 
-def is_open(schema: Any) -> bool:
+def schema_may_have_odd_keys(schema: Any) -> bool:
     """Whether data of a core schema may have a dict whose keys are not strings."""
     if isinstance(schema, list | tuple):
-        return any(map(is_open, schema))
+        return any(map(schema_may_have_odd_keys, schema))
     if not isinstance(schema, dict):
         return False
     if schema.get("type") == "dict":
         keys = schema.get("keys_schema", {}).get("type")
-        return keys not in _CLOSED_KEYS or is_open(schema.get("values_schema", {"type": "any"}))
+        values = schema.get("values_schema", {"type": "any"})
+        return keys not in _USUAL_KEYS or schema_may_have_odd_keys(values)
     extra = "allow" in (schema.get("extra_behavior"), schema.get("extra_fields_behavior"))
     inner = (value for name, value in schema.items() if name != "metadata")
-    return extra or schema.get("type") in _OPEN or any(map(is_open, inner))
+    return extra or schema.get("type") in _ANY_DATA or any(map(schema_may_have_odd_keys, inner))
 
 
 def _class_of(model: Any) -> type:

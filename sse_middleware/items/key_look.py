@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
 
-from sse_middleware.items.data_text import SCALARS, check_size, has_open_keys
+from sse_middleware.items.data_encoders import SCALARS, check_size, item_may_have_odd_keys
 from sse_middleware.wire.encoding import FRAMING, escaped_json
 from sse_middleware.wire.json_text import has_odd_keys, is_flat, refuse_same_names, with_names
 
@@ -30,7 +30,7 @@ class KeyLook:
         max_size: how many bytes an event may have.
     """
 
-    __slots__ = ("_closed", "_max_size", "_options", "_to_text", "_typed", "looks")
+    __slots__ = ("_max_size", "_options", "_to_text", "_typed", "_usual", "looks")
 
     def __init__(
         self,
@@ -47,16 +47,16 @@ class KeyLook:
         self._typed = typed
         self._options = options
         self._max_size = max_size
-        self._closed: tuple[type, ...] = SCALARS  # types without odd keys
+        self._usual: tuple[type, ...] = SCALARS  # types without odd keys
 
     def learn(self, item: Any) -> None:
         """Remember the type of an item, if its dicts can only have strings as keys."""
-        if not has_open_keys(item):
-            self._closed = (type(item), *self._closed)
+        if not item_may_have_odd_keys(item):
+            self._usual = (type(item), *self._usual)
 
     def text(self, item: Any, *, by_alias: bool) -> bytes:
         """Look at an item, and return its text."""
-        if is_flat(item) or type(item) in self._closed:
+        if is_flat(item) or type(item) in self._usual:
             self.looks -= 1
         elif self.is_odd(item):
             return self._named_text(item, by_alias=by_alias)

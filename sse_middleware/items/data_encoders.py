@@ -1,10 +1,10 @@
-"""Data as text: JSON, or what a user's serializer makes of it."""
+"""Functions that turn data into text: into JSON, or by a user's serializer."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sse_middleware.items.item_type import ItemType, is_open
+from sse_middleware.items.item_type import ItemType, schema_may_have_odd_keys
 from sse_middleware.settings import Serializer
 from sse_middleware.wire.encoding import FRAMING, as_data, escaped_json
 from sse_middleware.wire.json_text import to_json, to_python, write_json
@@ -23,13 +23,48 @@ def check_size(size: int, max_size: int) -> None:
         raise ValueError(f"it takes {size} bytes, and max_event_size is {max_size}")
 
 
-def has_open_keys(item: Any) -> bool:
+def item_may_have_odd_keys(item: Any) -> bool:
     """Whether an item of this type may have a dict whose keys are not strings."""
     schema = getattr(type(item), "__pydantic_core_schema__", None)
-    return not isinstance(item, SCALARS) if schema is None else is_open(schema)
+    return not isinstance(item, SCALARS) if schema is None else schema_may_have_odd_keys(schema)
 
 
-def limited(to_text: Callable[..., bytes], max_size: int, *, is_json: bool) -> Callable[..., bytes]:
+def text_encoder(
+    serialize: Callable[[Any], bytes] | None,
+    item_type: ItemType | None,
+    options: Mapping[str, Any],
+    max_size: int | None,
+) -> Callable[..., bytes]:
+    """Return a function from data to the text of ``data``, with a prefix on each later line.
+
+    Args:
+        serialize: the user's serializer, ``None`` for JSON.
+        item_type: validates and filters the data.
+        options: Pydantic's options for dumping.
+        max_size: how many bytes an event may have.
+    """
+    to_text = _unlimited_encoder(serialize, item_type, options)
+    return to_text if max_size is None else _limited(to_text, max_size, is_json=serialize is None)
+
+
+def _unlimited_encoder(
+    serialize: Callable[[Any], bytes] | None,
+    item_type: ItemType | None,
+    options: Mapping[str, Any],
+) -> Callable[..., bytes]:
+    if serialize is None:  # compact JSON is a single line
+        if item_type is not None:
+            return item_type.to_json
+        return write_json if options is BY_ALIAS else lambda item, **_: write_json(item, **options)
+    if item_type is None and options is BY_ALIAS:
+        return lambda item, *, by_alias: as_data(serialize(item))  # noqa: ARG005 - an encoder's
+    plain = item_type.plain if item_type is not None else lambda item: dumped(item, options)
+    return lambda item, **_: as_data(serialize(plain(item)))
+
+
+def _limited(
+    to_text: Callable[..., bytes], max_size: int, *, is_json: bool
+) -> Callable[..., bytes]:
     """Let a text encoder refuse what makes an event larger than `max_size`."""
 
     def to_limited_text(item: Any, **options: Any) -> bytes:
@@ -40,22 +75,6 @@ def limited(to_text: Callable[..., bytes], max_size: int, *, is_json: bool) -> C
         return text
 
     return to_limited_text
-
-
-def text_encoder(
-    serialize: Callable[[Any], bytes] | None,
-    item_type: ItemType | None,
-    options: Mapping[str, Any],
-) -> Callable[..., bytes]:
-    """Return a function from data to the text of ``data``, with a prefix on each later line."""
-    if serialize is None:  # compact JSON is a single line
-        if item_type is not None:
-            return item_type.to_json
-        return write_json if options is BY_ALIAS else lambda item, **_: write_json(item, **options)
-    if item_type is None and options is BY_ALIAS:
-        return lambda item, *, by_alias: as_data(serialize(item))  # noqa: ARG005 - an encoder's
-    plain = item_type.plain if item_type is not None else lambda item: dumped(item, options)
-    return lambda item, **_: as_data(serialize(plain(item)))
 
 
 def dumped(value: Any, options: Mapping[str, Any]) -> Any:
