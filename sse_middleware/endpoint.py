@@ -24,7 +24,7 @@ from anyio.to_thread import run_sync
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sse_middleware.introspection.fastapi import is_for_litestar
+from sse_middleware.introspection.litestar import is_for_litestar
 from sse_middleware.items.annotations import evaluated
 from sse_middleware.items.item_type import ItemType, underlying
 from sse_middleware.response import WHOLE, EventSourceResponse, advice_about, short

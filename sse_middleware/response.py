@@ -17,7 +17,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from sse_middleware.introspection.fastapi import dump_options, unwrapped
-from sse_middleware.introspection.flask import running_view
+from sse_middleware.introspection.views import running_view
 from sse_middleware.items.control_frames import ConfiguredControlFrames
 from sse_middleware.items.hints import ItemHints, reported_about
 from sse_middleware.items.item_type import ItemType, ItemTypes
@@ -34,7 +34,7 @@ from sse_middleware.stream.guard import StreamGuard
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.stream.thread_producer import ThreadProducer
 from sse_middleware.validation import UNSET, Unset
-from sse_middleware.wire.response_headers import compressed, with_defaults
+from sse_middleware.wire.response_headers import with_codec, with_defaults
 
 _SHORT = 100
 """Characters of a value in a message."""
@@ -211,7 +211,7 @@ class EventSourceResponse(StreamingResponse):
     ) -> StreamStart | Full:
         """Choose the codec and take a slot. Returns why there is none, if the stream is refused."""
         head = self._head(settings)
-        head, codec = compressed(head, scope.get("headers", ()), settings.codecs)
+        head, codec = with_codec(head, scope.get("headers", ()), settings.codecs)
         slot = admit(context.registry(), scope)
         return slot if isinstance(slot, Full) else StreamStart(head, codec, slot)
 

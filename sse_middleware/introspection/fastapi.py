@@ -19,16 +19,6 @@ def unwrapped(content: AsyncIterable[Any]) -> AsyncIterable[Any]:
     return inner if isasyncgen(inner) else content
 
 
-def is_for_litestar(function: Any) -> bool:
-    """Whether a function is for Litestar and not for FastAPI, by what its module imports."""
-    if "litestar" not in sys.modules or "fastapi" not in sys.modules:
-        return "litestar" in sys.modules
-    names = getattr(function, "__globals__", {}).values()
-    modules = [getattr(one, "__module__", None) or getattr(one, "__name__", "") for one in names]
-    packages = {str(module).partition(".")[0] for module in modules}
-    return "litestar" in packages and "fastapi" not in packages
-
-
 _DUMP_DEFAULTS = (
     ("include", None),
     ("exclude", None),

@@ -36,7 +36,7 @@ from sse_middleware.stream.abc import Ending
 from sse_middleware.stream.guard import StreamGuard
 from sse_middleware.stream.outbox import Outbox
 from sse_middleware.stream.stream_start import StreamStart
-from sse_middleware.wire.response_headers import compressed
+from sse_middleware.wire.response_headers import with_codec
 
 if TYPE_CHECKING:
     from sse_middleware.legacy.bodies.conversion import Conversion
@@ -202,7 +202,7 @@ class AdoptedResponse:
 
     async def _open(self, head: Message, conversion: "Conversion") -> None:
         """Open the stream, or refuse it."""
-        head, codec = compressed(
+        head, codec = with_codec(
             head, self._scope.get("headers", ()), self._context.settings.codecs
         )
         slot = admit(self._context.registry(), self._scope)

@@ -97,7 +97,7 @@ class ResponseHead:
         return {**self._message, "headers": [*self._headers, header]}
 
 
-def compressed(
+def with_codec(
     start: "Message", request_headers: Iterable[tuple[bytes, bytes]], codecs: Sequence[str]
 ) -> "tuple[Message, Callable[[], Codec] | None]":
     """Return the start of a stream, and the class of its codec if the client wants one.

@@ -1,8 +1,6 @@
 """What is read from FastAPI's routers and generators."""
 
-import sys
 from collections.abc import AsyncIterator, Callable
-from types import FunctionType, ModuleType
 from typing import Any
 
 import fastapi.routing
@@ -10,7 +8,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.routing import Mount, Route
 
-from sse_middleware.introspection.fastapi import is_for_litestar, unwrapped
+from sse_middleware.introspection.fastapi import unwrapped
 from tests.introspection.routed import stream, template_with
 
 pytestmark = pytest.mark.anyio
@@ -66,33 +64,3 @@ async def test_a_generator_with_the_name_of_fastapis_but_another_shape_stays_wra
     assert unwrapped(wrapper) is wrapper
     assert [item async for item in wrapper] == ["a"]
     assert unwrapped(wrapper) is wrapper, "an exhausted generator has no frame"
-
-
-def function_of(*modules: str) -> Any:
-    """Return a function whose module has imported something of these modules."""
-    names = {module: type("Imported", (), {"__module__": module}) for module in modules}
-    return FunctionType((lambda: None).__code__, names)
-
-
-@pytest.mark.parametrize(
-    ("imported", "function", "expected"),
-    [
-        ((), function_of("litestar.handlers"), False),
-        (("fastapi",), function_of("litestar.handlers"), False),
-        (("litestar",), function_of("fastapi.routing"), True),
-        (("litestar",), print, True),
-        (("litestar", "fastapi"), function_of("litestar.handlers"), True),
-        (("litestar", "fastapi"), function_of("litestar.handlers", "fastapi.routing"), False),
-        (("litestar", "fastapi"), function_of("fastapi.routing"), False),
-        (("litestar", "fastapi"), function_of("litestarry", "typing"), False),
-        (("litestar", "fastapi"), print, False),
-    ],
-)
-def test_what_a_module_imports_shows_whom_its_functions_are_for(
-    monkeypatch: pytest.MonkeyPatch, imported: tuple[str, ...], function: Any, expected: bool
-) -> None:
-    for name in ("litestar", "fastapi"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-        if name in imported:
-            monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    assert is_for_litestar(function) is expected

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sse_middleware import EventSourceResponse
-from sse_middleware.introspection.flask import running_view
+from sse_middleware.introspection.views import running_view
 
 
 def imported(monkeypatch: pytest.MonkeyPatch, name: str, *, in_view: bool) -> None:
