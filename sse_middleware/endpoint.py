@@ -35,15 +35,15 @@ Endpoint = Callable[..., Awaitable[Response]]
 
 
 ITEM_TYPE = "__sse_item_type__"
-"""The attribute of an endpoint that is a function. It returns the `ItemType`, or ``None``."""
+"""The attribute of an endpoint with a function that returns its `ItemType`, or ``None``."""
 
 
 FUNCTION = "__sse_function__"
-"""The attribute of an endpoint that is the function which was tagged."""
+"""The attribute of an endpoint with the function that was tagged."""
 
 
 TAGGED = "__sse_tagged__"
-"""The attribute of a function that was tagged: a weak reference to the function itself.
+"""The attribute of a tagged function with a weak reference to the function itself.
 
 It lets `misplaced_tags` find a route whose endpoint is the function instead of its tagged endpoint.
 """
@@ -84,7 +84,8 @@ def event_stream(
     is sent as it is.
 
     In FastAPI the stream takes the status and the headers that were set on an injected ``Response``
-    before the function is called. Unless `status_code` is given, the route's status applies, too.
+    before the call of the function returns. Unless `status_code` is given, the route's status
+    applies, too.
 
     Args:
         function: what yields the items.
@@ -104,7 +105,7 @@ def event_stream(
 
 
 class _Tag:
-    """What `event_stream` is given besides the function. Checked once."""
+    """The arguments of `event_stream` besides the function. They are checked once."""
 
     def __init__(
         self, item_type: Any, headers: Any, status_code: Any, settings: StreamOptions

@@ -110,7 +110,7 @@ class EventSourceResponse(StreamingResponse):
         self.overrides = Overrides(settings)  # checks them, with or without a middleware
         """The response's own settings, which override those of the middleware."""
         self.origin: str | None = None
-        """The name of the endpoint, where it is known better than by the scope."""
+        """The name of the endpoint, if it is known better than by the scope."""
         self.reported: set[str] | None = None
         """What `ItemHints` has reported of the endpoint. ``None``: the application keeps it."""
         self._item_type: ItemType | Literal[Unset.UNSET] | None = (

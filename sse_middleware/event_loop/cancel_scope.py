@@ -54,7 +54,7 @@ class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol)
         """
 
     def on_outer_cancel(self, callback: Callable[[], object]) -> None:
-        """From now on, a cancelled scope outside cancels the block only once, after this call."""
+        """From now on, a cancelled scope outside calls this, then cancels the block only once."""
 
     def on_abandon(self, callback: Callable[[], object]) -> None:
         """Have a function called if the block is given up because it can't be cancelled."""

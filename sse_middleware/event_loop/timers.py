@@ -7,7 +7,7 @@ due together.
 
 Rules of this file:
 - A member is never called later than it asked for, or earlier than `SLACK` permits.
-- A member that has no neighbours is called exactly on time.
+- A member without neighbours is called exactly on time.
 - Members that were called together are called together the next time, too.
 - A group has at most `GROUP_LIMIT` members, so that other tasks never wait long.
 """
@@ -77,7 +77,7 @@ def _key(when: float, interval: float) -> tuple[float, int]:
 
 
 class TimerGroup:
-    """The members that are called together, at the time of the first."""
+    """Members that are called together, when the first of them is due."""
 
     __slots__ = ("_loop", "_timer", "_timers", "interval", "members", "when")
 

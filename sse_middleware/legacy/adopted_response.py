@@ -1,4 +1,4 @@
-"""`AdoptedResponse`: a response that the application makes itself and that becomes a stream.
+"""`AdoptedResponse`: a response that the application makes itself and that may become a stream.
 
 Rules of this file:
 - The application runs in its own task, and its `send` is the producer of the stream. Until its

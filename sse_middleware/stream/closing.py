@@ -8,7 +8,7 @@ Rules of this file:
   If that takes longer than `cleanup_timeout` seconds, the stream is given up.
 - A farewell goes between two events. Within a foreign event it waits up to `EVENT_TIMEOUT` seconds
   for the event's end. Then the body ends without a farewell.
-- A cooperative producer waits for ``http.disconnect`` and ends by itself. It is only cancelled
+- A cooperative producer that waits for ``http.disconnect`` ends by itself. It is only cancelled
   after `cleanup_timeout` seconds. One part of it may go on sending while another part still handles
   the disconnect. So its `send` is slowed down, and what it sends is not a reason to cancel it.
 - A producer that waits for room is not cancelled: it ends anyway.
@@ -44,8 +44,8 @@ UNREAD_MESSAGE_TIMEOUT = 0.1
 """Seconds for a message that no client will read. Servers take such a message at once, or never."""
 
 DISCONNECT_GRACE = 1.0
-"""Seconds in which a cooperative producer may still send once it can read that its client left:
-most notice it at once, and some before their next event. After that, it is slowed down."""
+"""Seconds in which a cooperative producer may still send once it can read that its client has left:
+most producers notice it at once, some before their next event. Later its `send` is slowed down."""
 
 EVENT_TIMEOUT = 1.0
 """Seconds that a farewell waits for the end of a foreign event."""
@@ -55,7 +55,7 @@ class Closing:
     """How one open stream ends.
 
     Args:
-        outbox: of the stream.
+        outbox: the stream's.
         scope: guards the producer.
         connection: whose end ends the stream.
         settings: how the stream is sent.

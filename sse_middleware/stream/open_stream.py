@@ -250,7 +250,7 @@ class OpenStream:
 
 
 def _is_only(error: BaseException, kind: type[BaseException]) -> bool:
-    """Whether an error is of a kind, or a group of nothing else."""
+    """Whether an error is of a kind, or a group of nothing but such errors."""
     if isinstance(error, BaseExceptionGroup):
         return error.split(kind)[1] is None
     return isinstance(error, kind)

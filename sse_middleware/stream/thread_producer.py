@@ -111,7 +111,7 @@ class ThreadProducer:
             _raise(self._take_error())
 
     def _is_closed_without_thread(self) -> bool:
-        """Close a generator that has taken no step: that runs no code. Returns if all is closed."""
+        """Close a generator that has not begun, which runs no code. Returns if all is closed."""
         content = self._content
         if isgenerator(content) and getgeneratorstate(content) == GEN_CREATED:
             content.close()
