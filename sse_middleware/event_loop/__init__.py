@@ -1,1 +1,1 @@
-"""What asyncio and trio do differently: clocks, wake-ups, timers, scopes, task groups, threads."""
+"""What asyncio and trio do differently, from clocks and timers to the end of an event loop."""

@@ -9,9 +9,9 @@ from anyio import from_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sse_middleware.event_loop.loop import current_token
+from sse_middleware.event_loop.loop_end import LoopEnd
 from sse_middleware.registry.registry import Registry
 from sse_middleware.settings import Policy
-from sse_middleware.shutdown.loop_end import LoopEnd
 
 
 class Registries:

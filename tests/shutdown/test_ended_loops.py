@@ -8,13 +8,11 @@ from typing import Any
 from weakref import ref
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from sse_middleware import EventSourceResponse, SSEMiddleware
 from sse_middleware.request_context import SCOPE_KEY
 from sse_middleware.shutdown.listener import listen
-from sse_middleware.shutdown.loop_end import LoopEnd
 from sse_middleware.shutdown.os_signals import SignalHandler
 from tests.shutdown.servers import PATIENCE, SIGNALS, Server, handlers
 
@@ -196,39 +194,3 @@ def test_a_signal_passes_very_many_listeners(server: Server) -> None:
 
     asyncio.run(run())
     assert server.received == [signal.SIGTERM]
-
-
-class TestLoopEnd:
-    @each_backend
-    def test_calls_back_at_the_end_of_the_loop(
-        self, backend: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        told: list[str] = []
-
-        async def run() -> LoopEnd:
-            loop_end = LoopEnd(lambda: told.append("loop"))
-            await anyio.lowlevel.checkpoint()
-            told.append("task")
-            return loop_end
-
-        assert isinstance(anyio.run(run, backend=backend), LoopEnd)
-        assert told == ["task", "loop"]
-        assert not caplog.text
-
-    @each_backend
-    def test_does_not_once_it_is_dropped(self, backend: str) -> None:
-        told: list[str] = []
-
-        async def run() -> None:
-            LoopEnd(lambda: told.append("loop"))
-            gc.collect()
-
-        anyio.run(run, backend=backend)
-        assert told == []
-
-    def test_may_be_made_without_a_loop(self) -> None:
-        told: list[str] = []
-        loop_end = LoopEnd(lambda: told.append("loop"))
-        asyncio.run(asyncio.sleep(0))
-        assert told == []
-        del loop_end
