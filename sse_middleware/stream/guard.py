@@ -130,7 +130,7 @@ class StreamGuard:
             async with self._tasks:
                 with self._scope:
                     try:
-                        work = begin()
+                        work = begin()  # opens a native stream, so `_on_suspend` comes after it
                         await self._scope.run(work, self._on_suspend())
                     except BaseException as error:
                         if self._opened is None or not await self._opened.settle(error):
