@@ -51,6 +51,7 @@ class AsyncioCancelScope:
         "_inside",
         "_on_abandon",
         "_on_outer_cancel",
+        "_pending",
         "_running",
         "_scope",
         "_task",
@@ -80,6 +81,7 @@ class AsyncioCancelScope:
         self._on_outer_cancel: Callable[[], object] | None = None
         self._on_abandon: Callable[[], object] = _nothing
         self._running = False
+        self._pending = False  # whether our last cancellation has not come yet
         self._before = self._cancels = 0
         self._timer: asyncio.TimerHandle | None = None
         self._abandon_at = math.inf
@@ -98,6 +100,7 @@ class AsyncioCancelScope:
                 try:
                     yield waits_for
                 except asyncio.CancelledError as error:
+                    self._pending = False
                     self._look_at(error)
                     waits_for = work.throw(error)
                     if self._task.get_loop().time() >= self._abandon_at:
@@ -109,8 +112,23 @@ class AsyncioCancelScope:
                     waits_for = work.send(None)
         except StopIteration:
             return
+        except GeneratorExit:
+            self._pending = False  # nothing can be awaited any more
+            raise
         finally:
             self._running = False
+            if self._pending:
+                yield from self._take_pending()
+
+    def _take_pending(self) -> Generator[Any, Any, None]:
+        """Let a cancellation come that the work has not seen, so that it doesn't hit a cleanup."""
+        self._pending = False
+        try:
+            yield
+        except asyncio.CancelledError as error:
+            self._look_at(error)
+            if error.args[:1] != (_OURS,):
+                raise
 
     def on_outer_cancel(self, callback: Callable[[], object]) -> None:
         """As `EdgeCancelScope.on_outer_cancel`."""
@@ -136,6 +154,7 @@ class AsyncioCancelScope:
 
     def _cancel_task(self) -> None:
         self._cancels += 1
+        self._pending = True
         self._task.cancel(_OURS)
 
     def _cancel_again_in(self, seconds: float) -> None:

@@ -89,6 +89,38 @@ async def test_a_cancellation_from_outside_passes(both: bool) -> None:
         await task
 
 
+async def log_without_waiting(log: list[str]) -> None:
+    log.append("ran")
+
+
+@only_asyncio
+async def test_a_cancellation_does_not_outlive_work_that_never_waits() -> None:
+    log: list[str] = []
+    with edge_cancel_scope(5) as scope:
+        scope.cancel()
+        await scope.run(log_without_waiting(log))
+        await asyncio.sleep(1)
+        log.append("cleaned up")
+    assert log == ["ran", "cleaned up"]
+
+
+@only_asyncio
+async def test_a_cancellation_from_outside_outlives_work_that_never_waits() -> None:
+    log: list[str] = []
+
+    async def block() -> None:
+        with edge_cancel_scope(5) as scope:
+            scope.cancel()
+            task.cancel()
+            await scope.run(log_without_waiting(log))
+            log.append("went on")
+
+    task = asyncio.create_task(block())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert log == ["ran"]
+
+
 @only_asyncio
 async def test_a_cancellation_that_the_block_swallows_is_taken_back() -> None:
     scope = edge_cancel_scope(5)
@@ -105,7 +137,8 @@ async def test_a_cancellation_that_the_block_swallows_is_taken_back() -> None:
 
 
 @only_asyncio
-async def test_closing_the_block_closes_its_work() -> None:
+@pytest.mark.parametrize("cancels", [False, True])
+async def test_closing_the_block_closes_its_work(cancels: bool) -> None:
     log: list[str] = []
 
     async def work() -> None:
@@ -118,5 +151,10 @@ async def test_closing_the_block_closes_its_work() -> None:
     with scope:
         steps = scope.run(work())
         assert steps.send(None) is not None
+        if cancels:
+            scope.cancel()
         steps.close()
+        if cancels:
+            with pytest.raises(asyncio.CancelledError):
+                await anyio.sleep(1)
     assert log == ["closed"]

@@ -41,6 +41,16 @@ class TestDisconnect:
             await events.disconnect()
             assert closed
 
+    async def test_before_the_stream_opens_lets_the_cleanup_complete(self) -> None:
+        trace = Trace()
+
+        async def has_left() -> None:
+            """Return at once."""
+
+        await call(EventSourceResponse(trace.idle()), leave=has_left)
+        await anyio.sleep(1)  # no cancellation is left over
+        assert trace.was_cleaned_up()
+
     async def test_closes_a_generator_that_waits_for_room_and_its_cleanup_completes(self) -> None:
         trace = Trace()
         async with chunks_of(EventSourceResponse(trace.endless()), window=1):
