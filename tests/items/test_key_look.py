@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic_core import to_json
 
-from sse_middleware.items.data_text import BY_ALIAS
+from sse_middleware.items.data_encoders import BY_ALIAS
 from sse_middleware.items.key_look import KeyLook
 
 ODD: Any = {None: 1, "a": {"b": 2}}
