@@ -43,7 +43,7 @@ class KeyLook:
     ) -> None:
         self._to_text = to_text
         self.looks = looks
-        """How many more items are to be looked at."""
+        """How many more items are to be looked at. A producer may have looked at some more."""
         self._typed = typed
         self._options = options
         self._max_size = max_size
@@ -64,7 +64,7 @@ class KeyLook:
 
     def trusts(self, value: Any) -> bool:
         """Whether data needs no look beyond this one."""
-        if not self.looks:
+        if self.looks <= 0:
             return True
         if not is_flat(value):
             return False
@@ -73,7 +73,7 @@ class KeyLook:
 
     def is_odd(self, value: Any) -> bool:
         """Look at the keys of data. If one is odd, all later data is looked at."""
-        if not self.looks:
+        if self.looks <= 0:
             return False
         odd = not is_flat(value) and has_odd_keys(value)
         self.looks = inf if odd else self.looks - 1

@@ -138,7 +138,7 @@ class ItemEncoder:
     @property
     def to_text(self) -> Callable[..., bytes]:
         """Turns an item and ``by_alias=True`` into a text for `frame_texts`. It may change."""
-        return self._keys.text if self._may_be_odd and self._keys.looks else self._text
+        return self._keys.text if self._may_be_odd and self._keys.looks > 0 else self._text
 
     def encode(self, item: Any) -> bytes:
         """Return the bytes of one event. Raises `EncodingError`, or the ping factory's errors."""

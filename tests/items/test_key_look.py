@@ -1,12 +1,18 @@
 """`KeyLook` looks at the keys of the first items."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from pydantic_core import to_json
 
 from sse_middleware.items.data_encoders import BY_ALIAS
-from sse_middleware.items.key_look import KeyLook
+from sse_middleware.items.key_look import LOOKED_AT, KeyLook
+from sse_middleware.stream.async_producer import AsyncProducer
+from tests.items.encoding import encoder_of
+from tests.stream.frames import Frames
+
+pytestmark = pytest.mark.anyio
 
 ODD: Any = {None: 1, "a": {"b": 2}}
 
@@ -39,3 +45,15 @@ def test_it_trusts_flat_data_and_counts_that_as_a_look() -> None:
     assert keys.trusts({"a": 1})
     assert not keys.trusts({"a": {}})
     assert keys.looks == 1
+
+
+async def test_a_producer_in_full_flow_comes_to_encode_without_a_look() -> None:
+    async def many() -> AsyncIterator[Any]:
+        for _ in range(2 * LOOKED_AT):
+            yield {"a": 1}
+
+    encoder = encoder_of()
+    sink = Frames(full=300)  # so that it looks at some more than it must
+    await AsyncProducer(many(), encoder).produce(sink)
+    assert len(sink) == 2 * LOOKED_AT
+    assert encoder.encode(ODD) == b'data: {"None":1,"a":{"b":2}}\n\n'
