@@ -56,7 +56,9 @@ class KeyLook:
 
     def text(self, item: Any, *, by_alias: bool) -> bytes:
         """Look at an item, and return its text."""
-        if is_flat(item) or type(item) in self._usual:
+        if self.looks <= 0:
+            pass
+        elif is_flat(item) or type(item) in self._usual:
             self.looks -= 1
         elif self.is_odd(item):
             return self._named_text(item, by_alias=by_alias)

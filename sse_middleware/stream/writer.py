@@ -19,7 +19,7 @@ Rules of this file:
 """
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
 
 import anyio
 from starlette.types import Message, Send
@@ -36,9 +36,6 @@ from sse_middleware.stream.compressor import compressor
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.stream.time_limits import TimeLimits
 from sse_middleware.validation import UNSET
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FLOW = 0.001
 """Seconds between two writes below which frames are in full flow and are gathered: far shorter than
@@ -202,7 +199,7 @@ class Writer:
 
     async def _write(self, run: object) -> None:  # noqa: C901, PLR0912 - see below
         # One long function, because each call here is paid for each event that comes alone.
-        queue, timer, ended = self._queue, self._timer, True
+        queue, timer, ended, pause = self._queue, self._timer, True, None
         try:
             if not (self.started or await self._commit()):
                 return
@@ -211,7 +208,10 @@ class Writer:
                 if queue.raised:
                     queue.raised = self._silent = False
                     if now - self._sent < FLOW:
-                        await self._gather()
+                        if pause is None:
+                            pause = checkpoint()
+                            await pause()  # the producer suspends only after this
+                        await self._gather(pause)
                     if queue.unread:
                         break
                     if queue.closed:
@@ -231,6 +231,8 @@ class Writer:
                 if self._notes:
                     self._note(taken, len(frames))
                 self.events = taken
+                if pause is not None:
+                    await pause()  # in full flow the next event is about to come
             else:
                 ended = False
         except OSError:
@@ -282,10 +284,9 @@ class Writer:
             await self._send_in_time(_body(b"", more=True))
         return True
 
-    async def _gather(self) -> None:
+    async def _gather(self, pause: Callable[[], Awaitable[object]]) -> None:
         """Let a producer in full flow add to what is ready, as long as passes bring more."""
-        queue, pause = self._queue, checkpoint()
-        await pause()  # the producer suspends only after this
+        queue = self._queue
         for _ in range(GATHER_PASSES):
             before = queue.size
             await pause()
