@@ -39,7 +39,9 @@ class ConfiguredControlFrames:
     ) -> None:
         self._settings = settings
         self._hints = hints
-        self._options = {name: options[name] for name in options if name not in FIELD_OPTIONS}
+        self._options: Mapping[str, Any] = options and {
+            name: options[name] for name in options if name not in FIELD_OPTIONS
+        }
         self._bare = settings.resolved("ping_blank_line") is False
         self.same_ping = self._default_ping()
         """The keep-alive if it is always the same, otherwise ``b""``."""

@@ -219,10 +219,11 @@ class Outbox:
 
     def end(self, ending: Ending) -> None:
         """Close, in a step of the work: the writer need not be woken."""
+        if self.closed and ending is not Ending.ABANDONED:
+            return
         self._frame_run()
         self.closed = True
-        if self.ending is None or ending is Ending.ABANDONED:
-            self.ending = ending
+        self.ending = ending
         self._bound = self.look_at = 0
-        self.raised = self.ending is not Ending.ABANDONED
+        self.raised = ending is not Ending.ABANDONED
         self.moved.set()
