@@ -184,7 +184,7 @@ class Writer:
         """Notice that a time limit is reached, or that a silence has lasted long enough."""
         if now >= self._limits.end:
             self._closing.close_early(self._limits.reach())
-        elif self._queue.between_events and not self._queue.unread:
+        elif self._queue.between_events and not (self._queue.unread or self._queue.closed):
             self._silent = True
             # A producer that fails in this very pass still gets a real status.
             (self.run if self.started else self.wake)()
