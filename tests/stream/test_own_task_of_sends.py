@@ -31,6 +31,12 @@ def around(items: AsyncIterator[Any], sending: Sending, **settings: Any) -> Any:
     return app
 
 
+async def idle() -> AsyncIterator[int]:
+    yield 1
+    await anyio.sleep_forever()
+    yield 2  # it could go on
+
+
 def is_event(message: Message, data: bytes) -> bool:
     return data in message.get("body", b"")
 
@@ -100,17 +106,12 @@ async def test_a_timeout_of_the_sends_does_not_strike_the_generator() -> None:
 
 
 async def test_what_it_raises_ends_the_stream_and_not_only_the_write() -> None:
-    async def items() -> AsyncIterator[int]:
-        yield 1
-        await anyio.sleep_forever()
-        yield 2
-
     async def sending(send: Send, message: Message) -> None:
         if is_event(message, b"1"):
             raise OopsError
         await send(message)
 
-    app, closed = observed(around(items(), sending))
+    app, closed = observed(around(idle(), sending))
     with pytest.raises(OopsError):
         async with chunks_of(app) as chunks:
             await anext(chunks)
@@ -168,11 +169,6 @@ async def test_a_task_factory_of_the_applications_is_used() -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_stream_ends_where_only_its_send_is_cancelled() -> None:
-    async def items() -> AsyncIterator[int]:
-        yield 1
-        await anyio.sleep_forever()
-        yield 2
-
     async def sending(send: Send, message: Message) -> None:
         if is_event(message, b"1"):
             task = asyncio.current_task()
@@ -181,7 +177,7 @@ async def test_a_stream_ends_where_only_its_send_is_cancelled() -> None:
             await anyio.sleep_forever()
         await send(message)
 
-    app, closed = observed(around(items(), sending))
+    app, closed = observed(around(idle(), sending))
     async with chunks_of(app) as chunks:
         with pytest.raises(ProtocolError, match="without its last"):
             await anext(chunks)
