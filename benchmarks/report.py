@@ -22,9 +22,13 @@ from benchmarks.plan import (
     CHURN_RATIOS,
     MEMORY_SHARES,
     MOST_REQUEST_OVERHEAD,
+    MOST_TOKEN_DELAY,
+    MOST_TOKEN_DELAYS,
+    OURS_STARLETTE,
     PING_SHARES,
     QUEUE_SHARES,
     RATIOS,
+    RAW_JSON,
     TOKEN_SHARES,
     Ratio,
     Share,
@@ -169,7 +173,15 @@ def pings_table(rounds: Sequence[Round]) -> str:
 def tokens_parts(rounds: Sequence[TokenRound]) -> list[str]:
     """Return what an event costs where many streams send small ones."""
     costs = round_shares_table(rounds, TOKEN_SHARES, lambda one: one.cpu)
-    return ["CPU of an event:", costs, tokens_table(rounds)]
+    return ["CPU of an event:", costs, tokens_table(rounds), delay_line(rounds)]
+
+
+def delay_line(rounds: Sequence[TokenRound]) -> str:
+    """Return how late the median of our events is, with the most that it may be."""
+    ours, raw = (median(one[name].median for one in rounds) for name in (OURS_STARLETTE, RAW_JSON))
+    most = max(MOST_TOKEN_DELAY / 1e3, MOST_TOKEN_DELAYS * raw)
+    verdict = "reached" if ours <= most else "**missed**"
+    return f"Half of ours come in {1e3 * ours:.3f} ms (at most {1e3 * most:.3f} ms: {verdict})."
 
 
 def tokens_table(rounds: Sequence[TokenRound]) -> str:

@@ -6,8 +6,9 @@ Rules of this folder:
   type the endpoint declares. `/idle` yields once, so that the client knows that the stream is open,
   and then never again. `/leave-idle` does the same, and `/leave-sending` yields again and again.
   Both report when their ``finally`` runs. `/pinged` is idle too, with a keep-alive in every period.
-  `/tasks` tells how many tasks there are. A server leaves out what its library doesn't have and
-  what the plan doesn't request.
+  `/tokens` and `/token-events` send small events with a pause after each. `/queued` is fed by a
+  queue, and `/feed` puts a burst into all queues. `/tasks` tells how many tasks there are. A server
+  leaves out what its library doesn't have and what the plan doesn't request.
 - A server imports its own library and no other: one of them changes uvicorn when it is imported,
   and memory is measured.
 - Endpoints are written as that library's users write them, each with its own loop: a generator

@@ -2,8 +2,7 @@
 
 On trio the tasks are children of an anyio task group. On asyncio they are plain tasks, because a
 child of a task group takes four times the memory, and takes longer than all the rest of a short
-stream.
-The guarantee is the same: no task outlives the block, however the block ends.
+stream. The guarantee is the same: no task outlives the block, however the block ends.
 
 The tasks must not raise. So there is no ExceptionGroup to take apart.
 

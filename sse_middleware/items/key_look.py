@@ -56,11 +56,7 @@ class KeyLook:
 
     def text(self, item: Any, *, by_alias: bool) -> bytes:
         """Look at an item, and return its text."""
-        if self.looks <= 0:
-            pass
-        elif is_flat(item) or type(item) in self._usual:
-            self.looks -= 1
-        elif self.is_odd(item):
+        if not self.trusts(item) and self.is_odd(item):
             return self._named_text(item, by_alias=by_alias)
         return self._to_text(item, by_alias=by_alias)
 
@@ -68,7 +64,7 @@ class KeyLook:
         """Whether data needs no look beyond this one."""
         if self.looks <= 0:
             return True
-        if not is_flat(value):
+        if not (is_flat(value) or type(value) in self._usual):
             return False
         self.looks -= 1
         return True
@@ -77,7 +73,7 @@ class KeyLook:
         """Look at the keys of data. If one is odd, all later data is looked at."""
         if self.looks <= 0:
             return False
-        odd = not is_flat(value) and has_odd_keys(value)
+        odd = has_odd_keys(value)
         self.looks = inf if odd else self.looks - 1
         return odd
 

@@ -25,7 +25,7 @@ import anyio
 from starlette.types import Message, Send
 
 from sse_middleware import events
-from sse_middleware.event_loop.loop import call_later, checkpoint
+from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.event_loop.writer_timer import WriterTimer
 from sse_middleware.records import EventsSent, FirstEvent, PingSent, StreamInfo
@@ -33,6 +33,7 @@ from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Ending, FrameQueue
 from sse_middleware.stream.closing import Closing
 from sse_middleware.stream.compressor import compressor
+from sse_middleware.stream.send_delay import SendDelay
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.stream.time_limits import TimeLimits
 from sse_middleware.validation import UNSET
@@ -60,16 +61,14 @@ class Writer:
     """
 
     __slots__ = (
-        "_cancel_delay",
         "_clock",
         "_closing",
         "_compressor",
         "_control",
-        "_delay_is_over",
+        "_delay",
         "_has_sent",
         "_info",
         "_limits",
-        "_max_delay",
         "_notes",
         "_queue",
         "_run",
@@ -120,9 +119,8 @@ class Writer:
         self._clock = start.slot.clock
         self._sent = -math.inf
         self._silent = False
-        self._max_delay = settings.max_delay
-        self._cancel_delay: Callable[[], object] | None = None  # while frames wait for more
-        self._delay_is_over = False
+        delay = settings.max_delay
+        self._delay = None if delay is None else SendDelay(delay, self.run)
         self._run: object = None  # what runs now
         self._limits = TimeLimits(settings, self._clock())
         self._timer = WriterTimer(self._clock, self._on_due)
@@ -139,7 +137,9 @@ class Writer:
         """Send nothing more, and release what sending needed."""
         self.ended = True
         self._compressor = None
-        self._end_delay()
+        if self._delay is not None:
+            self._delay.end()
+            self._delay = None
         self._timer.close()
 
     def wait(self) -> None:
@@ -149,36 +149,22 @@ class Writer:
 
     def wake(self) -> None:
         """Run soon."""
-        if self._run is None and not self.ended and self._is_due():
+        if not (self._run or self.ended or self._waits()):
             self._run = run = object()
             self._tasks.create_task(self._write(run))
 
     def run(self) -> None:
         """Run now, until something suspends. Called in a step of the work."""
-        if self._run is None and not self.ended and (self._max_delay is None or self._is_due()):
+        if not (self._run or self.ended or (self._delay and self._waits())):
             self._run = run = object()
             self._tasks.create_eager_task(self._write(run))
 
-    def _is_due(self) -> bool:
-        """Whether what is ready must be sent now, and not wait for more, `max_delay` at most."""
+    def _waits(self) -> bool:
+        """Whether what is ready waits for more."""
         queue = self._queue
-        waits = self.started and not (self._silent or queue.closed or queue.unread or queue.in_room)
-        if self._max_delay is None or self._delay_is_over or not waits:
-            self._end_delay()
-            self._delay_is_over = False
-            return True
-        if self._cancel_delay is None:
-            self._cancel_delay = call_later(self._max_delay, self._on_delay)
-        return False
-
-    def _on_delay(self) -> None:
-        self._delay_is_over = True
-        self.run()
-
-    def _end_delay(self) -> None:
-        if self._cancel_delay is not None:
-            self._cancel_delay()
-            self._cancel_delay = None
+        ends = queue.closed or queue.unread
+        urgent = not self.started or self._silent or ends or queue.in_room
+        return self._delay is not None and self._delay.holds(urgent=urgent)
 
     def _on_due(self, now: float) -> None:
         """Notice that a time limit is reached, or that a silence has lasted long enough."""

@@ -133,30 +133,27 @@ class TestTwoServersInOneLoop:
                     assert_all_got_a_farewell([*others, *new])
             assert server.told("closed") == 2 * SOME + 1
 
-    def test_the_second_one_may_begin_when_the_first_has_stopped(self, tmp_path: Path) -> None:
-        way = program("one-after-another-in-one-loop")
+    @pytest.mark.parametrize(
+        ("name", "by_signal"),
+        [("one-after-another-in-one-loop", False), ("one-after-another-by-signals", True)],
+    )
+    def test_the_second_one_may_begin_when_the_first_has_stopped(
+        self, name: str, by_signal: bool, tmp_path: Path
+    ) -> None:
+        way = program(name)
         skip_without(way)
         with served(way, tmp_path / "output") as server:
             for port in (server.port, server.other):
                 server.get_ready(other=port == server.other)
                 with streams(port, *["/stream"] * SOME) as open_streams:
                     assert_is_open(open_streams)
-                    server.say()
+                    if by_signal:
+                        server.signal(signal.SIGTERM)
+                    else:
+                        server.say()
                     assert_all_got_a_farewell(open_streams)
             assert server.exit_code(STOPPING + GRACE) == 0
-            assert server.told("stopped") == 2
-
-    def test_that_a_signal_stops(self, tmp_path: Path) -> None:
-        way = program("one-after-another-by-signals")
-        skip_without(way)
-        with served(way, tmp_path / "output") as server:
-            for port in (server.port, server.other):
-                server.get_ready(other=port == server.other)
-                with streams(port, *["/stream"] * SOME) as open_streams:
-                    assert_is_open(open_streams)
-                    server.signal(signal.SIGTERM)
-                    assert_all_got_a_farewell(open_streams)
-            assert server.exit_code(STOPPING + GRACE) == 0
+            assert by_signal or server.told("stopped") == 2
 
     def test_of_hypercorn_end_all_streams_and_the_other_goes_on(self, tmp_path: Path) -> None:
         way = program("two-hypercorns", workers=2)

@@ -15,6 +15,7 @@ Rules of this file:
 Event streams aren't split at all: see `event_boundaries`.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Protocol
@@ -48,13 +49,13 @@ AdapterFactory = Callable[[BodyFormat], BodyAdapter]
 """Makes the adapter of one body."""
 
 
-class Lines:
-    """``text/plain``, ``text/csv``: each line is a piece, even an empty one."""
+class _SplitBody:
+    """Splits the text of a body as it comes."""
+
+    _buffer: PieceBuffer
 
     def __init__(self, body: BodyFormat) -> None:
         self._transcoder = Transcoder(body)
-        self._buffer = PieceBuffer(body, "line")
-        self._after_cr = False
 
     def feed(self, chunk: bytes) -> Iterator[bytes | None]:
         """Yield the complete lines."""
@@ -64,6 +65,19 @@ class Lines:
         """Yield the last line, if it is not complete."""
         yield from self._transcoder.split(b"", self._split, final=True)
         yield from self._buffer.end()
+
+    @abstractmethod
+    def _split(self, text: bytes) -> Iterator[bytes]:
+        """Yield the complete lines."""
+
+
+class Lines(_SplitBody):
+    """``text/plain``, ``text/csv``: each line is a piece, even an empty one."""
+
+    def __init__(self, body: BodyFormat) -> None:
+        super().__init__(body)
+        self._buffer = PieceBuffer(body, "line")
+        self._after_cr = False
 
     def _split(self, text: bytes) -> Iterator[bytes]:
         if self._after_cr and text[:1] == b"\n":
@@ -74,21 +88,12 @@ class Lines:
             yield from self._buffer.complete(split_lines(text))
 
 
-class JSONLines:
+class JSONLines(_SplitBody):
     """``application/x-ndjson`` and the like: each line that is not blank is a piece."""
 
     def __init__(self, body: BodyFormat) -> None:
-        self._transcoder = Transcoder(body)
+        super().__init__(body)
         self._buffer = PieceBuffer(body, "line", strip=True)
-
-    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
-        """Yield the complete lines."""
-        return self._transcoder.split(chunk, self._split)
-
-    def end(self) -> Iterator[bytes | None]:
-        """Yield the last line, if it is not complete."""
-        yield from self._transcoder.split(b"", self._split, final=True)
-        yield from self._buffer.end()
 
     def _split(self, text: bytes) -> Iterator[bytes]:
         return self._buffer.complete(text.split(b"\n"))
