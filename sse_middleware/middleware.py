@@ -20,7 +20,7 @@ from sse_middleware.discovery import misplaced_tags
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import NO_DATA
 from sse_middleware.introspection.starlette import routes_of
-from sse_middleware.items.item_type import ItemTypes
+from sse_middleware.items.stream_template import StreamTemplates
 from sse_middleware.legacy.adopted_response import AdoptedResponse
 from sse_middleware.legacy.bodies.adapters import AdapterFactory
 from sse_middleware.legacy.polling.polled_routes import Polling
@@ -98,7 +98,7 @@ class SSEMiddleware:
         self._routes = _checked_routes(legacy)
         self._rules = AdoptionRules(adapters or {})
         self._polling = Polling(self.app)
-        self._item_types = ItemTypes()
+        self._templates = StreamTemplates()
         self._openapi = openapi
         # The application that was described last, so that none is described at each request.
         self._described: object = ...
@@ -153,7 +153,7 @@ class SSEMiddleware:
         connection = Connection(receive)
         outer = scope.get(SCOPE_KEY)
         scope[SCOPE_KEY] = context = RequestContext(
-            connection, self.settings, self._item_types, self._registries.current, outer
+            connection, self.settings, self._templates, self._registries.current, outer
         )
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)

@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from sse_middleware.errors import ConfigurationError
-from sse_middleware.items.item_type import ItemTypes
+from sse_middleware.items.stream_template import StreamTemplates
 from sse_middleware.records import StreamStats
 from sse_middleware.registry.registry import Registry, Slot
 from sse_middleware.settings import StreamSettings
@@ -33,7 +33,7 @@ class RequestContext:
 
     connection: Connection
     settings: StreamSettings
-    item_types: ItemTypes
+    templates: StreamTemplates
     find_registry: Callable[[], Registry]
     outer: "RequestContext | None" = None
     claimed: bool = False

@@ -20,8 +20,10 @@ from sse_middleware.introspection.fastapi import dump_options, unwrapped
 from sse_middleware.introspection.views import running_view
 from sse_middleware.items.control_frames import ConfiguredControlFrames
 from sse_middleware.items.hints import ItemHints, reported_about
-from sse_middleware.items.item_type import ItemType, ItemTypes
+from sse_middleware.items.item_encoding import ItemEncoding
+from sse_middleware.items.item_type import ItemType
 from sse_middleware.items.serialization import ItemEncoder
+from sse_middleware.items.stream_template import StreamTemplate, StreamTemplates
 from sse_middleware.registry.admission import admit, refuse
 from sse_middleware.registry.registry import Registry, Slot
 from sse_middleware.registry.taken_slots import Full
@@ -150,25 +152,28 @@ class EventSourceResponse(StreamingResponse):
 
     def _plan(self, scope: Scope, context: RequestContext, settings: StreamSettings) -> StreamPlan:
         """Return what to stream. Subclasses override only this method."""
-        item_type = self._item_type
-        if item_type is UNSET:
-            item_type = context.item_types.of(scope.get("endpoint"))
-        origin = self.origin or origin_of(scope, self.body_iterator)
-        reported = context.item_types.reported if self.reported is None else self.reported
+        template = self._template(scope, context, settings)
+        reported = context.templates.item_types.reported if self.reported is None else self.reported
         for_browsers = settings.preset is None and scope.get("method") == "GET"
-        hints = ItemHints(origin, reported, event_source=for_browsers)
-        options = dump_options(scope.get("route"))
-        control = ConfiguredControlFrames(settings, hints, options)
-        encoder = ItemEncoder(
-            settings,
-            control.ping,
-            item_type,
-            origin,
-            hints,
-            options=options,
-            on_id=control.id_sent,
-        )
+        hints = ItemHints(template.origin, reported, event_source=for_browsers)
+        control = ConfiguredControlFrames(template.control, hints)
+        encoder = ItemEncoder(template.encoding, control.ping, hints, control.id_sent)
         return StreamPlan(producer_of(self.body_iterator, encoder), control)
+
+    def _template(
+        self, scope: Scope, context: RequestContext, settings: StreamSettings
+    ) -> StreamTemplate:
+        """Return what the endpoint's streams have in common."""
+        endpoint, route = scope.get("endpoint"), scope.get("route")
+
+        def make() -> StreamTemplate:
+            declared = self._item_type
+            item_type = context.templates.item_types.of(endpoint) if declared is UNSET else declared
+            origin = self.origin or origin_of(scope, self.body_iterator)
+            return StreamTemplate(settings, item_type, origin, dump_options(route))
+
+        source = settings, self._item_type, self.origin
+        return context.templates.of(endpoint, route, source, make)
 
     async def _stream(
         self, scope: Scope, send: Send, context: RequestContext, settings: StreamSettings
@@ -218,7 +223,7 @@ class EventSourceResponse(StreamingResponse):
     async def _send_head(self, send: Send, settings: StreamSettings) -> None:
         await send(self._head(settings))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-        unused = ItemEncoder(settings, bytes, None, "")
+        unused = ItemEncoder(ItemEncoding(settings, None, ""), bytes)
         await producer_of(self.body_iterator, unused).close(settings.cleanup_timeout)
 
     def _head(self, settings: StreamSettings) -> Message:
@@ -242,9 +247,9 @@ def _without_middleware(scope: Scope, receive: Receive) -> RequestContext:
     shared = scope.get("method") in _METHODS_WITHOUT_BODY
     registry = Registry(Policy(drain=False))
     connection = Connection(receive, shared=shared)
-    item_types = ItemTypes()
-    item_types.reported = reported_about(scope.get("endpoint"))
-    return RequestContext(connection, StreamSettings(), item_types, lambda: registry)
+    templates = StreamTemplates()
+    templates.item_types.reported = reported_about(scope.get("endpoint"))
+    return RequestContext(connection, StreamSettings(), templates, lambda: registry)
 
 
 class FramedProducer:

@@ -18,7 +18,8 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from sse_middleware import EventSourceResponse, SSEMiddleware
-from sse_middleware.items.control_frames import ConfiguredControlFrames
+from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
+from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.response import FramedProducer, producer_of
 from sse_middleware.settings import StreamSettings
@@ -258,7 +259,7 @@ class TestThreads:
 
 def test_a_framed_producer_is_called_by_what_it_frames() -> None:
     settings = StreamSettings()
-    encoder = ItemEncoder(settings, bytes, None, "")
+    encoder = ItemEncoder(ItemEncoding(settings, None, ""), bytes)
     producer = producer_of([1], encoder)
-    framed = FramedProducer(producer, ConfiguredControlFrames(settings))
+    framed = FramedProducer(producer, ConfiguredControlFrames(ControlFrameRules(settings)))
     assert repr(framed) == repr(producer)

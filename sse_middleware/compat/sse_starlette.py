@@ -34,7 +34,9 @@ from sse_middleware import events, response
 from sse_middleware.compat.data_sender import DataSender, ProducerWithSender
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.event_loop.task_group import daemon_task_group
-from sse_middleware.items.control_frames import ConfiguredControlFrames
+from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
+from sse_middleware.items.data_encoders import check_size
+from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.records import CloseReason
 from sse_middleware.registry.registry import Slot
@@ -289,7 +291,7 @@ class _ControlFrames(ConfiguredControlFrames):
     __slots__ = ("_make_ping",)
 
     def __init__(self, settings: StreamSettings, make_ping: Callable[[], bytes]) -> None:
-        super().__init__(settings)
+        super().__init__(ControlFrameRules(settings))
         self.same_ping = b""
         self._make_ping = make_ping
 
@@ -305,16 +307,20 @@ class _Encoder(ItemEncoder):
     """Encodes items as sse-starlette does, and this package's own events as usual."""
 
     def __init__(self, settings: StreamSettings, sep: str, endpoint: str) -> None:
-        super().__init__(settings, bytes, None, endpoint)
+        super().__init__(ItemEncoding(settings, None, endpoint), bytes)
         self.plain = ()
         self._sep = sep
+        self._max_size = settings.max_event_size
 
     def encode(self, item: Any) -> bytes:
         """Return the bytes of one event. Raises `EncodingError`."""
         if isinstance(item, events.ServerSentEvent):
             return super().encode(item)
         try:
-            return self._checked_size(ensure_bytes(item, self._sep))
+            frame = ensure_bytes(item, self._sep)
+            if self._max_size is not None:
+                check_size(len(frame), self._max_size)
+            return frame
         except Exception as error:
             raise self.refusal(item, error) from error
 

@@ -241,7 +241,10 @@ class AsyncioCancelScope:
             self._scope.__exit__(kind, error, trace)  # it is never cancelled itself
         if self._timer is not None:
             self._timer.cancel()
-        ours = self._cancels > 0 and not self._is_foreign()
+        if not self._cancels:
+            self.cleanup_timed_out = False
+            return False
+        ours = not self._is_foreign()
         outside = ours and self._inside and _is_any_scope_cancelled()
         # Whatever else may be counted is anyio's, for scopes that have ended.
         self._take_back(math.inf if ours and not outside else self._cancels)

@@ -7,6 +7,7 @@ from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
 from sse_middleware.items.data_encoders import NO_OPTIONS, field_serializer
 from sse_middleware.items.hints import ItemHints
+from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import FIELD_OPTIONS, ItemEncoder, event_frame
 from sse_middleware.presets.preset import Ping
 from sse_middleware.records import CloseReason
@@ -17,34 +18,56 @@ from sse_middleware.wire.encoding import encode_event
 _BARE_KEEPALIVE = KEEPALIVE_COMMENT[:-1]
 
 
+class ControlFrameRules:
+    """How control frames are made from settings. All streams of an endpoint share it.
+
+    Args:
+        settings: the streams' settings.
+        options: Pydantic's options for dumping, which the route has set. Those that name fields
+            apply only to the endpoint's items.
+    """
+
+    __slots__ = ("bare", "options", "same_ping", "settings")
+
+    def __init__(self, settings: StreamSettings, options: Mapping[str, Any] = NO_OPTIONS) -> None:
+        self.settings = settings
+        self.options: Mapping[str, Any] = options and {
+            name: options[name] for name in options if name not in FIELD_OPTIONS
+        }
+        self.bare = settings.resolved("ping_blank_line") is False
+        """Whether a keep-alive has no blank line from the first one on."""
+        self.same_ping = self.default_ping(bare=self.bare)
+        """The keep-alive if it is always the same, otherwise ``b""``."""
+
+    def default_ping(self, *, bare: bool) -> bytes:
+        """Return the keep-alive unless a setting makes another one, otherwise ``b""``."""
+        if self.settings.resolved("ping") is not UNSET:
+            return b""
+        return _BARE_KEEPALIVE if bare else KEEPALIVE_COMMENT
+
+
 class ConfiguredControlFrames:
     """The control frames of one stream, made from its settings and its preset.
 
     The endpoint's item type doesn't validate them, because they are not its items.
 
     Args:
-        settings: the stream's settings.
+        rules: how they are made.
         hints: reports what looks like a mistake.
-        options: Pydantic's options for dumping, which the route has set. Those that name fields
-            apply only to the endpoint's items.
     """
 
-    __slots__ = ("_bare", "_hints", "_options", "_settings", "same_ping")
+    __slots__ = ("_bare", "_hints", "_rules", "same_ping")
 
-    def __init__(
-        self,
-        settings: StreamSettings,
-        hints: ItemHints | None = None,
-        options: Mapping[str, Any] = NO_OPTIONS,
-    ) -> None:
-        self._settings = settings
+    def __init__(self, rules: ControlFrameRules, hints: ItemHints | None = None) -> None:
+        self._rules = rules
         self._hints = hints
-        self._options: Mapping[str, Any] = options and {
-            name: options[name] for name in options if name not in FIELD_OPTIONS
-        }
-        self._bare = settings.resolved("ping_blank_line") is False
-        self.same_ping = self._default_ping()
+        self._bare = rules.bare
+        self.same_ping = rules.same_ping
         """The keep-alive if it is always the same, otherwise ``b""``."""
+
+    @property
+    def _settings(self) -> StreamSettings:
+        return self._rules.settings
 
     def ping(self) -> bytes:
         """Return a keep-alive."""
@@ -63,12 +86,7 @@ class ConfiguredControlFrames:
         """
         if self._settings.resolved("ping_blank_line") is UNSET:
             self._bare = True
-            self.same_ping = self._default_ping()
-
-    def _default_ping(self) -> bytes:
-        if self._settings.resolved("ping") is not UNSET:
-            return b""
-        return _BARE_KEEPALIVE if self._bare else KEEPALIVE_COMMENT
+            self.same_ping = self._rules.default_ping(bare=True)
 
     def _encode_ping(self, ping: Ping) -> bytes:
         comment = ping.comment if _is_comment(ping) else ping
@@ -110,10 +128,8 @@ class ConfiguredControlFrames:
     def _encoded(self, item: object, origin: str) -> bytes:
         if item is None:
             return b""
-        encoder = ItemEncoder(
-            self._settings, self.ping, None, origin, options=self._options, on_id=self.id_sent
-        )
-        return encoder.encode(item)
+        encoding = ItemEncoding(self._settings, None, origin, self._rules.options)
+        return ItemEncoder(encoding, self.ping, on_id=self.id_sent).encode(item)
 
 
 def _is_comment(ping: object) -> TypeGuard[ServerSentEvent]:

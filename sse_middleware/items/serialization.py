@@ -20,37 +20,19 @@ from typing import Any
 
 from sse_middleware.errors import EncodingError
 from sse_middleware.events import ServerSentEvent
-from sse_middleware.items.data_encoders import (
-    BY_ALIAS,
-    NO_OPTIONS,
-    SCALARS,
-    check_size,
-    checked_serializer,
-    dumped,
-    text_encoder,
-)
+from sse_middleware.items.data_encoders import BY_ALIAS, check_size, dumped
 from sse_middleware.items.hints import ERROR, ItemHints
-from sse_middleware.items.item_type import ItemType
-from sse_middleware.items.key_look import LOOKED_AT, KeyLook
-from sse_middleware.items.typed_events import SSEModel, event_name
-from sse_middleware.settings import StreamSettings
+from sse_middleware.items.item_encoding import ItemEncoding, json_line
+from sse_middleware.items.key_look import KeyLook
+from sse_middleware.items.typed_events import event_name
 from sse_middleware.wire.encoding import (
-    encode_data,
     encode_event,
-    encode_json,
-    encode_validated_event,
-    escaped_json,
+    encode_named_event,
+    event_line,
     single_line,
     to_utf8,
 )
-from sse_middleware.wire.json_text import (
-    refuse_same_names,
-    with_names,
-    write_json,
-)
-
-_PLAIN_BUT_DICT = (*SCALARS, list, tuple)
-_PLAIN = (dict, *_PLAIN_BUT_DICT)
+from sse_middleware.wire.json_text import refuse_same_names, with_names, write_json
 
 FIELD_OPTIONS = ("include", "exclude")
 """The options for dumping that name fields."""
@@ -60,165 +42,169 @@ class ItemEncoder:
     """Encodes the items of one stream.
 
     Args:
-        settings: the stream's settings: ``serializer``, ``preset`` and ``max_event_size``.
+        encoding: what it shares with the endpoint's other streams.
         ping: makes the keep-alive that ``None`` becomes.
-        item_type: the type that validates and filters data.
-        endpoint: the name of the endpoint in error messages.
         hints: reports what looks like a mistake.
-        options: Pydantic's options for dumping, which the route has set.
         on_id: called once, when the first event with an id is encoded.
     """
 
     __slots__ = (
-        "_endpoint",
+        "_encoding",
+        "_event",
+        "_event_line",
         "_hints",
-        "_item_type",
         "_keys",
-        "_max_size",
-        "_may_be_odd",
-        "_name_of",
-        "_naming_type",
         "_on_id",
-        "_options",
         "_ping",
-        "_report",
-        "_serialize",
-        "_text",
-        "_to_event",
-        "_trusted_fields",
-        "frame_texts",
         "plain",
     )
 
     def __init__(
         self,
-        settings: StreamSettings,
+        encoding: ItemEncoding,
         ping: Callable[[], bytes],
-        item_type: ItemType | None,
-        endpoint: str,
         hints: ItemHints | None = None,
-        *,
-        options: Mapping[str, Any] = NO_OPTIONS,
         on_id: Callable[[], object] | None = None,
     ) -> None:
-        if item_type is not None and options:
-            item_type = item_type.dumped_with(options)
-        serializer, preset = settings.serializer, settings.preset
-        self._endpoint = endpoint
+        self._encoding = encoding
         self._ping = ping
-        self._on_id = on_id
         self._hints = hints
-        self._report = str if hints is None else hints.look_at_name
-        self._item_type = item_type
-        self._options = {**BY_ALIAS, **options} if options else BY_ALIAS
-        self._max_size = settings.max_event_size
-        self._to_event = None if preset is None else preset.to_event
-        self._name_of = event_name if item_type is None else item_type.names.of
-        self._naming_type: Any = SSEModel if item_type is None or not item_type.names else object
-        """An item that is an instance of this may name its event."""
-        self.plain: Collection[type] = _plain_types(settings, item_type, hints)
+        self._on_id = on_id
+        self._keys = KeyLook(encoding)
+        self._event: str | None = None  # the latest event's name, and its line
+        self._event_line = b""
+        self.plain: Collection[type] = encoding.plain if hints is None else encoding.plain_but_dict
         """The types that are known to be only data. `to_text` alone encodes their items."""
-        self._serialize = None if serializer is None else checked_serializer(serializer)
-        self._trusted_fields = None if options else self._serialize or _json_line
-        """Encodes the data of a `ServerSentEvent` that needs no options and no look at its keys."""
-        self._text = text_encoder(self._serialize, item_type, self._options, self._max_size)
-        self._may_be_odd = item_type is None or item_type.may_have_odd_keys
-        self._keys = KeyLook(
-            self._text,
-            LOOKED_AT if serializer is None else 0,
-            typed=item_type is not None,
-            options=self._options,
-            max_size=self._max_size,
-        )
-        self.frame_texts: Callable[[Iterable[bytes]], bytes] = (
-            encode_json if serializer is None else encode_data
-        )
-        """Writes the events of these texts, and joins them."""
+
+    @property
+    def frame_texts(self) -> Callable[[Iterable[bytes]], bytes]:
+        """Writes the events of such texts, and joins them."""
+        return self._encoding.frame_texts
 
     @property
     def to_text(self) -> Callable[..., bytes]:
         """Turns an item and ``by_alias=True`` into a text for `frame_texts`. It may change."""
-        return self._keys.text if self._may_be_odd and self._keys.looks > 0 else self._text
+        encoding, keys = self._encoding, self._keys
+        return keys.text if encoding.may_be_odd and keys.looks > 0 else encoding.text
 
     def encode(self, item: Any) -> bytes:
         """Return the bytes of one event. Raises `EncodingError`, or the ping factory's errors."""
         if item is None:
             return self._ping()
         try:
-            if type(item) not in self.plain:
-                if isinstance(item, ServerSentEvent):
-                    return self._checked_size(self._event_frame(item))
-                if self._to_event is not None:
-                    event = self._preset_event(item, self._to_event)
-                    return self._checked_size(event_frame(event, self._dumped_json, self._name_of))
-                if isinstance(item, self._naming_type):
-                    return self._checked_size(self._named_frame(item))
-                self._learn(item)
-            return self.frame_texts((self.to_text(item, by_alias=True),))
+            kind = type(item)
+            if kind is ServerSentEvent:
+                frame: bytes | None = self._event_frame(item)
+            elif kind in self.plain:
+                frame = None
+            elif isinstance(item, ServerSentEvent):
+                frame = self._event_frame(item)
+            else:
+                frame = self._named_frame(item)
+            if frame is None:  # it is only data
+                return self.frame_texts((self.to_text(item, by_alias=True),))
+            max_size = self._encoding.max_size
+            if max_size is not None:
+                check_size(len(frame), max_size)
+            return frame
         except Exception as error:
             raise self.refusal(item, error) from error
 
+    def _named_frame(self, item: Any) -> bytes | None:
+        """Return the event of data that names its event, or ``None`` if it is only data."""
+        encoding = self._encoding
+        if encoding.to_event is not None:
+            event = self._preset_event(item, encoding.to_event)
+            return event_frame(event, self._dumped_json, encoding.name_of)
+        if isinstance(item, encoding.naming_type):
+            return self._typed_event_frame(item)
+        self._learn(item)
+        return None
+
     def _learn(self, item: Any) -> None:
         """Remember that items of this type are only data. Of dicts the first few are looked at."""
-        if self._hints is None or not self._hints.look_at(item, self._item_type):
+        if self._hints is None or not self._hints.look_at(item, self._encoding.item_type):
             self.plain = (type(item), *self.plain)
             self._keys.learn(item)
 
     def _event_frame(self, item: ServerSentEvent) -> bytes:
-        if item.event == ERROR:
-            self._report(ERROR)
+        encoding = self._encoding
+        declared, data, event = encoding.item_type, item.data, item.event
+        if event == ERROR:
+            self._report_name(ERROR)
         if self._on_id is not None and item.id:
             self._note_id(self._on_id)
-        declared = self._item_type
-        if declared is None or not declared.of_events or item.data is None:
-            to_json = self._trusted_fields
-            if to_json is None or not self._keys.trusts(item.data):
-                to_json = self._field_json
-            return event_frame(item, to_json, self._name_of)
-        item = item.model_copy(update={"data": declared.validated(item.data)})
-        return event_frame(item, self._filtered_json, self._name_of)
+        if data is None or (declared is not None and declared.of_events):
+            return self._declared_event_frame(item)
+        to_json = encoding.trusted_fields
+        if to_json is None or not self._keys.trusts(data):
+            to_json = self._field_json
+        if event is None:
+            event = encoding.name_of(data)
+        if event is not self._event:  # most events of a stream have the same name
+            self._event_line, self._event = event_line(event), event
+        if item.retry is None and item.comment is None:
+            return encode_named_event(self._event_line, to_json(data), item.id)
+        return encode_event(
+            to_json(data), event=event, id=item.id, retry=item.retry, comment=item.comment
+        )
+
+    def _declared_event_frame(self, item: ServerSentEvent) -> bytes:
+        """Encode an event whose data is of the declared type, or which has none."""
+        declared = self._encoding.item_type
+        if declared is not None and item.data is not None:
+            item = item.model_copy(update={"data": declared.validated(item.data)})
+        return event_frame(item, self._filtered_json, self._encoding.name_of)
 
     def _note_id(self, on_id: Callable[[], object]) -> None:
         self._on_id = None
         on_id()
 
-    def _named_frame(self, item: Any) -> bytes:
-        value = item if self._item_type is None else self._item_type.validated(item)
-        name = self._name_of(value)
+    def _report_name(self, name: str) -> None:
+        if self._hints is not None:
+            self._hints.look_at_name(name)
+
+    def _typed_event_frame(self, item: Any) -> bytes:
+        declared = self._encoding.item_type
+        value = item if declared is None else declared.validated(item)
+        name = self._encoding.name_of(value)
         if name == ERROR:
-            self._report(ERROR)
+            self._report_name(ERROR)
         return encode_event(self._filtered_json(value), event=name)
 
     def _filtered_json(self, value: Any) -> bytes:
         """Encode data that the item type has validated."""
-        if self._item_type is None:
+        declared, serialize = self._encoding.item_type, self._encoding.serialize
+        if declared is None:
             return self._field_json(value)
-        if self._serialize is not None:
-            return self._serialize(self._item_type.filtered(value))
-        if self._may_be_odd and self._keys.is_odd(value):
+        if serialize is not None:
+            return serialize(declared.filtered(value))
+        if self._encoding.may_be_odd and self._keys.is_odd(value):
             refuse_same_names(value)
-        return single_line(self._item_type.filtered_json(value))
+        return single_line(declared.filtered_json(value))
 
     def _field_json(self, value: Any) -> bytes:
         """Encode the data of a `ServerSentEvent`, which no type validates."""
-        options, declared = self._options_for(value), self._item_type
+        options, declared = self._options_for(value), self._encoding.item_type
         if options is not BY_ALIAS and declared is not None and declared.takes_unchanged(value):
             return self._filtered_json(value)
-        if self._serialize is not None:
-            return self._serialize(dumped(value, options))
+        serialize = self._encoding.serialize
+        if serialize is not None:
+            return serialize(dumped(value, options))
         odd = self._keys.is_odd(value)
         return single_line(with_names(value, options) if odd else write_json(value, **options))
 
     def _dumped_json(self, value: Any) -> bytes:
         """Encode data to which no options apply, or which already had them applied."""
-        if self._serialize is not None:
-            return self._serialize(value)
+        serialize = self._encoding.serialize
+        if serialize is not None:
+            return serialize(value)
         odd = self._keys.is_odd(value)
-        return single_line(with_names(value, BY_ALIAS)) if odd else _json_line(value)
+        return single_line(with_names(value, BY_ALIAS)) if odd else json_line(value)
 
     def _options_for(self, value: Any) -> Mapping[str, Any]:
         """Return the options for dumping that apply to data which no type validates."""
-        options, declared = self._options, self._item_type
+        options, declared = self._encoding.options, self._encoding.item_type
         if options is BY_ALIAS or declared is None or declared.describes(value):
             return options
         return {name: options[name] for name in options if name not in FIELD_OPTIONS}
@@ -226,10 +212,8 @@ class ItemEncoder:
     def _preset_event(
         self, item: Any, to_event: Callable[[Any], ServerSentEvent]
     ) -> ServerSentEvent:
-        if self._item_type is not None:
-            item = self._item_type.plain(item)
-        else:
-            item = dumped(item, self._options)
+        declared, options = self._encoding.item_type, self._encoding.options
+        item = dumped(item, options) if declared is None else declared.plain(item)
         event: Any = to_event(item)
         if not isinstance(event, ServerSentEvent):
             raise TypeError(f"the preset's to_event must return a ServerSentEvent, got {event!r}")
@@ -237,37 +221,16 @@ class ItemEncoder:
             self._note_id(self._on_id)
         return event
 
-    def _checked_size(self, frame: bytes) -> bytes:
-        if self._max_size is not None:
-            check_size(len(frame), self._max_size)
-        return frame
-
     def refusal(self, item: Any, error: Exception) -> Exception:
         """Return an `EncodingError` for an item, or `error` itself if it needs no wrapping."""
         if item is None or isinstance(error, EncodingError):
             return error
         name = _name(type(item))
         refusal = EncodingError(
-            f"{self._endpoint} gave an item of type {name} that can't be sent: {error}"
+            f"{self._encoding.endpoint} gave an item of type {name} that can't be sent: {error}"
         )
         refusal.__cause__ = error
         return refusal
-
-
-def _plain_types(
-    settings: StreamSettings, item_type: ItemType | None, hints: ItemHints | None
-) -> tuple[type, ...]:
-    """Return the types that are known to be only data before the first item."""
-    has_to_event = settings.preset is not None and settings.preset.to_event is not None
-    if has_to_event or (item_type is not None and item_type.names):
-        return ()
-    return _PLAIN if hints is None else _PLAIN_BUT_DICT
-
-
-def _json_line(value: Any) -> bytes:
-    # As `single_line`, but one call less for each event.
-    text = write_json(value, by_alias=True)
-    return text if text.isascii() else escaped_json(text)
 
 
 def event_frame(
@@ -281,7 +244,7 @@ def event_frame(
     else:
         data = None if item.data is None else field_json(item.data)
     event = name_of(item.data) if item.event is None else item.event
-    return encode_validated_event(data, event, item.id, item.retry, item.comment)
+    return encode_event(data, event=event, id=item.id, retry=item.retry, comment=item.comment)
 
 
 def _name(thing: Any) -> str:

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Scope, Send
 from sse_middleware.errors import BodyError
 from sse_middleware.event_loop.loop import running_asyncio_task
 from sse_middleware.introspection.generators import Stage
-from sse_middleware.items.control_frames import ConfiguredControlFrames
+from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
 from sse_middleware.legacy.route import LegacyRoute
 from sse_middleware.legacy.rules import AdoptionRules, request_line, with_header_list
 from sse_middleware.registry.admission import admit, refuse
@@ -47,7 +47,7 @@ sending costs little, and one that stops isn't held up for long."""
 
 _PATHSEND = "http.response.pathsend"
 
-_BODY_EXTENSIONS = (_PATHSEND, "http.response.zerocopysend")
+_BODY_EXTENSIONS = frozenset((_PATHSEND, "http.response.zerocopysend"))
 
 _FILE_CHUNK = 64 * 1024
 """Bytes of a file that are read at once."""
@@ -227,7 +227,7 @@ class AdoptedResponse:
     def _new_guard(self) -> StreamGuard:
         self._error = None
         settings, connection = self._context.settings, self._context.connection
-        self._control = ConfiguredControlFrames(settings)
+        self._control = ConfiguredControlFrames(ControlFrameRules(settings))
         self._before = b""
         self._sends_ids = False
         return StreamGuard(
@@ -326,8 +326,8 @@ async def _after_end(message: Message) -> None:  # noqa: ARG001 - a `Send`
 
 def _without_body_extensions(scope: Scope) -> Scope:
     """Return a scope in which body messages are the only way to send a body."""
-    extensions = scope.get("extensions") or {}
-    if not any(name in extensions for name in _BODY_EXTENSIONS):
+    extensions = scope.get("extensions")
+    if not extensions or _BODY_EXTENSIONS.isdisjoint(extensions):
         return scope
     kept = {name: extensions[name] for name in extensions if name not in _BODY_EXTENSIONS}
     return {**scope, "extensions": kept}

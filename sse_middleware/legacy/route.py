@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import ServerSentEvent
+from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.legacy.bodies.adapters import ADAPTERS, AdapterFactory
 from sse_middleware.legacy.bodies.body_format import MAX_PIECE, BodyFormat
@@ -152,7 +153,7 @@ def _encode_last(last: ServerSentEvent | None) -> bytes:
         return b""
     if not isinstance(last, ServerSentEvent):
         raise ConfigurationError(f"last must be a ServerSentEvent, got {last!r}")
-    return ItemEncoder(StreamSettings(), bytes, None, "last").encode(last)
+    return ItemEncoder(ItemEncoding(StreamSettings(), None, "last"), bytes).encode(last)
 
 
 def _checked_methods(methods: Any) -> frozenset[str] | None:

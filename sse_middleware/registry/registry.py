@@ -52,6 +52,7 @@ class Slot:
         "reason",
         "server",
         "stream",
+        "told_to_end",
     )
 
     def __init__(
@@ -73,6 +74,8 @@ class Slot:
         """The stream, while it is open."""
         self.reason: CloseReason | None = None
         """Why the stream has ended, once it has."""
+        self.told_to_end = False
+        """Whether a drain has begun before the stream was open."""
         self.ended = False
         """Whether the stream has ended. The slot may be held longer."""
 
@@ -93,7 +96,9 @@ class Slot:
 
     def drain(self, delay: float) -> None:
         """End the stream, if it is open, after `drain_grace` and this many seconds."""
-        if self.stream is not None:
+        if self.stream is None:
+            self.told_to_end = True
+        else:
             self.stream.drain(delay)
 
     def counts(self) -> tuple[int, int, int]:
@@ -106,7 +111,7 @@ class Slot:
         self._registry.counters.opened += 1
         if self.info is not None:
             self._registry.tell(StreamOpened(self.info))
-        if self.draining:
+        if self.told_to_end:
             stream.drain(0)
 
     def tell(self, record: StreamRecord) -> None:
@@ -174,8 +179,9 @@ class Registry:
 
     def leave(self, slot: Slot) -> None:
         """Take a slot back."""
+        if not slot.ended:  # it was never open
+            self.end(slot)
         self._slots.give_back(slot)
-        self.drain.stream_ended()
 
     def tell(self, record: StreamRecord) -> None:
         """Tell the observers. Whatever an observer raises is only logged."""

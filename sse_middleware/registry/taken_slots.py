@@ -88,14 +88,12 @@ class TakenSlots(Generic[SlotT]):
             self._clients[slot.client] += 1
 
     def end(self, slot: SlotT) -> None:
-        """Note that the stream of a slot has ended."""
-        if not slot.ended:
-            slot.ended = True
-            self.open -= 1
+        """Note that the stream of a slot has ended. Call it once, before `give_back`."""
+        slot.ended = True
+        self.open -= 1
 
     def give_back(self, slot: SlotT) -> None:
         """Make room for another stream."""
-        self.end(slot)
         del self._taken[slot]
         self.held.total -= 1
         if slot.client is not None:

@@ -22,8 +22,10 @@ class Encoder(Protocol):
 
     plain: Collection[type]
     """Types whose instances are known to be data and nothing else. New types may be added."""
-    frame_texts: Callable[[Iterable[bytes]], bytes]
-    """Writes the events of such texts, and joins them."""
+
+    @property
+    def frame_texts(self) -> Callable[[Iterable[bytes]], bytes]:
+        """Writes the events of such texts, and joins them."""
 
     @property
     def to_text(self) -> Callable[..., bytes]:

@@ -39,6 +39,8 @@ OTHERS_BOUND = 16
 MESSAGES_A_PASS = 32
 """How many messages are read before other tasks get a turn."""
 
+_DISCONNECTS = frozenset(("http.disconnect", "websocket.disconnect"))
+
 _DROPPED = (
     f"more than {UNREAD_BODY_BOUND} bytes of the request's body were not read while its stream was "
     "open, so the rest was dropped: read the body before the first event"
@@ -156,7 +158,11 @@ class Connection:
             elif self._body is not None and self._is_over_the_bound():
                 await self._wait_for_reader()
             else:
-                self._keep(self._observe(await self._receive()))
+                message = await self._receive()
+                if message["type"] in _DISCONNECTS:
+                    self._latch_end(message)
+                else:
+                    self._keep(message)
                 read += 1
                 if not read % MESSAGES_A_PASS:
                     await give_way()
@@ -173,7 +179,7 @@ class Connection:
         self._dropped = True
 
     def _observe(self, message: Message) -> Message:
-        if message["type"] in ("http.disconnect", "websocket.disconnect"):
+        if message["type"] in _DISCONNECTS:
             self._latch_end(message)
         return message
 
@@ -184,8 +190,6 @@ class Connection:
             self._wake()
 
     def _keep(self, message: Message) -> None:
-        if message is self._end:
-            return
         if message["type"] == "http.request":
             self._keep_body(message.get("body", b""), ends=not message.get("more_body", False))
         else:

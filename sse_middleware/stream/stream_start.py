@@ -9,7 +9,7 @@ from sse_middleware.registry.registry import Slot
 from sse_middleware.wire.compression import Codec
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamStart:
     """How a response begins, and what its body goes through."""
 

@@ -2,6 +2,7 @@
 
 import math
 from random import uniform
+from typing import Self
 
 from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
@@ -11,7 +12,12 @@ JITTER = 0.1
 
 
 class TimeLimits:
-    """The time limits of one stream; ``end`` is when the next one is reached."""
+    """The time limits of one stream; ``end`` is when the next one is reached.
+
+    Args:
+        settings: those of the stream.
+        now: when it begins.
+    """
 
     __slots__ = ("_idle_timeout", "_last", "end")
 
@@ -22,6 +28,12 @@ class TimeLimits:
             self._last = now + settings.max_duration * part
         self._idle_timeout = math.inf if settings.idle_timeout is None else settings.idle_timeout
         self.note_event(now)
+
+    @classmethod
+    def of(cls, settings: StreamSettings, now: float) -> Self | None:
+        """Return the limits, or ``None`` if there are none."""
+        limited = settings.max_duration is not None or settings.idle_timeout is not None
+        return cls(settings, now) if limited else None
 
     def note_event(self, now: float) -> None:
         """Note the moment of an event."""

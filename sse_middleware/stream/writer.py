@@ -122,9 +122,10 @@ class Writer:
         delay = settings.max_delay
         self._delay = None if delay is None else SendDelay(delay, self.run)
         self._run: object = None  # what runs now
-        self._limits = TimeLimits(settings, self._clock())
+        self._limits = TimeLimits.of(settings, self._clock())
         self._timer = WriterTimer(self._clock, self._on_due)
-        self._timer.end = self._limits.end
+        if self._limits is not None:
+            self._timer.end = self._limits.end
         if settings.send_timeout is not None:
             self._timer.limit_sends(settings.send_timeout, self._send_timed_out)
 
@@ -168,7 +169,7 @@ class Writer:
 
     def _on_due(self, now: float) -> None:
         """Notice that a time limit is reached, or that a silence has lasted long enough."""
-        if now >= self._limits.end:
+        if self._limits is not None and now >= self._limits.end:
             self._closing.close_early(self._limits.reach())
         elif self._queue.between_events and not (self._queue.unread or self._queue.closed):
             self._silent = True
@@ -312,8 +313,9 @@ class Writer:
             self._has_sent.set()
 
     def _note_event(self, now: float) -> None:
-        self._limits.note_event(now)
-        self._timer.end = self._limits.end
+        if self._limits is not None:
+            self._limits.note_event(now)
+            self._timer.end = self._limits.end
 
     def _tell(self, info: StreamInfo, events: int, size: int) -> None:
         slot = self._start.slot

@@ -58,7 +58,7 @@ def encode_event(
     if comment is not None:
         parts += [b": %b\n" % line for line in split_lines(to_utf8("comment", comment))]
     if event is not None:
-        parts.append(b"event: %b\n" % to_utf8("event", check_single_line("event", event)))
+        parts.append(event_line(event))
     if data is not None:
         parts += [b"data: ", as_data(data), b"\n"]
     if id is not None:
@@ -68,28 +68,24 @@ def encode_event(
     return b"".join([*parts, b"\n"] if parts else (b"\n\n",))
 
 
-def encode_validated_event(
-    data: bytes | None, event: str | None, id: str | None, retry: int | None, comment: str | None
-) -> bytes:
-    """Write one event like `encode_event`, with fields that were validated with their event.
+def event_line(event: str | None) -> bytes:
+    """Return the line of the ``event`` field, or ``b""`` without one. Raises as `encode_event`."""
+    if event is None:
+        return b""
+    return b"event: %b\n" % to_utf8("event", check_single_line("event", event))
 
-    Users can skip that validation (``model_construct``). So this function also looks for what would
-    break the framing, and leaves such an event to `encode_event`, which raises the error.
-    """
-    if comment is None and retry is None:
-        try:
-            event_line = b"" if event is None else b"event: %b\n" % event.encode()
-            id_line = b"" if id is None else b"id: %b\n" % id.encode()
-        except (AttributeError, UnicodeEncodeError):
-            return encode_event(data, event=event, id=id)
-        fields = event_line + id_line
-        lines = (event is not None) + (id is not None)
-        if fields.count(_LF) == lines and _CR not in fields and _NUL not in fields:
-            if data is None and fields:
-                return fields + b"\n"
-            if data is not None and _LF not in data and _CR not in data:
-                return b"%bdata: %b\n%b\n" % (event_line, data, id_line)
-    return encode_event(data, event=event, id=id, retry=retry, comment=comment)
+
+def encode_named_event(event_line: bytes, data: bytes, id: str | None) -> bytes:
+    """Write one event like `encode_event`, with what `event_line` has returned."""
+    if id is None:
+        id_line = b""
+    elif isinstance(id, str) and id.isprintable():  # and so a single line that UTF-8 can encode
+        id_line = b"id: %b\n" % id.encode()
+    else:
+        id_line = b"id: %b\n" % to_utf8("id", check_single_line("id", id))
+    if _LF in data or _CR in data:
+        data = as_data(data)
+    return b"%bdata: %b\n%b\n" % (event_line, data, id_line)
 
 
 _NEL_FIRST, _NEL_LAST = b"\xc2\x85"

@@ -25,6 +25,8 @@ def with_defaults(headers: Headers, preset: Iterable[tuple[bytes, bytes]] = ()) 
 
     A header that is already present stays unchanged.
     """
+    if not preset and len(headers) == 1 and headers[0][0] == b"content-type":  # the usual case
+        return [*headers, *_STREAM_DEFAULTS]
     own = {name for name, _ in headers}
     defaults = (
         tuple({**dict(_STREAM_DEFAULTS), **dict(preset)}.items()) if preset else _STREAM_DEFAULTS

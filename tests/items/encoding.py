@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict  # Pydantic takes no other before Python 3.12
 
 from sse_middleware.events import ServerSentEvent
-from sse_middleware.items.control_frames import ConfiguredControlFrames
+from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
+from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.item_type import ItemType
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.settings import StreamSettings
@@ -46,12 +47,13 @@ class Unknown:
 
 
 def control_frames(**options: Any) -> ConfiguredControlFrames:
-    return ConfiguredControlFrames(StreamSettings(**options))
+    return ConfiguredControlFrames(ControlFrameRules(StreamSettings(**options)))
 
 
 def encoder_with(item_type: ItemType | None, **options: Any) -> ItemEncoder:
     stream = StreamSettings(**options)
-    return ItemEncoder(stream, ConfiguredControlFrames(stream).ping, item_type, ENDPOINT)
+    ping = ConfiguredControlFrames(ControlFrameRules(stream)).ping
+    return ItemEncoder(ItemEncoding(stream, item_type, ENDPOINT), ping)
 
 
 def encoder_of(item_type: Any = Any, **options: Any) -> ItemEncoder:

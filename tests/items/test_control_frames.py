@@ -7,6 +7,7 @@ import pytest
 
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
+from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.presets import Preset
 from sse_middleware.settings import StreamSettings
@@ -135,7 +136,7 @@ def test_a_comment_ends_without_a_blank_line_once_an_id_was_sent(
 def test_an_id_is_noted_when_its_event_is_encoded(item: Any, counts: bool, preset: Any) -> None:
     control = control_frames(preset=preset)
     settings = StreamSettings(preset=preset)
-    encoder = ItemEncoder(settings, control.ping, None, "", on_id=control.id_sent)
+    encoder = ItemEncoder(ItemEncoding(settings, None, ""), control.ping, on_id=control.id_sent)
     for _ in range(2):
         encoder.encode(item)
         assert encoder.encode(None) == (BARE if counts else KEEPALIVE_COMMENT)
@@ -152,8 +153,7 @@ def test_an_event_of_a_preset_may_have_the_id(field: str) -> None:
 def test_an_id_that_a_preset_gives_counts() -> None:
     preset = Preset(to_event=lambda item: ServerSentEvent(data=item, id="7"))
     control = control_frames(preset=preset)
-    encoder = ItemEncoder(
-        StreamSettings(preset=preset), control.ping, None, "", on_id=control.id_sent
-    )
+    encoding = ItemEncoding(StreamSettings(preset=preset), None, "")
+    encoder = ItemEncoder(encoding, control.ping, on_id=control.id_sent)
     encoder.encode({})
     assert control.ping() == BARE

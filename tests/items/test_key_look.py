@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from pydantic_core import to_json
 
-from sse_middleware.items.data_encoders import BY_ALIAS
-from sse_middleware.items.key_look import LOOKED_AT, KeyLook
+from sse_middleware.items.item_encoding import LOOKED_AT, ItemEncoding
+from sse_middleware.items.key_look import KeyLook
+from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.async_producer import AsyncProducer
 from sse_middleware.wire.json_text import write_json
 from tests.items.encoding import encoder_of
@@ -19,7 +19,9 @@ ODD: Any = {None: 1, "a": {"b": 2}}
 
 
 def looking(looks: float) -> KeyLook:
-    return KeyLook(to_json, looks, typed=False, options=BY_ALIAS, max_size=None)
+    keys = KeyLook(ItemEncoding(StreamSettings(), None, "endpoint"))
+    keys.looks = looks
+    return keys
 
 
 @pytest.mark.parametrize("value", [1, "a", {"a": 1}, {"a": {"b": [1]}}, [{"a": 1}]])

@@ -20,7 +20,7 @@ from pydantic_core import to_json
 from sse_middleware import EventSourceResponse
 from sse_middleware.errors import EncodingError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
-from sse_middleware.items.key_look import LOOKED_AT
+from sse_middleware.items.item_encoding import LOOKED_AT
 from sse_middleware.wire.decoding import EventStreamDecoder, MessageEvent
 from tests.items.encoding import (
     ENDPOINT,

@@ -4,6 +4,7 @@ from typing import Any
 
 import anyio
 
+from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.settings import StreamSettings
 from sse_middleware.wire.encoding import encode_data
@@ -44,7 +45,7 @@ def text_only(item: Any) -> str:
     raise TypeError("no text")
 
 
-encoder = ItemEncoder(StreamSettings(serializer=text_only), bytes, None, "endpoint")
+encoder = ItemEncoder(ItemEncoding(StreamSettings(serializer=text_only), None, "endpoint"), bytes)
 
 
 def frames(*texts: str) -> list[bytes]:

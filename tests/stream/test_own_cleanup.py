@@ -16,6 +16,7 @@ from sse_middleware import (
     SSEMiddleware,
     event_stream,
 )
+from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import Ending
@@ -322,6 +323,6 @@ async def test_errors_that_are_swallowed_for_ever_end_with_the_stream() -> None:
                     outbox.close(Ending.ABANDONED)
 
     outbox = Outbox(1_000)
-    encoder = ItemEncoder(StreamSettings(), bytes, None, "bad")
+    encoder = ItemEncoder(ItemEncoding(StreamSettings(), None, "bad"), bytes)
     await AsyncProducer(bad(), encoder).produce(outbox)
     assert swallowed == 3

@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from sse_middleware import CloseReason, EncodingError, EventSourceResponse, event_stream
 from sse_middleware.event_loop.worker_thread import WorkerThread
+from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.thread_producer import REFUSED, ThreadProducer
@@ -652,7 +653,7 @@ class TestStopIteration:
             yield None
 
         sink = Frames()
-        broken = ItemEncoder(StreamSettings(), ping, None, "endpoint")
+        broken = ItemEncoder(ItemEncoding(StreamSettings(), None, "endpoint"), ping)
         producer = ThreadProducer(generator(), broken)
         with pytest.raises(RuntimeError, match="StopIteration") as caught:
             await producer.produce(sink)
@@ -680,7 +681,9 @@ class TestStopIteration:
         def serialize(_: Any) -> bytes:
             raise StopIteration
 
-        broken = ItemEncoder(StreamSettings(serializer=serialize), bytes, None, "endpoint")
+        broken = ItemEncoder(
+            ItemEncoding(StreamSettings(serializer=serialize), None, "endpoint"), bytes
+        )
         producer = ThreadProducer(iter(["a"]), broken)
         with pytest.raises(EncodingError):
             await producer.produce(Frames())

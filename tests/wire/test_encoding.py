@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from sse_middleware.errors import FieldError
-from sse_middleware.wire.encoding import encode_event, encode_validated_event, format_sse_event
+from sse_middleware.wire.encoding import (
+    encode_event,
+    encode_named_event,
+    event_line,
+    format_sse_event,
+)
 from tests.wire.refused import REFUSED_FIELDS
 
 
@@ -52,18 +57,18 @@ def test_data_that_is_not_a_str_is_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize("data", [b"a\nb", b"a\rb", b"a\r\nb"])
-def test_a_validated_event_may_have_data_of_several_lines(data: bytes) -> None:
-    expected = b"event: x\ndata: a\ndata: b\nid: 1\n\n"
-    assert encode_validated_event(data, "x", "1", None, None) == expected
+@pytest.mark.parametrize("id", [None, "1", "\u00e4 1", "\t"])
+@pytest.mark.parametrize("event", [None, "x"])
+def test_a_named_event_is_written_like_any_other(
+    data: bytes, id: str | None, event: str | None
+) -> None:
+    written = encode_named_event(event_line(event), data, id)
+    assert written == encode_event(data, event=event, id=id)
 
 
-def test_a_validated_event_may_be_empty() -> None:
-    assert encode_validated_event(None, None, None, None, None) == encode_event(None)
-
-
-@pytest.mark.parametrize("bad", ["a\nb", "a\rb", "a\0b", "\ud800"])
-def test_an_event_that_skipped_its_validation_is_refused(bad: str) -> None:
-    with pytest.raises(FieldError):
-        encode_validated_event(b"1", bad, None, None, None)
-    with pytest.raises(FieldError):
-        encode_validated_event(b"1", None, bad, None, None)
+@pytest.mark.parametrize("bad", ["a\nb", "a\rb", "a\0b", "\ud800", 5])
+def test_an_event_that_skipped_its_validation_is_refused(bad: Any) -> None:
+    with pytest.raises(FieldError, match=r"^event "):
+        event_line(bad)
+    with pytest.raises(FieldError, match=r"^id "):
+        encode_named_event(b"", b"1", bad)

@@ -1,0 +1,67 @@
+"""A template is made once for an endpoint whose streams are alike."""
+
+import gc
+from typing import Any
+from weakref import ref
+
+import pytest
+
+from sse_middleware.items.stream_template import StreamTemplate, StreamTemplates
+from sse_middleware.settings import StreamSettings
+
+SETTINGS = StreamSettings()
+
+
+class Route:
+    """Keeps its endpoint, as a route of Starlette's does."""
+
+    def __init__(self, endpoint: Any) -> None:
+        self.endpoint = endpoint
+
+
+def make() -> StreamTemplate:
+    return StreamTemplate(SETTINGS, None, "endpoint", {})
+
+
+def endpoint() -> None:
+    """Be an endpoint."""
+
+
+def test_the_streams_of_an_endpoint_share_it() -> None:
+    templates, route = StreamTemplates(), Route(endpoint)
+    first = templates.of(endpoint, route, (SETTINGS, None), make)
+    assert templates.of(endpoint, route, (SETTINGS, None), make) is first
+
+
+@pytest.mark.parametrize(
+    ("route", "source"),
+    [
+        (True, (StreamSettings(max_buffer=1), None)),
+        (True, (SETTINGS, "other")),
+        (False, (SETTINGS, None)),
+    ],
+)
+def test_what_is_made_from_something_else_is_not_shared(route: bool, source: Any) -> None:
+    templates, known = StreamTemplates(), Route(endpoint)
+    first = templates.of(endpoint, known, (SETTINGS, None), make)
+    other = templates.of(endpoint, known if route else Route(endpoint), source, make)
+    assert other is not first
+
+
+@pytest.mark.parametrize(("endpoint", "route"), [(None, None), ("text", None), (endpoint, "text")])
+def test_what_has_no_weak_reference_shares_nothing(endpoint: Any, route: Any) -> None:
+    templates = StreamTemplates()
+    first = templates.of(endpoint, route, (), make)
+    assert templates.of(endpoint, route, (), make) is not first
+
+
+def test_it_ends_with_its_endpoint() -> None:
+    def temporary() -> None:
+        """Be an endpoint of a route that is added and removed."""
+
+    templates, route = StreamTemplates(), Route(temporary)
+    known = ref(temporary)
+    templates.of(temporary, route, (SETTINGS,), make)
+    del temporary, route
+    gc.collect()
+    assert known() is None
