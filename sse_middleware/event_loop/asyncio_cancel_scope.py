@@ -8,6 +8,7 @@ Rules of this file:
   on in a task of its own, and the block ends.
 - `run` sees each cancellation before the coroutine does. A block without `run` can't be taken from
   its task: there is only a report (`on_abandon`).
+- What is abandoned because it waits for a worker thread is not idle until it has ended.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ from types import TracebackType, coroutine
 from typing import Any, Self
 
 import anyio
+
+from sse_middleware.event_loop.awaited_threads import waits_for_thread
 
 RECANCEL_INTERVAL = 0.01
 """Seconds between two cancellations of a block that should have ended. Others can run meanwhile."""
@@ -50,8 +53,10 @@ class AsyncioCancelScope:
         "_foreign",
         "_inside",
         "_on_abandon",
+        "_on_end",
         "_on_outer_cancel",
         "_pending",
+        "_rest",
         "_running",
         "_scope",
         "_task",
@@ -59,6 +64,7 @@ class AsyncioCancelScope:
         "abandoned",
         "cancel_called",
         "cleanup_timed_out",
+        "in_thread",
     )
 
     stepwise = True
@@ -73,6 +79,7 @@ class AsyncioCancelScope:
         inside: bool,
     ) -> None:
         self.abandoned = self.cleanup_timed_out = self.cancel_called = False
+        self.in_thread = False
         self._active = self._foreign = False
         self._task = task
         self._cleanup_timeout = cleanup_timeout
@@ -80,6 +87,8 @@ class AsyncioCancelScope:
         self._scope = scope  # which shields the block from the scopes outside
         self._on_outer_cancel: Callable[[], object] | None = None
         self._on_abandon: Callable[[], object] = _nothing
+        self._on_end: Callable[[], object] = _nothing
+        self._rest: asyncio.Task[None] | None = None  # what was taken from the block's task
         self._running = False
         self._pending = False  # whether our last cancellation has not come yet
         self._before = self._cancels = 0
@@ -138,6 +147,15 @@ class AsyncioCancelScope:
         """As `EdgeCancelScope.on_abandon`."""
         self._on_abandon = callback
 
+    def when_idle(self, callback: Callable[[], object]) -> None:
+        """As `EdgeCancelScope.when_idle`."""
+        if not self.in_thread:
+            callback()
+        elif self._rest is None:
+            self._on_end = callback
+        else:
+            self._rest.add_done_callback(lambda _: callback())
+
     def cancel(self) -> None:
         """As `EdgeCancelScope.cancel`."""
         if self._active and not self.cancel_called:
@@ -169,15 +187,16 @@ class AsyncioCancelScope:
             self._cancel_task()
             self._cancel_again_in(RECANCEL_INTERVAL)
         else:
-            self._give_up()
+            self._give_up(self._task.get_coro())
 
     def _abandon(self, work: Coroutine[Any, Any, None], waits_for: Any) -> None:
         """Let a coroutine that can't be cancelled go on in a task of its own."""
-        self._task.get_loop().create_task(_go_on(work, waits_for))
-        self._give_up()
+        self._rest = self._task.get_loop().create_task(_go_on(work, waits_for))
+        self._give_up(work)
 
-    def _give_up(self) -> None:
+    def _give_up(self, work: object) -> None:
         self.abandoned = True
+        self.in_thread = waits_for_thread(work)
         self._on_abandon()
 
     def _look_at(self, error: asyncio.CancelledError) -> None:
@@ -252,6 +271,7 @@ class AsyncioCancelScope:
         ended = ours and isinstance(error, asyncio.CancelledError)
         ended = ended and not (outside and _is_anyios(error))
         self.cleanup_timed_out = (ended or self.abandoned) and self.cleanup_timed_out
+        self._on_end()
         return ended
 
 

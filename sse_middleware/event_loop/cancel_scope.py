@@ -32,6 +32,8 @@ class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol)
     """Whether the block was ended because its cleanup took too long."""
     abandoned: bool
     """Whether a coroutine of the block was abandoned because it swallowed every cancellation."""
+    in_thread: bool
+    """Whether it was abandoned because it waits for a worker thread, which nothing can end."""
     stepwise: bool
     """Whether `run` takes each step by hand, and calls `on_suspend`."""
 
@@ -59,6 +61,12 @@ class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol)
     def on_abandon(self, callback: Callable[[], object]) -> None:
         """Have a function called if the block is given up because it can't be cancelled."""
 
+    def when_idle(self, callback: Callable[[], object]) -> None:
+        """Call back when no worker thread keeps what was abandoned from its end.
+
+        That may be now. Use it after the block, or when told that the block is given up.
+        """
+
     def cancel(self) -> None:
         """Cancel the block. Calls after the first change nothing."""
 
@@ -78,7 +86,7 @@ class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol)
 class _AnyioCancelScope:
     """A plain scope: every ``await`` of a cancelled block is cancelled, as usual on trio."""
 
-    __slots__ = ("_cleanup_timeout", "_scope", "abandoned", "cleanup_timed_out")
+    __slots__ = ("_cleanup_timeout", "_scope", "abandoned", "cleanup_timed_out", "in_thread")
 
     stepwise = False
 
@@ -87,7 +95,7 @@ class _AnyioCancelScope:
         return anyio.get_cancelled_exc_class()
 
     def __init__(self, cleanup_timeout: float) -> None:
-        self.abandoned = self.cleanup_timed_out = False
+        self.abandoned = self.cleanup_timed_out = self.in_thread = False
         self._cleanup_timeout = cleanup_timeout
         self._scope = anyio.CancelScope()
 
@@ -103,6 +111,10 @@ class _AnyioCancelScope:
 
     def on_abandon(self, callback: Callable[[], object]) -> None:
         """Change nothing: trio cancels each ``await``, so nothing here goes on for ever."""
+
+    def when_idle(self, callback: Callable[[], object]) -> None:
+        """Call back at once: a block that waits for a thread doesn't end before the thread."""
+        callback()
 
     def cancel(self) -> None:
         self._scope.cancel()

@@ -10,6 +10,7 @@ Rules of this file:
 """
 
 import logging
+from functools import partial
 
 import anyio
 from starlette.types import Send
@@ -31,6 +32,16 @@ logger = logging.getLogger(__name__)
 FAREWELL_TIMEOUT = 1.0
 """Seconds for the farewell if the server has cancelled the request of a client that is still there:
 a server cancels a thousand requests at once, and each of them sends a farewell."""
+
+_SWALLOWS = (
+    "%s has swallowed every cancellation until one second after cleanup_timeout: it is abandoned, "
+    "and another stream may have its place"
+)
+
+_WAITS_FOR_THREAD = (
+    "%s has waited for a worker thread until one second after cleanup_timeout: it is abandoned, "
+    "and keeps its place among the streams until the thread has returned"
+)
 
 
 class OpenStream:
@@ -185,7 +196,7 @@ class OpenStream:
         if not self._released:
             self._released = True
             self._slot.closed(closing.reason or CloseReason.FINISHED, failure)
-            self._work.when_idle(self._slot.give_back)
+            self._scope.when_idle(partial(self._work.when_idle, self._slot.give_back))
         return failure
 
     def end_unfinished(self) -> None:
@@ -201,11 +212,9 @@ class OpenStream:
         return self._closing.is_overdue
 
     def _abandoned(self) -> None:
-        """Give back the slot of work that nothing can end."""
+        """Give up work that nothing can end. It keeps its slot if it waits for a thread."""
         logger.error(
-            "%s has swallowed every cancellation until one second after cleanup_timeout: it is "
-            "abandoned, and another stream may have its place",
-            printable(self._work),
+            _WAITS_FOR_THREAD if self._scope.in_thread else _SWALLOWS, printable(self._work)
         )
         self._outbox.close(Ending.ABANDONED)
         self.release()

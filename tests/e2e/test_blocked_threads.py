@@ -1,9 +1,10 @@
 """Threads of synchronous generators that go on after their clients have left.
 
 Nothing can interrupt such a thread. It keeps its place among the streams until it returns, and it
-keeps no server from stopping.
+keeps no server from stopping. A thread that others have started keeps its stream's place, too.
 """
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sse_middleware.wire import MessageEvent
 from .client import Http1Client
 from .draining import DEFAULTS, OTHERS, Served, Way, served, streams
 from .test_drain import GRACE, STOPPING, retry_of, skip_without
-from .thread_app import CLEANUP, MAX_STREAMS
+from .thread_app import CLEANUP, MAX_STREAMS, PATIENCE
 
 pytestmark = pytest.mark.e2e
 
@@ -73,6 +74,26 @@ def test_a_stream_keeps_its_place_until_its_thread_returns(way: Way, tmp_path: P
         server.wait_until_told("closed", MAX_STREAMS)
         assert ask(server, "/joined") == 0
         assert visit(server, "/held") == 200
+
+
+@pytest.mark.parametrize("way", ONE_PROCESS, ids=lambda way: way.name)
+def test_a_stream_of_others_keeps_its_place_until_its_thread_returns(
+    way: Way, tmp_path: Path
+) -> None:
+    skip_without(way)
+    with served(way, tmp_path / "output") as server:
+        for number in range(MAX_STREAMS):
+            assert visit(server, "/foreign", blocking=number + 1) == 200
+        if "trio" not in way.name:  # there it is open until then
+            server.wait_until_told("ended", MAX_STREAMS)
+        assert {visit(server, "/foreign") for _ in range(VISITS)} == {503}
+
+        with Http1Client(server.port) as client:
+            client.get("/let-go")
+        server.wait_until_told("closed", MAX_STREAMS)
+        until = time.monotonic() + PATIENCE
+        while visit(server, "/foreign") == 503:
+            assert time.monotonic() < until
 
 
 @pytest.mark.parametrize("way", ONE_PROCESS, ids=lambda way: way.name)

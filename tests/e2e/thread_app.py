@@ -12,7 +12,7 @@ from contextlib import suppress
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
 from sse_middleware import EncodingError, SSEMiddleware, event_stream
@@ -46,6 +46,12 @@ def held(_: Request) -> Iterator[str]:
         release.wait()
     finally:
         tell("closed")
+
+
+def foreign(request: Request) -> StreamingResponse:
+    """Have Starlette pull the generator, in threads of anyio's pool."""
+    content = (b'data: "open"\n\n' for _ in held(request))
+    return StreamingResponse(content, media_type="text/event-stream")
 
 
 def refused(_: Request) -> Iterator[object]:
@@ -89,6 +95,7 @@ app = Starlette(
         Route("/plain", plain),
         Route("/waiting", event_stream(waiting)),
         Route("/held", event_stream(held)),
+        Route("/foreign", foreign),
         Route("/refused", event_stream(refused)),
         Route("/refused-for-a-moment", event_stream(max_duration=0.5)(refused)),
         Route("/threads", threads),
