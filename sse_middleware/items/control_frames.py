@@ -129,11 +129,12 @@ class ConfiguredControlFrames:
         if item is None:
             return b""
         encoding = ItemEncoding(self._settings, None, origin, self._rules.options)
-        return ItemEncoder(encoding, self.ping, on_id=self.id_sent).encode(item)
+        frame = ItemEncoder(encoding, self.ping, on_id=self.id_sent).encode(item)
+        return frame[:-1] if self._bare and _is_comment(item) else frame
 
 
 def _is_comment(ping: object) -> TypeGuard[ServerSentEvent]:
-    """Whether a keep-alive is an event that has nothing but a comment."""
+    """Whether a control frame is an event that has nothing but a comment."""
     if not isinstance(ping, ServerSentEvent) or ping.comment is None:
         return False
     fields = (ping.data, ping.raw_data, ping.event, ping.id, ping.retry)

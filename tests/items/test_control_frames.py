@@ -10,6 +10,7 @@ from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
 from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.presets import Preset
+from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
 from tests.items.encoding import Item, control_frames, data, encode
 
@@ -119,6 +120,21 @@ def test_a_comment_ends_without_a_blank_line_once_an_id_was_sent(
     control.id_sent()
     assert control.same_ping in (b"", after)
     assert control.ping() == after
+
+
+@pytest.mark.parametrize(
+    ("item", "before", "after"),
+    [
+        (ServerSentEvent(comment="bye"), b": bye\n\n", b": bye\n"),
+        (ServerSentEvent(comment="bye", retry=1), *[b": bye\nretry: 1\n\n"] * 2),
+        (ServerSentEvent(event="bye"), *[b"event: bye\n\n"] * 2),
+    ],
+)
+def test_so_does_a_farewell_that_is_a_comment(item: Any, before: bytes, after: bytes) -> None:
+    control = control_frames(farewell=lambda _: item)
+    assert control.farewell(CloseReason.DRAINED) == before
+    control.id_sent()
+    assert control.farewell(CloseReason.DRAINED) == after
 
 
 @pytest.mark.parametrize(
