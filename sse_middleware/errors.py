@@ -4,7 +4,9 @@
     ├── yours: the application gave something that can't be streamed
     │   ├── ConfigurationError   a setting or a setup that can't work
     │   ├── FieldError           a field that the text/event-stream grammar can't carry
-    │   └── EncodingError        an item that can't become an event
+    │   ├── EncodingError        an item that can't become an event
+    │   ├── TopicError           a name that no topic can have
+    │   └── HubError             a hub that is not open, or is used from elsewhere
     └── theirs: a peer sent something that can't be read
         ├── BodyError            a legacy body that is malformed, cut off or too large
         ├── RequestBodyError     a request's body that was read too late
@@ -47,6 +49,17 @@ class EncodingError(SSEError, ValueError):
 
     The error is thrown into the generator at the ``yield`` that produced the item. So the traceback
     ends there, and the generator may catch the error and continue.
+    """
+
+
+class TopicError(SSEError, ValueError):
+    """A topic can't have this name. The message shows the name and what is allowed."""
+
+
+class HubError(SSEError, RuntimeError):
+    """A hub is not open, or is used from another thread or event loop.
+
+    The message names the way out.
     """
 
 

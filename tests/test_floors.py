@@ -28,8 +28,10 @@ MAY_IMPORT = {
     "items": ["settings"],
     "registry": ["settings", "shutdown", "introspection"],
     "stream": ["registry"],  # never items: the encoder is a protocol in stream.abc
+    "hub": ["stream", "items"],
     "request_context": ["stream", "items"],
-    "response": ["request_context"],
+    "content": ["hub"],
+    "response": ["request_context", "content"],
     "endpoint": ["response"],
     "legacy": ["response"],
     "compat": ["response"],
@@ -63,7 +65,9 @@ OUTSIDE = {
     "shutdown": {"trio"},  # as above
     "registry": {"anyio", "starlette"},
     "stream": {"anyio", "asgiref", "starlette"},
+    "hub": {"anyio", "pydantic_core"},
     "request_context": {"anyio", "starlette"},
+    "content": {"pydantic"},
     "response": {"pydantic", "starlette"},
     "endpoint": {"anyio", "starlette"},
     "legacy": {"anyio", "asgiref", "pydantic_core", "starlette"},
@@ -91,6 +95,9 @@ CALLED_AT_IMPORT = {
     "TypeVar": "a type",
     "Preset": "frozen",
     "ServerSentEvent": "frozen",
+    "Keep": "frozen",
+    "Position": "frozen",
+    "itemgetter": "a function",
     "find_spec": "whether trio is there",
     "RunVar": "each event loop has a value of its own, which ends with it",
 }

@@ -98,3 +98,16 @@ def threadsafe_caller() -> Callable[[Callable[[], object]], object]:
     from trio.lowlevel import current_trio_token  # noqa: PLC0415 - optional, but running
 
     return current_trio_token().run_sync_soon
+
+
+def soon_caller() -> Callable[[Callable[[], object]], object]:
+    """Return a function by which code in the running event loop has a function called soon.
+
+    The call comes in another pass of the loop. The function must not raise.
+    """
+    task = running_asyncio_task()
+    if task is not None:
+        return task.get_loop().call_soon
+    from trio.lowlevel import current_trio_token  # noqa: PLC0415 - optional, but running
+
+    return current_trio_token().run_sync_soon

@@ -1,0 +1,172 @@
+"""What the hub asks of a store: four methods, and the values that they take and return.
+
+Rules of this file:
+- A store has one clock for all topics. Each event gets the next clock, in microseconds. It is at
+  least the store's time, and always above the last clock.
+- A store has one incarnation, or several. The first begins with the store. Another one begins
+  whenever the store may have lost what it had acknowledged. Each has a mark, a random number. So
+  the marks of two stores differ, and the mark of an incarnation that a store doesn't know is
+  another store's.
+- What a store sends to a listener comes in the order of the clock, each with the mark of the
+  incarnation that sent it. A listener never heals: once its connection is broken, it is replaced.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sse_middleware.hub.keep import Keep
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event in a topic."""
+
+    clock: int
+    """When it was published, in microseconds. No other event of the store has the same clock."""
+    before: int
+    """The clock of the topic's event before it, 0 if the store doesn't know of any."""
+    block: bytes
+    """The encoded event without an id. It ends with an empty line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """One life of a store."""
+
+    mark: int
+    """A random number of `MARK_BITS` bits."""
+    start: int
+    """The store's clock when this life began."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a store is, at one moment."""
+
+    clock: int
+    """The clock of the last event of any topic."""
+    now: int
+    """The store's time, in microseconds."""
+    incarnations: tuple[Incarnation, ...]
+    """Its lives, the present one last."""
+
+    @property
+    def mark(self) -> int:
+        """The mark of the present incarnation."""
+        return self.incarnations[-1].mark
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a store has of one topic."""
+
+    first: Entry | None
+    """The oldest event that is kept, without its block. ``None`` if nothing is kept."""
+    entries: tuple[Entry, ...]
+    """The events that were asked for, in order."""
+    more: bool
+    """Whether there are more after them."""
+    last: int | None
+    """The clock of the topic's last event, kept or not. Known for `DAY` at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The answer to a read. All of it is of the same moment."""
+
+    state: State
+    topics: Mapping[str, Kept]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who holds a key, after an attempt to hold it."""
+
+    token: str
+    """The holder's token. It is yours if the attempt succeeded."""
+    seconds: float
+    """How long it is held, unless it is renewed."""
+    state: str | None
+    """What the holder has noted."""
+
+
+DAY = 24 * 60 * 60 * 1_000_000
+"""Microseconds for which a store knows the last clock of a topic."""
+
+MARK_BITS = 20
+"""Bits of the mark of an incarnation."""
+
+OnEvent = Callable[[str, Entry, int], object]
+"""Called with an event's topic, the event, and the mark of the store's incarnation."""
+
+OnTick = Callable[[int, int], object]
+"""Called with the store's clock, and the mark of its incarnation."""
+
+
+class Listener(Protocol):
+    """One listening connection to a store. After `close` it calls nothing."""
+
+    async def add(self, topics: Sequence[str]) -> None:
+        """Listen to these topics. All that is published after the return is heard."""
+
+    def remove(self, topics: Sequence[str]) -> None:
+        """Listen to these topics no more, from now on or a little later."""
+
+    async def tick(self) -> None:
+        """Have the store send its clock to this listener.
+
+        The request goes to where events are appended. So a tick that comes back proves that both
+        connections lead to the same server.
+        """
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class Store(Protocol):
+    """Keeps the events of topics. Any method may raise any exception if the store is away."""
+
+    async def append(
+        self, topic: str, events: Sequence[bytes], keep: Keep, *, once: str | None = None
+    ) -> list[int]:
+        """Number events, keep them and announce them: all of them or none, with nothing between.
+
+        Args:
+            topic: its name.
+            events: encoded, without ids.
+            keep: how many to keep, and for how long.
+            once: if the topic had an append with this text within `ONCE_SECONDS`, nothing is
+                appended.
+
+        Returns:
+            Their clocks, or the clocks of the append that came first.
+        """
+
+    async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
+        """Return what is kept of some topics.
+
+        Args:
+            topics: their names. There may be none.
+            after: the clock after which events are wanted.
+            limit: how many events of each topic are wanted. 0 asks for none.
+        """
+
+    def listen(
+        self, on_event: OnEvent, on_tick: OnTick, on_broken: Callable[[], object]
+    ) -> Listener:
+        """Return a new listener. The functions are called in the event loop, and never raise."""
+
+    async def lease(self, key: str, token: str, seconds: float, state: str | None = None) -> Lease:
+        """Hold a key, or go on holding it, unless another token holds it.
+
+        Args:
+            key: what to hold.
+            token: who asks.
+            seconds: for how long.
+            state: what to note, ``None`` to leave it as it is.
+        """
+
+
+ONCE_SECONDS = 60
+"""How long an append with ``once`` is remembered, from when it was made."""

@@ -1,0 +1,278 @@
+"""`Hub`: publish to topics, and subscribe to them.
+
+Rules of this file:
+- A hub is open in one event loop at a time. What is used elsewhere raises a `HubError` that names
+  the way out.
+- What an application passes is checked where it passes it. What a client sends is never an error.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from sse_middleware.errors import ConfigurationError, HubError, printable
+from sse_middleware.event_loop.loop import current_token
+from sse_middleware.event_loop.task_group import daemon_task_group
+from sse_middleware.hub.abc import Store
+from sse_middleware.hub.history import History, read_history
+from sse_middleware.hub.ids import Position, format_position, parse_position
+from sse_middleware.hub.keep import Keep, KeepRules
+from sse_middleware.hub.memory import MemoryStore
+from sse_middleware.hub.publishing import EventEncoder, check_topic
+from sse_middleware.hub.revocations import KEEP, TOPIC
+from sse_middleware.hub.running import RunningHub
+from sse_middleware.hub.subscription import Subscription
+from sse_middleware.hub.wanted import Begin, Wanted, Where
+from sse_middleware.validation import check, check_count, check_function
+
+_TOPICS_REMEMBERED = 1024
+"""How many topics' names are not checked again."""
+
+
+class Hub:
+    """Sends events to the subscribers of topics, and replays what they missed.
+
+    This one keeps events in the memory of its process. ``async with hub:`` opens it.
+
+    Ids are positions in all topics of the hub. They reveal when something was last published.
+
+    Args:
+        keep: what topics keep, for all of them, or by pattern: ``{"chat:*": Keep(500)}``. The
+            first pattern that matches counts.
+        store: where events are.
+
+    Raises:
+        ConfigurationError: `keep` is neither.
+    """
+
+    def __init__(
+        self,
+        *,
+        keep: Keep | Mapping[str, Keep] | None = None,
+        store: Callable[[], Store] = MemoryStore,
+    ) -> None:
+        self._keep_rules = KeepRules(Keep() if keep is None else keep)
+        self._make_store = store
+        self._keeps: dict[str, Keep] = {}
+        self._encoder = EventEncoder()
+        self._running: RunningHub | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open, in any event loop."""
+        return self._running is not None
+
+    async def open(self) -> None:
+        """Open it in the running event loop. It lives until `close`, in the same task.
+
+        Raises:
+            HubError: it is open.
+        """
+        if self._running is not None:
+            raise HubError("the hub is open already: open it once, with the application's lifespan")
+        tasks = daemon_task_group()
+        await tasks.__aenter__()
+        self._running = running = RunningHub(self._make_store(), tasks)
+        looked = False
+        try:
+            await running.look_at_store()
+            looked = True
+        finally:
+            if not looked:  # this was cancelled
+                await self.close()
+
+    async def close(self) -> None:
+        """End all subscriptions. Nothing can be published any more."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.end()
+            await running.tasks.__aexit__(None, None, None)
+
+    async def publish(
+        self, topic: str, item: Any, *, event: str | None = None, once: str | None = None
+    ) -> str:
+        """Send an event to all subscribers of a topic.
+
+        Two events are in order if the first call was awaited before the second began.
+
+        Args:
+            topic: its name, 1 to 255 characters without control characters.
+            item: a `ServerSentEvent` without an id, or data.
+            event: the event's name.
+            once: publishes nothing if the topic had an event with this text within a minute.
+
+        Returns:
+            The event's id, or the id of that event.
+
+        Raises:
+            TopicError: the topic can't have this name.
+            EncodingError: the item can't be sent.
+            HubError: the hub is not open, or in another event loop.
+        """
+        running = self._here()
+        keep = self._keep_of(topic)
+        block = self._encoder.encode(item, event)
+        if once is not None:
+            check("once", once, isinstance(once, str) and once != "", "a text that names the event")
+        return await running.append(topic, block, keep, once)
+
+    def publish_sync(
+        self, topic: str, item: Any, *, event: str | None = None, once: str | None = None
+    ) -> str:
+        """Publish like `publish`, from any thread but the event loop's own.
+
+        Raises:
+            HubError: the hub is not open, was closed meanwhile, or this is its event loop's thread.
+        """
+        running = self._opened()
+        return running.calls.run(lambda: self.publish(topic, item, event=event, once=once))
+
+    def subscribe(
+        self,
+        *topics: str,
+        after: str | None = None,
+        since: str | None = None,
+        where: Where | None = None,
+        subject: object = None,
+    ) -> Subscription:
+        """Subscribe to topics. Nothing happens before the subscription is opened.
+
+        Args:
+            topics: their names.
+            after: where a client begins that has no id: ``"start"`` with all that is kept, an id
+                after that event, ``None`` with what is published from now on.
+            since: an id before which no client begins, whatever its own id.
+            where: returns whether the subscriber wants a `PublishedEvent`.
+            subject: whose stream it is, for `disconnect`.
+
+        Raises:
+            TopicError: a topic can't have this name.
+            ConfigurationError: there is no topic, or another argument can't work.
+        """
+        names = tuple(dict.fromkeys(map(check_topic, topics)))
+        if not names:
+            raise ConfigurationError("subscribe needs one topic at least: hub.subscribe('news')")
+        check_function("where", where)
+        begin = Begin(
+            None if after in (None, "start") else _position("after", after),
+            after == "start",
+            None if since is None else _position("since", since),
+        )
+        kept = min(self._keep_of(name).count for name in names)
+        wanted = Wanted(names, begin, where, max(1, kept // 4), _subject(subject))
+        return Subscription(self._here, wanted, self._age())
+
+    async def history(self, topic: str, *, after: str | None = None, limit: int = 100) -> History:
+        """Return what is kept of a topic, without a stream.
+
+        Args:
+            topic: its name.
+            after: an id. ``None`` for all that is kept.
+            limit: how many events.
+
+        Raises:
+            TopicError: the topic can't have this name.
+            ConfigurationError: `limit` is not over 0.
+            HubError: the hub is not open, or in another event loop.
+        """
+        check_topic(topic)
+        check_count("limit", limit, "events")
+        return await read_history(self._here().read, topic, after, limit)
+
+    async def position(self) -> str:
+        """Return an id: everything that is published from now on comes after it.
+
+        Raises:
+            HubError: the hub is not open, or in another event loop.
+        """
+        state = (await self._here().read((), 0, 0)).state
+        return format_position(Position(state.clock, state.mark))
+
+    async def disconnect(self, subject: object) -> None:
+        """End all streams of a subject, on every worker.
+
+        What a stream's subscription was made before this call, ends. The client comes back, and it
+        is for the application to refuse it.
+
+        Args:
+            subject: what `subscribe` got.
+
+        Raises:
+            ConfigurationError: it is ``None`` or an empty text.
+            HubError: the hub is not open, or in another event loop.
+        """
+        check("subject", subject, subject is not None, "what identifies a user, such as an id")
+        name = _subject(subject)
+        await self._here().append(TOPIC, self._encoder.encode(name, None), KEEP, None)
+
+    def _opened(self) -> RunningHub:
+        if self._running is None:
+            raise HubError(
+                "the hub is not open: use `async with hub:` around what uses it, or open it with "
+                "the application's lifespan"
+            )
+        return self._running
+
+    def _here(self) -> RunningHub:
+        """Return the open hub. Raises `HubError` unless its event loop runs here."""
+        running = self._running
+        if running is None:
+            return self._opened()
+        try:
+            here = current_token() is running.token
+        except RuntimeError:
+            here = False
+        if not here:
+            raise HubError(
+                "the hub is open in another event loop or thread: in a thread use "
+                "`hub.publish_sync(...)`, and open a hub of its own in another event loop"
+            )
+        return running
+
+    def _keep_of(self, topic: str) -> Keep:
+        keep = self._keeps.get(topic) if isinstance(topic, str) else None
+        if keep is None:
+            check_topic(topic)
+            if len(self._keeps) >= _TOPICS_REMEMBERED:
+                self._keeps.clear()
+            keep = self._keeps[topic] = self._keep_rules.of(topic)
+        return keep
+
+    def _age(self) -> Callable[[], float]:
+        """Return a function that tells how many seconds ago this was called, in any thread."""
+        began, running = time.monotonic(), self._running
+        if running is None or running.thread != threading.get_ident():
+            return lambda: time.monotonic() - began
+        clock = running.worker.clock
+        on_loop = clock()
+        return lambda: clock() - on_loop
+
+
+def _position(name: str, value: object) -> Position:
+    position = parse_position(value) if isinstance(value, str) else None
+    if position is None:
+        raise ConfigurationError(
+            f"{name} must be an id of a hub, as publish and position return it, "
+            f"got {printable(repr(value))}"
+        )
+    return position
+
+
+def _subject(subject: object) -> str | None:
+    name = None if subject is None else str(subject)
+    check("subject", subject, name != "", "what identifies a user, such as an id")
+    return name

@@ -1,0 +1,246 @@
+"""`MemoryStore`: keeps events in this process.
+
+Rules of this file:
+- Time is the event loop's. It can't step.
+- The store begins in its event loop. So processes that are forked before don't share its mark.
+- A topic that keeps nothing costs no more than its last clock, for a day.
+- What has expired is removed when something is appended, a few topics at a time. A read doesn't
+  see what has expired.
+- An append calls the listeners before it returns.
+"""
+
+import os
+import time
+from bisect import bisect_right
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from operator import itemgetter
+
+from sse_middleware.event_loop.loop import clock
+from sse_middleware.hub.abc import (
+    DAY,
+    MARK_BITS,
+    ONCE_SECONDS,
+    Entry,
+    Incarnation,
+    Kept,
+    Lease,
+    Listener,
+    OnEvent,
+    OnTick,
+    Snapshot,
+    State,
+)
+from sse_middleware.hub.keep import Keep
+
+_SECOND = 1_000_000
+"""Microseconds."""
+
+_PRUNED_AT_ONCE = 2
+"""Topics that an append removes at most, of each kind. It adds one, so they can't pile up."""
+
+_clock_of = itemgetter(0)
+
+
+class _Topic:
+    """What is kept of a topic: clock, clock before, block."""
+
+    __slots__ = ("entries", "expires", "queue")
+
+    def __init__(self, queue: OrderedDict[str, "_Topic"]) -> None:
+        self.entries = deque[tuple[int, int, bytes]]()
+        self.expires = 0
+        self.queue = queue
+
+    @property
+    def last(self) -> int:
+        return self.entries[-1][0]
+
+
+class MemoryStore:
+    """Keeps events in memory. Make it in the event loop that uses it."""
+
+    def __init__(self) -> None:
+        self._seconds = clock()
+        began = time.time_ns() // 1000
+        self._began = began - int(self._seconds() * _SECOND)
+        self._clock = began
+        mark = int.from_bytes(os.urandom(3)) >> 24 - MARK_BITS
+        self._incarnations: tuple[Incarnation, ...] = (Incarnation(mark, began),)
+        self._topics = dict[str, _Topic]()
+        self._queues = dict[float, OrderedDict[str, _Topic]]()
+        """By the seconds that they are kept: topics, the one that expires first in front."""
+        self._last = OrderedDict[str, int]()
+        """The last clock of topics that keep nothing."""
+        self._once = OrderedDict[tuple[str, str], tuple[int, list[int]]]()
+        self._leases = dict[str, tuple[int, str, str | None]]()
+        self._listeners = dict[str, tuple["_MemoryListener", ...]]()
+
+    def _now(self) -> int:
+        return int(self._seconds() * _SECOND) + self._began
+
+    async def append(
+        self, topic: str, events: Sequence[bytes], keep: Keep, *, once: str | None = None
+    ) -> list[int]:
+        """Number events, keep them, and call the listeners. See `Store`."""
+        now = self._now()
+        self._prune(now)
+        if not events:
+            return []
+        if once is not None and (topic, once) in self._once:
+            return self._once[topic, once][1]
+        entries = self._numbered(topic, events, now)
+        self._keep(topic, entries, keep, now)
+        clocks = [entry[0] for entry in entries]
+        if once is not None:
+            self._once[topic, once] = (now + ONCE_SECONDS * _SECOND, clocks)
+        for listener in self._listeners.get(topic, ()):
+            for entry in entries:
+                listener.on_event(topic, Entry(*entry), self._incarnations[-1].mark)
+        return clocks
+
+    def _numbered(
+        self, topic: str, events: Sequence[bytes], now: int
+    ) -> list[tuple[int, int, bytes]]:
+        kept = self._topics.get(topic)
+        before = self._last.get(topic, 0) if kept is None else kept.last
+        entries = []
+        for block in events:
+            self._clock = last = max(now, self._clock + 1)
+            entries.append((last, before, block))
+            before = last
+        return entries
+
+    def _keep(
+        self, topic: str, entries: list[tuple[int, int, bytes]], keep: Keep, now: int
+    ) -> None:
+        if not keep.count:
+            self._drop(topic)
+            self._last[topic] = self._clock
+            self._last.move_to_end(topic)
+            return
+        kept = self._topics.get(topic)
+        if kept is None:
+            kept = self._topics[topic] = _Topic(self._queue(keep))
+            self._last.pop(topic, None)
+        elif kept.queue is not (queue := self._queue(keep)):
+            del kept.queue[topic]
+            kept.queue = queue
+        kept.entries.extend(entries)
+        while len(kept.entries) > keep.count:
+            kept.entries.popleft()
+        kept.expires = now + int(keep.seconds * _SECOND)
+        kept.queue[topic] = kept
+        kept.queue.move_to_end(topic)
+
+    def _queue(self, keep: Keep) -> OrderedDict[str, _Topic]:
+        queue = self._queues.get(keep.seconds)
+        if queue is None:
+            queue = self._queues[keep.seconds] = OrderedDict()
+        return queue
+
+    def _drop(self, topic: str) -> None:
+        """Keep no event of a topic, only its last clock."""
+        kept = self._topics.pop(topic, None)
+        if kept is not None:
+            del kept.queue[topic]
+            self._last[topic] = kept.last
+
+    def _prune(self, now: int) -> None:
+        for queue in self._queues.values():
+            for _ in range(_PRUNED_AT_ONCE):
+                topic = next(iter(queue), None)
+                if topic is None or queue[topic].expires > now:
+                    break
+                self._drop(topic)
+        for _ in range(_PRUNED_AT_ONCE):
+            topic = next(iter(self._last), None)
+            if topic is None or self._last[topic] > now - DAY:
+                break
+            del self._last[topic]
+        while self._once and next(iter(self._once.values()))[0] <= now:
+            self._once.popitem(last=False)
+
+    async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
+        """Return what is kept. See `Store`."""
+        now = self._now()
+        found = {topic: self._kept(topic, after, limit, now) for topic in topics}
+        return Snapshot(State(self._clock, now, self._incarnations), found)
+
+    def _kept(self, topic: str, after: int, limit: int, now: int) -> Kept:
+        kept = self._topics.get(topic)
+        if kept is not None and kept.expires <= now:
+            self._drop(topic)
+            kept = None
+        if kept is None:
+            return Kept(None, (), more=False, last=self._last.get(topic))
+        entries = kept.entries
+        begin = bisect_right(entries, after, key=_clock_of)
+        end = min(begin + limit, len(entries))
+        taken = tuple(Entry(*entry) for entry in islice(entries, begin, end))
+        first, before, _ = entries[0]
+        return Kept(Entry(first, before, b""), taken, end < len(entries), kept.last)
+
+    def listen(
+        self,
+        on_event: OnEvent,
+        on_tick: OnTick,
+        on_broken: Callable[[], object],  # noqa: ARG002 - memory is always there
+    ) -> Listener:
+        """Return a listener. See `Store`."""
+        return _MemoryListener(self, on_event, on_tick)
+
+    async def lease(self, key: str, token: str, seconds: float, state: str | None = None) -> Lease:
+        """Hold a key, unless another token holds it. See `Store`."""
+        now = self._now()
+        until, holder, noted = self._leases.get(key, (0, token, None))
+        if until > now and holder != token:
+            return Lease(holder, (until - now) / _SECOND, noted)
+        noted = noted if state is None else state
+        self._leases[key] = (now + int(seconds * _SECOND), token, noted)
+        return Lease(token, seconds, noted)
+
+    def tick(self, on_tick: OnTick) -> None:
+        """Tell the clock."""
+        on_tick(self._clock, self._incarnations[-1].mark)
+
+    def add(self, listener: "_MemoryListener", topic: str) -> None:
+        """Let a listener hear a topic."""
+        present = self._listeners.get(topic, ())
+        if listener not in present:
+            self._listeners[topic] = (*present, listener)
+
+    def remove(self, listener: "_MemoryListener", topic: str) -> None:
+        """Let a listener hear a topic no more."""
+        rest = tuple(one for one in self._listeners.get(topic, ()) if one is not listener)
+        if rest:
+            self._listeners[topic] = rest
+        else:
+            self._listeners.pop(topic, None)
+
+
+class _MemoryListener:
+    """Hears topics of a `MemoryStore`."""
+
+    def __init__(self, store: MemoryStore, on_event: OnEvent, on_tick: OnTick) -> None:
+        self.on_event = on_event
+        self._on_tick = on_tick
+        self._store = store
+        self._topics = set[str]()
+
+    async def add(self, topics: Sequence[str]) -> None:
+        self._topics.update(topics)
+        for topic in topics:
+            self._store.add(self, topic)
+
+    def remove(self, topics: Sequence[str]) -> None:
+        self._topics.difference_update(topics)
+        for topic in topics:
+            self._store.remove(self, topic)
+
+    async def tick(self) -> None:
+        self._store.tick(self._on_tick)
+
+    def close(self) -> None:
+        self.remove(tuple(self._topics))

@@ -1,0 +1,181 @@
+"""`Pages`: what subscribers read from the store that the rings don't have.
+
+Rules of this file:
+- Subscribers that want the same share one read, and one page.
+- A page has the events of some topics after a clock, in order, up to the lowest clock up to which
+  all of its topics are complete. It is bounded in events and in bytes.
+- The topics of a page may be read at different moments, but from the same incarnation.
+- A few pages are read at a time, so that a storm of clients doesn't hold up the store or the loop.
+- If the store is away, a read is tried again until nobody wants it any more.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol
+
+from anyio import fail_after, sleep
+
+from sse_middleware.event_loop.loop import checkpoint
+from sse_middleware.hub.abc import Snapshot, State
+from sse_middleware.hub.backoff import Backoff
+from sse_middleware.hub.gaps import complete_of, floor_of, lowest
+from sse_middleware.hub.ids import IdFormat
+from sse_middleware.hub.listening import CHUNK, READ_LIMIT, STORE_TIMEOUT
+from sse_middleware.hub.ring import Frames
+from sse_middleware.hub.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+PAGE_EVENTS = 512
+"""About how many events a page of many topics has."""
+
+FEWEST = 8
+"""How many events of each topic are read at least."""
+
+FLIGHTS_AT_ONCE = 16
+"""How many pages are read at a time."""
+
+PAGE_BYTES = 256 * 1024
+"""Bytes of a page. A single event may have more."""
+
+
+class Page(Frames):
+    """What was read of some topics.
+
+    Args:
+        after: the clock after which events were asked for.
+        state: what the store was.
+        floors: of each topic, up to which clock events may be gone.
+        reach: up to which clock it is complete.
+    """
+
+    __slots__ = ("after", "floors", "names", "reach", "state")
+
+    def __init__(self, after: int, state: State, floors: Mapping[str, int], reach: int) -> None:
+        super().__init__(after)
+        self.after = after
+        self.state = state
+        self.floors = floors
+        self.reach = reach
+        self.names: dict[int, str] = {}
+        """The topic of each event, by its clock."""
+
+
+class Reader(Protocol):
+    """Who wants a page."""
+
+    def page_came(self, page: Page) -> None:
+        """Take the page. It must not raise."""
+
+    def wake(self) -> None:
+        """Look at it."""
+
+
+class Flight:
+    """A read on its way."""
+
+    __slots__ = ("after", "names", "readers")
+
+    def __init__(self, names: tuple[str, ...], after: int) -> None:
+        self.names = names
+        self.after = after
+        self.readers = dict[Reader, None]()
+
+
+class Pages:
+    """Reads pages for the subscribers of a worker.
+
+    Args:
+        worker: whose store is read.
+        create_task: starts a task.
+        backoff: makes what says how long to wait after a failure.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        create_task: Callable[[Coroutine[Any, Any, None]], object],
+        backoff: Callable[[], Backoff],
+    ) -> None:
+        self._worker = worker
+        self._create_task = create_task
+        self._backoff = backoff
+        self._flights = dict[tuple[tuple[str, ...], int], Flight]()
+        self._waiting = deque[Flight]()
+        self._tasks = 0
+        self._pause = checkpoint()
+
+    def request(self, names: tuple[str, ...], after: int, reader: Reader) -> Flight:
+        """Read topics after a clock. The page comes to the reader."""
+        flight = self._flights.get((names, after))
+        if flight is None:
+            flight = self._flights[names, after] = Flight(names, after)
+            self._waiting.append(flight)
+            if self._tasks < FLIGHTS_AT_ONCE:
+                self._tasks += 1
+                self._create_task(self._fly_all())
+        flight.readers[reader] = None
+        return flight
+
+    async def _fly_all(self) -> None:
+        try:
+            while self._waiting:
+                await self._fly(self._waiting.popleft())
+                await self._pause()
+        finally:
+            self._tasks -= 1
+
+    async def _fly(self, flight: Flight) -> None:
+        page = await self._page(flight)
+        del self._flights[flight.names, flight.after]
+        if page is not None:
+            for reader in flight.readers:
+                reader.page_came(page)
+            self._worker.pump.wake(flight.readers)
+
+    async def _page(self, flight: Flight) -> Page | None:
+        """Try to read a page until it comes, or nobody wants it any more."""
+        backoff = self._backoff()
+        while flight.readers:
+            try:
+                return self._joined(flight.after, await self._read(flight))
+            except Exception as error:
+                logger.debug("a page can't be read: %r", error)
+                await sleep(backoff.next())
+        return None
+
+    async def _read(self, flight: Flight) -> list[Snapshot]:
+        names, found = flight.names, []
+        limit = max(FEWEST, min(READ_LIMIT, PAGE_EVENTS // len(names)))
+        for begin in range(0, len(names), CHUNK):
+            with fail_after(STORE_TIMEOUT):
+                chunk = names[begin : begin + CHUNK]
+                found.append(await self._worker.store.read(chunk, flight.after, limit))
+            self._worker.note(found[-1].state)
+        if any(one.state.mark != found[0].state.mark for one in found):
+            raise LookupError("the store has begun anew meanwhile")
+        return found
+
+    def _joined(self, after: int, snapshots: Sequence[Snapshot]) -> Page:
+        """Make one page of what was read."""
+        topics = [(name, kept, one.state) for one in snapshots for name, kept in one.topics.items()]
+        page = Page(
+            after,
+            max((one.state for one in snapshots), key=lambda state: state.clock),
+            {name: floor_of(kept, state) for name, kept, state in topics},
+            lowest(complete_of(kept, state) for _, kept, state in topics),
+        )
+        entries = [(entry, name) for name, kept, _ in topics for entry in kept.entries]
+        entries.sort(key=lambda pair: pair[0].clock)
+        with_id, size = IdFormat(page.state.mark).with_id, 0
+        for entry, name in entries:
+            if entry.clock > page.reach:
+                break
+            if size and size + len(entry.block) > PAGE_BYTES:
+                page.reach = page.last
+                break
+            size += len(entry.block)
+            page.append(entry.clock, with_id(entry.clock, entry.block))
+            page.names[entry.clock] = name
+        return page

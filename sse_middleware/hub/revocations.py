@@ -1,0 +1,116 @@
+"""`Revocations`: ends the streams of subjects that were disconnected, on every worker.
+
+Rules of this file:
+- A disconnect is an event of a topic of the hub's own. Each worker that has a stream with a subject
+  reads that topic.
+- A stream is registered first. Then the disconnects since it was made are looked at. So none falls
+  in between.
+- If events of that topic may be missing, all streams that have a subject end: their clients come
+  back, and are checked by the application.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+import anyio
+
+from sse_middleware.hub.ids import parse_position
+from sse_middleware.hub.keep import Keep
+from sse_middleware.hub.published_event import PublishedEvent
+from sse_middleware.hub.subscription import Subscription
+from sse_middleware.hub.wanted import Begin, OpenHub, OpenStream, Wanted
+
+TOPIC = "\0disconnect"
+"""The name of the topic. No topic of the application can have it."""
+
+KEEP = Keep(count=1000, seconds=3600)
+"""What the topic keeps. A stream looks back only to when it was made."""
+
+MARGIN = 1.0
+"""Seconds by which the clocks of a store and of an event loop may drift apart."""
+
+_TAKEN_AT_ONCE = 64 * 1024
+
+
+class Revocations:
+    """The disconnects that a worker has heard of.
+
+    Args:
+        hub: returns the open hub.
+    """
+
+    def __init__(self, hub: Callable[[], OpenHub]) -> None:
+        self._hub = hub
+        self._streams = dict[str, dict[OpenStream, None]]()
+        """By subject."""
+        self._clocks = OrderedDict[str, int]()
+        """When each subject was last disconnected. The latest are last."""
+        self._known_from = 0
+        self._reader: Subscription | None = None
+        self._opening = anyio.Lock()
+
+    async def watch(self, subscription: OpenStream) -> None:
+        """End a stream once its subject is disconnected. See `Guard`."""
+        subject = subscription.subject or ""
+        self._streams.setdefault(subject, {})[subscription] = None
+        async with self._opening:
+            if self._reader is None:
+                await self._open()
+        if subscription.ended:
+            self.forget(subscription)
+        elif max(self._clocks.get(subject, 0), self._known_from) > self._made_at(subscription):
+            subscription.end()
+
+    def forget(self, subscription: OpenStream) -> None:
+        """Watch a stream no more. See `Guard`."""
+        subject = subscription.subject or ""
+        streams = self._streams.get(subject, {})
+        streams.pop(subscription, None)
+        if not streams:
+            self._streams.pop(subject, None)
+        if not self._streams:
+            reader, self._reader = self._reader, None
+            if reader is not None:
+                reader.close()
+
+    async def _open(self) -> None:
+        """Read the topic, from all that it keeps."""
+        wanted = Wanted((TOPIC,), Begin(with_kept=True), self._note, KEEP.count)
+        reader = Subscription(self._hub, wanted, float)
+        await reader.open(self._take)
+        self._reader = reader
+        self._known_from = reader.clock
+        self._take()
+
+    def _take(self) -> None:
+        """Take what was heard. The filter wants nothing, so what is counted is a gap."""
+        reader = self._reader
+        before = -1
+        while reader is not None and reader.clock > before:
+            before, events = reader.clock, reader.events
+            reader.take(_TAKEN_AT_ONCE)
+            if reader.events > events:
+                for streams in tuple(self._streams.values()):
+                    _end(streams)
+
+    def _note(self, event: PublishedEvent) -> bool:
+        """Note a disconnect, and end the streams that were made before."""
+        position, subject = parse_position(event.id), event.json()
+        clock = 0 if position is None else position.clock
+        self._clocks[subject] = clock
+        self._clocks.move_to_end(subject)
+        if len(self._clocks) > KEEP.count:
+            self._clocks.popitem(last=False)
+        streams = self._streams.get(subject, {})
+        _end(one for one in streams if clock > self._made_at(one))
+        return False
+
+    def _made_at(self, subscription: OpenStream) -> int:
+        """Return the store's time when a stream was made, or a little before."""
+        worker = self._hub().worker
+        return worker.time_of(worker.clock() - subscription.age() - MARGIN)
+
+
+def _end(streams: Iterable[OpenStream]) -> None:
+    for one in tuple(streams):
+        one.end()

@@ -1,0 +1,78 @@
+"""`RunningHub`: what an open hub has in its event loop."""
+
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+
+from anyio import fail_after
+
+from sse_middleware.event_loop.loop import clock, current_token, soon_caller
+from sse_middleware.event_loop.task_group import DaemonTaskGroup
+from sse_middleware.hub.abc import Snapshot, Store
+from sse_middleware.hub.backoff import Backoff
+from sse_middleware.hub.from_threads import LoopCalls
+from sse_middleware.hub.keep import Keep
+from sse_middleware.hub.listening import STORE_TIMEOUT, ListeningLoop
+from sse_middleware.hub.paging import Pages
+from sse_middleware.hub.published_event import ReadEvents
+from sse_middleware.hub.revocations import Revocations
+from sse_middleware.hub.wanted import OpenStream
+from sse_middleware.hub.worker import Worker
+
+
+class RunningHub:
+    """A hub in the running event loop. See `wanted.OpenHub`.
+
+    Args:
+        store: where events are.
+        tasks: where it runs.
+    """
+
+    def __init__(self, store: Store, tasks: DaemonTaskGroup) -> None:
+        self.token = current_token()
+        """The event loop."""
+        self.thread = threading.get_ident()
+        self.store = store
+        self.worker = Worker(store, clock(), soon_caller())
+        self.pages = Pages(self.worker, tasks.create_task, Backoff)
+        self.read_events = ReadEvents()
+        self.guard = Revocations(lambda: self)
+        self.calls = LoopCalls(tasks.create_task)
+        self.tasks = tasks
+        self._subscriptions = dict[OpenStream, None]()
+        tasks.create_task(ListeningLoop(self.worker, Backoff()).run())
+
+    async def look_at_store(self) -> None:
+        """Find out what the store is, unless it is away."""
+        with suppress(Exception):
+            await self.read((), 0, 0)
+
+    async def read(self, names: Sequence[str], after: int, limit: int) -> Snapshot:
+        """Read from the store. Raises why it can't be read."""
+        with fail_after(STORE_TIMEOUT):
+            snapshot = await self.store.read(names, after, limit)
+        self.worker.note(snapshot.state)
+        return snapshot
+
+    async def append(self, topic: str, block: bytes, keep: Keep, once: str | None) -> str:
+        """Publish an event. Returns its id."""
+        worker = self.worker
+        if worker.state is None:
+            await self.read((), 0, 0)
+        (clock,) = await self.store.append(topic, (block,), keep, once=once)
+        worker.top = max(worker.top, clock)
+        return worker.ids.of(clock)
+
+    def enter(self, subscription: OpenStream) -> None:
+        """Know an open subscription, to end it with the hub."""
+        self._subscriptions[subscription] = None
+
+    def leave(self, subscription: OpenStream) -> None:
+        """Know it no more."""
+        self._subscriptions.pop(subscription, None)
+
+    def end(self) -> None:
+        """End all subscriptions, and the calls of threads."""
+        self.calls.close()
+        for subscription in tuple(self._subscriptions):
+            subscription.end()

@@ -1,0 +1,349 @@
+"""`Subscription`: one subscriber of topics.
+
+Rules of this file:
+- A subscriber has no queue. It has a position, and takes what lies after it: from the rings of its
+  topics, or from a page of the store if the rings don't go back that far.
+- It takes nothing above the lowest clock up to which its topics are complete.
+- The rules of gaps apply to each page, and to the rings in the same way.
+- Its position is claimed only for what was taken, and only while the store is there.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from sse_middleware.event_loop.wakeup import wakeup
+from sse_middleware.hub.abc import State
+from sse_middleware.hub.cursor import NOWHERE, Cursor
+from sse_middleware.hub.gaps import later_starts, lowest
+from sse_middleware.hub.ids import parse_position
+from sse_middleware.hub.paging import Flight, Page
+from sse_middleware.hub.taker import Taker
+from sse_middleware.hub.topic import Topic
+from sse_middleware.hub.wanted import OpenHub, Wanted
+from sse_middleware.hub.worker import Worker
+
+
+def _nothing() -> None:
+    """Do nothing: nobody waits for events."""
+
+
+class Subscription:
+    """A subscriber of a hub. `Hub.subscribe` makes it.
+
+    Open it. Then take what there is, and again whenever it wakes you. All of it happens in the
+    event loop of the hub.
+
+    Args:
+        hub: returns what it needs of the hub. Raises `HubError` unless the hub is open.
+        wanted: what the subscriber wants.
+        age: returns how many seconds ago it was made.
+    """
+
+    __slots__ = (
+        "_cursor",
+        "_entered",
+        "_flight",
+        "_hub",
+        "_in_step",
+        "_on_wake",
+        "_open_hub",
+        "_page",
+        "_primed",
+        "_taker",
+        "_topics",
+        "_untold",
+        "_wanted",
+        "_woken",
+        "_worker",
+        "age",
+        "ended",
+        "taken",
+    )
+
+    _worker: Worker
+    _taker: Taker
+
+    def __init__(
+        self, hub: Callable[[], OpenHub], wanted: Wanted, age: Callable[[], float]
+    ) -> None:
+        self.age = age
+        self.ended = False
+        """Whether nothing more will come: its subject was disconnected, or the hub was closed."""
+        self.taken = 0
+        """How many events the last `take` has returned."""
+        self._open_hub = hub
+        self._hub: OpenHub | None = None
+        self._wanted = wanted
+        self._cursor = Cursor(wanted.names, wanted.begin.since)
+        self._cursor.at = wanted.begin.position
+        self._topics: list[Topic] = []
+        self._page: Page | None = None
+        self._entered = False
+        self._flight: Flight | None = None
+        self._in_step = False  # whether the rings have what comes next
+        self._untold = b""
+        self._primed = False
+        self._woken = False
+        self._on_wake: Callable[[], object] = _nothing
+
+    @property
+    def subject(self) -> str | None:
+        """Whose stream it is."""
+        return self._wanted.subject
+
+    def on_gap(self, callback: Callable[[list[str], str], object]) -> None:
+        """Have a function called with the topics and the reason of each gap that is told."""
+        self._cursor.on_gap = callback
+
+    @property
+    def events(self) -> int:
+        """How many events have been taken, gaps included."""
+        return self._cursor.events
+
+    @property
+    def clock(self) -> int:
+        """The clock of its position."""
+        return self._cursor.clock
+
+    def resume(self, last_event_id: str) -> None:
+        """Begin after the last event that the client has had. Call it before `open`.
+
+        Args:
+            last_event_id: what the client has sent. ``""`` changes nothing. What is no id of a hub
+                leads to a gap, ``reset``.
+        """
+        if last_event_id:
+            self._cursor.at = parse_position(last_event_id) or NOWHERE
+
+    async def open(self, wake: Callable[[], object]) -> None:
+        """Find out where to begin, which may wait for the store. Then take what there is.
+
+        Args:
+            wake: called in the event loop when there may be something to take, or when `ended` has
+                become true. It must not raise, and should only have a task run.
+
+        Raises:
+            HubError: the hub is not open, or in another event loop.
+        """
+        self._hub = hub = self._open_hub()
+        self._worker = worker = hub.worker
+        self._taker = Taker(self._cursor, self._wanted, hub, self)
+        hub.enter(self)
+        opened = wakeup()
+        self._on_wake = opened.set
+        try:
+            to_fill = self._cursor.at is not None or self._wanted.begin.with_kept
+            self._topics = worker.add(self._wanted.names, self, to_fill=to_fill)
+            while not (self.ended or self._begins()):
+                self._woken = False
+                await opened.wait()
+            self._woken = False
+            self._on_wake = wake
+            if self._wanted.subject is not None and not self.ended:
+                await hub.guard.watch(self)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Want nothing more. It may be called more than once, and before `open`."""
+        self._on_wake = _nothing
+        self.ended = True
+        self._page = None
+        if self._flight is not None:
+            self._flight.readers.pop(self, None)
+            self._flight = None
+        if self._hub is not None:
+            self._worker.remove(self._topics, self)
+            if self._wanted.subject is not None:
+                self._hub.guard.forget(self)
+            self._hub.leave(self)
+
+    def end(self) -> None:
+        """Say that nothing more will come."""
+        self.ended = True
+        self._on_wake()
+
+    def wake(self) -> None:
+        """Call back, once until something is taken."""
+        if not self._woken:
+            self._woken = True
+            self._on_wake()
+
+    def take(self, limit: int) -> bytes:
+        """Return events that may be delivered now, as one block, and move the position.
+
+        If there may be more, the subscriber is woken again, so one call for each wake is enough. If
+        there are none, and nothing has moved the client's position yet, it returns what does.
+
+        Args:
+            limit: about how many bytes to return. One event may have more.
+        """
+        self._woken = False
+        cursor, taken = self._cursor, b""
+        events = cursor.events
+        if self._in_step and not self.ended:
+            taken = self._taker.latest(self._topics, limit)
+        if not taken and not self.ended:
+            taken = self._take(limit)
+        self.taken = cursor.events - events
+        return taken
+
+    def _take(self, limit: int) -> bytes:
+        taken = self._take_next(limit)
+        if not taken:
+            return b"" if self._primed else self.position_frame()
+        self._primed = True
+        if self._page is not None or self._cursor.clock < self._reach():
+            self._worker.pump.wake((self,))
+        return taken
+
+    def _take_next(self, limit: int) -> bytes:
+        taken, self._untold = self._untold, b""
+        if self._page is not None:
+            taken += self._take_from_page(self._page, limit)
+        if taken or self._page is not None:
+            return taken
+        taken = self._take_from_rings(limit)
+        self._in_step = self._wanted.where is None and self._flight is None
+        return taken
+
+    def position_frame(self) -> bytes:
+        """Return a block that moves the client's position, and dispatches nothing.
+
+        It is ``b""`` while nothing can be claimed.
+        """
+        cursor, worker = self._cursor, self._worker
+        if self.ended or self._untold or not self._is_synced():
+            return b""
+        if cursor.mark != worker.mark or cursor.clock > worker.top:
+            return b""  # it is not known whether the position is one of the store
+        if self._page is None and not self._behind():
+            self._pass_silence()
+        self._primed = True
+        return worker.ids.block(self._claimed())
+
+    def _is_synced(self) -> bool:
+        """Whether the store is there, and everything that is published comes."""
+        return all(topic.synced for topic in self._topics)
+
+    def _claimed(self) -> int:
+        """Return the clock up to which everything was taken."""
+        return self._cursor.clock
+
+    def _pass_silence(self) -> None:
+        """Move the position to where nothing was published in between."""
+        clock = self._cursor.clock
+        if not any(topic.ring.last > clock for topic in self._topics):
+            self._cursor.move(self._reach())
+
+    def _reach(self) -> int:
+        """Return up to which clock events may be taken from the rings."""
+        return lowest(self._worker.complete(self._topics))
+
+    def _begins(self) -> bool:
+        """Find the position. Returns false if something must be read before."""
+        state = self._worker.state
+        if state is None or not self._is_synced():
+            return False
+        if self._cursor.at is not None:
+            if self._cursor.mark == state.mark:
+                self._cursor.begin(self._cursor.clock, state)
+            return True
+        if not self._wanted.begin.with_kept:
+            self._cursor.begin(self._worker.top, state)
+            return True
+        if self._page is not None:
+            self._untold = self._enter(self._page)
+        elif self._follow_store() is None:
+            self._ask(0)
+        return self._cursor.at is not None
+
+    def _take_from_rings(self, limit: int) -> bytes:
+        gap = self._follow_store()
+        if gap is None:
+            same = self._cursor.mark == self._worker.mark
+            self._ask(self._cursor.clock if same else 0)
+            return b""
+        behind = self._behind()
+        if behind:
+            if not all(topic.whole for topic in behind):
+                self._catch_up(behind)
+                return gap
+            gap += self._cursor.expire(_floors(behind))
+        return gap + self._taker.from_rings(self._topics, self._reach(), limit)
+
+    def _follow_store(self) -> bytes | None:
+        """Bring the position under the store's present incarnation, as far as that is known.
+
+        Returns the gap of that, or ``b""``. ``None`` if the store must be read.
+        """
+        cursor, worker = self._cursor, self._worker
+        at, state = cursor.at, worker.state
+        if at is not None and at.mark == worker.ids.mark:
+            return b"" if at.clock <= worker.top else None
+        if state is None or not self._rings_tell(state):
+            return None
+        return cursor.enter(state, _floors(self._topics))
+
+    def _rings_tell(self, state: State) -> bool:
+        """Whether the store need not be read to know where a position leads."""
+        at = self._cursor.at
+        if at is None:
+            return all(topic.whole for topic in self._topics)
+        return bool(later_starts(at.mark, state))
+
+    def _behind(self) -> list[Topic]:
+        """Return the topics whose rings don't go back to the position."""
+        clock = self._cursor.clock
+        behind = [topic for topic in self._topics if topic.ring.floor > clock]
+        if behind:
+            is_behind = self._cursor.is_behind
+            behind = [topic for topic in behind if is_behind(topic.name, topic.ring.floor)]
+        return behind
+
+    def _catch_up(self, behind: Sequence[Topic]) -> None:
+        """Have the rings filled, or read a page if that doesn't help."""
+        to_fill = [topic for topic in behind if not (topic.filled or topic.whole)]
+        for topic in to_fill:
+            self._worker.fill(topic)
+        if not to_fill:
+            self._ask(self._cursor.clock)
+
+    def _ask(self, after: int) -> None:
+        """Ask for a page, unless one is on its way."""
+        if self._flight is None and self._hub is not None:
+            self._flight = self._hub.pages.request(self._wanted.names, after, self)
+
+    def page_came(self, page: Page) -> None:
+        """Take the page that was asked for."""
+        self._flight = None
+        self._page = page
+        self._entered = False
+
+    def _take_from_page(self, page: Page, limit: int) -> bytes:
+        gap = b"" if self._entered else self._enter(page)
+        if self._page is None:
+            return gap
+        taken = self._taker.from_page(page, limit)
+        if self._cursor.clock >= page.reach:
+            self._page = None
+        return gap + taken
+
+    def _enter(self, page: Page) -> bytes:
+        """Begin with a page, unless it doesn't fit. Returns the gaps that it shows."""
+        self._entered = True
+        if page.state.mark != self._worker.mark:
+            self._page = None  # another incarnation has begun meanwhile
+            return b""
+        gap = self._cursor.enter(page.state, page.floors)
+        if self._cursor.clock < page.after:
+            self._page = None
+            return gap
+        return gap + self._expired(page)
+
+    def _expired(self, page: Page) -> bytes:
+        return self._cursor.expire(page.floors)
+
+
+def _floors(topics: Iterable[Topic]) -> dict[str, int]:
+    return {topic.name: topic.ring.floor for topic in topics}

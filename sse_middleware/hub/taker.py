@@ -1,0 +1,160 @@
+"""`Taker`: takes events from rings and pages for a cursor, and moves it.
+
+Rules of this file:
+- Events of several topics are merged in the order of their clocks.
+- If there are events of one topic only, and no filter, a slice is taken as a whole.
+- A filter looks at some events in a pass of the event loop, then others run. After many events that
+  it dropped in a row, a block without data moves the client's position.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from operator import itemgetter
+
+from sse_middleware.hub.cursor import Cursor
+from sse_middleware.hub.ids import Position
+from sse_middleware.hub.paging import Page
+from sse_middleware.hub.pump import Woken
+from sse_middleware.hub.ring import Latest
+from sse_middleware.hub.topic import Topic
+from sse_middleware.hub.wanted import OpenHub, Wanted
+
+LOOKED_AT_ONCE = 500
+"""How many events are looked at one by one in a pass of the event loop."""
+
+_Event = tuple[int, bytes, str]
+"""The clock of an event, its block with its id, and its topic."""
+
+_clock_of = itemgetter(0)
+
+
+class Taker:
+    """Takes events for one subscriber.
+
+    Args:
+        cursor: the subscriber's.
+        wanted: what it wants.
+        hub: the open hub.
+        subscriber: is woken if there is more to take.
+    """
+
+    __slots__ = ("_cursor", "_dropped", "_hub", "_subscriber", "_wanted")
+
+    def __init__(self, cursor: Cursor, wanted: Wanted, hub: OpenHub, subscriber: Woken) -> None:
+        self._cursor = cursor
+        self._wanted = wanted
+        self._hub = hub
+        self._subscriber = subscriber
+        self._dropped = 0
+
+    def from_rings(self, topics: Sequence[Topic], reach: int, limit: int) -> bytes:
+        """Take what the rings of topics have up to a clock, about this many bytes at most."""
+        clock = self._cursor.clock
+        if reach <= clock:
+            return b""
+        new = [topic for topic in topics if topic.ring.last > clock]
+        if not new:
+            self._cursor.move(reach)
+            return b""
+        if len(new) == 1 and self._wanted.where is None:
+            taken = new[0].ring.take(clock, reach, limit)
+            joined = self._took(taken)
+            self._share(new[0], clock, joined, taken[1])
+            return joined
+        merged = merge(*(_named(topic, clock) for topic in new), key=_clock_of)
+        return self._take_each(merged, reach, limit)
+
+    def latest(self, topics: Sequence[Topic], limit: int) -> bytes:
+        """Take what another subscriber has just taken of one of these topics, or return ``b""``.
+
+        It can be taken if these are all events that follow the position. The other topics have
+        nothing new, and what is published to them has come.
+        """
+        cursor = self._cursor
+        at = cursor.at
+        latest = None if at is None else _latest_of(topics, at)
+        if latest is None or len(latest.block) > limit:
+            return b""
+        cursor.at = latest.position
+        cursor.events += latest.events
+        for topic in topics:
+            if topic.ring.last > latest.position.clock:
+                self._hub.worker.pump.wake((self._subscriber,))
+                break
+        return latest.block
+
+    def _share(self, topic: Topic, after: int, block: bytes, events: int) -> None:
+        """Let others take the same, if these are all events after a position."""
+        at = self._cursor.at
+        if block and at is not None and at.clock >= topic.ring.last:
+            topic.latest = Latest(after, topic.ring.first_after(after), block, events, at)
+
+    def from_page(self, page: Page, limit: int) -> bytes:
+        """Take what a page has, about this many bytes at most."""
+        clock = self._cursor.clock
+        if self._wanted.where is None:
+            return self._took(page.take(clock, page.reach, limit))
+        named = ((at, block, page.names[at]) for at, block in page.after_clock(clock))
+        return self._take_each(named, page.reach, limit)
+
+    def _took(self, taken: tuple[bytes, int, int]) -> bytes:
+        joined, events, clock = taken
+        self._cursor.events += events
+        self._cursor.move(clock)
+        return joined
+
+    def _take_each(self, events: Iterable[_Event], reach: int, limit: int) -> bytes:
+        """Take those events that are wanted."""
+        taken: list[bytes] = []
+        room = limit
+        for looked_at, (clock, block, name) in enumerate(events):
+            if clock > reach:
+                break
+            if (taken and room < len(block)) or looked_at == LOOKED_AT_ONCE:
+                self._hub.worker.pump.wake((self._subscriber,))
+                reach = self._cursor.clock
+                break
+            if self._wants(name, block):
+                taken.append(block)
+                room -= len(block)
+            self._cursor.move(clock)
+        self._cursor.move(reach)
+        self._cursor.events += len(taken)
+        return b"".join([*taken, self._after_dropped()])
+
+    def _wants(self, name: str, block: bytes) -> bool:
+        """Ask the filter."""
+        where = self._wanted.where
+        if where is None or where(self._hub.read_events.of(name, block)):
+            self._dropped = 0
+            return True
+        self._dropped += 1
+        return False
+
+    def _after_dropped(self) -> bytes:
+        """Return a block that moves the client's position if a filter has dropped many events."""
+        if self._dropped < self._wanted.dropped_in_a_row:
+            return b""
+        self._dropped = 0
+        return self._cursor.block()
+
+
+def _named(topic: Topic, after: int) -> Iterator[_Event]:
+    for clock, block in topic.ring.after_clock(after):
+        yield clock, block, topic.name
+
+
+def _latest_of(topics: Sequence[Topic], at: Position) -> Latest | None:
+    """Return all events of the only topic that has any after a position, if they were shared."""
+    clock, new = at.clock, None
+    for topic in topics:
+        if topic.ring.last > clock:
+            if new is not None:
+                return None
+            new = topic
+        if not topic.synced:
+            return None
+    latest = None if new is None else new.latest
+    if latest is None or latest.position.mark != at.mark:
+        return None
+    return latest if latest.after <= clock < latest.first else None

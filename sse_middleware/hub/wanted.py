@@ -1,0 +1,87 @@
+"""What a subscriber wants, and what it needs of its hub."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sse_middleware.hub.ids import Position
+from sse_middleware.hub.paging import Pages
+from sse_middleware.hub.published_event import PublishedEvent, ReadEvents
+from sse_middleware.hub.worker import Worker
+
+Where = Callable[[PublishedEvent], object]
+"""Says whether a subscriber wants an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Where a subscriber begins that has no id."""
+
+    position: Position | None = None
+    """After this position."""
+    with_kept: bool = False
+    """With all that is kept. Otherwise with what is published from now on."""
+    since: Position | None = None
+    """Not before this position, whatever id the client has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a subscriber wants."""
+
+    names: tuple[str, ...]
+    """Topics."""
+    begin: Begin
+    where: Where | None = None
+    """A filter."""
+    dropped_in_a_row: int = 25
+    """After how many events that the filter drops the client's position is moved."""
+    subject: str | None = None
+    """Whose stream it is."""
+
+
+class OpenStream(Protocol):
+    """An open subscription."""
+
+    @property
+    def subject(self) -> str | None:
+        """Whose stream it is."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+
+    @property
+    def age(self) -> Callable[[], float]:
+        """Returns how many seconds ago it was made."""
+
+    def end(self) -> None:
+        """Say that nothing more will come."""
+
+
+class Guard(Protocol):
+    """Ends the streams of subjects that were disconnected."""
+
+    async def watch(self, subscription: OpenStream) -> None:
+        """End a subscription once its subject is disconnected, which may be now."""
+
+    def forget(self, subscription: OpenStream) -> None:
+        """Watch it no more. It may never have been watched."""
+
+
+class OpenHub(Protocol):
+    """What a subscription needs of its hub."""
+
+    worker: Worker
+    pages: Pages
+    read_events: ReadEvents
+
+    @property
+    def guard(self) -> Guard:
+        """Ends the streams of subjects that were disconnected."""
+
+    def enter(self, subscription: OpenStream) -> None:
+        """Know an open subscription, to end it with the hub."""
+
+    def leave(self, subscription: OpenStream) -> None:
+        """Know it no more."""

@@ -1,0 +1,117 @@
+"""Subjects that are disconnected."""
+
+import anyio
+import pytest
+
+from sse_middleware.hub import revocations
+from sse_middleware.hub.hub import Hub
+from sse_middleware.hub.keep import Keep
+from tests.hub.subscribers import passed, subscribed
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_all_streams_of_a_subject_end() -> None:
+    async with (
+        Hub() as hub,
+        subscribed(hub, "a", subject=7) as one,
+        subscribed(hub, "b", subject="7") as two,
+        subscribed(hub, "a", subject=8) as other,
+        subscribed(hub, "a") as nobody,
+    ):
+        await hub.disconnect(7)
+        await passed()
+        ended = [taken.subscription.ended for taken in (one, two, other, nobody)]
+        assert ended == [True, True, False, False]
+        assert one.wakes
+
+
+async def test_whoever_comes_later_stays() -> None:
+    async with Hub() as hub:
+        await hub.disconnect("u")
+        await anyio.sleep(2)
+        async with subscribed(hub, "a", subject="u") as first:
+            assert not first.subscription.ended
+            await hub.disconnect("u")
+            await anyio.sleep(2)
+            assert first.subscription.ended
+            async with subscribed(hub, "a", subject="u") as second:
+                assert not second.subscription.ended
+
+
+async def test_a_disconnect_between_subscribe_and_open() -> None:
+    async with Hub() as hub:
+        subscription = hub.subscribe("a", subject="u")
+        await anyio.sleep(60)
+        await hub.disconnect("u")
+        await anyio.sleep(60)
+        await subscription.open(bool)
+        assert subscription.ended
+        subscription.close()
+
+
+async def test_if_disconnects_may_be_missing_all_subjects_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with (
+        Hub() as hub,
+        subscribed(hub, "a", subject="u") as one,
+        subscribed(hub, "a") as nobody,
+    ):
+        assert hub._running is not None
+        guard = hub._running.guard
+        reader = guard._reader
+        assert reader is not None
+        reader.resume("of another store")
+        guard._take()
+        await passed()
+        assert one.subscription.ended
+        assert not nobody.subscription.ended
+
+
+async def test_more_than_what_is_kept_ends_a_stream_that_is_opened_late() -> None:
+    keep = Keep(count=2, seconds=3600)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sse_middleware.hub.hub.KEEP", keep)
+        patch.setattr(revocations, "KEEP", keep)
+        async with Hub() as hub:
+            subscription = hub.subscribe("a", subject="u")
+            await anyio.sleep(60)
+            for number in range(4):
+                await hub.disconnect(number)
+            await subscription.open(bool)
+            assert subscription.ended
+            subscription.close()
+            async with subscribed(hub, "a", subject="u"):
+                for number in range(4):
+                    await hub.disconnect(f"other {number}")
+                    await passed()
+                assert hub._running is not None
+                assert len(hub._running.guard._clocks) == 2
+
+
+async def test_a_stream_that_is_closed_while_it_opens() -> None:
+    async with Hub() as hub:
+        subscription = hub.subscribe("a", subject="u")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(subscription.open, bool)
+            while not subscription._topics:
+                await anyio.lowlevel.checkpoint()
+            subscription.end()
+        assert hub._running is not None
+        subscription.close()
+        assert not hub._running.guard._streams
+        assert hub._running.guard._reader is None
+
+
+async def test_a_hub_that_is_closed_while_a_stream_opens() -> None:
+    async with Hub() as hub:
+        subscription = hub.subscribe("a", subject="u")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(subscription.open, bool)
+            while not subscription._topics:
+                await anyio.lowlevel.checkpoint()
+            assert hub._running is not None
+            hub._running.end()
+        assert subscription.ended
+        subscription.close()
