@@ -14,6 +14,7 @@
 - `ServerSentEvent`, `SSEModel`, `EventDiscriminator`: what to yield besides plain data.
 - `last_event_id`: the id that a client reconnects with.
 - `sse_context`: what the middleware knows about a request, such as whether the server is stopping.
+- `Hub`: publishes to topics. Clients that reconnect get what they missed. `Keep` says how much.
 - `presets`: what the clients of OpenAI, Anthropic, the AI SDK, MCP, htmx and Datastar expect.
 - `LegacyRoute`: makes streams of endpoints that know nothing of events.
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from sse_middleware.endpoint import event_stream
     from sse_middleware.errors import ConfigurationError, EncodingError, FieldError, SSEError
     from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent, format_sse_event
+    from sse_middleware.hub.hub import Hub
+    from sse_middleware.hub.keep import Keep
     from sse_middleware.items.typed_events import EventDiscriminator, SSEModel
     from sse_middleware.legacy.route import LegacyRoute
     from sse_middleware.middleware import SSEMiddleware
@@ -51,6 +54,8 @@ __all__ = [
     "EventDiscriminator",
     "EventSourceResponse",
     "FieldError",
+    "Hub",
+    "Keep",
     "LegacyRoute",
     "RequestContext",
     "SSEError",
@@ -80,6 +85,8 @@ _MODULES = MappingProxyType(
         "EventDiscriminator": "items.typed_events",
         "EventSourceResponse": "response",
         "FieldError": "errors",
+        "Hub": "hub.hub",
+        "Keep": "hub.keep",
         "LegacyRoute": "legacy.route",
         "RequestContext": "request_context",
         "SSEError": "errors",

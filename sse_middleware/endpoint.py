@@ -24,10 +24,11 @@ from anyio.to_thread import run_sync
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from sse_middleware.content import WHOLE, advice_about, short
 from sse_middleware.introspection.litestar import is_for_litestar
 from sse_middleware.items.annotations import evaluated
 from sse_middleware.items.item_type import ItemType, underlying
-from sse_middleware.response import WHOLE, EventSourceResponse, advice_about, short
+from sse_middleware.response import EventSourceResponse
 from sse_middleware.settings import Overrides, StreamOptions
 from sse_middleware.validation import UNSET, check
 

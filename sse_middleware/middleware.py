@@ -9,6 +9,7 @@ Rules of this file:
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from inspect import signature
 from typing import Any, Unpack
 
@@ -16,9 +17,11 @@ from asgiref.compatibility import guarantee_single_callable
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sse_middleware.content import WRONG_CONTENT
 from sse_middleware.discovery import misplaced_tags
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import NO_DATA
+from sse_middleware.hub.hub import Hub
 from sse_middleware.introspection.starlette import routes_of
 from sse_middleware.items.stream_template import StreamTemplates
 from sse_middleware.legacy.adopted_response import AdoptedResponse
@@ -31,9 +34,10 @@ from sse_middleware.records import Observer, StreamStats
 from sse_middleware.registry.admission import peer_address
 from sse_middleware.registry.registries import Registries
 from sse_middleware.request_context import SCOPE_KEY, RequestContext
-from sse_middleware.response import WRONG_CONTENT, origin_of
+from sse_middleware.response import origin_of
 from sse_middleware.settings import Policy, StreamOptions, StreamSettings
 from sse_middleware.stream.connection import Connection
+from sse_middleware.validation import check
 from sse_middleware.wire.request_headers import accept_of, names_events
 
 
@@ -70,6 +74,8 @@ class SSEMiddleware:
             (``--proxy-headers``, ``--forwarded-allow-ips``).
         observers: functions that are called with a record of each thing that happens to a stream;
             see `sse_middleware.records`.
+        hub: a hub that is opened and closed with the lifespan of the application. A hub that is
+            open already stays open.
         openapi: whether the OpenAPI documents of the FastAPI applications inside describe their
             streams.
         settings: the settings of each stream; see `StreamOptions`.
@@ -90,6 +96,7 @@ class SSEMiddleware:
         max_streams_per_client: int | None = None,
         client_key: Callable[[HTTPConnection], str | None] = peer_address,
         observers: Sequence[Observer] = (),
+        hub: Hub | None = None,
         openapi: bool = True,
         **settings: Unpack[StreamOptions],
     ) -> None:
@@ -99,6 +106,8 @@ class SSEMiddleware:
         self._rules = AdoptionRules(adapters or {})
         self._polling = Polling(self.app)
         self._templates = StreamTemplates()
+        check("hub", hub, hub is None or isinstance(hub, Hub), "a Hub, or None")
+        self._hub = hub
         self._openapi = openapi
         # The application that was described last, so that none is described at each request.
         self._described: object = ...
@@ -181,7 +190,9 @@ class SSEMiddleware:
         """Run the lifespan, or pass on a type of scope that is unknown here."""
         if scope["type"] == "lifespan":
             await self._refuse_start_if_wrong(scope, receive, send)
-            await self._registries.run_lifespan(self.app, scope, receive, send)
+            opened = nullcontext() if self._hub is None or self._hub.is_open else self._hub
+            async with opened:
+                await self._registries.run_lifespan(self.app, scope, receive, send)
         else:
             await self.app(scope, receive, send)
 

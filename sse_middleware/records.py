@@ -97,6 +97,20 @@ class PingSent:
 
 
 @dataclass(frozen=True, slots=True)
+class GapTold:
+    """A subscriber of a hub is told that it may have missed events.
+
+    Attributes:
+        topics: the topics whose events may be missing.
+        reason: ``"expired"``, ``"lost"`` or ``"reset"``. `Hub` says what each means.
+    """
+
+    stream: StreamInfo
+    topics: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StreamClosed:
     """A stream has ended, and its generator is closed.
 
@@ -117,7 +131,7 @@ class StreamClosed:
     error: BaseException | None = None
 
 
-StreamRecord = StreamOpened | FirstEvent | EventsSent | PingSent | StreamClosed
+StreamRecord = StreamOpened | FirstEvent | EventsSent | PingSent | GapTold | StreamClosed
 
 
 class Observer(Protocol):

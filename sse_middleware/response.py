@@ -7,15 +7,15 @@ what is yielded, `stream` sends it.
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import partial
-from inspect import isasyncgen, isawaitable, isroutine
 from typing import Any, Literal, Unpack
 
-from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from sse_middleware.content import checked_content
+from sse_middleware.hub.subscriber_stream import SubscriberControlFrames, SubscriptionProducer
+from sse_middleware.hub.subscription import Subscription
 from sse_middleware.introspection.fastapi import dump_options, unwrapped
 from sse_middleware.introspection.views import running_view
 from sse_middleware.items.control_frames import ConfiguredControlFrames
@@ -24,6 +24,7 @@ from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.item_type import ItemType
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.items.stream_template import StreamTemplate, StreamTemplates
+from sse_middleware.records import GapTold
 from sse_middleware.registry.admission import admit, refuse
 from sse_middleware.registry.registry import Registry, Slot
 from sse_middleware.registry.taken_slots import Full
@@ -33,19 +34,12 @@ from sse_middleware.stream.abc import Encoder, FrameSink, Producer
 from sse_middleware.stream.async_producer import AsyncProducer
 from sse_middleware.stream.connection import Connection
 from sse_middleware.stream.guard import StreamGuard
+from sse_middleware.stream.outbox import Outbox
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.stream.thread_producer import ThreadProducer
 from sse_middleware.validation import UNSET, Unset
+from sse_middleware.wire.request_headers import last_event_id as sent_event_id
 from sse_middleware.wire.response_headers import with_codec, with_defaults
-
-_SHORT = 100
-"""Characters of a value in a message."""
-
-WHOLE = (str, bytes, bytearray, memoryview, Mapping, BaseModel)
-"""What is one item, although it can be iterated."""
-
-WRONG_CONTENT = "content must be an iterable of items"
-"""How the error about a wrong content begins."""
 
 _METHODS_WITHOUT_BODY = ("GET", "HEAD", None)  # None: a WebSocket handshake
 
@@ -57,6 +51,8 @@ class StreamPlan:
     producer: Producer
     control: ConfiguredControlFrames
     """Makes the frames of the stream itself: keep-alives, the farewell, the error event."""
+    outbox: Callable[..., Outbox] = Outbox
+    """Makes where the producer puts its frames."""
     around: Callable[[Slot], AbstractAsyncContextManager[None]] | None = None
     """Makes a context manager from the stream's slot. It is entered around the whole stream."""
 
@@ -93,7 +89,7 @@ class EventSourceResponse(StreamingResponse):
     # FastAPI reads the default of status_code from this signature.
     def __init__(
         self,
-        content: AsyncIterable[Any] | Iterable[Any],
+        content: AsyncIterable[Any] | Iterable[Any] | Subscription,
         status_code: int = 200,
         headers: Mapping[str, str] | None = None,
         media_type: str | None = None,
@@ -104,7 +100,7 @@ class EventSourceResponse(StreamingResponse):
     ) -> None:
         if (view := running_view()) is not None:
             raise TypeError(_not_asgi(view))
-        self.body_iterator = _checked(content)
+        self.body_iterator = checked_content(content)
         self.status_code = status_code
         self.media_type = media_type or self.media_type
         self.background = background
@@ -153,12 +149,15 @@ class EventSourceResponse(StreamingResponse):
     def _plan(self, scope: Scope, context: RequestContext, settings: StreamSettings) -> StreamPlan:
         """Return what to stream. Subclasses override only this method."""
         template = self._template(scope, context, settings)
+        content = self.body_iterator
         reported = context.templates.item_types.reported if self.reported is None else self.reported
         for_browsers = settings.preset is None and scope.get("method") == "GET"
         hints = ItemHints(template.origin, reported, event_source=for_browsers)
+        if isinstance(content, Subscription):
+            return _subscriber_plan(scope, context, content, template, hints)
         control = ConfiguredControlFrames(template.control, hints)
         encoder = ItemEncoder(template.encoding, control.ping, hints, control.id_sent)
-        return StreamPlan(producer_of(self.body_iterator, encoder), control)
+        return StreamPlan(producer_of(content, encoder), control)
 
     def _template(
         self, scope: Scope, context: RequestContext, settings: StreamSettings
@@ -182,7 +181,7 @@ class EventSourceResponse(StreamingResponse):
         plan = self._plan(scope, context, settings)
         producer = plan.producer
         try:
-            start = self._admitted(scope, context, settings)
+            start = self._admitted(scope, context, settings, plan.outbox)
         except BaseException:
             await producer.close(settings.cleanup_timeout)
             raise
@@ -209,20 +208,27 @@ class EventSourceResponse(StreamingResponse):
         """Leave a synchronous iterator to its thread, which drops the last reference to it."""
         content: Any = self.body_iterator
         if isinstance(content, Iterator):
-            self.body_iterator = _checked(iter(()))
+            self.body_iterator = checked_content(iter(()))
 
     def _admitted(
-        self, scope: Scope, context: RequestContext, settings: StreamSettings
+        self,
+        scope: Scope,
+        context: RequestContext,
+        settings: StreamSettings,
+        outbox: Callable[..., Outbox],
     ) -> StreamStart | Full:
         """Choose the codec and take a slot. Returns why there is none, if the stream is refused."""
         head = self._head(settings)
         head, codec = with_codec(head, scope.get("headers", ()), settings.codecs)
         slot = admit(context.registry(), scope)
-        return slot if isinstance(slot, Full) else StreamStart(head, codec, slot)
+        return slot if isinstance(slot, Full) else StreamStart(head, codec, slot, outbox=outbox)
 
     async def _send_head(self, send: Send, settings: StreamSettings) -> None:
         await send(self._head(settings))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if isinstance(self.body_iterator, Subscription):
+            self.body_iterator.close()
+            return
         unused = ItemEncoder(ItemEncoding(settings, None, ""), bytes)
         await producer_of(self.body_iterator, unused).close(settings.cleanup_timeout)
 
@@ -252,6 +258,27 @@ def _without_middleware(scope: Scope, receive: Receive) -> RequestContext:
     return RequestContext(connection, StreamSettings(), templates, lambda: registry)
 
 
+def _subscriber_plan(
+    scope: Scope,
+    context: RequestContext,
+    content: Subscription,
+    template: StreamTemplate,
+    hints: ItemHints,
+) -> StreamPlan:
+    """Return a subscription that goes on where the client has been."""
+
+    def tell_gap(topics: list[str], reason: str) -> None:
+        slot = context.slot
+        if slot is not None and slot.info is not None:
+            slot.tell(GapTold(slot.info, tuple(topics), reason))
+
+    content.resume(sent_event_id(scope.get("headers", ()), scope.get("query_string", b"")))
+    content.on_gap(tell_gap)
+    producer = SubscriptionProducer(content)
+    control = SubscriberControlFrames(template.control, hints, content)
+    return StreamPlan(producer, control, producer.outbox)
+
+
 class FramedProducer:
     """Puts the first and last frames of a preset around those of a producer."""
 
@@ -278,40 +305,6 @@ class FramedProducer:
 
 def _may_have_body(status: int) -> bool:
     return status >= 200 and status not in (204, 304)  # noqa: PLR2004 - RFC 9110, 6.4.1
-
-
-def _checked(content: Any) -> Any:
-    if isasyncgen(content):  # the usual case
-        return content
-    if (advice := advice_about(content)) is not None:
-        raise TypeError(f"{WRONG_CONTENT}, got {short(content)}: {advice}")
-    return content
-
-
-def advice_about(content: Any) -> str | None:
-    """Return advice if a content doesn't yield items, ``None`` if it does."""
-    if isinstance(content, WHOLE):
-        return "it would be sent in parts, so yield it, or put it in a list"
-    if isinstance(content, AsyncIterable):
-        return None
-    if isawaitable(content):
-        return "it must be awaited first"
-    return None if isinstance(content, Iterable) else _advice_about_single(content)
-
-
-def _advice_about_single(content: Any) -> str:
-    """Return advice for a content that can't be iterated."""
-    if content is None:
-        return "there is nothing to stream"
-    if isroutine(content) or isinstance(content, type | partial):
-        return "it must be called"
-    return "it can't be iterated, so yield it, or put it in a list"
-
-
-def short(value: object) -> str:
-    """Return a representation that fits into a message."""
-    text = repr(value)
-    return text if len(text) <= _SHORT else f"{text[:_SHORT]}..."
 
 
 def _not_asgi(endpoint: str) -> str:

@@ -266,7 +266,7 @@ class StreamSettings:
 
 _APPLICATION = (
     *("drain", "drain_spread", "max_streams", "max_streams_per_client", "client_key", "observers"),
-    *("legacy", "adapters", "openapi"),
+    *("legacy", "adapters", "hub", "openapi"),
 )
 """What only `SSEMiddleware` takes."""
 

@@ -253,7 +253,7 @@ class EventSourceResponse(response.EventSourceResponse):
         return response.StreamPlan(
             producer if self.data_sender_callable is None else ProducerWithSender(producer, sender),
             _ControlFrames(settings, self._ping),
-            partial(self._run_alongside, context, settings, sender),
+            around=partial(self._run_alongside, context, settings, sender),
         )
 
     @asynccontextmanager

@@ -18,6 +18,7 @@ from sse_middleware.records import (
     CloseReason,
     EventsSent,
     FirstEvent,
+    GapTold,
     PingSent,
     StreamClosed,
     StreamInfo,
@@ -32,6 +33,9 @@ _OTHER = "_OTHER"
 
 REASON = "sse.stream.close_reason"
 """The attribute that says why a stream ended: a value of `CloseReason`."""
+
+GAP_REASON = "sse.gap.reason"
+"""The attribute that says why events may be missing: ``expired``, ``lost`` or ``reset``."""
 
 _DURATION_BOUNDS = (0.1, 1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 14400.0, 86400.0)
 """Bucket bounds for the durations of streams, in seconds. The SDK's own are for milliseconds."""
@@ -68,12 +72,13 @@ class OpenTelemetryObserver:
     ``sse.server.events``          Counter       events that were handed to the server
     ``sse.server.io``              Counter, By   bytes that were sent, after compression
     ``sse.server.keepalives``      Counter       keep-alives that were handed to the server
+    ``sse.server.gaps``            Counter       gaps that subscribers of a hub were told
     ``sse.server.first_event``     Histogram, s  from the beginning to the first event
     ``sse.server.stream.duration`` Histogram, s  from the beginning to the end
     ``sse.server.closed_streams``  Counter       streams that ended or were refused
     ============================== ============= ======================================
 
-    The last two also have `REASON`, and ``error.type`` for an error.
+    The last two also have `REASON`, and ``error.type`` for an error. Gaps have `GAP_REASON`.
 
     Args:
         meter_provider: by default the global one.
@@ -116,6 +121,9 @@ class _Instruments:
         self._keepalives = meter.create_counter(
             "sse.server.keepalives", "{keepalive}", "Keep-alives that were handed to the server"
         )
+        self._gaps = meter.create_counter(
+            "sse.server.gaps", "{gap}", "Gaps that subscribers of a hub were told"
+        )
         self._closed = meter.create_counter(
             "sse.server.closed_streams", "{stream}", "Streams that have ended or were refused"
         )
@@ -145,6 +153,8 @@ class _Instruments:
             case PingSent():
                 self._keepalives.add(1, attributes)
                 self._io.add(record.size, attributes)
+            case GapTold():
+                self._gaps.add(1, {**attributes, GAP_REASON: record.reason})
             case _:
                 self._close(record, attributes)
 

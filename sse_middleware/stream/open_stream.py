@@ -94,7 +94,7 @@ class OpenStream:
         self._work = work
         self._released = False
         self._tasks = tasks
-        self._outbox = outbox = Outbox(settings.max_buffer, stepwise=scope.stepwise)
+        self._outbox = outbox = start.outbox(settings.max_buffer, stepwise=scope.stepwise)
         self._closing = closing = Closing(
             outbox,
             scope,
@@ -108,7 +108,7 @@ class OpenStream:
         self.drain = closing.drain
         """Ends the stream after `drain_grace` and this many seconds."""
         self._writer = Writer(outbox, send, control, closing, settings, start, tasks)
-        outbox.wake = self._writer.wake
+        outbox.wake = self._writer.run if outbox.eager else self._writer.wake
         self._first_frame = None if connection.shared else self._writer.first_frame()
         self._at_once = start.at_once
         scope.on_outer_cancel(closing.request_cancelled)

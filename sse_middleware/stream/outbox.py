@@ -69,6 +69,9 @@ class Outbox:
         "wake",
     )
 
+    eager = False
+    """Whether the writer runs at once where it is woken, and not soon."""
+
     def __init__(
         self, bound: int, wake: Callable[[], object] = _nothing, *, stepwise: bool = False
     ) -> None:

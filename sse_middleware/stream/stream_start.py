@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from starlette.types import Message
 
 from sse_middleware.registry.registry import Slot
+from sse_middleware.stream.outbox import Outbox
 from sse_middleware.wire.compression import Codec
 
 
@@ -22,3 +23,5 @@ class StreamStart:
     """The stream's place among the open ones. The stream gives it back."""
     at_once: bool = False
     """Whether the head is sent at once. If not, it waits for the first frame or `commit_after`."""
+    outbox: Callable[..., Outbox] = Outbox
+    """Makes where frames wait, from `max_buffer` and ``stepwise``."""

@@ -127,6 +127,19 @@ class EventStream:
             raise NoEventError(f"the stream has ended; {self._summary()}")
         return self._inbox.take_comment()
 
+    async def next_id(self, timeout: float | None = None) -> str:  # noqa: ASYNC109 - as above
+        """Wait for an id beyond `last_event_id`, and return `last_event_id`. Raises as `next`.
+
+        An id without an event is how a hub tells a client its position: a stream of a hub begins
+        with one. From then on nothing that is published is missed. Events that have come and that
+        no call has returned stay, and so do their ids.
+        """
+        await self._wait_until(lambda: self._inbox.has_id, "id", timeout)
+        if not self._inbox.has_id:
+            raise NoEventError(f"the stream has ended; {self._summary()}")
+        self._inbox.take_rest()
+        return self.last_event_id
+
     async def take(self, count: int) -> list[ServerSentEvent]:
         """Wait for `count` events and return them. Raises as `next`."""
         return [await self.next() for _ in range(count)]

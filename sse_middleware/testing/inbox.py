@@ -70,6 +70,11 @@ class Inbox:
         return bool(self._events)
 
     @property
+    def has_id(self) -> bool:
+        """Whether an id has come beyond that of what was taken."""
+        return self._decoder.last_event_id != self.last_event_id
+
+    @property
     def has_comment(self) -> bool:
         """Whether a comment has come that was not taken."""
         return bool(self._comments)

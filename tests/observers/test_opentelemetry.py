@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from sse_middleware import CloseReason, SSEMiddleware, event_stream
-from sse_middleware.observers import FirstEvent, StreamClosed, StreamInfo, StreamOpened
+from sse_middleware.observers import FirstEvent, GapTold, StreamClosed, StreamInfo, StreamOpened
 from tests.served import OopsError, client_of
 
 pytest.importorskip("opentelemetry.sdk")
@@ -126,6 +126,11 @@ class TestMetrics:
         assert points["sse.server.active_streams"] == [(own, 0)]
         assert points["sse.server.closed_streams"] == [(ended, 1)]
         assert points["sse.server.stream.duration"] == [(ended, pytest.approx(12))]
+
+    async def test_of_a_gap(self, telemetry: Telemetry) -> None:
+        telemetry.observer(GapTold(info(), ("a", "b"), "lost"))
+        attributes = {"http.request.method": "GET", "sse.gap.reason": "lost"}
+        assert telemetry.points()["sse.server.gaps"] == [(attributes, 1)]
 
     async def test_of_an_error(self, telemetry: Telemetry) -> None:
         async with client_of(application(telemetry)) as client:

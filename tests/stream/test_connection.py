@@ -159,6 +159,15 @@ async def test_an_unread_body_never_hides_the_disconnect(pieces: list[bytes]) ->
         assert await connection.receive() == DISCONNECT
 
 
+async def test_a_message_of_another_type_is_kept_too() -> None:
+    other = {"type": "http.other"}
+    connection = Connection(Server(other, DISCONNECT).receive)
+    await connection.watch(lambda: None)
+    reader = Reader(connection)
+    await reader.read(2)
+    assert reader.messages == [other, DISCONNECT]
+
+
 async def test_what_was_dropped_is_an_error_where_it_is_read() -> None:
     gate = anyio.Event()
     server = Server(*[body(b"x" * UNREAD_BODY_BOUND)] * 3)

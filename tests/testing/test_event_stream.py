@@ -173,6 +173,31 @@ class TestComments:
                 await events.next_comment(timeout=3)
 
 
+class TestIds:
+    async def test_an_id_without_an_event_is_waited_for(self) -> None:
+        app = sends(b": hello\n\nid: 7\n\n")
+        async with client_of(app) as client, client.stream("GET", "/") as events:
+            assert await events.next_id() == "7"
+            assert events.last_event_id == "7"
+
+    async def test_an_event_that_was_not_taken_keeps_its_id(self) -> None:
+        app = sends(b"id: 7\n\nid: 8\ndata: x\n\n")
+        async with client_of(app) as client, client.stream("GET", "/") as events:
+            await events.next_id()
+            assert events.last_event_id != "8"
+            assert (await events.next()).id == "8"
+            assert events.last_event_id == "8"
+
+    async def test_the_end_of_the_stream_is_an_error(self) -> None:
+        async def nothing() -> AsyncIterator[int]:
+            return
+            yield 1
+
+        async with client_of(yields(nothing)) as client, client.stream("GET", "/") as events:
+            with pytest.raises(NoEventError, match="the stream has ended"):
+                await events.next_id()
+
+
 class TestReadingAhead:
     async def test_stops_at_its_bound(self) -> None:
         sent = []

@@ -1,0 +1,154 @@
+"""A subscription as the source of a stream.
+
+Rules of this file:
+- The stream's outbox holds no events. The writer pulls what lies after the subscriber's position.
+- The endpoint's task only waits for the end. The pump runs the writer.
+- A stream begins with an id and no data, and so do its keep-alives. So a client that drops has a
+  position, also if it has heard nothing (WHATWG HTML, 9.2.6: an id without data moves the last
+  event id and dispatches nothing).
+- A subscription never ends by itself, so its stream always ends with its client.
+"""
+
+from collections.abc import Callable
+
+from sse_middleware.hub.subscription import Subscription
+from sse_middleware.introspection.generators import Stage
+from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
+from sse_middleware.items.hints import ItemHints
+from sse_middleware.stream.abc import Ending, FrameSink
+from sse_middleware.stream.outbox import Outbox
+from sse_middleware.validation import UNSET
+
+
+class SubscriberOutbox(Outbox):
+    """The frames that a subscriber may have now, and the control frames of its stream.
+
+    Args:
+        subscription: the subscriber.
+        bound: about how many bytes one message may have.
+        stepwise: as of `Outbox`.
+    """
+
+    __slots__ = ("_at_once", "_begun", "_opened", "_subscription")
+
+    eager = True
+
+    def __init__(self, subscription: Subscription, bound: int, *, stepwise: bool) -> None:
+        super().__init__(bound, stepwise=stepwise)
+        self._subscription = subscription
+        self._at_once = bound
+        self._begun = self._opened = False
+
+    def pull(self) -> None:
+        """Have the writer take what there is. The subscription is open."""
+        self._opened = True
+        if self._subscription.ended:
+            self.moved.set()
+        if not self.closed:
+            self.raised = True
+            self.wake()
+
+    def take(self) -> bytes:
+        """Return everything that may be sent now, joined."""
+        if self.closed or not self._opened:
+            return super().take()
+        pulled = self._pulled()
+        if not self.size:  # the usual case
+            return pulled
+        own = super().take()
+        if self._begun:
+            return pulled + own
+        self._begun = True
+        return own + pulled
+
+    def _pulled(self) -> bytes:
+        """Return the events that may be sent now."""
+        subscription = self._subscription
+        pulled = subscription.take(self._at_once)
+        self.events += subscription.taken
+        return pulled
+
+    def end(self, ending: Ending) -> None:
+        """Close. What may be sent comes before a farewell."""
+        if self._opened and not self.closed and ending is not Ending.ABANDONED:
+            pulled = self._pulled()
+            self._frames.insert(0, pulled)
+            self.size += len(pulled)
+        super().end(ending)
+
+    async def until_ended(self) -> None:
+        """Wait until the subscription or the stream ends."""
+        self.awaited = True
+        try:
+            while not (self._subscription.ended or self.closed):
+                await self.moved.wait()
+        finally:
+            self.awaited = False
+
+    def leave_unread(self) -> None:
+        """End: nobody needs a subscription without its client."""
+        self.close(Ending.ABANDONED)
+
+
+class SubscriberControlFrames(ConfiguredControlFrames):
+    """The control frames of a subscriber. Its keep-alives move the client's position.
+
+    Args:
+        rules: how the others are made.
+        hints: reports what looks like a mistake.
+        subscription: has the position.
+    """
+
+    __slots__ = ("_subscription",)
+
+    def __init__(
+        self, rules: ControlFrameRules, hints: ItemHints, subscription: Subscription
+    ) -> None:
+        super().__init__(rules, hints)
+        self.id_sent()
+        self._subscription = subscription
+        self.same_ping = b""
+
+    def ping(self) -> bytes:
+        """Return a keep-alive: the position, unless a setting or a preset wants another one."""
+        if self._settings.resolved("ping") is not UNSET:
+            return super().ping()
+        return self._subscription.position_frame() or self._rules.default_ping(bare=self._bare)
+
+
+class SubscriptionProducer:
+    """Opens a subscription, and waits for its end.
+
+    Args:
+        subscription: what is streamed.
+    """
+
+    __slots__ = ("_subscription",)
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._subscription = subscription
+
+    def outbox(self, bound: int, *, stepwise: bool) -> SubscriberOutbox:
+        """Make the outbox of the stream."""
+        return SubscriberOutbox(self._subscription, bound, stepwise=stepwise)
+
+    async def produce(self, sink: FrameSink) -> None:
+        """Have events pulled until the subscription ends, or until the sink wants no more."""
+        assert isinstance(sink, SubscriberOutbox)  # noqa: S101 - `outbox` made it
+        subscription = self._subscription
+        await subscription.open(sink.pull)
+        sink.put(subscription.position_frame(), 0)
+        sink.pull()
+        await sink.until_ended()
+
+    def stage(self) -> Stage:
+        """Return `Stage.PRODUCING`: there is always more."""
+        return Stage.PRODUCING
+
+    def when_idle(self, callback: Callable[[], object]) -> None:
+        """Call back at once: nothing runs after `close`."""
+        callback()
+
+    async def close(self, within: float) -> None:  # noqa: ARG002 - a `Work`
+        """Close the subscription."""
+        self._subscription.close()
