@@ -13,7 +13,8 @@ import signal
 import sys
 from collections.abc import Callable
 
-from benchmarks import report
+from benchmarks import broadcast_report, report
+from benchmarks.broadcast import measure_broadcasts
 from benchmarks.churn import measure_churn
 from benchmarks.compression import measure_compression
 from benchmarks.inprocess import request_overhead
@@ -24,6 +25,7 @@ from benchmarks.plan import FULL, QUICK, Size
 from benchmarks.progress import say
 from benchmarks.queues import measure_queues
 from benchmarks.rates import measure_rates
+from benchmarks.replay import replays_per_second
 from benchmarks.servers import better_sse_versions, missing_better_sse
 from benchmarks.tokens import measure_tokens
 
@@ -59,6 +61,13 @@ def queues(size: Size) -> list[str]:
     return report.queues_parts(*measure_queues(size), size)
 
 
+def broadcast(size: Size) -> list[str]:
+    """What an event for many subscribers costs, and when it reaches them."""
+    parts = broadcast_report.broadcast_parts(*measure_broadcasts(size), size)
+    say("replay of kept events")
+    return [*parts, broadcast_report.replay_line(replays_per_second(size.replayed_events), size)]
+
+
 def churn(size: Size) -> list[str]:
     """Clients that come and go, and the tasks that they leave."""
     return report.churn_parts(*measure_churn(size), size)
@@ -76,7 +85,10 @@ def compression(size: Size) -> list[str]:
 
 PARTS: dict[str, Callable[[Size], list[str]]] = {
     part.__name__: part
-    for part in (rates, requests, memory, pings, tokens, queues, churn, latency, compression)
+    for part in (
+        *(rates, requests, memory, pings, tokens, queues),
+        *(broadcast, churn, latency, compression),
+    )
 }
 
 

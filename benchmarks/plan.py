@@ -7,7 +7,14 @@ with the noise of the start, and short compared with the changes of a shared mac
 
 from dataclasses import dataclass
 
-from benchmarks.servers import BETTER_SSE, GRANIAN, HYPERCORN, UVICORN
+from benchmarks.servers import (
+    BARE_PROTOCOL,
+    BETTER_SSE,
+    BETTER_SSE_CHANNEL,
+    GRANIAN,
+    HYPERCORN,
+    UVICORN,
+)
 
 OURS = "`@event_stream`"
 OURS_RESPONSE_CLASS = "`response_class=`"
@@ -31,6 +38,12 @@ BARE = "bare ASGI application"
 OURS_EVENTS_STARLETTE = "ours, `ServerSentEvent`, Starlette"
 SSE_STARLETTE_EVENTS = "sse-starlette with `event`, Starlette"
 OURS_EVENTS_FASTAPI = "ours, `ServerSentEvent`, FastAPI"
+HUB = "the hub"
+OURS_QUEUE = "ours, a queue per client"
+SSE_STARLETTE_QUEUE = "sse-starlette, a queue per client"
+RAW_QUEUE = "raw bytes, a queue per client"
+BETTER_CHANNEL = "better-sse's channel (Node)"
+PROTOCOL = "bare `asyncio.Protocol`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +140,18 @@ class Size:
     queue_streams: int
     queue_burst: int
     """Events that are put into each queue at once."""
+    subscribers: tuple[int, ...]
+    """To how many subscribers events are broadcast, one number after the other."""
+    broadcast_rounds: int
+    broadcast_rate: float
+    """Events per second that are published one by one."""
+    broadcast_seconds: float
+    broadcast_burst: int
+    """Events that are published at once."""
+    broadcast_bursts: int
+    """Bursts of a round, divided by the number of subscribers. There is one at least."""
+    replayed_events: int
+    """Kept events that a subscriber gets in one go."""
     left_streams: int
     """How many clients come and go before the tasks are counted."""
     compressed_events: int
@@ -136,6 +161,8 @@ class Size:
     """How many events of 78 bytes each of them has seen then. zstd's window is 512 KiB."""
     budget: float = 120.0
     """Seconds after which no other round of loads begins."""
+    broadcast_budget: float = 45.0
+    """Seconds after which no other round begins for a number of subscribers."""
 
 
 LOADS = (
@@ -249,6 +276,26 @@ QUEUE_SHARES = (
 )
 """Of the time in which half of a burst's events have arrived."""
 
+BROADCASTERS = {
+    SSE_STARLETTE_QUEUE: "broadcast.sse_starlette",
+    RAW_QUEUE: "broadcast.raw",
+    OURS_QUEUE: "broadcast.ours",
+    HUB: "broadcast.hub",
+    PROTOCOL: BARE_PROTOCOL,
+    BETTER_CHANNEL: BETTER_SSE_CHANNEL,
+}
+
+BROADCAST_SHARES = (
+    Share(HUB, SSE_STARLETTE_QUEUE),
+    Share(HUB, RAW_QUEUE),
+    Share(HUB, OURS_QUEUE),
+    Share(HUB, BETTER_CHANNEL),
+    Share(HUB, PROTOCOL),
+    Share(OURS_QUEUE, SSE_STARLETTE_QUEUE),
+    Share(OURS_QUEUE, RAW_QUEUE),
+)
+"""Of CPU time for a delivery, and of memory for a subscriber."""
+
 MOST_TOKEN_DELAY = 0.1
 """Milliseconds that the median from ``yield`` to the client may be ..."""
 
@@ -327,6 +374,13 @@ FULL = Size(
     queue_rounds=9,
     queue_streams=1_000,
     queue_burst=50,
+    subscribers=(1, 10, 100, 1_000, 5_000),
+    broadcast_rounds=3,
+    broadcast_rate=20,
+    broadcast_seconds=1.5,
+    broadcast_burst=50,
+    broadcast_bursts=2_000,
+    replayed_events=10_000,
     left_streams=5_000,
     compressed_events=5_000,
     contexts=50,
@@ -351,6 +405,13 @@ QUICK = Size(
     queue_rounds=2,
     queue_streams=20,
     queue_burst=5,
+    subscribers=(1, 20),
+    broadcast_rounds=1,
+    broadcast_rate=200,
+    broadcast_seconds=0.1,
+    broadcast_burst=5,
+    broadcast_bursts=1,
+    replayed_events=100,
     left_streams=50,
     compressed_events=100,
     contexts=10,

@@ -21,6 +21,8 @@ from typing import IO
 
 HERE = Path(__file__).parent
 BETTER_SSE = "better_sse"
+BETTER_SSE_CHANNEL = "broadcast/better_sse"
+BARE_PROTOCOL = "broadcast.protocol"
 UVICORN = "uvicorn"
 HYPERCORN = "hypercorn"
 GRANIAN = "granian"
@@ -70,9 +72,12 @@ def running(contender: str, process: "subprocess.Popen[bytes]") -> RunningServer
 
 
 def command(contender: str, server: str) -> list[str]:
-    if contender != BETTER_SSE:
-        return [sys.executable, "-m", "benchmarks.serve", contender, server]
-    return ["node", str(HERE / "contenders" / "better_sse.cjs"), str(better_sse_package())]
+    if contender in (BETTER_SSE, BETTER_SSE_CHANNEL):
+        script = HERE / "contenders" / f"{contender}.cjs"
+        return ["node", str(script), str(better_sse_package())]
+    if contender == BARE_PROTOCOL:
+        return [sys.executable, "-m", f"benchmarks.contenders.{contender}"]
+    return [sys.executable, "-m", "benchmarks.serve", contender, server]
 
 
 def read_port(contender: str, output: IO[bytes]) -> int:

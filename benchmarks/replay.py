@@ -1,0 +1,67 @@
+"""How fast kept events are replayed to one subscriber: no server, no sockets.
+
+The events are in the hub's memory. A client that has seen the first of them asks for the rest.
+"""
+
+import asyncio
+import time
+
+from starlette.types import Message, Receive, Scope, Send
+
+import sse_middleware
+from benchmarks.client import IncompleteError
+from benchmarks.contenders.broadcast.events import new_event
+from sse_middleware import EventSourceResponse, ServerSentEvent, SSEMiddleware
+
+TOPIC = "room"
+
+
+class Replayed:
+    """The server's side of one stream: it counts events, and leaves after the last one."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._done = asyncio.Event()
+
+    async def receive(self) -> Message:
+        """Wait for the end, as a server does while its client stays."""
+        await self._done.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Count the events of a message."""
+        self._left -= message.get("body", b"").count(b"~")
+        if self._left <= 0:
+            self._done.set()
+
+    def check(self) -> None:
+        """Fail if there were too many."""
+        if self._left:
+            raise IncompleteError(f"{-self._left} events too many were replayed")
+
+
+async def replay(count: int) -> float:
+    hub = sse_middleware.Hub(keep=sse_middleware.Keep(count=count + 1, seconds=300))
+
+    async def subscribe(scope: Scope, receive: Receive, send: Send) -> None:
+        await EventSourceResponse(hub.subscribe(TOPIC))(scope, receive, send)
+
+    app = SSEMiddleware(subscribe, hub=hub)
+    async with hub:
+        first, *_ = [
+            await hub.publish(TOPIC, ServerSentEvent(raw_data=new_event()))
+            for _ in range(count + 1)
+        ]
+        query = f"last_event_id={first}".encode()
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": query}
+        replayed = Replayed(count)
+        start = time.perf_counter()
+        await app(scope, replayed.receive, replayed.send)
+        seconds = time.perf_counter() - start
+    replayed.check()
+    return count / seconds
+
+
+def replays_per_second(count: int) -> float | None:
+    """Return how many events a second are replayed. Without a hub there is nothing to replay."""
+    return asyncio.run(replay(count)) if hasattr(sse_middleware, "Hub") else None
