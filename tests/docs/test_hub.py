@@ -1,0 +1,41 @@
+"""The examples of docs/hub.md work, and the page knows the reasons of gaps."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", minversion="0.115.10")
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "hub.md"
+PAGE = DOCUMENT.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def names() -> dict[str, Any]:
+    """Return what the page's Python defines."""
+    names: dict[str, Any] = {"__name__": "docs_hub"}
+    for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
+        exec(code, names)
+    return names
+
+
+def test_the_application_has_the_paths_that_the_page_requests(names: dict[str, Any]) -> None:
+    paths = {route.path for route in names["app"].routes}
+    requested = re.findall(r"(?:fetch|EventSource)\([\"`](/[\w/]*)", PAGE)
+    assert {"/rooms/lobby/events", "/figures", "/figures/events"} == set(requested)
+    assert {"/rooms/{room}/events", "/figures", "/figures/events", "/events"} <= paths
+
+
+def test_a_stream_without_a_user_is_refused(names: dict[str, Any]) -> None:
+    request = names["Request"]({"type": "http", "headers": []})
+    with pytest.raises(names["HTTPException"]) as caught:
+        names["user_of"](request)
+    assert caught.value.status_code == 401
+
+
+def test_the_page_links_to_files_that_exist() -> None:
+    links = re.findall(r"\]\((\.\./[^)#]*)", PAGE)
+    assert links
+    assert all((DOCUMENT.parent / link).exists() for link in links)

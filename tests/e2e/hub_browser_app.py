@@ -1,0 +1,90 @@
+"""Streams of the hub for a browser. They end soon, and their client is to come back at once.
+
+What happens while a client is away is done when it comes back, before it subscribes again: so it
+has happened in time.
+"""
+
+from collections import Counter
+
+import anyio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from sse_middleware import (
+    CloseReason,
+    EventSourceResponse,
+    Hub,
+    Keep,
+    ServerSentEvent,
+    SSEMiddleware,
+)
+
+KEPT = 100
+TOO_MANY = KEPT + 3
+LIFETIME = 0.3
+"""Seconds after which a stream ends."""
+
+hub = Hub(keep=Keep(count=KEPT, seconds=600))
+visits: Counter[str] = Counter()
+
+
+def come_back(_reason: CloseReason) -> ServerSentEvent:
+    return ServerSentEvent(retry=50)
+
+
+async def page(_request: Request) -> Response:
+    return HTMLResponse("<!doctype html><title>streams</title>")
+
+
+async def count_visits(request: Request) -> Response:
+    return JSONResponse(visits[request.path_params["topic"]])
+
+
+async def subscribe(request: Request) -> Response:
+    """Publish the numbers that a client has missed on its second visit. Then let it in.
+
+    The first visit may be to another topic. The hub then keeps no more of this one than it has to.
+    There are no keep-alives unless the request says how often: each would move the position.
+    """
+    topic, ping = request.path_params["topic"], request.query_params.get("ping")
+    visits[topic] += 1
+    first = request.query_params.get("first", topic) if visits[topic] == 1 else topic
+    if visits[topic] == 2:
+        for number in range(1, 1 + int(request.query_params.get("missed", "0"))):
+            await hub.publish(topic, number)
+    return EventSourceResponse(
+        hub.subscribe(first),
+        ping_interval=float(ping) if ping else None,
+        max_duration=LIFETIME,
+        farewell=come_back,
+    )
+
+
+async def publish(request: Request) -> Response:
+    """Publish numbers from 1 on, one by one. Answer with the last id."""
+    for number in range(1, 1 + int(request.query_params["count"])):
+        last = await hub.publish(request.path_params["topic"], number)
+        await anyio.sleep(0.02)
+    return JSONResponse(last)
+
+
+async def subscribe_once(request: Request) -> Response:
+    """Answer 204 to a client that comes back: there is nothing more."""
+    if visits[request.path_params["topic"]]:
+        visits[request.path_params["topic"]] += 1
+        return Response(status_code=204)
+    return await subscribe(request)
+
+
+app = Starlette(
+    routes=[
+        Route("/page", page),
+        Route("/visits/{topic}", count_visits),
+        Route("/subscribe/{topic}", subscribe),
+        Route("/subscribe-once/{topic}", subscribe_once),
+        Route("/publish/{topic}", publish),
+    ]
+)
+app.add_middleware(SSEMiddleware, hub=hub)

@@ -1,0 +1,101 @@
+"""Hundreds of subscribers come and go while much is published, on real servers.
+
+Each of them has every event of its topics once and in order. Where it was away for too long, it was
+told a gap.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from .client import HOST
+from .conftest import MISHAPS, OUTPUT_SHOWN
+from .hub_app import KEPT, TOPICS, WIDE
+from .hub_client import Answer, Finished, Subscriber
+from .hub_record import violations
+from .servers import KINDS, Server, running
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+SUBSCRIBERS = {"uvicorn-httptools-uvloop": 500, "granian": 300, "hypercorn-asyncio-h1": 150}
+"""By server. A slower one has fewer, so that each test takes half a minute."""
+
+SLOW = 10
+"""Subscribers of the wide topic. No others read it."""
+
+SEED = 20
+
+LONGEST = 90.0
+"""Seconds for publishing everything, and for the subscribers to read the rest."""
+
+
+@pytest.fixture(
+    params=[kind for kind in KINDS if kind.name in SUBSCRIBERS], ids=lambda kind: kind.name
+)
+def hub_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    kind = request.param
+    if missing := kind.missing():
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    command = tuple(part.replace("app:app", "hub_app:app") for part in kind.command)
+    with running(replace(kind, command=command), tmp_path / "output") as server:
+        yield server
+    printed = server.output.read_text()
+    for mishap in MISHAPS:
+        assert mishap not in printed, printed[-OUTPUT_SHOWN:]
+
+
+def subscribers(server: Server, random: Random) -> Iterator[Subscriber]:
+    for number in range(SUBSCRIBERS[server.kind.name]):
+        slow = number < SLOW
+        topics = random.sample(TOPICS[1:], random.randint(0 if slow else 1, 4 if slow else 5))
+        own = Random(random.random())
+        yield Subscriber(server.port, [WIDE, *topics] if slow else topics, own, slow=slow)
+
+
+async def publish(port: int) -> Answer:
+    """Have everything published, and return the moments and the ids."""
+    reader, writer = await asyncio.open_connection(HOST, port)
+    target = f"/publish?seed={SEED}"
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+    response = await reader.read()
+    writer.close()
+    head, _, body = response.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200"), head
+    answer: Answer = json.loads(body)
+    return answer
+
+
+async def scene(everybody: list[Subscriber]) -> Answer:
+    """Let them all come before the first event. Return what was published."""
+    finished: Finished = asyncio.get_running_loop().create_future()
+    async with asyncio.timeout(LONGEST), asyncio.TaskGroup() as tasks:
+        for one in everybody:
+            tasks.create_task(one.run(finished))
+        for one in everybody:
+            await one.wait_until_primed()
+        finished.set_result(await publish(everybody[0].port))
+    return finished.result()
+
+
+def test_each_subscriber_reads_each_event_once_and_in_order(hub_server: Server) -> None:
+    everybody = list(subscribers(hub_server, Random(SEED)))
+
+    answer = asyncio.run(scene(everybody))
+
+    last = {topic: len(published) for topic, published in answer.items()}
+    assert sum(last.values()) == 20_000
+    for one in everybody:
+        of_its_topics = {topic: last[topic] for topic in one.topics}
+        assert list(violations(one.record(answer), of_its_topics, KEPT)) == []
+        assert one.wrong_ids(answer) == []
+    # What this is about did happen: they came back, some in time and others too late.
+    connections = sum(one.connections for one in everybody)
+    assert connections > 4 * len(everybody)
+    assert sum(one.gaps for one in everybody) < connections / 2
+    assert any(one.gaps > 0 for one in everybody[SLOW:])
+    assert all(one.gaps > 0 for one in everybody[:SLOW])
