@@ -105,6 +105,8 @@ class FrameQueue(Protocol):
     """Set by the writer: the last message has been sent, or is about to be."""
     in_room: bool
     """Whether the producer waits for room."""
+    patient: bool
+    """Set by the writer: whether what waits may wait for more."""
     unread: bool
     """Whether the client has left and the writer drops what it takes."""
     between_events: bool
@@ -112,6 +114,9 @@ class FrameQueue(Protocol):
 
     def take(self) -> bytes:
         """Return all that waits, as one."""
+
+    def rest(self) -> None:
+        """Note that the producer has suspended, and that what waits goes on waiting."""
 
 
 class Work(Protocol):

@@ -62,6 +62,7 @@ class Outbox:
         "look_at",
         "moved",
         "on_boundary",
+        "patient",
         "raised",
         "size",
         "texts",
@@ -104,6 +105,8 @@ class Outbox:
         self._in_steps = False  # whether each frame is put in a step of the work
         self.in_room = False
         """Whether the producer waits for room."""
+        self.patient = False
+        """Whether what waits may wait for more."""
         self._rested = True  # whether the producer has suspended by itself since the last frame
         self.between_events = True
         """Whether the frames so far end where another event may begin."""
@@ -140,30 +143,31 @@ class Outbox:
         if not self.look_at:
             self._slice_began = now
             self.raised = True
-            if self._rested:
-                self._rested = False
-                began = now
             if not self._in_steps:
                 self.wake()
+        if self._rested:
+            self._rested = False
+            self._slice_began = began = now
         self.look_at = min(size + min(size, STRIDE), self._bound)
         return size >= self._bound or now - began >= TIME_SLICE
 
     async def room(self, *, closable: bool = True) -> bool:
         """Wait until the writer has taken everything. Returns false if the outbox is closed.
 
-        Other tasks get a turn in any case.
+        Other tasks get a turn in any case. That is all if what waits may wait for more.
 
         Args:
             closable: whether the producer ends by itself when this returns false, and need not be
                 cancelled.
         """
-        self.awaited, self.in_room = closable, True
+        self.awaited = closable
+        self.in_room = not (self.patient and self.size < self._bound)
         if self.raised and not self._in_steps:
             self.wake()  # what is ready may wait for more
         try:
-            if not self.size:
+            if not (self.size and self.in_room):
                 await checkpoint()
-            while self.size and not self.closed:
+            while self.size and self.in_room and not self.closed:
                 await self.moved.wait()
         finally:
             self.awaited = self.in_room = False
@@ -187,6 +191,10 @@ class Outbox:
             else:
                 self._rested = True
         return taken
+
+    def rest(self) -> None:
+        """Note that the producer has suspended, and that what waits goes on waiting."""
+        self._rested = True
 
     def note_boundary(self, *, between_events: bool) -> None:
         """Say whether the frames so far end where another event may begin."""

@@ -121,6 +121,7 @@ class Writer:
         self._silent = False
         delay = settings.max_delay
         self._delay = None if delay is None else SendDelay(delay, self.run)
+        queue.patient = delay is not None
         self._run: object = None  # what runs now
         self._limits = TimeLimits.of(settings, self._clock())
         self._timer = WriterTimer(self._clock, self._on_due)
@@ -156,9 +157,13 @@ class Writer:
 
     def run(self) -> None:
         """Run now, until something suspends. Called in a step of the work."""
-        if not (self._run or self.ended or (self._delay and self._waits())):
-            self._run = run = object()
-            self._tasks.create_eager_task(self._write(run))
+        if self._run or self.ended:
+            return
+        if self._delay is not None and self._waits():
+            self._queue.rest()
+            return
+        self._run = run = object()
+        self._tasks.create_eager_task(self._write(run))
 
     def _waits(self) -> bool:
         """Whether what is ready waits for more."""

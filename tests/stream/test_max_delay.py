@@ -1,5 +1,6 @@
 """`max_delay`: events wait for others, to be sent with them."""
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -12,11 +13,26 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from sse_middleware import CloseReason, EventSourceResponse, ServerSentEvent, SSEMiddleware
+from sse_middleware.stream import outbox
 from tests.served import OopsError, chunks_of
 
 pytestmark = pytest.mark.anyio
 
 DELAY = 0.045
+
+
+@pytest.fixture(autouse=True)
+def _virtual_time_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an outbox see that virtual time passes, as real time does between two events."""
+    in_thread = time.monotonic
+
+    def now() -> float:
+        try:
+            return anyio.current_time()
+        except RuntimeError:  # this is a worker thread
+            return in_thread()
+
+    monkeypatch.setattr(outbox, "monotonic", now)
 
 
 async def tokens(count: int, pause: float = 0.01) -> AsyncIterator[int]:

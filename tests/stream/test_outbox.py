@@ -91,6 +91,31 @@ async def test_it_is_full_if_the_second_frame_took_a_time_slice(
     assert outbox.put(b"x")
 
 
+async def test_silence_of_a_producer_whose_frames_wait_is_no_time_slice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    outbox = Outbox(10**9)
+    for _ in range(3):
+        now += 2 * module.TIME_SLICE
+        assert not outbox.put(b"x" * module.STRIDE)
+        outbox.rest()
+
+
+async def test_what_may_wait_for_more_makes_room_for_nothing() -> None:
+    outbox = Outbox(2)
+    outbox.patient = True
+    outbox.put(b"x")
+    assert await outbox.room()
+    assert outbox.put(b"x")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.room)
+        await anyio.wait_all_tasks_blocked()
+        assert outbox.in_room, "the bound is reached"
+        outbox.take()
+
+
 async def test_room_comes_when_the_writer_takes() -> None:
     outbox = Outbox(1)
     outbox.put(b"x")
