@@ -15,12 +15,13 @@ import asyncio
 import math
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
+from functools import partial
 from types import TracebackType, coroutine
 from typing import Any, Self
 
 import anyio
 
-from sse_middleware.event_loop.awaited_threads import waits_for_thread
+from sse_middleware.event_loop.awaited_threads import LeftThreads, waits_for_thread
 
 RECANCEL_INTERVAL = 0.01
 """Seconds between two cancellations of a block that should have ended. Others can run meanwhile."""
@@ -52,6 +53,7 @@ class AsyncioCancelScope:
         "_cleanup_timeout",
         "_foreign",
         "_inside",
+        "_left",
         "_on_abandon",
         "_on_end",
         "_on_outer_cancel",
@@ -94,6 +96,7 @@ class AsyncioCancelScope:
         self._before = self._cancels = 0
         self._timer: asyncio.TimerHandle | None = None
         self._abandon_at = math.inf
+        self._left: LeftThreads | None = None  # threads, if they are to be noted
 
     @coroutine
     def run(
@@ -111,6 +114,8 @@ class AsyncioCancelScope:
                 except asyncio.CancelledError as error:
                     self._pending = False
                     self._look_at(error)
+                    if self._left is not None:
+                        self._left.note(work)
                     waits_for = work.throw(error)
                     if self._task.get_loop().time() >= self._abandon_at:
                         self._abandon(work, waits_for)
@@ -147,8 +152,14 @@ class AsyncioCancelScope:
         """As `EdgeCancelScope.on_abandon`."""
         self._on_abandon = callback
 
+    def note_threads(self) -> None:
+        """As `EdgeCancelScope.note_threads`."""
+        self._left = LeftThreads(self._task.get_loop())
+
     def when_idle(self, callback: Callable[[], object]) -> None:
         """As `EdgeCancelScope.when_idle`."""
+        if self._left is not None:
+            callback = partial(self._left.when_returned, callback)
         if not self.in_thread:
             callback()
         elif self._rest is None:
@@ -173,6 +184,8 @@ class AsyncioCancelScope:
     def _cancel_task(self) -> None:
         self._cancels += 1
         self._pending = True
+        if self._left is not None and not self._running:
+            self._left.note(self._task.get_coro())
         self._task.cancel(_OURS)
 
     def _cancel_again_in(self, seconds: float) -> None:

@@ -61,6 +61,9 @@ class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol)
     def on_abandon(self, callback: Callable[[], object]) -> None:
         """Have a function called if the block is given up because it can't be cancelled."""
 
+    def note_threads(self) -> None:
+        """Note from now on which worker threads a cancellation leaves, for `when_idle`."""
+
     def when_idle(self, callback: Callable[[], object]) -> None:
         """Call back when no worker thread keeps what was abandoned from its end.
 
@@ -111,6 +114,9 @@ class _AnyioCancelScope:
 
     def on_abandon(self, callback: Callable[[], object]) -> None:
         """Change nothing: trio cancels each ``await``, so nothing here goes on for ever."""
+
+    def note_threads(self) -> None:
+        """Change nothing: a cancellation leaves none."""
 
     def when_idle(self, callback: Callable[[], object]) -> None:
         """Call back at once: a block that waits for a thread doesn't end before the thread."""

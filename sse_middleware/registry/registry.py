@@ -85,6 +85,11 @@ class Slot:
         return self._registry.timers
 
     @property
+    def limited(self) -> bool:
+        """Whether there is a limit on open streams, so that it matters how long this is held."""
+        return self._registry.limited
+
+    @property
     def draining(self) -> bool:
         """Whether the application is draining."""
         return self._registry.drain.includes(self.server)
@@ -147,6 +152,8 @@ class Registry:
 
     def __init__(self, policy: Policy, before: "Registry | None" = None) -> None:
         self.policy = policy
+        self.limited = (policy.max_streams, policy.max_streams_per_client) != (None, None)
+        """Whether there is a limit on open streams."""
         self.clock = clock()
         self.timers = CoalescedTimers()
         """The timers of the streams' keep-alives."""

@@ -113,6 +113,8 @@ class OpenStream:
         self._at_once = start.at_once
         scope.on_outer_cancel(closing.request_cancelled)
         scope.on_abandon(self._abandoned)
+        if start.slot.limited:
+            scope.note_threads()
 
     def start(self) -> Outbox:
         """Begin the response, and return where the producer puts its frames."""

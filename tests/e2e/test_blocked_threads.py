@@ -76,23 +76,24 @@ def test_a_stream_keeps_its_place_until_its_thread_returns(way: Way, tmp_path: P
         assert visit(server, "/held") == 200
 
 
+@pytest.mark.parametrize("target", ["/foreign", "/pooled"])
 @pytest.mark.parametrize("way", ONE_PROCESS, ids=lambda way: way.name)
-def test_a_stream_of_others_keeps_its_place_until_its_thread_returns(
-    way: Way, tmp_path: Path
+def test_a_stream_keeps_its_place_until_a_thread_of_others_returns(
+    way: Way, target: str, tmp_path: Path
 ) -> None:
     skip_without(way)
     with served(way, tmp_path / "output") as server:
         for number in range(MAX_STREAMS):
-            assert visit(server, "/foreign", blocking=number + 1) == 200
+            assert visit(server, target, blocking=number + 1) == 200
         if "trio" not in way.name:  # there it is open until then
             server.wait_until_told("ended", MAX_STREAMS)
-        assert {visit(server, "/foreign") for _ in range(VISITS)} == {503}
+        assert {visit(server, target) for _ in range(VISITS)} == {503}
 
         with Http1Client(server.port) as client:
             client.get("/let-go")
         server.wait_until_told("closed", MAX_STREAMS)
         until = time.monotonic() + PATIENCE
-        while visit(server, "/foreign") == 503:
+        while visit(server, target) == 503:
             assert time.monotonic() < until
 
 

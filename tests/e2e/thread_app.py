@@ -6,10 +6,11 @@ block, and ``ended`` when a stream has ended.
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
 from starlette.applications import Starlette
+from starlette.concurrency import iterate_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
@@ -54,6 +55,12 @@ def foreign(request: Request) -> StreamingResponse:
     return StreamingResponse(content, media_type="text/event-stream")
 
 
+async def pooled(request: Request) -> AsyncIterator[object]:
+    """Wait for a thread of anyio's pool."""
+    async for item in iterate_in_threadpool(held(request)):
+        yield item
+
+
 def refused(_: Request) -> Iterator[object]:
     """Yield nothing that can be sent, and hear nothing of that."""
     try:
@@ -96,6 +103,7 @@ app = Starlette(
         Route("/waiting", event_stream(waiting)),
         Route("/held", event_stream(held)),
         Route("/foreign", foreign),
+        Route("/pooled", event_stream(pooled)),
         Route("/refused", event_stream(refused)),
         Route("/refused-for-a-moment", event_stream(max_duration=0.5)(refused)),
         Route("/threads", threads),

@@ -13,7 +13,7 @@ import pytest
 from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
-from sse_middleware.event_loop.awaited_threads import waits_for_thread
+from sse_middleware.event_loop.awaited_threads import LeftThreads, waits_for_thread
 
 pytestmark = [
     pytest.mark.anyio,
@@ -166,3 +166,31 @@ async def test_a_group_that_is_built_otherwise_has_no_known_tasks() -> None:
     assert not waits_for_thread(ended)
     async with suspended(TaskGroup().__aexit__()) as coroutine:
         assert not waits_for_thread(coroutine)
+
+
+async def test_threads_that_are_left_tell_when_the_last_one_has_returned() -> None:
+    releases = [threading.Event(), threading.Event()]
+    left = LeftThreads(asyncio.get_running_loop())
+    returned = anyio.Event()
+    for release in releases:
+        async with suspended(asyncio.to_thread(release.wait)) as coroutine:
+            left.note(coroutine)
+    left.when_returned(returned.set)
+    for release in releases:
+        assert not returned.is_set()
+        release.set()
+    await returned.wait()
+
+
+async def test_threads_that_have_returned_tell_at_once() -> None:
+    release, returned = threading.Event(), anyio.Event()
+    left, later = (LeftThreads(asyncio.get_running_loop()) for _ in range(2))
+    async with suspended(asyncio.to_thread(release.wait)) as coroutine:
+        later.note(coroutine)
+        left.note(coroutine)  # the last to be noted is the first to be told
+    later.when_returned(returned.set)
+    release.set()
+    await returned.wait()
+    returned = anyio.Event()
+    left.when_returned(returned.set)
+    assert returned.is_set()
