@@ -84,10 +84,14 @@ class Taker:
         return latest.block
 
     def _share(self, topic: Topic, after: int, block: bytes, events: int) -> None:
-        """Let others take the same, if these are all events after a position."""
-        at = self._cursor.at
-        if block and at is not None and at.clock >= topic.ring.last:
-            topic.latest = Latest(after, topic.ring.first_after(after), block, events, at)
+        """Let others take the same, if these are all events after a position.
+
+        Whoever is below the ring's floor must be told its own gap first.
+        """
+        at, ring = self._cursor.at, topic.ring
+        if block and at is not None and at.clock >= ring.last:
+            first = ring.first_after(after)
+            topic.latest = Latest(max(after, ring.floor), first, block, events, at)
 
     def from_page(self, page: Page, limit: int) -> bytes:
         """Take what a page has, about this many bytes at most."""
