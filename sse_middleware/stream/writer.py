@@ -198,7 +198,7 @@ class Writer:
             while queue.raised or self._silent:
                 now = self._clock()
                 if queue.raised:
-                    queue.raised = self._silent = False
+                    queue.raised = False
                     if now - self._sent < FLOW:
                         if pause is None:
                             pause = checkpoint()
@@ -210,9 +210,11 @@ class Writer:
                         await self._send_last()
                         break
                     frames, taken = queue.take(), queue.events
+                    if not frames:  # nothing was for this client, so its silence goes on
+                        continue
                 else:
-                    self._silent = False
                     frames, taken = self._control.same_ping or self._closing.ping(), self.events
+                self._silent = False
                 if self._compressor is not None:
                     frames = await self._compressor.compress(frames)
                 timer.send_began = now
