@@ -7,6 +7,7 @@ Rules of this file:
   position, also if it has heard nothing (WHATWG HTML, 9.2.6: an id without data moves the last
   event id and dispatches nothing).
 - A subscription never ends by itself, so its stream always ends with its client.
+- What a filter raises, the endpoint's task raises, like an error of any other producer.
 """
 
 from collections.abc import Callable
@@ -29,7 +30,7 @@ class SubscriberOutbox(Outbox):
         stepwise: as of `Outbox`.
     """
 
-    __slots__ = ("_at_once", "_begun", "_opened", "_subscription")
+    __slots__ = ("_at_once", "_begun", "_failure", "_opened", "_subscription")
 
     eager = True
 
@@ -38,6 +39,7 @@ class SubscriberOutbox(Outbox):
         self._subscription = subscription
         self._at_once = bound
         self._begun = self._opened = False
+        self._failure: Exception | None = None
 
     def pull(self) -> None:
         """Have the writer take what there is. The subscription is open."""
@@ -62,9 +64,15 @@ class SubscriberOutbox(Outbox):
         return own + pulled
 
     def _pulled(self) -> bytes:
-        """Return the events that may be sent now."""
+        """Return the events that may be sent now. If the filter fails, the stream does."""
         subscription = self._subscription
-        pulled = subscription.take(self._at_once)
+        try:
+            pulled = subscription.take(self._at_once)
+        except Exception as error:
+            self._failure = error
+            subscription.ended = True
+            self.moved.set()
+            return b""
         self.events += subscription.taken
         return pulled
 
@@ -77,13 +85,19 @@ class SubscriberOutbox(Outbox):
         super().end(ending)
 
     async def until_ended(self) -> None:
-        """Wait until the subscription or the stream ends."""
+        """Wait until the subscription or the stream ends. Raises what the filter raised."""
         self.awaited = True
         try:
             while not (self._subscription.ended or self.closed):
                 await self.moved.wait()
         finally:
             self.awaited = False
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback holds this frame
 
     def leave_unread(self) -> None:
         """End: nobody needs a subscription without its client."""

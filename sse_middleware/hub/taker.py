@@ -115,16 +115,27 @@ class Taker:
             if clock > reach:
                 break
             if (taken and room < len(block)) or looked_at == LOOKED_AT_ONCE:
-                self._hub.worker.pump.wake((self._subscriber,))
-                reach = self._cursor.clock
+                reach = self._stop_for_now()
                 break
-            if self._wants(name, block):
+            try:
+                wanted = self._wants(name, block)
+            except Exception:
+                if not taken:
+                    raise
+                reach = self._stop_for_now()  # what comes before is delivered, then it fails again
+                break
+            if wanted:
                 taken.append(block)
                 room -= len(block)
             self._cursor.move(clock)
         self._cursor.move(reach)
         self._cursor.events += len(taken)
         return b"".join([*taken, self._after_dropped()])
+
+    def _stop_for_now(self) -> int:
+        """Have the subscriber take the rest later. Returns up to where it has taken all."""
+        self._hub.worker.pump.wake((self._subscriber,))
+        return self._cursor.clock
 
     def _wants(self, name: str, block: bytes) -> bool:
         """Ask the filter."""
