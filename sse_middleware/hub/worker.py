@@ -90,9 +90,10 @@ class Worker:
     def remove(self, topics: Iterable[Topic], subscriber: Woken) -> None:
         """Remove a subscriber of topics. It may have been removed before."""
         for topic in topics:
-            topic.subscribers.pop(subscriber, None)
-            if not topic.subscribers and topic not in self.idle:
-                self.idle[topic] = self.clock()
+            if subscriber in topic.subscribers:
+                del topic.subscribers[subscriber]
+                if not topic.subscribers:
+                    self.idle[topic] = self.clock()
 
     def forget_idle(self) -> list[str]:
         """Forget the topics that have been idle for long. Returns their names."""
