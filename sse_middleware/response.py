@@ -227,8 +227,7 @@ class EventSourceResponse(StreamingResponse):
         await send(self._head(settings))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         if isinstance(self.body_iterator, Subscription):
-            self.body_iterator.close()
-            return
+            return  # it was not opened
         unused = ItemEncoder(ItemEncoding(settings, None, ""), bytes)
         await producer_of(self.body_iterator, unused).close(settings.cleanup_timeout)
 
@@ -272,9 +271,9 @@ def _subscriber_plan(
         if slot is not None and slot.info is not None:
             slot.tell(GapTold(slot.info, tuple(topics), reason))
 
+    producer = SubscriptionProducer(content)
     content.resume(sent_event_id(scope.get("headers", ()), scope.get("query_string", b"")))
     content.on_gap(tell_gap)
-    producer = SubscriptionProducer(content)
     control = SubscriberControlFrames(template.control, hints, content)
     return StreamPlan(producer, control, producer.outbox)
 

@@ -12,6 +12,7 @@ Rules of this file:
 
 from collections.abc import Callable
 
+from sse_middleware.errors import ConfigurationError
 from sse_middleware.hub.subscription import Subscription
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
@@ -135,11 +136,20 @@ class SubscriptionProducer:
 
     Args:
         subscription: what is streamed.
+
+    Raises:
+        ConfigurationError: another stream has had it.
     """
 
     __slots__ = ("_subscription",)
 
     def __init__(self, subscription: Subscription) -> None:
+        if subscription.owned:
+            raise ConfigurationError(
+                "a subscription is for one stream, and this one has had another: call "
+                "hub.subscribe(...) in the endpoint, for each request"
+            )
+        subscription.owned = True
         self._subscription = subscription
 
     def outbox(self, bound: int, *, stepwise: bool) -> SubscriberOutbox:

@@ -8,7 +8,7 @@ Rules of this file:
 - Its position is claimed only for what was taken, and only while the store is there.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from sse_middleware.event_loop.wakeup import wakeup
 from sse_middleware.hub.abc import State
@@ -17,7 +17,7 @@ from sse_middleware.hub.gaps import later_starts, lowest
 from sse_middleware.hub.ids import parse_position
 from sse_middleware.hub.paging import Flight, Page
 from sse_middleware.hub.taker import Taker
-from sse_middleware.hub.topic import Topic
+from sse_middleware.hub.topic import Topic, floors_of_rings
 from sse_middleware.hub.wanted import OpenHub, Wanted
 from sse_middleware.hub.worker import Worker
 
@@ -56,6 +56,7 @@ class Subscription:
         "_worker",
         "age",
         "ended",
+        "owned",
         "taken",
     )
 
@@ -68,6 +69,8 @@ class Subscription:
         self.age = age
         self.ended = False
         """Whether nothing more will come: its subject was disconnected, or the hub was closed."""
+        self.owned = False
+        """Whether a stream has it. Another one can't have it too."""
         self.taken = 0
         """How many events the last `take` has returned."""
         self._open_hub = hub
@@ -269,7 +272,7 @@ class Subscription:
             if not all(topic.whole for topic in behind):
                 self._catch_up(behind)
                 return gap
-            gap += self._cursor.expire(_floors(behind))
+            gap += self._cursor.expire(floors_of_rings(behind))
         return gap + self._taker.from_rings(self._topics, self._reach(), limit)
 
     def _follow_store(self) -> bytes | None:
@@ -283,7 +286,7 @@ class Subscription:
             return b"" if at.clock <= worker.top else None
         if state is None or not self._rings_tell(state):
             return None
-        return cursor.enter(state, _floors(self._topics))
+        return cursor.enter(state, floors_of_rings(self._topics))
 
     def _rings_tell(self, state: State) -> bool:
         """Whether the store need not be read to know where a position leads."""
@@ -343,7 +346,3 @@ class Subscription:
 
     def _expired(self, page: Page) -> bytes:
         return self._cursor.expire(page.floors)
-
-
-def _floors(topics: Iterable[Topic]) -> dict[str, int]:
-    return {topic.name: topic.ring.floor for topic in topics}

@@ -162,3 +162,8 @@ class Topic:
         for entry in entries:
             if entry.clock > self.ring.last:
                 self.ring.put(entry.clock, self._with_id(entry.clock, entry.block))
+
+
+def floors_of_rings(topics: Iterable[Topic]) -> dict[str, int]:
+    """Return the floor of each topic's ring, by the topic's name."""
+    return {topic.name: topic.ring.floor for topic in topics}
