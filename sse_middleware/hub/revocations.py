@@ -46,6 +46,7 @@ class Revocations:
         self._clocks = OrderedDict[str, int]()
         """When each subject was last disconnected. The latest are last."""
         self._known_from = 0
+        """Streams that were made before this clock end as they open: disconnects may be missing."""
         self._reader: Subscription | None = None
         self._opening = anyio.Lock()
 
@@ -90,6 +91,7 @@ class Revocations:
             before, events = reader.clock, reader.events
             reader.take(_TAKEN_AT_ONCE)
             if reader.events > events:
+                self._known_from = reader.clock
                 for streams in tuple(self._streams.values()):
                     _end(streams)
 
@@ -100,7 +102,8 @@ class Revocations:
         self._clocks[subject] = clock
         self._clocks.move_to_end(subject)
         if len(self._clocks) > KEEP.count:
-            self._clocks.popitem(last=False)
+            _, forgotten = self._clocks.popitem(last=False)
+            self._known_from = max(self._known_from, forgotten)
         streams = self._streams.get(subject, {})
         _end(one for one in streams if clock > self._made_at(one))
         return False

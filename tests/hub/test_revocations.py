@@ -90,6 +90,24 @@ async def test_more_than_what_is_kept_ends_a_stream_that_is_opened_late() -> Non
                 assert len(hub._running.guard._clocks) == 2
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_many_disconnects_while_a_stream_opens(*, at_once: bool) -> None:
+    async with Hub() as hub, subscribed(hub, "a", subject="other"):
+        late = hub.subscribe("a", subject="u")
+        await hub.disconnect("u")
+        for number in range(revocations.KEEP.count + 1):
+            await hub.disconnect(number)
+            if not at_once:
+                await passed()
+        await passed()
+        await late.open(bool)
+        assert late.ended
+        late.close()
+        await anyio.sleep(2)
+        async with subscribed(hub, "a", subject="u") as later:
+            assert not later.subscription.ended
+
+
 async def test_a_stream_that_is_closed_while_it_opens() -> None:
     async with Hub() as hub:
         subscription = hub.subscribe("a", subject="u")
