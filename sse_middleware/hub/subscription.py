@@ -139,10 +139,10 @@ class Subscription:
             while not (self.ended or self._begins()):
                 self._woken = False
                 await opened.wait()
-            self._woken = False
-            self._on_wake = wake
             if self._wanted.subject is not None and not self.ended:
                 await hub.guard.watch(self)
+            self._woken = False
+            self._on_wake = wake
         except BaseException:
             self.close()
             raise

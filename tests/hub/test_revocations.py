@@ -1,12 +1,16 @@
 """Subjects that are disconnected."""
 
+from collections.abc import Sequence
+
 import anyio
 import pytest
 
 from sse_middleware.hub import revocations
+from sse_middleware.hub.abc import Snapshot
 from sse_middleware.hub.hub import Hub
 from sse_middleware.hub.keep import Keep
-from tests.hub.subscribers import passed, subscribed
+from sse_middleware.hub.memory import MemoryStore
+from tests.hub.subscribers import Taken, passed, subscribed
 
 pytestmark = pytest.mark.anyio
 
@@ -106,6 +110,31 @@ async def test_many_disconnects_while_a_stream_opens(*, at_once: bool) -> None:
         await anyio.sleep(2)
         async with subscribed(hub, "a", subject="u") as later:
             assert not later.subscription.ended
+
+
+class SlowStore(MemoryStore):
+    async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
+        if revocations.TOPIC in topics:
+            await anyio.sleep(1)
+        return await super().read(topics, after, limit)
+
+
+async def test_nothing_comes_before_the_disconnects_were_looked_at() -> None:
+    async with Hub(store=SlowStore) as hub:
+        refused, other = hub.subscribe("a", subject="u"), hub.subscribe("a", subject="v")
+        await anyio.sleep(5)
+        await hub.disconnect("u")
+        taken = Taken(refused), Taken(other)
+        async with anyio.create_task_group() as tasks:
+            for one in taken:
+                tasks.start_soon(one.subscription.open, one.on_wake)
+            await anyio.sleep(0.5)
+            await hub.publish("a", 1)
+        assert refused.ended
+        for one in taken:
+            one.take_all()
+            one.subscription.close()
+        assert [one.data() for one in taken] == [[], [1]]
 
 
 async def test_a_stream_that_is_closed_while_it_opens() -> None:
