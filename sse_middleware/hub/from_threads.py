@@ -42,6 +42,8 @@ class LoopCalls:
         future = Future[ResultT]()
         self._waiting.add(future)
         future.add_done_callback(self._waiting.discard)
+        if self._closed:  # `close` may have looked before
+            self._fail(future)
         try:
             self._call_loop(lambda: self._start(work, future))
         except RuntimeError as error:

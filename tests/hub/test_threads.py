@@ -125,3 +125,16 @@ def test_an_event_loop_that_has_ended() -> None:
     calls._thread = 0
     with pytest.raises(HubError, match="outcome of the call is unknown"):
         calls.run(anyio.sleep_forever)
+
+
+def test_a_hub_that_was_closed_in_an_event_loop_that_has_stopped() -> None:
+    async def make() -> LoopCalls:
+        return LoopCalls(lambda work: work.close())
+
+    loop = asyncio.new_event_loop()
+    calls = loop.run_until_complete(make())
+    calls.close()
+    calls._thread = 0
+    with pytest.raises(HubError, match="outcome of the call is unknown"):
+        calls.run(anyio.sleep_forever)
+    loop.close()
