@@ -122,6 +122,10 @@ class SubscriberControlFrames(ConfiguredControlFrames):
         super().__init__(rules, hints)
         self.id_sent()
         self._subscription = subscription
+
+    def id_sent(self) -> None:
+        """Leave out the blank line after a comment. No keep-alive is the same as another."""
+        super().id_sent()
         self.same_ping = b""
 
     def ping(self) -> bytes:

@@ -311,6 +311,13 @@ class TestPolicy:
             await hub.publish("a", 2)
             assert data_of(await events.take(2)) == [1, 2]
 
+    async def test_an_id_of_a_preset_replaces_no_keep_alive(self, hub: Hub) -> None:
+        preset = Preset(first=ServerSentEvent(data=1, id="x"))
+        app = SSEMiddleware(subscribing(hub), preset=preset, ping_interval=10)
+        async with opened(app) as events:
+            await anyio.sleep(10.5)
+            assert len(POSITION.findall(events.body)) == 2
+
     async def test_a_slow_client_delays_nobody(self, hub: Hub) -> None:
         app = SSEMiddleware(subscribing(hub), send_timeout=None)
         async with chunks_of(app, window=1) as chunks, opened(app) as events:
