@@ -151,7 +151,12 @@ class Topic:
         return self.synced
 
     def _restart(self, floor: int, entries: Iterable[Entry], clock: int) -> None:
-        """Fill the ring anew. What was announced after the read stays."""
+        """Fill the ring anew. What was announced after the read stays.
+
+        If some of that is gone again, the ring stays as it is: there would be a hole.
+        """
+        if self.ring.floor > clock:
+            return
         tail = list(self.ring.after_clock(clock))
         self.ring.restart(floor)
         self._put_new(entries)

@@ -128,3 +128,14 @@ def test_another_incarnation_forgets_everything() -> None:
     assert (topic.base, topic.synced, topic.to_fill, clocks(topic)) == (NEVER, False, True, [])
     assert topic.apply(kept(entry(1), last=1), state(1), fill=True)
     assert list(topic.ring.after_clock(0)) == [(1, b"1!")]
+
+
+def test_what_has_gone_again_while_all_was_read_is_no_hole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RING_BYTES", 4)
+    topic = synced(entry(5, 3))
+    for clock in range(11, 15):
+        topic.receive(entry(clock, clock - 1), clock)
+    topic.to_fill = True
+    assert topic.apply(kept(entry(4, 3), entry(5, 4), last=5), state(10), fill=True)
+    assert (topic.ring.floor, clocks(topic), topic.whole) == (12, [13, 14], False)
+    assert topic.filled
