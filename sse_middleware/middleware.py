@@ -9,13 +9,12 @@ Rules of this file:
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from inspect import signature
 from typing import Any, Unpack
 
 from asgiref.compatibility import guarantee_single_callable
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sse_middleware.content import WRONG_CONTENT
 from sse_middleware.discovery import misplaced_tags
@@ -190,11 +189,25 @@ class SSEMiddleware:
         """Run the lifespan, or pass on a type of scope that is unknown here."""
         if scope["type"] == "lifespan":
             await self._refuse_start_if_wrong(scope, receive, send)
-            opened = nullcontext() if self._hub is None or self._hub.is_open else self._hub
-            async with opened:
+            if self._hub is None or self._hub.is_open:
                 await self._registries.run_lifespan(self.app, scope, receive, send)
+            else:
+                await self._run_lifespan_with(self._hub, scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    async def _run_lifespan_with(
+        self, hub: Hub, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Run the lifespan with an open hub."""
+
+        async def send_when_closed(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown."):
+                await hub.close()  # now: hypercorn cancels the lifespan as soon as it hears this
+            await send(message)
+
+        async with hub:
+            await self._registries.run_lifespan(self.app, scope, receive, send_when_closed)
 
     async def _refuse_start_if_wrong(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Describe the application. If it has a mistake, fail the server's startup, and raise."""
