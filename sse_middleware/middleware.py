@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sse_middleware.content import WRONG_CONTENT
 from sse_middleware.discovery import misplaced_tags
 from sse_middleware.errors import ConfigurationError
+from sse_middleware.event_loop.loop import running_asyncio_task
 from sse_middleware.events import NO_DATA
 from sse_middleware.hub.hub import Hub
 from sse_middleware.introspection.starlette import routes_of
@@ -199,11 +200,16 @@ class SSEMiddleware:
     async def _run_lifespan_with(
         self, hub: Hub, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Run the lifespan with an open hub."""
+        """Run the lifespan with an open hub.
+
+        It is closed before the server hears of the end, because hypercorn then cancels the
+        lifespan. On trio a task group that the application has open would not allow that.
+        """
+        may_close = running_asyncio_task() is not None
 
         async def send_when_closed(message: Message) -> None:
-            if message["type"].startswith("lifespan.shutdown."):
-                await hub.close()  # now: hypercorn cancels the lifespan as soon as it hears this
+            if may_close and message["type"].startswith("lifespan.shutdown."):
+                await hub.close()
             await send(message)
 
         async with hub:

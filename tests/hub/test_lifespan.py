@@ -3,15 +3,16 @@
 import anyio
 import pytest
 from starlette.applications import Starlette
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
 from sse_middleware import Hub, SSEMiddleware
+from sse_middleware.testing import EventClient
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left_behind")]
 
 
-async def test_it_is_closed_before_the_server_hears_of_the_end() -> None:
-    """As with hypercorn, which then cancels the lifespan."""
+async def test_it_is_closed_before_the_server_hears_of_the_end(anyio_backend_name: str) -> None:
+    """As with hypercorn, which then cancels the lifespan. On trio that is no error."""
     hub = Hub()
     app = SSEMiddleware(Starlette(), hub=hub)
     asked = ["lifespan.shutdown", "lifespan.startup"]
@@ -27,5 +28,20 @@ async def test_it_is_closed_before_the_server_hears_of_the_end() -> None:
 
     with anyio.CancelScope() as scope:
         await app({"type": "lifespan"}, receive, send)
-    assert open_at == {"lifespan.startup.complete": True, "lifespan.shutdown.complete": False}
-    assert not scope.cancelled_caught
+    on_trio = anyio_backend_name == "trio"
+    assert open_at == {"lifespan.startup.complete": True, "lifespan.shutdown.complete": on_trio}
+    assert scope.cancelled_caught is on_trio
+    assert not hub.is_open
+
+
+async def test_a_task_group_of_the_application_is_still_open() -> None:
+    async def application(_scope: Scope, receive: Receive, send: Send) -> None:
+        async with anyio.create_task_group():
+            for kind in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{kind}.complete"})
+
+    hub = Hub()
+    async with EventClient(SSEMiddleware(application, hub=hub)):
+        assert hub.is_open
+    assert not hub.is_open
