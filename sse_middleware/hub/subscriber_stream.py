@@ -7,6 +7,8 @@ Rules of this file:
   position, also if it has heard nothing (WHATWG HTML, 9.2.6: an id without data moves the last
   event id and dispatches nothing).
 - A subscription never ends by itself, so its stream always ends with its client.
+- With `max_delay`, what is new may wait for more. The rest of what was there doesn't, as for a
+  producer that waits for room.
 - What a filter raises, the endpoint's task raises, like an error of any other producer.
 """
 
@@ -48,6 +50,7 @@ class SubscriberOutbox(Outbox):
         if self._subscription.ended:
             self.moved.set()
         if not self.closed:
+            self.in_room = self._subscription.woken_for_more()
             self.raised = True
             self.wake()
 

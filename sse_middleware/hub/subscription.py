@@ -19,11 +19,7 @@ from sse_middleware.hub.paging import Flight, Page
 from sse_middleware.hub.taker import Taker
 from sse_middleware.hub.topic import Topic, floors_of_rings
 from sse_middleware.hub.wanted import OpenHub, Wanted
-from sse_middleware.hub.worker import Worker
-
-
-def _nothing() -> None:
-    """Do nothing: nobody waits for events."""
+from sse_middleware.hub.worker import Worker, nothing
 
 
 class Subscription:
@@ -86,7 +82,7 @@ class Subscription:
         self._untold = b""
         self._primed = False
         self._woken = False
-        self._on_wake: Callable[[], object] = _nothing
+        self._on_wake: Callable[[], object] = nothing
 
     @property
     def subject(self) -> str | None:
@@ -149,7 +145,7 @@ class Subscription:
 
     def close(self) -> None:
         """Want nothing more. It may be called more than once, and before `open`."""
-        self._on_wake = _nothing
+        self._on_wake = nothing
         self.ended = True
         self._page = None
         if self._flight is not None:
@@ -171,6 +167,11 @@ class Subscription:
         if not self._woken:
             self._woken = True
             self._on_wake()
+
+    def woken_for_more(self) -> bool:
+        """Whether it was woken for more of what had been there, and not only for something new."""
+        has_more, self._taker.has_more = self._taker.has_more, False
+        return has_more
 
     def take(self, limit: int) -> bytes:
         """Return events that may be delivered now, as one block, and move the position.
@@ -197,7 +198,7 @@ class Subscription:
             return b"" if self._primed else self.position_frame()
         self._primed = True
         if self._page is not None or self._cursor.clock < self._reach():
-            self._worker.pump.wake((self,))
+            self._taker.wake_again()
         return taken
 
     def _take_next(self, limit: int) -> bytes:
@@ -211,10 +212,7 @@ class Subscription:
         return taken
 
     def position_frame(self) -> bytes:
-        """Return a block that moves the client's position, and dispatches nothing.
-
-        It is ``b""`` while nothing can be claimed.
-        """
+        """Return a block that only moves the client's position, ``b""`` if none can be claimed."""
         cursor, worker = self._cursor, self._worker
         if self.ended or self._untold or not self._is_synced():
             return b""
@@ -319,6 +317,7 @@ class Subscription:
 
     def page_came(self, page: Page) -> None:
         """Take the page that was asked for."""
+        self._taker.has_more = True
         self._flight = None
         self._page = page
         self._entered = False

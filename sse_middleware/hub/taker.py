@@ -38,7 +38,7 @@ class Taker:
         subscriber: is woken if there is more to take.
     """
 
-    __slots__ = ("_cursor", "_dropped", "_hub", "_subscriber", "_wanted")
+    __slots__ = ("_cursor", "_dropped", "_hub", "_subscriber", "_wanted", "has_more")
 
     def __init__(self, cursor: Cursor, wanted: Wanted, hub: OpenHub, subscriber: Woken) -> None:
         self._cursor = cursor
@@ -46,6 +46,13 @@ class Taker:
         self._hub = hub
         self._subscriber = subscriber
         self._dropped = 0
+        self.has_more = False
+        """Whether there was more than what was taken."""
+
+    def wake_again(self) -> None:
+        """Have the subscriber woken: there is more to take."""
+        self.has_more = True
+        self._hub.worker.pump.wake((self._subscriber,))
 
     def from_rings(self, topics: Sequence[Topic], reach: int, limit: int) -> bytes:
         """Take what the rings of topics have up to a clock, about this many bytes at most."""
@@ -77,10 +84,8 @@ class Taker:
             return b""
         cursor.at = latest.position
         cursor.events += latest.events
-        for topic in topics:
-            if topic.ring.last > latest.position.clock:
-                self._hub.worker.pump.wake((self._subscriber,))
-                break
+        if any(topic.ring.last > latest.position.clock for topic in topics):
+            self.wake_again()
         return latest.block
 
     def _share(self, topic: Topic, after: int, block: bytes, events: int) -> None:
@@ -134,7 +139,7 @@ class Taker:
 
     def _stop_for_now(self) -> int:
         """Have the subscriber take the rest later. Returns up to where it has taken all."""
-        self._hub.worker.pump.wake((self._subscriber,))
+        self.wake_again()
         return self._cursor.clock
 
     def _wants(self, name: str, block: bytes) -> bool:

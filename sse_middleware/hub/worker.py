@@ -24,8 +24,8 @@ LINGER = 30.0
 """Seconds that a topic stays after its last subscriber."""
 
 
-def _nothing() -> None:
-    """Do nothing: nobody listens to the store."""
+def nothing() -> None:
+    """Do nothing: there is nobody to call."""
 
 
 class Worker:
@@ -61,7 +61,7 @@ class Worker:
         """How many ticks have come."""
         self.suspect = False
         """Whether the listener must be replaced."""
-        self.on_need: Callable[[], object] = _nothing
+        self.on_need: Callable[[], object] = nothing
         """Called when there is something to read, or the listener must be replaced."""
         self._now_offset = 0.0
 
