@@ -15,6 +15,7 @@ from sse_middleware.hub.abc import State
 from sse_middleware.hub.cursor import NOWHERE, Cursor
 from sse_middleware.hub.gaps import later_starts, lowest
 from sse_middleware.hub.ids import parse_position
+from sse_middleware.hub.not_iterable import NotIterable
 from sse_middleware.hub.paging import Flight, Page
 from sse_middleware.hub.taker import Taker
 from sse_middleware.hub.topic import Topic, floors_of_rings
@@ -22,7 +23,7 @@ from sse_middleware.hub.wanted import OpenHub, Wanted
 from sse_middleware.hub.worker import Worker, nothing
 
 
-class Subscription:
+class Subscription(NotIterable):
     """A subscriber of a hub. `Hub.subscribe` makes it.
 
     Open it. Then take what there is, and again whenever it wakes you. All of it happens in the
