@@ -50,7 +50,7 @@ class SubscriberOutbox(Outbox):
         if self._subscription.ended:
             self.moved.set()
         if not self.closed:
-            self.in_room = self._subscription.woken_for_more()
+            self.in_room = self._subscription.has_more
             self.raised = True
             self.wake()
 

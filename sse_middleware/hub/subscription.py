@@ -108,8 +108,7 @@ class Subscription(NotIterable):
         """Begin after the last event that the client has had. Call it before `open`.
 
         Args:
-            last_event_id: what the client has sent. ``""`` changes nothing. What is no id of a hub
-                leads to a gap, ``reset``.
+            last_event_id: as the client sent it, or ``""``. If it is no id of a hub, a gap is told.
         """
         if last_event_id:
             self._cursor.at = parse_position(last_event_id) or NOWHERE
@@ -126,7 +125,7 @@ class Subscription(NotIterable):
         """
         self._hub = hub = self._open_hub()
         self._worker = worker = hub.worker
-        self._taker = Taker(self._cursor, self._wanted, hub, self)
+        self._taker = Taker(self._cursor, self._wanted, hub)
         hub.enter(self)
         opened = wakeup()
         self._on_wake = opened.set
@@ -169,10 +168,10 @@ class Subscription(NotIterable):
             self._woken = True
             self._on_wake()
 
-    def woken_for_more(self) -> bool:
-        """Whether it was woken for more of what had been there, and not only for something new."""
-        has_more, self._taker.has_more = self._taker.has_more, False
-        return has_more
+    @property
+    def has_more(self) -> bool:
+        """Whether the rest of what was there can be taken, and not only something new."""
+        return self._taker.has_more
 
     def take(self, limit: int) -> bytes:
         """Return events that may be delivered now, as one block, and move the position.
@@ -184,12 +183,15 @@ class Subscription(NotIterable):
             limit: about how many bytes to return. One event may have more.
         """
         self._woken = False
-        cursor, taken = self._cursor, b""
-        events = cursor.events
-        if self._in_step and not self.ended:
-            taken = self._taker.latest(self._topics, limit)
-        if not taken and not self.ended:
-            taken = self._take(limit)
+        cursor, events, taken = self._cursor, self._cursor.events, b""
+        if not self.ended:
+            taker = self._taker
+            taker.has_more = False
+            if self._in_step:
+                taken = taker.latest(self._topics, limit)
+            taken = taken or self._take(limit)
+            if taker.has_more:
+                self._worker.pump.wake((self,))
         self.taken = cursor.events - events
         return taken
 
@@ -198,8 +200,7 @@ class Subscription(NotIterable):
         if not taken:
             return b"" if self._primed else self.position_frame()
         self._primed = True
-        if self._page is not None or self._cursor.clock < self._reach():
-            self._taker.wake_again()
+        self._taker.has_more |= self._page is not None or self._cursor.clock < self._reach()
         return taken
 
     def _take_next(self, limit: int) -> bytes:

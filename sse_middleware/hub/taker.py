@@ -14,7 +14,6 @@ from operator import itemgetter
 from sse_middleware.hub.cursor import Cursor
 from sse_middleware.hub.ids import Position
 from sse_middleware.hub.paging import Page
-from sse_middleware.hub.pump import Woken
 from sse_middleware.hub.ring import Latest
 from sse_middleware.hub.topic import Topic
 from sse_middleware.hub.wanted import OpenHub, Wanted
@@ -35,24 +34,17 @@ class Taker:
         cursor: the subscriber's.
         wanted: what it wants.
         hub: the open hub.
-        subscriber: is woken if there is more to take.
     """
 
-    __slots__ = ("_cursor", "_dropped", "_hub", "_subscriber", "_wanted", "has_more")
+    __slots__ = ("_cursor", "_dropped", "_hub", "_wanted", "has_more")
 
-    def __init__(self, cursor: Cursor, wanted: Wanted, hub: OpenHub, subscriber: Woken) -> None:
+    def __init__(self, cursor: Cursor, wanted: Wanted, hub: OpenHub) -> None:
         self._cursor = cursor
         self._wanted = wanted
         self._hub = hub
-        self._subscriber = subscriber
         self._dropped = 0
         self.has_more = False
         """Whether there was more than what was taken."""
-
-    def wake_again(self) -> None:
-        """Have the subscriber woken: there is more to take."""
-        self.has_more = True
-        self._hub.worker.pump.wake((self._subscriber,))
 
     def from_rings(self, topics: Sequence[Topic], reach: int, limit: int) -> bytes:
         """Take what the rings of topics have up to a clock, about this many bytes at most."""
@@ -85,7 +77,7 @@ class Taker:
         cursor.at = latest.position
         cursor.events += latest.events
         if any(topic.ring.last > latest.position.clock for topic in topics):
-            self.wake_again()
+            self.has_more = True
         return latest.block
 
     def _share(self, topic: Topic, after: int, block: bytes, events: int) -> None:
@@ -120,14 +112,14 @@ class Taker:
             if clock > reach:
                 break
             if (taken and room < len(block)) or looked_at == LOOKED_AT_ONCE:
-                reach = self._stop_for_now()
+                self.has_more, reach = True, self._cursor.clock
                 break
             try:
                 wanted = self._wants(name, block)
             except Exception:
                 if not taken:
                     raise
-                reach = self._stop_for_now()  # what comes before is delivered, then it fails again
+                self.has_more, reach = True, self._cursor.clock  # then it fails again
                 break
             if wanted:
                 taken.append(block)
@@ -136,11 +128,6 @@ class Taker:
         self._cursor.move(reach)
         self._cursor.events += len(taken)
         return b"".join([*taken, self._after_dropped()])
-
-    def _stop_for_now(self) -> int:
-        """Have the subscriber take the rest later. Returns up to where it has taken all."""
-        self.wake_again()
-        return self._cursor.clock
 
     def _wants(self, name: str, block: bytes) -> bool:
         """Ask the filter."""

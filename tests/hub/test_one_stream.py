@@ -1,5 +1,6 @@
 """A subscription is for one stream."""
 
+import gc
 from typing import Any
 
 import anyio
@@ -8,6 +9,7 @@ import pytest
 from sse_middleware import EventSourceResponse, Hub
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.hub import worker
+from sse_middleware.hub.subscription import Subscription
 from tests.hub.subscribers import passed, subscribed
 from tests.hub.test_streams import opened
 from tests.served import body_of
@@ -44,3 +46,18 @@ async def test_closing_it_again_later_concerns_nobody_else() -> None:
             await hub.publish("a", 1)
             await passed()
             assert second.data() == [1]
+
+
+async def test_nothing_waits_for_the_garbage_collector() -> None:
+    async with Hub() as hub:
+        gc.collect()
+        gc.disable()
+        try:
+            async with subscribed(hub, "a", where=bool) as taken:
+                await hub.publish("a", 1)
+                await passed()
+                assert taken.data() == [1]
+            del taken
+            assert not [one for one in gc.get_objects() if isinstance(one, Subscription)]
+        finally:
+            gc.enable()
