@@ -186,10 +186,11 @@ class Hub:
 
         Raises:
             TopicError: the topic can't have this name.
-            ConfigurationError: `limit` is not over 0.
+            ConfigurationError: `after` is no text, or `limit` is not over 0.
             HubError: the hub is not open, or in another event loop.
         """
         check_topic(topic)
+        check("after", after, after is None or isinstance(after, str), "an id, or None")
         check_count("limit", limit, "events")
         return await read_history(self._here().read, topic, after, limit)
 

@@ -128,6 +128,11 @@ class TestWrongUse:
             with pytest.raises(ConfigurationError, match=r"must be an id of a hub.*got"):
                 Hub().subscribe("a", **wrong)
 
+    async def test_a_history_after_what_is_no_text(self) -> None:
+        async with Hub() as hub:
+            with pytest.raises(ConfigurationError, match="after must be an id, or None, got 5"):
+                await hub.history("a", after=5)  # type: ignore[arg-type]
+
     async def test_a_filter_that_is_none(self) -> None:
         with pytest.raises(ConfigurationError, match="where must be a function"):
             Hub().subscribe("a", where=5)  # type: ignore[arg-type]
