@@ -65,7 +65,8 @@ def broadcast(size: Size) -> list[str]:
     """What an event for many subscribers costs, and when it reaches them."""
     parts = broadcast_report.broadcast_parts(*measure_broadcasts(size), size)
     say("replay of kept events")
-    return [*parts, broadcast_report.replay_line(replays_per_second(size.replayed_events), size)]
+    rates = replays_per_second(size.replayed_events, size.replays)
+    return [*parts, broadcast_report.replay_line(rates, size)]
 
 
 def churn(size: Size) -> list[str]:

@@ -1,6 +1,6 @@
 """Turns what was measured of broadcasts into the lines of markdown tables. See `report`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from benchmarks.broadcast import Broadcast, Broadcasts
@@ -110,8 +110,9 @@ def growth_table(broadcasts: Broadcasts) -> str:
     return table(rows)
 
 
-def replay_line(rate: float | None, size: Size) -> str:
+def replay_line(rates: Sequence[float], size: Size) -> str:
     """Return how fast kept events are replayed."""
-    if rate is None:
+    if not rates:
         return "Nothing was replayed: there is no hub."
-    return f"{size.replayed_events:,} kept events are replayed at {rate:,.0f} events/s."
+    figures = f"{median(rates):,.0f} events/s (median; {min(rates):,.0f} .. {max(rates):,.0f})"
+    return f"{size.replayed_events:,} kept events are replayed at {figures}."

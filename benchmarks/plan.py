@@ -150,6 +150,7 @@ class Size:
     """Events that are published at once."""
     broadcast_bursts: int
     """Bursts of a round, divided by the number of subscribers. There is one at least."""
+    replays: int
     replayed_events: int
     """Kept events that a subscriber gets in one go."""
     left_streams: int
@@ -380,6 +381,7 @@ FULL = Size(
     broadcast_seconds=1.5,
     broadcast_burst=50,
     broadcast_bursts=2_000,
+    replays=9,
     replayed_events=10_000,
     left_streams=5_000,
     compressed_events=5_000,
@@ -411,6 +413,7 @@ QUICK = Size(
     broadcast_seconds=0.1,
     broadcast_burst=5,
     broadcast_bursts=1,
+    replays=2,
     replayed_events=100,
     left_streams=50,
     compressed_events=100,

@@ -62,6 +62,8 @@ async def replay(count: int) -> float:
     return count / seconds
 
 
-def replays_per_second(count: int) -> float | None:
-    """Return how many events a second are replayed. Without a hub there is nothing to replay."""
-    return asyncio.run(replay(count)) if hasattr(sse_middleware, "Hub") else None
+def replays_per_second(count: int, times: int) -> list[float]:
+    """Return how many events a second are replayed, each time. Without a hub there are no times."""
+    if not hasattr(sse_middleware, "Hub"):
+        return []
+    return [asyncio.run(replay(count)) for _ in range(times)]

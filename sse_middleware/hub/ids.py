@@ -6,14 +6,19 @@ Rules of this file:
 - What isn't an id of a hub is no error, because a client sends it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sse_middleware.hub.abc import MARK_BITS
+from sse_middleware.hub.abc import MARK_BITS, Entry
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CLOCK_LENGTH = 11
 _MARK_LENGTH = 4
 _LENGTH = _CLOCK_LENGTH + _MARK_LENGTH
+
+_PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
+
+_LAST_DIGITS = tuple(pair.encode() for pair in _PAIRS)
 
 _LOW_BITS = 20
 """Bits of the clock that change within a second. The text of the others is kept."""
@@ -52,12 +57,11 @@ class IdFormat:
         mark: the incarnation's.
     """
 
-    __slots__ = ("_high", "_high_text", "_mark_text", "_pairs", "mark")
+    __slots__ = ("_high", "_high_text", "_mark_text", "mark")
 
     def __init__(self, mark: int) -> None:
         self.mark = mark
         self._mark_text = _digits(mark, _MARK_LENGTH)
-        self._pairs = [first + second for first in _DIGITS for second in _DIGITS]
         self._high = -1
         self._high_text = ""
 
@@ -67,9 +71,9 @@ class IdFormat:
         if high != self._high:
             self._high = high
             self._high_text = _digits(high, _CLOCK_LENGTH - _LOW_BITS // 5)
-        pairs = self._pairs
-        low = pairs[clock >> 10 & 1023] + pairs[clock & 1023]
-        return f"{self._high_text}{low}{self._mark_text}"
+        return (
+            f"{self._high_text}{_PAIRS[clock >> 10 & 1023]}{_PAIRS[clock & 1023]}{self._mark_text}"
+        )
 
     def block(self, clock: int) -> bytes:
         """Return a block that moves a client's position and dispatches nothing."""
@@ -77,7 +81,20 @@ class IdFormat:
 
     def with_id(self, clock: int, block: bytes) -> bytes:
         """Return an event with its id, in one block."""
-        return b"id: %b\n%b" % (self.of(clock).encode(), block)
+        return f"id: {self.of(clock)}\n".encode() + block
+
+    def with_ids(self, entries: Iterable[Entry]) -> list[bytes]:
+        """Return events with their ids. That takes half as long as one by one."""
+        join, last_digits = b"".join, _LAST_DIGITS
+        end = f"{self._mark_text}\n".encode()
+        blocks, known, begin = [], -1, b""
+        for entry in entries:
+            clock = entry.clock
+            if clock >> 10 != known:
+                known = clock >> 10
+                begin = f"id: {self.of(clock)[: _CLOCK_LENGTH - 2]}".encode()
+            blocks.append(join((begin, last_digits[clock & 1023], end, entry.block)))
+        return blocks
 
 
 def _digits(number: int, length: int) -> str:

@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from operator import itemgetter
+from operator import attrgetter
 
 from sse_middleware.event_loop.loop import clock
 from sse_middleware.hub.abc import (
@@ -40,22 +40,22 @@ _SECOND = 1_000_000
 _PRUNED_AT_ONCE = 2
 """Topics that an append removes at most, of each kind. It adds one, so they can't pile up."""
 
-_clock_of = itemgetter(0)
+_clock_of = attrgetter("clock")
 
 
 class _Topic:
-    """What is kept of a topic: clock, clock before, block."""
+    """What is kept of a topic."""
 
     __slots__ = ("entries", "expires", "queue")
 
     def __init__(self, queue: OrderedDict[str, "_Topic"]) -> None:
-        self.entries = deque[tuple[int, int, bytes]]()
+        self.entries = deque[Entry]()
         self.expires = 0
         self.queue = queue
 
     @property
     def last(self) -> int:
-        return self.entries[-1][0]
+        return self.entries[-1].clock
 
 
 class MemoryStore:
@@ -92,29 +92,25 @@ class MemoryStore:
             return self._once[topic, once][1]
         entries = self._numbered(topic, events, now)
         self._keep(topic, entries, keep, now)
-        clocks = [entry[0] for entry in entries]
+        clocks = [entry.clock for entry in entries]
         if once is not None:
             self._once[topic, once] = (now + ONCE_SECONDS * _SECOND, clocks)
         for listener in self._listeners.get(topic, ()):
             for entry in entries:
-                listener.on_event(topic, Entry(*entry), self._incarnations[-1].mark)
+                listener.on_event(topic, entry, self._incarnations[-1].mark)
         return clocks
 
-    def _numbered(
-        self, topic: str, events: Sequence[bytes], now: int
-    ) -> list[tuple[int, int, bytes]]:
+    def _numbered(self, topic: str, events: Sequence[bytes], now: int) -> list[Entry]:
         kept = self._topics.get(topic)
         before = self._last.get(topic, 0) if kept is None else kept.last
         entries = []
         for block in events:
             self._clock = last = max(now, self._clock + 1)
-            entries.append((last, before, block))
+            entries.append(Entry(last, before, block))
             before = last
         return entries
 
-    def _keep(
-        self, topic: str, entries: list[tuple[int, int, bytes]], keep: Keep, now: int
-    ) -> None:
+    def _keep(self, topic: str, entries: list[Entry], keep: Keep, now: int) -> None:
         if not keep.count:
             self._drop(topic)
             self._last[topic] = self._clock
@@ -178,9 +174,9 @@ class MemoryStore:
         entries = kept.entries
         begin = bisect_right(entries, after, key=_clock_of)
         end = min(begin + limit, len(entries))
-        taken = tuple(Entry(*entry) for entry in islice(entries, begin, end))
-        first, before, _ = entries[0]
-        return Kept(Entry(first, before, b""), taken, end < len(entries), kept.last)
+        taken = tuple(islice(entries, begin, end))
+        first = Entry(entries[0].clock, entries[0].before, b"")
+        return Kept(first, taken, end < len(entries), kept.last)
 
     def listen(
         self,

@@ -10,25 +10,28 @@ Rules of this file:
 """
 
 import logging
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from itertools import accumulate
+from operator import attrgetter
 from typing import Any, Protocol
 
 from anyio import fail_after, sleep
 
 from sse_middleware.event_loop.loop import checkpoint
-from sse_middleware.hub.abc import Snapshot, State
+from sse_middleware.hub.abc import Entry, Snapshot, State
 from sse_middleware.hub.backoff import Backoff
 from sse_middleware.hub.gaps import complete_of, floor_of, lowest
 from sse_middleware.hub.ids import IdFormat
-from sse_middleware.hub.listening import CHUNK, READ_LIMIT, STORE_TIMEOUT
+from sse_middleware.hub.listening import CHUNK, STORE_TIMEOUT
 from sse_middleware.hub.ring import Frames
 from sse_middleware.hub.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 PAGE_EVENTS = 512
-"""About how many events a page of many topics has."""
+"""About how many events a page has."""
 
 FEWEST = 8
 """How many events of each topic are read at least."""
@@ -38,6 +41,8 @@ FLIGHTS_AT_ONCE = 16
 
 PAGE_BYTES = 256 * 1024
 """Bytes of a page. A single event may have more."""
+
+_clock_of = attrgetter("clock")
 
 
 class Page(Frames):
@@ -59,7 +64,7 @@ class Page(Frames):
         self.floors = floors
         self.reach = reach
         self.names: dict[int, str] = {}
-        """The topic of each event, by its clock."""
+        """The topic of each event, by its clock. There may be more than the events."""
 
 
 class Reader(Protocol):
@@ -147,7 +152,7 @@ class Pages:
 
     async def _read(self, flight: Flight) -> list[Snapshot]:
         names, found = flight.names, []
-        limit = max(FEWEST, min(READ_LIMIT, PAGE_EVENTS // len(names)))
+        limit = max(FEWEST, PAGE_EVENTS // len(names))
         for begin in range(0, len(names), CHUNK):
             with fail_after(STORE_TIMEOUT):
                 chunk = names[begin : begin + CHUNK]
@@ -166,16 +171,20 @@ class Pages:
             {name: floor_of(kept, state) for name, kept, state in topics},
             lowest(complete_of(kept, state) for _, kept, state in topics),
         )
-        entries = [(entry, name) for name, kept, _ in topics for entry in kept.entries]
-        entries.sort(key=lambda pair: pair[0].clock)
-        with_id, size = IdFormat(page.state.mark).with_id, 0
-        for entry, name in entries:
-            if entry.clock > page.reach:
-                break
-            if size and size + len(entry.block) > PAGE_BYTES:
-                page.reach = page.last
-                break
-            size += len(entry.block)
-            page.append(entry.clock, with_id(entry.clock, entry.block))
-            page.names[entry.clock] = name
+        page.names = {entry.clock: name for name, kept, _ in topics for entry in kept.entries}
+        entries = [entry for _, kept, _ in topics for entry in kept.entries]
+        entries.sort(key=_clock_of)
+        _cut(page, entries)
+        blocks = IdFormat(page.state.mark).with_ids(entries)
+        page.fill([entry.clock for entry in entries], blocks)
         return page
+
+
+def _cut(page: Page, entries: list[Entry]) -> None:
+    """Drop the entries above the page's reach. If there are too many bytes, lower the reach."""
+    del entries[bisect_right(entries, page.reach, key=_clock_of) :]
+    ends = list(accumulate([len(entry.block) for entry in entries]))
+    fitting = max(1, bisect_right(ends, PAGE_BYTES))
+    if fitting < len(entries):
+        del entries[fitting:]
+        page.reach = entries[-1].clock

@@ -9,6 +9,7 @@ Rules of this file:
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 from sse_middleware.hub.ids import Position
 
@@ -58,6 +59,13 @@ class Frames:
         self._clocks.append(clock)
         self._blocks.append(block)
         self.last = clock
+
+    def fill(self, clocks: list[int], blocks: list[bytes]) -> None:
+        """Have these events. There are none yet."""
+        self._clocks, self._blocks = clocks, blocks
+        self._ends = list(accumulate(map(len, blocks)))
+        if clocks:
+            self.last = clocks[-1]
 
     def take(self, after: int, up_to: int, limit: int) -> tuple[bytes, int, int]:
         """Return events as one block.

@@ -45,6 +45,12 @@ class TestIds:
         assert ids.block(1) == b"id: 000000000010003\n\n"
         assert ids.with_id(1, b"data: x\n\n") == b"id: 000000000010003\ndata: x\n\n"
 
+    @given(st.lists(clocks), marks)
+    def test_many_blocks(self, clocks: list[int], mark: int) -> None:
+        ids = IdFormat(mark)
+        entries = [Entry(clock, 0, b"data: x\n\n") for clock in clocks]
+        assert ids.with_ids(entries) == [ids.with_id(one.clock, one.block) for one in entries]
+
 
 class TestGaps:
     state = State(1000, 2000, (Incarnation(1, 0), Incarnation(2, 500), Incarnation(3, 400)))

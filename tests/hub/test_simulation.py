@@ -83,7 +83,8 @@ def _small_rings_and_pages() -> Iterator[None]:
         patch.setattr(topic, "RING_BYTES", 300)
         for module in (listening, paging):
             patch.setattr(module, "CHUNK", 2)
-            patch.setattr(module, "READ_LIMIT", 4)
+        patch.setattr(listening, "READ_LIMIT", 4)
+        patch.setattr(paging, "PAGE_EVENTS", 4)
         patch.setattr(paging, "PAGE_BYTES", 200)
         patch.setattr(paging, "FEWEST", 2)
         yield

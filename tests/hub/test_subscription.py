@@ -221,8 +221,8 @@ class TestPages:
     @pytest.fixture(autouse=True)
     def _small_rings_and_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(topic, "RING_BYTES", 200)
-        for module in (listening, paging):
-            monkeypatch.setattr(module, "READ_LIMIT", 8)
+        monkeypatch.setattr(listening, "READ_LIMIT", 8)
+        monkeypatch.setattr(paging, "PAGE_EVENTS", 8)
         monkeypatch.setattr(paging, "PAGE_BYTES", 100)
         monkeypatch.setattr(paging, "FEWEST", 3)
 

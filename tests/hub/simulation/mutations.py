@@ -88,7 +88,11 @@ def id_in_later_block(patch: Patch) -> None:
     def with_id(self: IdFormat, clock: int, block: bytes) -> bytes:
         return block + self.block(clock)
 
+    def with_ids(self: IdFormat, entries: Iterable[Entry]) -> list[bytes]:
+        return [with_id(self, entry.clock, entry.block) for entry in entries]
+
     patch.setattr(IdFormat, "with_id", with_id)
+    patch.setattr(IdFormat, "with_ids", with_ids)
 
 
 MUTATIONS: MappingProxyType[str, Callable[[Patch], None]] = MappingProxyType(
