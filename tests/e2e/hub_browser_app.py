@@ -1,10 +1,10 @@
-"""Streams of the hub for a browser. They end soon, and their client is to come back at once.
+"""Streams of the hub for a browser. Most end soon, and their client is to come back at once.
 
 What happens while a client is away is done when it comes back, before it subscribes again: so it
 has happened in time.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 import anyio
 from starlette.applications import Starlette
@@ -19,6 +19,7 @@ from sse_middleware import (
     Keep,
     ServerSentEvent,
     SSEMiddleware,
+    last_event_id,
 )
 
 KEPT = 100
@@ -26,8 +27,27 @@ TOO_MANY = KEPT + 3
 LIFETIME = 0.3
 """Seconds after which a stream ends."""
 
+TABS = "tabs"
+"""The topic of the page that reads a stream until it is closed."""
+
+TAB = f"""<!doctype html><title>a tab</title><script>
+const read = JSON.parse(sessionStorage.getItem("read") ?? "[]")
+const last = sessionStorage.getItem("last") ?? ""
+const source = new EventSource("/stay/{TABS}?last_event_id=" + last)
+const opened = new Promise((resolve) => source.addEventListener("open", resolve))
+for (const type of ["message", "gap"]) source.addEventListener(type, (event) => {{
+  read.push(JSON.parse(event.data))
+  sessionStorage.setItem("read", JSON.stringify(read))
+  sessionStorage.setItem("last", event.lastEventId)
+}})
+</script>"""
+
 hub = Hub(keep=Keep(count=KEPT, seconds=600))
 visits: Counter[str] = Counter()
+published: Counter[str] = Counter()
+"""The last number of a topic."""
+connections: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
+"""By topic: HTTP versions and the ports of clients."""
 
 
 def come_back(_reason: CloseReason) -> ServerSentEvent:
@@ -36,6 +56,10 @@ def come_back(_reason: CloseReason) -> ServerSentEvent:
 
 async def page(_request: Request) -> Response:
     return HTMLResponse("<!doctype html><title>streams</title>")
+
+
+async def tab(_request: Request) -> Response:
+    return HTMLResponse(TAB)
 
 
 async def count_visits(request: Request) -> Response:
@@ -62,10 +86,28 @@ async def subscribe(request: Request) -> Response:
     )
 
 
+async def list_connections(request: Request) -> Response:
+    return JSONResponse(sorted(connections[request.path_params["topic"]]))
+
+
+async def stay(request: Request) -> Response:
+    """Subscribe for as long as the client stays. One that comes back has missed an event."""
+    topic = request.path_params["topic"]
+    visits[topic] += 1
+    assert request.client
+    connections[topic].add((request.scope["http_version"], request.client.port))
+    if last_event_id(request):
+        published[topic] += 1
+        await hub.publish(topic, published[topic])
+    return EventSourceResponse(hub.subscribe(topic))
+
+
 async def publish(request: Request) -> Response:
     """Publish numbers from 1 on, one by one. Answer with the last id."""
+    topic = request.path_params["topic"]
     for number in range(1, 1 + int(request.query_params["count"])):
-        last = await hub.publish(request.path_params["topic"], number)
+        published[topic] = number
+        last = await hub.publish(topic, number)
         await anyio.sleep(0.02)
     return JSONResponse(last)
 
@@ -81,9 +123,12 @@ async def subscribe_once(request: Request) -> Response:
 app = Starlette(
     routes=[
         Route("/page", page),
+        Route("/tab", tab),
+        Route("/connections/{topic}", list_connections),
         Route("/visits/{topic}", count_visits),
         Route("/subscribe/{topic}", subscribe),
         Route("/subscribe-once/{topic}", subscribe_once),
+        Route("/stay/{topic}", stay),
         Route("/publish/{topic}", publish),
     ]
 )
