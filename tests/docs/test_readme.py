@@ -4,6 +4,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+import sse_middleware
+from sse_middleware.testing import EventClient
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,3 +30,17 @@ def test_the_test_of_an_endless_stream(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout  # on asyncio and on trio
+
+
+@pytest.mark.anyio
+async def test_a_broadcast() -> None:
+    names: dict[str, Any] = {"app": FastAPI()}
+    names |= {name: getattr(sse_middleware, name) for name in sse_middleware.__all__}
+    exec(code_under("Broadcasting"), names)
+    async with (
+        EventClient(names["app"]) as client,
+        client.stream("GET", "/rooms/lobby/events") as events,
+    ):
+        await events.next_id()
+        await names["hub"].publish("lobby", {"text": "hello"})
+        assert (await events.next()).json() == {"text": "hello"}
