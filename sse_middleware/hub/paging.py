@@ -30,7 +30,7 @@ from sse_middleware.hub.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-PAGE_EVENTS = 512
+PAGE_EVENTS = 1024
 """About how many events a page has."""
 
 FEWEST = 8
