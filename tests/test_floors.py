@@ -98,6 +98,8 @@ CALLED_AT_IMPORT = {
     "Keep": "frozen",
     "Position": "frozen",
     "itemgetter": "a function",
+    "attrgetter": "a function",
+    "tuple": "can't change",
     "find_spec": "whether trio is there",
     "RunVar": "each event loop has a value of its own, which ends with it",
 }
