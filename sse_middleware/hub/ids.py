@@ -18,7 +18,9 @@ _LENGTH = _CLOCK_LENGTH + _MARK_LENGTH
 
 _PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
 
-_LAST_DIGITS = tuple(pair.encode() for pair in _PAIRS)
+_CODES = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # the digits in ASCII
+
+_LAST_DIGITS = tuple(b"%c%c" % (first, second) for first in _CODES for second in _CODES)
 
 _LOW_BITS = 20
 """Bits of the clock that change within a second. The text of the others is kept."""
