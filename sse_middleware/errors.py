@@ -7,6 +7,8 @@
     │   ├── EncodingError        an item that can't become an event
     │   ├── TopicError           a name that no topic can have
     │   └── HubError             a hub that is not open, or is used from elsewhere
+    │       ├── StoreError           its store is away or refuses: nothing was published
+    │       └── PublishUnknownError  its store may have published: the answer was lost
     └── theirs: a peer sent something that can't be read
         ├── BodyError            a legacy body that is malformed, cut off or too large
         ├── RequestBodyError     a request's body that was read too late
@@ -60,6 +62,21 @@ class HubError(SSEError, RuntimeError):
     """A hub is not open, or is used from another thread or event loop.
 
     The message names the way out.
+    """
+
+
+class StoreError(HubError):
+    """The store of a hub is away, or can't do what it was asked to.
+
+    The message names the cause. Nothing was published, unless the message says otherwise.
+    """
+
+
+class PublishUnknownError(HubError):
+    """The connection to the store broke before its answer came: the event may be published.
+
+    The hub never publishes it again by itself. It is safe to do so with ``once=``, if the first
+    attempt had the same text.
     """
 
 

@@ -1,4 +1,4 @@
-"""What the hub asks of a store: four methods, and the values that they take and return.
+"""What the hub asks of a store: its methods, and the values that they take and return.
 
 Rules of this file:
 - A store has one clock for all topics. Each event gets the next clock, in microseconds. It is at
@@ -166,6 +166,9 @@ class Store(Protocol):
             seconds: for how long.
             state: what to note, ``None`` to leave it as it is.
         """
+
+    async def aclose(self) -> None:
+        """Close what the store has open. Nothing is called after it."""
 
 
 ONCE_SECONDS = 60

@@ -19,10 +19,10 @@ from sse_middleware.hub.abc import Store
 from sse_middleware.hub.history import History, read_history
 from sse_middleware.hub.ids import Position, format_position, parse_position
 from sse_middleware.hub.keep import Keep, KeepRules
-from sse_middleware.hub.memory import MemoryStore
 from sse_middleware.hub.publishing import EventEncoder, check_topic
 from sse_middleware.hub.revocations import KEEP, TOPIC
 from sse_middleware.hub.running import RunningHub
+from sse_middleware.hub.stores import store_maker
 from sse_middleware.hub.subscription import Subscription
 from sse_middleware.hub.wanted import Begin, Wanted, Where
 from sse_middleware.validation import check, check_count, check_function
@@ -34,27 +34,39 @@ _TOPICS_REMEMBERED = 1024
 class Hub:
     """Sends events to the subscribers of topics, and replays what they missed.
 
-    This one keeps events in the memory of its process. ``async with hub:`` opens it.
+    Without a URL it keeps events in the memory of its process. The processes of one machine share
+    them in a file (``sqlite:///events.db``), those of many machines in Redis (``redis://host``).
+    ``async with hub:`` opens it.
 
     Ids are positions in all topics of the hub. They reveal when something was last published.
 
     Args:
+        url: where events are, ``None`` for the memory of this process.
         keep: what topics keep, for all of them, or by pattern: ``{"chat:*": Keep(500)}``. The
             first pattern that matches counts.
-        store: where events are.
+        prefix: of all names in Redis, ``"sse"`` by default. Hubs that share it share their topics.
+        durable: whether a restart of the store loses nothing that it has acknowledged. Otherwise
+            each restart is told as a gap.
+        client: the application's own client of Redis, in place of a URL. The hub makes connections
+            of its own, with the same arguments.
+        store: makes a store of the application's own.
 
     Raises:
-        ConfigurationError: `keep` is neither.
+        ConfigurationError: one of them can't work.
     """
 
     def __init__(
         self,
+        url: str | None = None,
         *,
         keep: Keep | Mapping[str, Keep] | None = None,
-        store: Callable[[], Store] = MemoryStore,
+        prefix: str | None = None,
+        durable: bool = False,
+        client: Any = None,
+        store: Callable[[], Store] | None = None,
     ) -> None:
         self._keep_rules = KeepRules(Keep() if keep is None else keep)
-        self._make_store = store
+        self._make_store = store or store_maker(url, prefix=prefix, durable=durable, client=client)
         self._keeps: dict[str, Keep] = {}
         self._encoder = EventEncoder()
         self._running: RunningHub | None = None
@@ -81,18 +93,20 @@ class Hub:
 
         Raises:
             HubError: it is open.
+            ConfigurationError: its store can't work as it is set up.
         """
         if self._running is not None:
             raise HubError("the hub is open already: open it once, with the application's lifespan")
+        store = self._make_store()
         tasks = daemon_task_group()
         await tasks.__aenter__()
-        self._running = running = RunningHub(self._make_store(), tasks)
+        self._running = running = RunningHub(store, tasks)
         looked = False
         try:
             await running.look_at_store()
             looked = True
         finally:
-            if not looked:  # this was cancelled
+            if not looked:  # this was cancelled, or the store can't work
                 await self.close()
 
     async def close(self) -> None:
@@ -100,7 +114,10 @@ class Hub:
         running, self._running = self._running, None
         if running is not None:
             running.end()
-            await running.tasks.__aexit__(None, None, None)
+            try:
+                await running.tasks.__aexit__(None, None, None)
+            finally:
+                await running.store.aclose()
 
     async def publish(
         self, topic: str, item: Any, *, event: str | None = None, once: str | None = None
@@ -121,6 +138,8 @@ class Hub:
         Raises:
             TopicError: the topic can't have this name.
             EncodingError: the item can't be sent.
+            StoreError: the store is away, and nothing was published.
+            PublishUnknownError: the store may have published it. Publish it again with `once`.
             HubError: the hub is not open, or in another event loop.
         """
         running = self._here()

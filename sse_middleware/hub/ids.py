@@ -16,12 +16,6 @@ _CLOCK_LENGTH = 11
 _MARK_LENGTH = 4
 _LENGTH = _CLOCK_LENGTH + _MARK_LENGTH
 
-_PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
-
-_CODES = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # the digits in ASCII
-
-_LAST_DIGITS = tuple(b"%c%c" % (first, second) for first in _CODES for second in _CODES)
-
 _LOW_BITS = 20
 """Bits of the clock that change within a second. The text of the others is kept."""
 
@@ -59,11 +53,13 @@ class IdFormat:
         mark: the incarnation's.
     """
 
-    __slots__ = ("_high", "_high_text", "_mark_text", "mark")
+    __slots__ = ("_ends", "_high", "_high_text", "_mark_text", "_pairs", "mark")
 
     def __init__(self, mark: int) -> None:
         self.mark = mark
         self._mark_text = _digits(mark, _MARK_LENGTH)
+        self._pairs = [first + second for first in _DIGITS for second in _DIGITS]
+        self._ends: list[bytes] = []
         self._high = -1
         self._high_text = ""
 
@@ -73,9 +69,9 @@ class IdFormat:
         if high != self._high:
             self._high = high
             self._high_text = _digits(high, _CLOCK_LENGTH - _LOW_BITS // 5)
-        return (
-            f"{self._high_text}{_PAIRS[clock >> 10 & 1023]}{_PAIRS[clock & 1023]}{self._mark_text}"
-        )
+        pairs = self._pairs
+        low = pairs[clock >> 10 & 1023] + pairs[clock & 1023]
+        return f"{self._high_text}{low}{self._mark_text}"
 
     def block(self, clock: int) -> bytes:
         """Return a block that moves a client's position and dispatches nothing."""
@@ -87,15 +83,16 @@ class IdFormat:
 
     def with_ids(self, entries: Iterable[Entry]) -> list[bytes]:
         """Return events with their ids. That takes half as long as one by one."""
-        join, last_digits = b"".join, _LAST_DIGITS
-        end = f"{self._mark_text}\n".encode()
+        join, ends = b"".join, self._ends
+        if not ends:
+            ends += [f"{pair}{self._mark_text}\n".encode() for pair in self._pairs]
         blocks, known, begin = [], -1, b""
         for entry in entries:
             clock = entry.clock
             if clock >> 10 != known:
                 known = clock >> 10
                 begin = f"id: {self.of(clock)[: _CLOCK_LENGTH - 2]}".encode()
-            blocks.append(join((begin, last_digits[clock & 1023], end, entry.block)))
+            blocks.append(join((begin, ends[clock & 1023], entry.block)))
         return blocks
 
 

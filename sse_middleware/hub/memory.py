@@ -197,6 +197,9 @@ class MemoryStore:
         self._leases[key] = (now + int(seconds * _SECOND), token, noted)
         return Lease(token, seconds, noted)
 
+    async def aclose(self) -> None:
+        """Do nothing: what is kept goes with the process. See `Store`."""
+
     def tick(self, on_tick: OnTick) -> None:
         """Tell the clock."""
         on_tick(self._clock, self._incarnations[-1].mark)

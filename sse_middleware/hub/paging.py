@@ -175,7 +175,8 @@ class Pages:
         entries = [entry for _, kept, _ in topics for entry in kept.entries]
         entries.sort(key=_clock_of)
         _cut(page, entries)
-        blocks = IdFormat(page.state.mark).with_ids(entries)
+        mark, ids = page.state.mark, self._worker.ids
+        blocks = (ids if ids.mark == mark else IdFormat(mark)).with_ids(entries)
         page.fill([entry.clock for entry in entries], blocks)
         return page
 

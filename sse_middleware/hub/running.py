@@ -1,11 +1,12 @@
 """`RunningHub`: what an open hub has in its event loop."""
 
+import logging
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 
 from anyio import fail_after
 
+from sse_middleware.errors import ConfigurationError, StoreError
 from sse_middleware.event_loop.loop import clock, current_token, soon_caller
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.hub.abc import Snapshot, Store
@@ -18,6 +19,8 @@ from sse_middleware.hub.published_event import ReadEvents
 from sse_middleware.hub.revocations import Revocations
 from sse_middleware.hub.wanted import OpenStream
 from sse_middleware.hub.worker import Worker
+
+logger = logging.getLogger(__name__)
 
 
 class RunningHub:
@@ -43,14 +46,21 @@ class RunningHub:
         tasks.create_task(ListeningLoop(self.worker, Backoff()).run())
 
     async def look_at_store(self) -> None:
-        """Find out what the store is, unless it is away."""
-        with suppress(Exception):
+        """Find out what the store is, unless it is away. Raises `ConfigurationError`."""
+        try:
             await self.read((), 0, 0)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            logger.debug("the store of a hub is away: %r", error)
 
     async def read(self, names: Sequence[str], after: int, limit: int) -> Snapshot:
         """Read from the store. Raises why it can't be read."""
-        with fail_after(STORE_TIMEOUT):
-            snapshot = await self.store.read(names, after, limit)
+        try:
+            with fail_after(STORE_TIMEOUT):
+                snapshot = await self.store.read(names, after, limit)
+        except TimeoutError as error:
+            raise StoreError(f"the store gave no answer in {STORE_TIMEOUT:g} s") from error
         self.worker.note(snapshot.state)
         return snapshot
 

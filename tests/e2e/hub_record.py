@@ -7,6 +7,8 @@ Rules of this file:
 - It knows nothing of connections: a record goes on over all of a client's connections.
 - One publisher numbers the events, each topic's from 1 on, and all of them by their position. It
   awaits each publish before the next one.
+- A store that was restarted may have lost what it had acknowledged. Then any gap may be told, but
+  nothing may be missing without one.
 """
 
 from collections import Counter
@@ -35,13 +37,16 @@ class Gap:
 Record = Sequence[Seen | Gap]
 
 
-def violations(record: Record, last: Mapping[str, int], kept: int) -> Iterator[str]:
+def violations(
+    record: Record, last: Mapping[str, int], kept: int, *, lossy: bool = False
+) -> Iterator[str]:
     """Return each way in which a record breaks the promise.
 
     Args:
         record: all that a subscriber has read, from before the first event until after the last.
         last: the number of the last event of each of its topics.
         kept: how many events of a topic the hub keeps at least.
+        lossy: whether the store may have lost some of them.
     """
     had: Counter[str] = Counter()  # the highest number of each topic
     told: set[str] = set()  # topics with a gap and no event since
@@ -53,11 +58,13 @@ def violations(record: Record, last: Mapping[str, int], kept: int) -> Iterator[s
             continue
         yield from _unknown([one.topic], last)
         yield from _order(one, position, had[one.topic])
-        yield from _gap(one, had[one.topic], told=one.topic in told, kept=kept)
+        faults = _gap(one, had[one.topic], told=one.topic in told, kept=kept, lossy=lossy)
+        yield from faults
         told.discard(one.topic)
         had[one.topic] = max(had[one.topic], one.number)
         position = max(position, one.position)
-    yield from (f"a gap of {topic} before nothing" for topic in sorted(told))
+    if not lossy:
+        yield from (f"a gap of {topic} before nothing" for topic in sorted(told))
     for topic, number in last.items():
         if had[topic] < number:
             yield f"the end of {topic} is missing: {had[topic] + 1} to {number}"
@@ -74,10 +81,12 @@ def _order(one: Seen, position: int, had: int) -> Iterator[str]:
         yield f"{one.topic} {one.number} out of order: {one.position} after {position}"
 
 
-def _gap(one: Seen, had: int, *, told: bool, kept: int) -> Iterator[str]:
+def _gap(one: Seen, had: int, *, told: bool, kept: int, lossy: bool) -> Iterator[str]:
     gone = one.newest - kept  # the highest number that the hub had perhaps dropped
     if one.number > had + 1 and not told:
         yield f"{one.topic} {had + 1} to {one.number - 1} are missing without a gap"
+    elif lossy:
+        return
     elif one.number > had + 1 and one.number - 1 > gone:
         yield f"{one.topic} {max(had, gone) + 1} to {one.number - 1} are missing, but were kept"
     elif one.number == had + 1 and told:

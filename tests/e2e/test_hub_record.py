@@ -78,3 +78,11 @@ def test_what_the_hub_may_have_dropped_by_then_is_not_missed() -> None:
 
 def test_nothing_at_all_lacks_the_end_of_each_topic() -> None:
     assert found([]) == ["the end of a is missing: 1 to 3", "the end of b is missing: 1 to 2"]
+
+
+def test_a_store_that_lost_something_may_tell_any_gap_but_must_tell_one() -> None:
+    told: Record = [A1, Gap(("a", "b")), B1, Gap(("a",)), A3, B2, Gap(("b",))]
+    assert list(violations(told, LAST, 10, lossy=True)) == []
+    assert len(list(violations(told, LAST, 10))) == 3
+    untold = list(violations([A1, B1, A3, B2], LAST, 10, lossy=True))
+    assert untold == ["a 2 to 2 are missing without a gap"]

@@ -9,7 +9,7 @@ import pytest
 from sse_middleware.hub.abc import DAY, MARK_BITS, ONCE_SECONDS, Entry, Store
 from sse_middleware.hub.gaps import floor_of
 from sse_middleware.hub.keep import Keep
-from tests.hub.conftest import OpenStore
+from tests.hub.conftest import OpenStore, PassTime
 
 pytestmark = pytest.mark.anyio
 
@@ -24,12 +24,24 @@ class Heard:
         self.ticks: list[tuple[int, int]] = []
         self.listener = store.listen(
             lambda *event: self.events.append(event),
-            lambda *tick: self.ticks.append(tick),
+            self._on_tick,
             lambda: None,
         )
+        self._ticked = anyio.Event()
+
+    def _on_tick(self, clock: int, mark: int) -> None:
+        self.ticks.append((clock, mark))
+        self._ticked.set()
 
     def blocks(self) -> list[bytes]:
         return [entry.block for _, entry, _ in self.events]
+
+    async def wait(self) -> None:
+        """Hear all that was published before: the tick comes after it."""
+        self._ticked = anyio.Event()
+        await self.listener.tick()
+        with anyio.fail_after(5):
+            await self._ticked.wait()
 
 
 def blocks(entries: Sequence[Entry]) -> list[bytes]:
@@ -43,14 +55,6 @@ class TestAppend:
             for topic in ("a", "b", "a", "c"):
                 clocks += await store.append(topic, (b"1", b"2"), KEEP)
             assert clocks == sorted(set(clocks))
-
-    async def test_clocks_are_microseconds_of_the_present(self, open_store: OpenStore) -> None:
-        async with open_store() as store:
-            (clock,) = await store.append("a", (b"1",), KEEP)
-            await anyio.sleep(10)
-            (later,) = await store.append("a", (b"1",), KEEP)
-            assert abs(clock / 1e6 - time.time()) < 60
-            assert later - clock >= 9_999_000
 
     async def test_each_entry_knows_the_one_before(self, open_store: OpenStore) -> None:
         async with open_store() as store:
@@ -71,7 +75,7 @@ class TestAppend:
             assert await store.append("a", (), KEEP) == []
             assert (await store.read(("a",), 0, 10)).topics["a"].last is None
 
-    async def test_once(self, open_store: OpenStore) -> None:
+    async def test_once(self, open_store: OpenStore, pass_time: PassTime) -> None:
         async with open_store() as store:
             first = await store.append("a", (b"1",), KEEP, once="x")
             assert await store.append("a", (b"2",), KEEP, once="x") == first
@@ -79,7 +83,7 @@ class TestAppend:
             assert await store.append("a", (b"4",), KEEP, once="y") != first
             kept = (await store.read(("a",), 0, 10)).topics["a"]
             assert blocks(kept.entries) == [b"1", b"4"]
-            await anyio.sleep(ONCE_SECONDS + 1)
+            await pass_time(ONCE_SECONDS + 1)
             assert await store.append("a", (b"5",), KEEP, once="x") != first
 
 
@@ -91,13 +95,15 @@ class TestKeep:
             assert blocks(kept.entries) == [b"2", b"3"]
             assert kept.first == Entry(clocks[1], clocks[0], b"")
 
-    async def test_less_may_be_kept_than_before(self, open_store: OpenStore) -> None:
+    async def test_less_may_be_kept_than_before(
+        self, open_store: OpenStore, pass_time: PassTime
+    ) -> None:
         async with open_store() as store:
             await store.append("a", (b"1", b"2", b"3"), KEEP)
             await store.append("a", (b"4",), Keep(count=1, seconds=10))
             kept = (await store.read(("a",), 0, 10)).topics["a"]
             assert blocks(kept.entries) == [b"4"]
-            await anyio.sleep(11)
+            await pass_time(11)
             assert (await store.read(("a",), 0, 10)).topics["a"].first is None
 
     async def test_of_nothing_only_the_last_clock_is_known(self, open_store: OpenStore) -> None:
@@ -110,33 +116,28 @@ class TestKeep:
             kept = (await store.read(("a",), 0, 10)).topics["a"]
             assert kept.entries == (Entry(clock, last, b"4"),)
 
-    async def test_a_topic_lives_as_long_as_events_come(self, open_store: OpenStore) -> None:
+    async def test_a_topic_lives_as_long_as_events_come(
+        self, open_store: OpenStore, pass_time: PassTime
+    ) -> None:
         async with open_store() as store:
             keep = Keep(seconds=10)
             for number in (b"1", b"2", b"3"):
                 await store.append("a", (number,), keep)
-                await anyio.sleep(6)
+                await pass_time(6)
             kept = (await store.read(("a",), 0, 10)).topics["a"]
             assert blocks(kept.entries) == [b"1", b"2", b"3"]
-            await anyio.sleep(6)
+            await pass_time(6)
             expired = (await store.read(("a",), 0, 10)).topics["a"]
             assert (expired.first, expired.entries, expired.last) == (None, (), kept.last)
 
-    async def test_the_last_clock_is_known_for_a_day(self, open_store: OpenStore) -> None:
+    async def test_the_last_clock_is_known_for_a_day(
+        self, open_store: OpenStore, pass_time: PassTime
+    ) -> None:
         async with open_store() as store:
             clocks = await store.append("a", (b"1",), Keep(seconds=10))
-            await anyio.sleep(DAY / 1e6 - 60)
+            await pass_time(DAY / 1e6 - 60)
             await store.append("b", (b"2",), KEEP)
             assert (await store.read(("a",), 0, 10)).topics["a"].last == clocks[0]
-
-    async def test_a_day_later_the_floor_still_tells(self, open_store: OpenStore) -> None:
-        async with open_store() as store:
-            (clock,) = await store.append("a", (b"1",), Keep(seconds=10))
-            await anyio.sleep(2 * DAY / 1e6)
-            for _ in range(3):
-                await store.append("b", (b"2",), KEEP)
-            snapshot = await store.read(("a",), clock - 1, 10)
-            assert floor_of(snapshot.topics["a"], snapshot.state) > clock - 1
 
 
 class TestRead:
@@ -183,7 +184,7 @@ class TestListen:
             await store.append("c", (b"1",), KEEP)
             await store.append("a", (b"2", b"3"), Keep(count=0))
             await store.append("b", (b"4",), KEEP)
-            await anyio.sleep(0.1)
+            await heard.wait()
             assert heard.blocks() == [b"2", b"3", b"4"]
             state = (await store.read((), 0, 0)).state
             topic, entry, mark = heard.events[-1]
@@ -194,7 +195,7 @@ class TestListen:
             heard = Heard(store)
             await heard.listener.add(("a",))
             await store.append("a", (b"1", b"2"), KEEP)
-            await anyio.sleep(0.1)
+            await heard.wait()
             kept = (await store.read(("a",), 0, 10)).topics["a"]
             assert tuple(entry for _, entry, _ in heard.events) == kept.entries
 
@@ -202,8 +203,7 @@ class TestListen:
         async with open_store() as store:
             heard, other = Heard(store), Heard(store)
             (clock,) = await store.append("a", (b"1",), KEEP)
-            await heard.listener.tick()
-            await anyio.sleep(0.1)
+            await heard.wait()
             assert heard.ticks == [(clock, (await store.read((), 0, 0)).state.mark)]
             assert other.ticks == []
 
@@ -215,10 +215,10 @@ class TestListen:
             heard.listener.close()
             heard.listener.close()
             removed.listener.remove(("a",))
-            await anyio.sleep(0.1)
             await store.append("a", (b"1",), KEEP)
             await store.append("b", (b"2",), KEEP)
-            await anyio.sleep(0.1)
+            await removed.wait()
+            await other.wait()
             found = [one.blocks() for one in (heard, removed, other)]
             assert found == [[], [b"2"], [b"1", b"2"]]
             other.listener.close()
@@ -234,18 +234,39 @@ class TestLease:
             assert 0 < refused.seconds <= 10
             assert (await store.lease("other", "y", 10)).token == "y"
 
-    async def test_it_is_renewed(self, open_store: OpenStore) -> None:
+    async def test_it_is_renewed(self, open_store: OpenStore, pass_time: PassTime) -> None:
         async with open_store() as store:
             await store.lease("k", "x", 10, "begun")
-            await anyio.sleep(8)
+            await pass_time(8)
             renewed = await store.lease("k", "x", 10)
             assert (renewed.token, renewed.state) == ("x", "begun")
-            await anyio.sleep(8)
+            await pass_time(8)
             assert (await store.lease("k", "y", 10)).token == "x"
 
-    async def test_it_ends(self, open_store: OpenStore) -> None:
+    async def test_it_ends(self, open_store: OpenStore, pass_time: PassTime) -> None:
         async with open_store() as store:
             await store.lease("k", "x", 10, "begun")
-            await anyio.sleep(11)
+            await pass_time(11)
             taken = await store.lease("k", "y", 10)
             assert (taken.token, taken.state) == ("y", "begun")
+
+
+class TestClock:
+    """For a store whose clock the tests can move."""
+
+    async def test_clocks_are_microseconds_of_the_present(self, open_store: OpenStore) -> None:
+        async with open_store() as store:
+            (clock,) = await store.append("a", (b"1",), KEEP)
+            await anyio.sleep(10)
+            (later,) = await store.append("a", (b"1",), KEEP)
+            assert abs(clock / 1e6 - time.time()) < 60
+            assert later - clock >= 9_999_000
+
+    async def test_a_day_later_the_floor_still_tells(self, open_store: OpenStore) -> None:
+        async with open_store() as store:
+            (clock,) = await store.append("a", (b"1",), Keep(seconds=10))
+            await anyio.sleep(2 * DAY / 1e6)
+            for _ in range(3):
+                await store.append("b", (b"2",), KEEP)
+            snapshot = await store.read(("a",), clock - 1, 10)
+            assert floor_of(snapshot.topics["a"], snapshot.state) > clock - 1

@@ -1,5 +1,7 @@
 """What an application does with a hub."""
 
+from collections.abc import Sequence
+
 import anyio
 import pytest
 from pydantic import BaseModel
@@ -9,11 +11,14 @@ from sse_middleware.errors import (
     EncodingError,
     FieldError,
     HubError,
+    StoreError,
     TopicError,
 )
 from sse_middleware.events import ServerSentEvent
+from sse_middleware.hub.abc import Snapshot
 from sse_middleware.hub.hub import Hub
 from sse_middleware.hub.keep import Keep
+from sse_middleware.hub.memory import MemoryStore
 from sse_middleware.items.typed_events import SSEModel
 from tests.hub.subscribers import passed, subscribed
 
@@ -26,6 +31,36 @@ class Note(BaseModel):
 
 class Typing(SSEModel, event="typing"):
     user: str
+
+
+class Unfit(MemoryStore):
+    """A store that can't work as it is set up."""
+
+    async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
+        raise ConfigurationError("set it up in another way")
+
+
+async def test_a_store_that_cannot_work_is_told_at_once() -> None:
+    hub = Hub(store=Unfit)
+    with pytest.raises(ConfigurationError, match="in another way"):
+        await hub.open()
+    assert not hub.is_open
+
+
+class Silent(MemoryStore):
+    """A store that doesn't answer."""
+
+    async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
+async def test_a_store_that_does_not_answer_is_away() -> None:
+    async with Hub(store=Silent) as hub:
+        with pytest.raises(StoreError, match="no answer in 5 s"):
+            await hub.publish("a", 1)
+        with pytest.raises(StoreError, match="no answer in 5 s"):
+            await hub.position()
 
 
 class TestPublish:

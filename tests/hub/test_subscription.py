@@ -222,7 +222,7 @@ class TestPages:
     def _small_rings_and_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(topic, "RING_BYTES", 200)
         monkeypatch.setattr(listening, "READ_LIMIT", 8)
-        monkeypatch.setattr(paging, "PAGE_EVENTS", 8)
+        monkeypatch.setattr(paging, "PAGE_EVENTS", 16)
         monkeypatch.setattr(paging, "PAGE_BYTES", 100)
         monkeypatch.setattr(paging, "FEWEST", 3)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from sse_middleware import EventSourceResponse, Hub, SSEMiddleware
+from sse_middleware import Hub, SSEMiddleware, event_stream
 from tests.served import client_of
 
 pytestmark = pytest.mark.anyio
@@ -21,14 +21,16 @@ async def returned() -> Any:
     return hub.subscribe("a")
 
 
-@app.get("/iterated", response_class=EventSourceResponse)
+@app.get("/iterated")
+@event_stream
 async def iterated() -> AsyncIterator[Any]:
     events: Any = hub.subscribe("a")
     async for event in events:
         yield event
 
 
-@app.get("/in-a-loop", response_class=EventSourceResponse)
+@app.get("/in-a-loop")
+@event_stream
 async def in_a_loop() -> AsyncIterator[Any]:
     events: Any = hub.subscribe("a")
     for event in events:

@@ -157,6 +157,9 @@ class SimulatedStore:
     async def lease(self, key: str, token: str, seconds: float, state: str | None = None) -> Lease:
         raise NotImplementedError
 
+    async def aclose(self) -> None:
+        pass
+
 
 class SimulatedListener:
     """A connection on which messages arrive in order, later."""
