@@ -1,0 +1,80 @@
+"""The scripts' arguments and replies, as the rest of the hub knows them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sse_middleware.hub.abc import DAY, ONCE_SECONDS, Entry, Incarnation, Kept, Snapshot, State
+from sse_middleware.hub.keep import Keep
+from sse_middleware.hub.redis.keys import Keys
+
+DAY_MS = DAY // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What a script has appended, now or before."""
+
+    clocks: list[int]
+    """Of the events."""
+    mark: int
+    """Of the incarnation."""
+
+
+def append_keys(keys: Keys, topic: bytes, once: str | None) -> list[bytes]:
+    """Return the keys of an append."""
+    names = [keys.clock, keys.stream(topic), keys.last(topic)]
+    if once is not None:
+        names.append(keys.once(topic, once))
+    return names
+
+
+def append_arguments(keys: Keys, topic: bytes, events: Sequence[bytes], keep: Keep) -> list[bytes]:
+    """Return the other arguments of an append."""
+    keep_ms = milliseconds(keep.seconds)
+    numbers = (keep.count, keep_ms, max(DAY_MS, keep_ms), ONCE_SECONDS * 1000)
+    return [*(b"%d" % number for number in numbers), keys.channel(topic), *events]
+
+
+def appended(reply: bytes) -> Appended:
+    """Return what was appended. The clocks follow each other."""
+    first, count, mark = map(int, reply.split())
+    return Appended(list(range(first, first + count)), mark)
+
+
+def read_keys(keys: Keys, topics: Sequence[str]) -> list[bytes]:
+    """Return the keys of a read."""
+    names = [keys.clock]
+    for topic in topics:
+        name = topic.encode()
+        names += (keys.stream(name), keys.last(name))
+    return names
+
+
+def snapshot(topics: Sequence[str], reply: Sequence[Any]) -> Snapshot:
+    """Return what was read."""
+    clock, now, incarnations, *found = reply
+    state = State(int(clock), int(now), _incarnations(incarnations))
+    return Snapshot(state, dict(zip(topics, map(_kept, found), strict=True)))
+
+
+def milliseconds(seconds: float) -> int:
+    """Return a time as Redis takes it. It takes none of 0."""
+    return max(1, int(seconds * 1000))
+
+
+def _incarnations(text: bytes) -> tuple[Incarnation, ...]:
+    pairs = (one.split(b":") for one in text.split(b";") if one)
+    return tuple(Incarnation(int(mark), int(start)) for mark, start in pairs)
+
+
+def _kept(found: list[Any]) -> Kept:
+    first_id, before, more, last, flat = found
+    first = None if first_id is None else Entry(_clock(first_id), int(before), b"")
+    clocks, befores, blocks = flat[::3], flat[1::3], flat[2::3]
+    entries = tuple(map(Entry, map(_clock, clocks), map(int, befores), blocks))
+    return Kept(first, entries, bool(more), None if last is None else int(last))
+
+
+def _clock(entry_id: bytes) -> int:
+    return int(entry_id[:-2])

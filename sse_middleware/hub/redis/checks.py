@@ -1,0 +1,129 @@
+"""What each new connection is checked for, before it is used.
+
+Rules of this file:
+- It does no I/O: it yields commands, and is sent their replies. So it serves asyncio and threads.
+- What can't work is a `ConfigurationError`, whose message says what to change. What may change by
+  itself, as a replica does that becomes a primary, is not.
+- Every command is tried under the rights that the user has. An event that was stored and couldn't
+  be announced would be lost in silence.
+- Eviction takes the oldest keys, or those that expire. Both are the hub's.
+"""
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from sse_middleware.errors import ConfigurationError, StoreError, printable
+from sse_middleware.hub.redis.keys import Keys
+from sse_middleware.hub.redis.scripts import PROBE
+
+LOWEST = (6, 2)
+"""The version of Redis. Valkey says one of Redis that it is compatible with."""
+
+_SECTIONS = ("server", "memory", "replication")
+"""Of INFO. Only Redis 7 sends several at once."""
+
+_PASSING = (
+    *("OOM", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS", "MISCONF"),
+    *("OutOfMemoryError", "ReadOnlyError", "MasterDownError"),
+)
+"""Errors of a server that may do it later: codes, and what redis-py makes of them."""
+
+Command = Sequence[Any]
+"""A command and its arguments."""
+
+
+def described(error: Exception) -> str:
+    """Return an error with its kind, because redis-py takes the code out of the text."""
+    return f"{type(error).__name__}: {error}"
+
+
+def getting_ready(
+    keys: Keys, scripts: Sequence[str], *, durable: bool, listens: bool
+) -> Generator[Command, Any, bytes]:
+    """Check a connection, and load scripts. Errors of the server are thrown in.
+
+    Args:
+        keys: names of keys and channels.
+        scripts: to be loaded.
+        durable: whether it doesn't matter which server it is.
+        listens: whether the right to listen is needed.
+
+    Returns:
+        The server's ``run_id``, ``b""`` if it doesn't matter.
+    """
+    info = yield from _info()
+    _check_server(info)
+    yield from _check_rights(keys, listens=listens)
+    for script in scripts:
+        yield "SCRIPT LOAD", script
+    return b"" if durable else _run_id(info)
+
+
+def _info() -> Generator[Command, Any, dict[str, str]]:
+    """Return what the server says about itself."""
+    found = b""
+    try:
+        for section in _SECTIONS:
+            found += yield "INFO", section
+    except ResponseError as error:
+        raise ConfigurationError(
+            f"the user of Redis needs the command INFO: {printable(described(error))}"
+        ) from error
+    lines = found.decode(errors="replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def _check_server(info: dict[str, str]) -> None:
+    version = info.get("redis_version", "0")
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < LOWEST:
+        raise ConfigurationError(
+            f"the hub needs Redis 6.2 or later, or Valkey, and this is {printable(version)}"
+        )
+    if info.get("redis_mode") == "sentinel":
+        raise ConfigurationError(
+            "this is a sentinel, not a server: use redis+sentinel://host:port/service"
+        )
+    if info.get("redis_mode") == "cluster":
+        raise ConfigurationError(
+            "the hub needs one Redis, not a cluster: use a server of its own, or sentinels"
+        )
+    policy = info.get("maxmemory_policy", "noeviction")
+    if info.get("maxmemory", "0") != "0" and policy != "noeviction":
+        raise ConfigurationError(
+            f"Redis evicts keys (maxmemory-policy {printable(policy)}), so the hub would lose "
+            "events without knowing: set maxmemory-policy to noeviction, or use another Redis"
+        )
+    if info.get("role", "master") != "master":
+        raise StoreError("the server is a replica: connect to the primary")
+
+
+def _run_id(info: dict[str, str]) -> bytes:
+    run_id = info.get("run_id", "")
+    if not run_id:
+        raise ConfigurationError(
+            "this Redis doesn't say its run_id, so a loss after a restart couldn't be told: "
+            "use durable=True if it loses nothing that it has acknowledged"
+        )
+    return run_id.encode()
+
+
+def _check_rights(keys: Keys, *, listens: bool) -> Generator[Command, Any, None]:
+    """Try all commands, and to listen."""
+    channel = keys.channel(b"probe")
+    try:
+        tried = yield "EVAL", PROBE, 1, keys.probe, b"", b"", channel
+        failure = tried.decode(errors="replace")
+        if listens and not failure:
+            yield "SUBSCRIBE", channel
+            yield "UNSUBSCRIBE", channel
+    except ResponseError as error:
+        failure = described(error)
+    if any(word in failure for word in _PASSING):
+        raise StoreError(f"Redis refuses what the hub needs: {printable(failure)}")
+    if failure:
+        raise ConfigurationError(
+            f"the user of Redis needs rights to keys ~{keys.pattern}, channels &{keys.pattern} "
+            f"and the commands of the hub: {printable(failure)}"
+        )

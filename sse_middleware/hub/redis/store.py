@@ -1,0 +1,157 @@
+"""`RedisStore`: keeps events in Redis or Valkey.
+
+Rules of this file:
+- It works on asyncio, with redis-py. All its connections are its own.
+- An append that may have been made is a `PublishUnknownError`. It is never made again here.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from sse_middleware.errors import ConfigurationError, PublishUnknownError
+from sse_middleware.event_loop.loop import running_asyncio_task
+from sse_middleware.hub.abc import Lease, Listener, OnEvent, OnTick, Snapshot
+from sse_middleware.hub.keep import Keep
+from sse_middleware.hub.redis.calls import (
+    DAY_MS,
+    append_arguments,
+    append_keys,
+    appended,
+    milliseconds,
+    read_keys,
+    snapshot,
+)
+from sse_middleware.hub.redis.checks import getting_ready
+from sse_middleware.hub.redis.commands import AnswerLostError, Commands, Session
+from sse_middleware.hub.redis.connecting import Connector, connector_of
+from sse_middleware.hub.redis.keys import Keys
+from sse_middleware.hub.redis.listener import RedisListener
+from sse_middleware.hub.redis.scripts import APPEND, LEASE, READ, TICK
+from sse_middleware.hub.redis.urls import CONNECT_SECONDS
+
+_PREFIX = "sse"
+
+
+def redis_maker(
+    url: str | None, *, prefix: str | None, durable: bool, client: Any
+) -> Callable[[], "RedisStore"]:
+    """Return what makes the store of a URL, or of a client. See `store_maker`."""
+    connector = connector_of(url or "", client)
+    keys = Keys(_PREFIX if prefix is None else prefix, connector.database)
+    return lambda: RedisStore(connector, keys, durable=durable)
+
+
+class RedisStore:
+    """Keeps events in Redis. Make it in the event loop that uses it.
+
+    Args:
+        connector: makes its connections.
+        keys: names of keys and channels.
+        durable: whether a restart of Redis loses nothing that it has acknowledged.
+
+    Raises:
+        ConfigurationError: the event loop isn't asyncio's.
+    """
+
+    def __init__(self, connector: Connector, keys: Keys, *, durable: bool) -> None:
+        if running_asyncio_task() is None:
+            raise ConfigurationError(
+                "a hub in Redis runs on asyncio, because redis-py does: on trio use another store"
+            )
+        self._connector = connector
+        self._keys = keys
+        self._durable = durable
+        self._commands = Commands(self._open_session)
+        self._listeners = set[RedisListener]()
+
+    async def append(
+        self, topic: str, events: Sequence[bytes], keep: Keep, *, once: str | None = None
+    ) -> list[int]:
+        """Number events, keep them and announce them. See `Store`.
+
+        Raises:
+            StoreError: nothing was appended.
+            PublishUnknownError: they may be appended.
+        """
+        if not events:
+            return []
+        name = topic.encode()
+        names = append_keys(self._keys, name, once)
+        arguments = append_arguments(self._keys, name, events, keep)
+        try:
+            reply = await self._commands.run(APPEND, names, arguments)
+        except AnswerLostError as error:
+            raise PublishUnknownError(
+                f"Redis may have published to the topic, and {error}: publish it again with "
+                "once= to have it once"
+            ) from error
+        return appended(reply).clocks
+
+    async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
+        """Return what is kept. See `Store`."""
+        numbers = [b"%d" % after, b"%d" % limit]
+        reply = await self._commands.run(READ, read_keys(self._keys, topics), numbers)
+        return snapshot(topics, reply)
+
+    def listen(
+        self, on_event: OnEvent, on_tick: OnTick, on_broken: Callable[[], object]
+    ) -> Listener:
+        """Return a new listener. See `Store`."""
+        done = {one for one in self._listeners if one.is_over}
+        self._listeners -= done
+        listener = RedisListener(
+            self._connect, self._keys, self._tick, on_event, on_tick, on_broken
+        )
+        self._listeners.add(listener)
+        return listener
+
+    async def lease(self, key: str, token: str, seconds: float, state: str | None = None) -> Lease:
+        """Hold a key, unless another token holds it. See `Store`."""
+        held_ms = milliseconds(seconds)
+        arguments = [token.encode(), b"%d" % held_ms, b"%d" % (held_ms + DAY_MS)]
+        if state is not None:
+            arguments.append(state.encode())
+        holder, left, noted = await self._commands.run(LEASE, self._keys.lease(key), arguments)
+        return Lease(holder.decode(), left / 1000, None if noted is None else noted.decode())
+
+    async def aclose(self) -> None:
+        """Close all connections. See `Store`."""
+        for listener in self._listeners:
+            listener.close()
+        await asyncio.gather(*(listener.wait_closed() for listener in self._listeners))
+        await self._commands.aclose()
+
+    async def _tick(self, channel: bytes) -> None:
+        await self._commands.run(TICK, [self._keys.clock], [channel])
+
+    async def _connect(self) -> Any:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            return await self._connector.connect()
+
+    async def _open_session(self) -> Session:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            connection = await self._connector.connect()
+            try:
+                return Session(connection, await self._get_ready(connection))
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                raise
+
+    async def _get_ready(self, connection: Any) -> bytes:
+        """Check a connection. Returns the server's ``run_id``."""
+        scripts = (APPEND, READ, TICK, LEASE)
+        steps = getting_ready(self._keys, scripts, durable=self._durable, listens=True)
+        command = next(steps)
+        while True:
+            await connection.send_command(*command, check_health=False)
+            try:
+                reply = await connection.read_response()
+                command = steps.send(reply)
+            except ResponseError as error:
+                command = steps.throw(error)
+            except StopIteration as end:
+                run_id: bytes = end.value
+                return run_id

@@ -1,0 +1,158 @@
+"""What can't work is refused when a hub is opened, in words that say what to change."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis.asyncio
+from anyio import run_process
+from redis.asyncio.sentinel import Sentinel
+
+from sse_middleware import ConfigurationError, Hub
+from sse_middleware.errors import StoreError
+
+from .server import HOST, RedisServer, free_port
+
+pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
+
+StartServer = Callable[..., RedisServer]
+
+
+async def works(hub: Hub) -> None:
+    async with hub:
+        await hub.publish("a", 1)
+        assert [event.json() for event in (await hub.history("a")).events] == [1]
+
+
+async def refusal(hub: Hub) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        await hub.open()
+    assert not hub.is_open
+    return str(caught.value)
+
+
+class TestServers:
+    async def test_eviction(self, start_server: StartServer) -> None:
+        server = start_server("--maxmemory", "100mb", "--maxmemory-policy", "volatile-ttl")
+        assert "set maxmemory-policy to noeviction" in await refusal(Hub(server.url))
+        server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        await works(Hub(server.url))
+
+    async def test_a_policy_without_a_limit_evicts_nothing(self, start_server: StartServer) -> None:
+        await works(Hub(start_server("--maxmemory-policy", "allkeys-lru").url))
+
+    async def test_a_cluster(self, start_server: StartServer) -> None:
+        server = start_server("--cluster-enabled", "yes")
+        assert "not a cluster" in await refusal(Hub(server.url))
+
+    async def test_a_replica_may_become_a_primary(self, start_server: StartServer) -> None:
+        server = start_server("--replicaof", f"{HOST} {free_port()}")
+        async with Hub(server.url) as hub:
+            with pytest.raises(StoreError, match="connect to the primary"):
+                await hub.publish("a", 1)
+            server.ask("REPLICAOF", "NO", "ONE")
+            await hub.publish("a", 1)
+
+    async def test_a_server_that_is_away_may_come(self, start_server: StartServer) -> None:
+        server = start_server()
+        server.kill()
+        async with Hub(server.url) as hub:
+            with pytest.raises(StoreError, match="nothing was done"):
+                await hub.publish("a", 1)
+            server.start()
+            await hub.publish("a", 1)
+
+
+class TestRights:
+    @pytest.mark.parametrize(
+        ("rights", "named"),
+        [
+            ("~other:* &* +@all", "~{shop}:*"),
+            ("~* &other:* +@all", "PUBLISH {shop}:0:topic:probe"),
+            ("~* resetchannels +@all", "PUBLISH"),
+            ("~* &* +@all -publish", "PUBLISH"),
+            ("~* &* +@all -xadd", "XADD"),
+            ("~* &* +@all -subscribe", "subscribe"),
+            ("~* &* +@all -eval", "eval"),
+            ("~* &* +@all -info", "INFO"),
+        ],
+    )
+    async def test_each_is_tried(self, start_server: StartServer, rights: str, named: str) -> None:
+        server = start_server()
+        server.ask("ACL", "SETUSER", "ann", "on", ">pw", "resetchannels", *rights.split())
+        said = await refusal(Hub(f"redis://ann:pw@{HOST}:{server.port}", prefix="shop"))
+        assert named in said
+
+    async def test_enough(self, start_server: StartServer) -> None:
+        server = start_server()
+        commands = (
+            "+@connection +info +script|load +eval +evalsha +subscribe +unsubscribe +publish +time "
+            "+xadd +xrange +xinfo|stream +xdel +del +set +get +pttl +pexpire +hset +hget +hmget "
+            "+hdel"
+        )
+        rights = ("resetchannels", "~{shop}:*", "&{shop}:*", *commands.split())
+        server.ask("ACL", "SETUSER", "ann", "on", ">pw", *rights)
+        await works(Hub(f"redis://ann:pw@{HOST}:{server.port}", prefix="shop"))
+
+    async def test_a_wrong_password(self, start_server: StartServer) -> None:
+        server = start_server("--requirepass", "secret")
+        async with Hub(f"redis://:wrong@{HOST}:{server.port}") as hub:
+            with pytest.raises(StoreError, match="nothing was done") as caught:
+                await hub.publish("a", 1)
+            assert "wrong@" not in str(caught.value)
+        await works(Hub(f"redis://:secret@{HOST}:{server.port}/3"))
+        assert server.ask("AUTH", "secret")
+
+
+class TestWaysToConnect:
+    @pytest.mark.parametrize("protocol", [2, 3])
+    async def test_a_client_of_the_application(
+        self, shared_server: RedisServer, prefix: str, protocol: int
+    ) -> None:
+        options: dict[str, Any] = {"decode_responses": True, "health_check_interval": 1}
+        async with redis.asyncio.from_url(
+            f"{shared_server.url}/2", protocol=protocol, **options
+        ) as client:
+            await works(Hub(client=client, prefix=prefix))
+            assert await client.exists(f"{{{prefix}}}:clock")
+
+    async def test_a_socket(self, start_server: StartServer) -> None:
+        server = start_server("--unixsocket", "socket")
+        await works(Hub(f"unix://{server.directory / 'socket'}?db=1"))
+
+    async def test_tls(self, start_server: StartServer, tmp_path: Path) -> None:
+        if shutil.which("openssl") is None:
+            pytest.skip("openssl is not installed")
+        key, certificate, port = tmp_path / "key", tmp_path / "certificate", free_port()
+        made = ("-keyout", key, "-out", certificate, "-subj", "/CN=redis", "-days", "2")
+        for_host = ("-addext", f"subjectAltName=IP:{HOST}")
+        openssl = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *made, *for_host)
+        await run_process(openssl)
+        server = start_server(
+            *("--tls-port", str(port), "--tls-cert-file", str(certificate)),
+            *("--tls-key-file", str(key), "--tls-auth-clients", "no"),
+        )
+        await works(Hub(f"rediss://{HOST}:{port}/1?ssl_ca_certs={certificate}"))
+        async with Hub(f"rediss://{HOST}:{port}/1") as hub:
+            with pytest.raises(StoreError, match="nothing was done"):
+                await hub.publish("a", 1)
+        assert server.ask("PING")
+
+    async def test_a_sentinel_is_no_server(self, start_server: StartServer) -> None:
+        assert "this is a sentinel" in await refusal(Hub(start_server("--sentinel").url))
+
+    async def test_sentinels(self, start_server: StartServer) -> None:
+        server = start_server("--requirepass", "secret")
+        sentinel = start_server("--sentinel")
+        sentinel.ask("SENTINEL", "MONITOR", "shop", HOST, str(server.port), "1")
+        sentinel.ask("SENTINEL", "SET", "shop", "auth-pass", "secret")
+        hosts = f"{HOST}:{free_port()},{HOST}:{sentinel.port}"
+        await works(Hub(f"redis+sentinel://:secret@{hosts}/shop/1"))
+        manager = Sentinel([(HOST, sentinel.port)])  # type: ignore[no-untyped-call]
+        async with manager.master_for("shop", password="secret", db=1) as client:
+            await works(Hub(client=client, prefix="other"))
+            assert await client.exists("{sse}:clock", "{other}:clock") == 2
+        for one in manager.sentinels:
+            await one.aclose()
