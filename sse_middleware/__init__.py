@@ -15,6 +15,7 @@
 - `last_event_id`: the id that a client reconnects with.
 - `sse_context`: what the middleware knows about a request, such as whether the server is stopping.
 - `Hub`: publishes to topics. Clients that reconnect get what they missed. `Keep` says how much.
+- `Publisher`: publishes to a hub's topics without an event loop.
 - `presets`: what the clients of OpenAI, Anthropic, the AI SDK, MCP, htmx and Datastar expect.
 - `LegacyRoute`: makes streams of endpoints that know nothing of events.
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent, format_sse_event
     from sse_middleware.hub.hub import Hub
     from sse_middleware.hub.keep import Keep
+    from sse_middleware.hub.publisher import Publisher
     from sse_middleware.items.typed_events import EventDiscriminator, SSEModel
     from sse_middleware.legacy.route import LegacyRoute
     from sse_middleware.middleware import SSEMiddleware
@@ -57,6 +59,7 @@ __all__ = [
     "Hub",
     "Keep",
     "LegacyRoute",
+    "Publisher",
     "RequestContext",
     "SSEError",
     "SSEMiddleware",
@@ -88,6 +91,7 @@ _MODULES = MappingProxyType(
         "Hub": "hub.hub",
         "Keep": "hub.keep",
         "LegacyRoute": "legacy.route",
+        "Publisher": "hub.publisher",
         "RequestContext": "request_context",
         "SSEError": "errors",
         "SSEMiddleware": "middleware",
