@@ -197,8 +197,7 @@ class Session:
 
     def listen(self, tables: Tables, _now: int) -> None:
         """Hear what is appended from now on. This is the work of a job that writes."""
-        if self.bell is None:
-            self.bell = Bell(directory_of(self._path))
+        self.bell = self.bell or Bell(directory_of(self._path))
         tables.add_bell(self.bell.path)
         if self._clock is None:
             self._clock = tables.clock()
