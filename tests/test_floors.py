@@ -65,7 +65,7 @@ OUTSIDE = {
     "shutdown": {"trio"},  # as above
     "registry": {"anyio", "starlette"},
     "stream": {"anyio", "asgiref", "starlette"},
-    "hub": {"anyio", "pydantic_core"},
+    "hub": {"anyio", "pydantic_core", "starlette"},
     "hub.redis": {"redis"},
     "request_context": {"anyio", "starlette"},
     "content": {"pydantic"},

@@ -17,6 +17,7 @@ from sse_middleware.event_loop.loop import current_token
 from sse_middleware.event_loop.task_group import daemon_task_group
 from sse_middleware.hub.abc import Store
 from sse_middleware.hub.history import History, read_history
+from sse_middleware.hub.http_publisher import MAX_SIZE, Authorize, HTTPPublisher
 from sse_middleware.hub.ids import Position, format_position, parse_position
 from sse_middleware.hub.keep import Keep, KeepRules
 from sse_middleware.hub.publishing import EventEncoder, check_topic
@@ -159,6 +160,25 @@ class Hub:
         """
         running = self._opened()
         return running.calls.run(lambda: self.publish(topic, item, event=event, once=once))
+
+    def publisher(
+        self, *, authorize: Authorize | None = None, max_size: int = MAX_SIZE
+    ) -> HTTPPublisher:
+        """Return an ASGI application by which other languages publish.
+
+        ``app.mount("/publish", hub.publisher(authorize=check))``. Then ``POST /publish/<topic>``
+        publishes its body, and ``?event=`` and ``?once=`` mean what they do in `publish`.
+
+        Args:
+            authorize: needed. Gets the request, with the topic as ``request.path_params["topic"]``,
+                and returns True if it may publish, or raises Starlette's ``HTTPException``. It runs
+                in the event loop, and may be async.
+            max_size: bytes of a body.
+
+        Raises:
+            ConfigurationError: there is no `authorize`, or another argument can't work.
+        """
+        return HTTPPublisher(self.publish, authorize, max_size)
 
     def subscribe(
         self,

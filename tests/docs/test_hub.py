@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from sse_middleware.testing import EventClient
+
 pytest.importorskip("fastapi", minversion="0.115.10")
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "hub.md"
@@ -33,6 +35,21 @@ def test_a_stream_without_a_user_is_refused(names: dict[str, Any]) -> None:
     with pytest.raises(names["HTTPException"]) as caught:
         names["user_of"](request)
     assert caught.value.status_code == 401
+
+
+@pytest.mark.anyio
+async def test_only_who_knows_the_token_publishes_and_only_to_rooms(
+    names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def status(path: str, token: str) -> int:
+        async with EventClient(names["app"], headers={"authorization": f"Bearer {token}"}) as one:
+            return (await one.post(path, json={"text": "hello"})).status_code
+
+    assert await status("/publish/room:lobby", "") == 403
+    monkeypatch.setitem(names, "TOKEN", "secret")
+    assert await status("/publish/room:lobby?event=message", "secret") == 200
+    assert await status("/publish/room:lobby", "another") == 403
+    assert await status("/publish/news", "secret") == 403
 
 
 def test_the_page_links_to_files_that_exist() -> None:
