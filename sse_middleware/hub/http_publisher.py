@@ -3,7 +3,7 @@
 Rules of this file:
 - The application is asked before a byte of the body is read. The topic that it sees is the topic
   that is published to.
-- A body has a bound. What is too large isn't read to its end, whoever reads it.
+- A body has a bound. What is too large isn't read to its end, neither here nor in `authorize`.
 - A body is text. JSON is checked and stays as it is, but on one line.
 - Nothing is repaired. A refusal says what is wrong, and shows text from the request only escaped.
 - What is published is whole: if the client leaves while it sends, nothing is.

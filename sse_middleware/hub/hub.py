@@ -20,7 +20,7 @@ from sse_middleware.hub.history import History, read_history
 from sse_middleware.hub.http_publisher import MAX_SIZE, Authorize, HTTPPublisher
 from sse_middleware.hub.ids import Position, format_position, parse_position
 from sse_middleware.hub.keep import Keep, KeepRules
-from sse_middleware.hub.publishing import EventEncoder, check_topic
+from sse_middleware.hub.publishing import EventEncoder, check_once, check_topic
 from sse_middleware.hub.revocations import KEEP, TOPIC
 from sse_middleware.hub.running import RunningHub
 from sse_middleware.hub.stores import store_maker
@@ -146,8 +146,7 @@ class Hub:
         running = self._here()
         keep = self._keep_of(topic)
         block = self._encoder.encode(item, event)
-        if once is not None:
-            check("once", once, isinstance(once, str) and once != "", "a text that names the event")
+        check_once(once)
         return await running.append(topic, block, keep, once)
 
     def publish_sync(

@@ -1,4 +1,4 @@
-"""`NotIterable`: says what to do with a subscription to whoever takes it for an iterable.
+"""`NotIterable`: raises an error that says how to use a subscription, if it is iterated.
 
 FastAPI iterates over what an endpoint returns that is no response.
 """

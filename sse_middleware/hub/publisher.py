@@ -1,31 +1,21 @@
 """`Publisher`: publishes from any thread, without an event loop.
 
 Rules of this file:
-- It publishes to the store of hubs that run elsewhere. So memory is none for it.
+- It publishes to the store of hubs that run elsewhere. So it needs a URL.
 - It checks and encodes as a hub does.
 """
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
+from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from sse_middleware.errors import ConfigurationError, printable
 from sse_middleware.hub.ids import Position, format_position
 from sse_middleware.hub.keep import Keep, KeepRules
-from sse_middleware.hub.publishing import EventEncoder, check_topic
-from sse_middleware.validation import check
-
-_REDIS = "sse_middleware.hub.redis.sender:redis_sender"
+from sse_middleware.hub.publishing import EventEncoder, check_once, check_topic
+from sse_middleware.hub.stores import REDIS_SCHEMES, imported_for
 
 _SENDERS = MappingProxyType(
-    {
-        "redis": _REDIS,
-        "rediss": _REDIS,
-        "redis+sentinel": _REDIS,
-        "rediss+sentinel": _REDIS,
-        "unix": _REDIS,
-    }
+    dict.fromkeys(REDIS_SCHEMES, "sse_middleware.hub.redis.sender:redis_sender")
 )
 """By scheme: a function that returns what appends, from a URL, `prefix` and `durable`."""
 
@@ -55,7 +45,8 @@ class Publisher:
     ) -> None:
         self._keep_rules = KeepRules(Keep() if keep is None else keep)
         self._encoder = EventEncoder()
-        self._sender = _sender_of(url)(url, prefix=prefix, durable=durable)
+        make = imported_for(url, _SENDERS, "the URL of a Publisher must be that of its hubs, and")
+        self._sender = make(url, prefix=prefix, durable=durable)
 
     def publish(
         self, topic: str, item: Any, *, event: str | None = None, once: str | None = None
@@ -70,8 +61,7 @@ class Publisher:
         """
         check_topic(topic)
         block = self._encoder.encode(item, event)
-        if once is not None:
-            check("once", once, isinstance(once, str) and once != "", "a text that names the event")
+        check_once(once)
         appended = self._sender.append(topic, (block,), self._keep_rules.of(topic), once)
         return format_position(Position(appended.clocks[0], appended.mark))
 
@@ -89,15 +79,3 @@ class Publisher:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _sender_of(url: str) -> Callable[..., Any]:
-    scheme = url.partition(":")[0] if isinstance(url, str) else ""
-    if scheme not in _SENDERS:
-        schemes = ", ".join(f"{known}://" for known in _SENDERS)
-        raise ConfigurationError(
-            f"a Publisher needs the URL of its hubs, one of {schemes}, got {printable(scheme)!r}"
-        )
-    module, _, name = _SENDERS[scheme].partition(":")
-    sender: Callable[..., Any] = getattr(import_module(module), name)
-    return sender

@@ -15,6 +15,7 @@ from sse_middleware.events import ServerSentEvent
 from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.settings import StreamSettings
+from sse_middleware.validation import check
 from sse_middleware.wire.encoding import check_single_line, to_utf8
 
 LONGEST_NAME = 255
@@ -33,6 +34,12 @@ def check_topic(topic: object) -> str:
         f"a topic must be a str of 1 to {LONGEST_NAME} characters without control characters and "
         f"lone surrogates, got {printable(repr(topic))}"
     )
+
+
+def check_once(once: object) -> None:
+    """Refuse a text that can't name an event. Raises `ConfigurationError`."""
+    named = once is None or (isinstance(once, str) and once != "")
+    check("once", once, named, "a text that names the event")
 
 
 class EventEncoder:

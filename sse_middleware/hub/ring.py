@@ -14,7 +14,7 @@ from itertools import accumulate
 from sse_middleware.hub.ids import Position
 
 RING_BYTES = 256 * 1024
-"""Bytes of a ring: more than a subscriber takes at once, and little beside a thousand streams."""
+"""Bytes of a ring: more than a subscriber takes at once, and 1 % of a thousand streams."""
 
 _SLICES_KEPT = 8
 """How many joined slices are kept."""

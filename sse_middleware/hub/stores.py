@@ -5,7 +5,7 @@ Rules of this file:
 - A store's own modules are imported only if a URL names them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -16,16 +16,13 @@ from sse_middleware.hub.memory import MemoryStore
 
 MakeStore = Callable[[], Store]
 
-_REDIS = "sse_middleware.hub.redis.store:redis_maker"
+REDIS_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix")
+"""How the URL of a Redis may begin."""
 
 _MAKERS = MappingProxyType(
     {
         "sqlite": "sse_middleware.hub.sqlite.url:sqlite_maker",
-        "redis": _REDIS,
-        "rediss": _REDIS,
-        "redis+sentinel": _REDIS,
-        "rediss+sentinel": _REDIS,
-        "unix": _REDIS,
+        **dict.fromkeys(REDIS_SCHEMES, "sse_middleware.hub.redis.store:redis_maker"),
     }
 )
 """By scheme: a function that takes what `store_maker` takes."""
@@ -52,13 +49,32 @@ def store_maker(url: str | None, *, prefix: str | None, durable: bool, client: A
                 "URL is in memory: leave them out"
             )
         return MemoryStore
-    scheme = "redis" if url is None else str(url).partition(":")[0]
-    if scheme not in _MAKERS:
-        schemes = ", ".join(f"{known}://" for known in _MAKERS)
+    maker = imported_for(
+        "redis:" if url is None else url,
+        _MAKERS,
+        "the URL of a hub must be None for the memory of one process, or",
+    )
+    made: MakeStore = maker(url, prefix=prefix, durable=durable, client=client)
+    return made
+
+
+def imported_for(url: object, table: Mapping[str, str], subject: str) -> Callable[..., Any]:
+    """Import what a table has for the scheme of a URL.
+
+    Args:
+        url: its scheme is looked up. The rest may be a secret, so no error shows it.
+        table: by scheme, a module and a name in it, with a colon in between.
+        subject: how the error begins.
+
+    Raises:
+        ConfigurationError: the table has no such scheme.
+    """
+    scheme = str(url).partition(":")[0]
+    if scheme not in table:
+        schemes = ", ".join(f"{known}://" for known in table)
         raise ConfigurationError(
-            f"the URL of a hub must begin with one of {schemes}, or be None for the memory of one "
-            f"process, got {printable(repr(scheme))}"
+            f"{subject} begin with one of {schemes}, got {printable(repr(scheme))}"
         )
-    module, _, name = _MAKERS[scheme].partition(":")
-    maker: Callable[..., MakeStore] = getattr(import_module(module), name)
-    return maker(url, prefix=prefix, durable=durable, client=client)
+    module, _, name = table[scheme].partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found

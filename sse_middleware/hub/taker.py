@@ -85,7 +85,7 @@ class Taker:
     def _share(self, topic: Topic, after: int, block: bytes, events: int) -> None:
         """Let others take the same, if these are all events after a position.
 
-        Whoever is below the ring's floor must be told its own gap first.
+        A subscriber below the ring's floor must be told its own gap first.
         """
         at, ring = self._cursor.at, topic.ring
         if block and at is not None and at.clock >= ring.last:

@@ -59,7 +59,7 @@ def snapshot(topics: Sequence[str], reply: Sequence[Any]) -> Snapshot:
 
 
 def milliseconds(seconds: float) -> int:
-    """Return a time as Redis takes it. It takes none of 0."""
+    """Return a time in milliseconds. It is at least 1, because Redis refuses 0."""
     return max(1, int(seconds * 1000))
 
 

@@ -10,7 +10,7 @@ Rules of this file:
 - A reply of ``NOSCRIPT`` means that nothing was done. Then nothing more is written until all
   replies have come. A new connection loads the scripts, and what was not done is sent again in
   order, before what came later. In the same way a server that has become a replica is left.
-- Whoever waits may be cancelled. A command that was written is done all the same.
+- A caller that waits may be cancelled. A command that was written is done all the same.
 - A server that owes replies and sends none for `ANSWER_SECONDS` is away.
 """
 

@@ -98,7 +98,7 @@ class RedisListener:
             await self._duplex.wait_closed()
 
     async def _ready(self) -> None:
-        """Wait for the connection. Whoever waits may be cancelled, and another may wait on."""
+        """Wait for the connection. A caller may be cancelled. Others go on waiting."""
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._open())
             self._connecting.add_done_callback(_look_at_error)
@@ -176,6 +176,6 @@ class RedisListener:
 
 
 def _look_at_error(task: asyncio.Task[None]) -> None:
-    """Look at why connecting failed, since whoever waited may be gone."""
+    """Look at why connecting failed, since its callers may have been cancelled."""
     if not task.cancelled():
         task.exception()

@@ -79,10 +79,10 @@ class Ringer:
         for path in paths:
             try:
                 self._socket.sendto(b"!", path)
-            except (ConnectionRefusedError, FileNotFoundError):
-                stale.append(path)
-            except OSError:  # it is full; or it is another user's, who looks every second
-                pass
+            except OSError as error:
+                # Any other one is full, or another user's. Its process looks every second.
+                if isinstance(error, ConnectionRefusedError | FileNotFoundError):
+                    stale.append(path)
         return stale
 
     def close(self) -> None:

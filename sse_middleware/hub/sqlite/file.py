@@ -1,8 +1,8 @@
 """`OpenFile`: the file of a store, while it is open.
 
 Rules of this file:
-- A directory beside the file, ``events.db-hub``, has a lock. Whoever opens the file holds it. So
-  the tables are made once, and nobody removes what another one has just made.
+- A directory beside the file, ``events.db-hub``, has a lock. A process holds it while it opens the
+  file. So the tables are made once, and no process removes what another one has just made.
 - A file that is not there has no log. What SQLite left of one, ``-wal`` and ``-shm``, is removed
   before it is made. If the file was replaced, the log of the old one is removed.
 - Without `durable`, what was written last may be lost if the machine loses power. So each boot of

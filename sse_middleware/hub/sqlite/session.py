@@ -6,9 +6,9 @@ Rules of this file:
 - A job is done once its transaction is, and the file is still in its place. If the file was deleted
   or replaced meanwhile, the job is done again in the new one.
 - What a listener hears is read from the file, from the last clock on. What this process has
-  appended itself need not be read, if nobody else has appended something before.
-- The news come before the answers. So a tick, and whoever has appended something, comes after the
-  news up to then.
+  appended itself need not be read, if no other process has appended something before.
+- The news come before the answers. So a listener has heard the news up to then when a tick or an
+  append is answered.
 - A file that is locked holds jobs up for a while. Reads go on.
 """
 
@@ -215,7 +215,7 @@ class Session:
         try:
             with self._file.transaction() as tables:
                 tables.remove_bell(self.bell.path)
-        except Exception as error:  # whoever rings it removes it
+        except Exception as error:  # the next process that rings it removes it
             self._note(error)
         self._close_bell()
 

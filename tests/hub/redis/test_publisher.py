@@ -53,7 +53,9 @@ def test_what_cannot_be_published_is_refused(publisher: Publisher) -> None:
     with pytest.raises(ConfigurationError, match="once"):
         publisher.publish("a", 1, once="")
     for url in ("memory", None):
-        with pytest.raises(ConfigurationError, match="needs the URL of its hubs"):
+        with pytest.raises(
+            ConfigurationError, match="that of its hubs, and begin with one of redis://"
+        ):
             Publisher(url)  # type: ignore[arg-type]
 
 

@@ -43,9 +43,9 @@ def test_paths(url: str, path: str) -> None:
         ("sqlite:///events.db?mode=ro", "for an absolute one, got"),
         ("sqlite:///a\0b", "for an absolute one, got"),
         ("sqlite:///directory/", "for an absolute one, got"),
-        ("postgres://x", "must begin with one of sqlite://.*, got 'postgres'"),
-        ("events.db", "must begin with one of .*, got 'events.db'"),
-        (5, "must begin with one of .*, got '5'"),
+        ("postgres://x", "begin with one of sqlite://.*, got 'postgres'"),
+        ("events.db", "begin with one of .*, got 'events.db'"),
+        (5, "begin with one of .*, got '5'"),
     ],
 )
 def test_what_is_refused(url: Any, message: str) -> None:
