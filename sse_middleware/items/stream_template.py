@@ -41,9 +41,16 @@ class StreamTemplates:
 
     def __init__(self) -> None:
         self.item_types = ItemTypes()
+        self._control: ControlFrameRules | None = None
         self._latest: WeakKeyDictionary[Any, tuple[tuple[Any, ...], StreamTemplate]] = (
             WeakKeyDictionary()
         )
+
+    def control_of(self, settings: StreamSettings) -> ControlFrameRules:
+        """Return how the control frames of adopted streams are made."""
+        if self._control is None or self._control.settings is not settings:
+            self._control = ControlFrameRules(settings)
+        return self._control
 
     def of(
         self,

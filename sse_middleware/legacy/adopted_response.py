@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Scope, Send
 from sse_middleware.errors import BodyError
 from sse_middleware.event_loop.loop import running_asyncio_task
 from sse_middleware.introspection.generators import Stage
-from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
+from sse_middleware.items.control_frames import ConfiguredControlFrames
 from sse_middleware.legacy.route import LegacyRoute
 from sse_middleware.legacy.rules import AdoptionRules, request_line, with_header_list
 from sse_middleware.registry.admission import admit, refuse
@@ -227,7 +227,7 @@ class AdoptedResponse:
     def _new_guard(self) -> StreamGuard:
         self._error = None
         settings, connection = self._context.settings, self._context.connection
-        self._control = ConfiguredControlFrames(ControlFrameRules(settings))
+        self._control = ConfiguredControlFrames(self._context.templates.control_of(settings))
         self._before = b""
         self._sends_ids = False
         return StreamGuard(

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.chromium import chromium
 from tests.e2e.app import STEPS
 from tests.e2e.codings import each_coding
 from tests.e2e.servers import KINDS, Server, running
@@ -35,20 +34,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (uvicorn,) = (kind for kind in KINDS if kind.name == "uvicorn-h11-asyncio")
     with running(uvicorn, tmp_path_factory.mktemp("browser") / "output") as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Any, server: Server) -> Iterator[Any]:
-    page = browser.new_page()
-    page.goto(f"http://127.0.0.1:{server.port}/page")
-    yield page
-    page.close()
 
 
 def read(page: Any, target: str, name: str, type_: str, count: int) -> tuple[list[str], str]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.chromium import chromium
 from tests.e2e.client import Http1Client
 from tests.e2e.hub_browser_app import KEPT, TOO_MANY
 from tests.e2e.servers import KINDS, Server, running
@@ -49,20 +48,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     output = tmp_path_factory.mktemp("hub") / "output"
     with running(replace(uvicorn, command=command), output) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Any, server: Server) -> Iterator[Any]:
-    page = browser.new_page()
-    page.goto(f"http://127.0.0.1:{server.port}/page")
-    yield page
-    page.close()
 
 
 def read(page: Any, target: str, last: int, then: str = "") -> list[tuple[str, Any, str]]:

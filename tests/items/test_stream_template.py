@@ -65,3 +65,11 @@ def test_it_ends_with_its_endpoint() -> None:
     del temporary, route
     gc.collect()
     assert known() is None
+
+
+def test_adopted_streams_of_the_same_settings_share_their_control_frames() -> None:
+    templates = StreamTemplates()
+    first = templates.control_of(SETTINGS)
+    assert templates.control_of(SETTINGS) is first
+    other = StreamSettings(ping="here")
+    assert templates.control_of(other).settings is other
