@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sse_middleware.hub.keep import Keep
+from sse_middleware.hub.run import Run, RunAppend
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +80,6 @@ class Snapshot:
     topics: Mapping[str, Kept]
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Who holds a key, after an attempt to hold it."""
-
-    token: str
-    """The holder's token. It is yours if the attempt succeeded."""
-    seconds: float
-    """How long it is held, unless it is renewed."""
-    state: str | None
-    """What the holder has noted."""
-
-
 DAY = 24 * 60 * 60 * 1_000_000
 """Microseconds for which a store knows the last clock of a topic."""
 
@@ -128,7 +117,13 @@ class Store(Protocol):
     """Keeps the events of topics. Any method may raise any exception if the store is away."""
 
     async def append(
-        self, topic: str, events: Sequence[bytes], keep: Keep, *, once: str | None = None
+        self,
+        topic: str,
+        events: Sequence[bytes],
+        keep: Keep,
+        *,
+        once: str | None = None,
+        run: RunAppend | None = None,
     ) -> list[int]:
         """Number events, keep them and announce them: all of them or none, with nothing between.
 
@@ -138,9 +133,14 @@ class Store(Protocol):
             keep: how many to keep, and for how long.
             once: if the topic had an append with this text within `ONCE_SECONDS`, nothing is
                 appended.
+            run: what else belongs to an append to the topic's run. Then there is no `once`.
 
         Returns:
-            Their clocks, or the clocks of the append that came first.
+            Their clocks, or the clocks of the append that came first with `once`. Nothing if the
+            run had this append before.
+
+        Raises:
+            FencedError: the run may not be appended to.
         """
 
     async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
@@ -157,15 +157,48 @@ class Store(Protocol):
     ) -> Listener:
         """Return a new listener. The functions are called in the event loop, and never raise."""
 
-    async def lease(self, key: str, token: str, seconds: float, state: str | None = None) -> Lease:
-        """Hold a key, or go on holding it, unless another token holds it.
+    async def begin_run(
+        self,
+        topic: str,
+        token: str,
+        keep: Keep,
+        seconds: float,
+        *,
+        restart: bool,
+        unwatched_limit: float | None,
+    ) -> Run:
+        """Begin a run of a topic, unless there is one.
+
+        The topic loses what it has kept, and gets an entry with `STARTED`, in one step.
 
         Args:
-            key: what to hold.
-            token: who asks.
-            seconds: for how long.
-            state: what to note, ``None`` to leave it as it is.
+            topic: its name.
+            token: a new one.
+            keep: what the topic keeps from now on.
+            seconds: how long the lease lasts.
+            restart: whether a run that is there makes way.
+            unwatched_limit: what to note for `Run.unwatched_limit`.
+
+        Returns:
+            The topic's run. It has the token if it has begun.
         """
+
+    async def find_run(self, topic: str, *, watched: bool = False) -> Run | None:
+        """Return the run of a topic.
+
+        Args:
+            topic: its name.
+            watched: whether to note that somebody watches it.
+        """
+
+    async def renew_run(self, topic: str, token: str, keep: Keep, seconds: float) -> Run | None:
+        """Make the lease of a run last for some seconds, if the token holds it.
+
+        Then the topic keeps what it has from now on, too. Returns the run of the topic.
+        """
+
+    async def stop_run(self, topic: str) -> Run | None:
+        """Note that the run of a topic is to stop, if it runs. Returns the run."""
 
     async def aclose(self) -> None:
         """Close what the store has open. Nothing is called after it."""

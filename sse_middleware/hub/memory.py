@@ -25,7 +25,6 @@ from sse_middleware.hub.abc import (
     Entry,
     Incarnation,
     Kept,
-    Lease,
     Listener,
     OnEvent,
     OnTick,
@@ -33,6 +32,7 @@ from sse_middleware.hub.abc import (
     State,
 )
 from sse_middleware.hub.keep import Keep
+from sse_middleware.hub.run import STARTED, FencedError, Run, RunAppend, RunState, StoredRun
 
 _SECOND = 1_000_000
 """Microseconds."""
@@ -46,12 +46,13 @@ _clock_of = attrgetter("clock")
 class _Topic:
     """What is kept of a topic."""
 
-    __slots__ = ("entries", "expires", "queue")
+    __slots__ = ("entries", "expires", "queue", "run")
 
     def __init__(self, queue: OrderedDict[str, "_Topic"]) -> None:
         self.entries = deque[Entry]()
         self.expires = 0
         self.queue = queue
+        self.run: StoredRun | None = None
 
     @property
     def last(self) -> int:
@@ -74,14 +75,19 @@ class MemoryStore:
         self._last = OrderedDict[str, int]()
         """The last clock of topics that keep nothing."""
         self._once = OrderedDict[tuple[str, str], tuple[int, list[int]]]()
-        self._leases = dict[str, tuple[int, str, str | None]]()
         self._listeners = dict[str, tuple["_MemoryListener", ...]]()
 
     def _now(self) -> int:
         return int(self._seconds() * _SECOND) + self._began
 
     async def append(
-        self, topic: str, events: Sequence[bytes], keep: Keep, *, once: str | None = None
+        self,
+        topic: str,
+        events: Sequence[bytes],
+        keep: Keep,
+        *,
+        once: str | None = None,
+        run: RunAppend | None = None,
     ) -> list[int]:
         """Number events, keep them, and call the listeners. See `Store`."""
         now = self._now()
@@ -90,6 +96,20 @@ class MemoryStore:
             return []
         if once is not None and (topic, once) in self._once:
             return self._once[topic, once][1]
+        if run is None:
+            return self._append(topic, events, keep, once, now)
+        stored = self._run_of(topic, now)
+        if stored is None:
+            raise FencedError("the run is gone")
+        if not stored.takes(run, now):
+            return []
+        clocks = self._append(topic, events, keep, None, now)
+        stored.note(run, clocks[-1], now)
+        return clocks
+
+    def _append(
+        self, topic: str, events: Sequence[bytes], keep: Keep, once: str | None, now: int
+    ) -> list[int]:
         entries = self._numbered(topic, events, now)
         self._keep(topic, entries, keep, now)
         clocks = [entry.clock for entry in entries]
@@ -120,15 +140,17 @@ class MemoryStore:
         if kept is None:
             kept = self._topics[topic] = _Topic(self._queue(keep))
             self._last.pop(topic, None)
-        elif kept.queue is not (queue := self._queue(keep)):
-            del kept.queue[topic]
-            kept.queue = queue
         kept.entries.extend(entries)
         while len(kept.entries) > keep.count:
             kept.entries.popleft()
+        self._expire_later(topic, kept, keep, now)
+
+    def _expire_later(self, topic: str, kept: _Topic, keep: Keep, now: int) -> None:
+        queue = self._queue(keep)
+        kept.queue.pop(topic, None)
+        kept.queue = queue
         kept.expires = now + int(keep.seconds * _SECOND)
-        kept.queue[topic] = kept
-        kept.queue.move_to_end(topic)
+        queue[topic] = kept
 
     def _queue(self, keep: Keep) -> OrderedDict[str, _Topic]:
         queue = self._queues.get(keep.seconds)
@@ -187,15 +209,54 @@ class MemoryStore:
         """Return a listener. See `Store`."""
         return _MemoryListener(self, on_event, on_tick)
 
-    async def lease(self, key: str, token: str, seconds: float, state: str | None = None) -> Lease:
-        """Hold a key, unless another token holds it. See `Store`."""
+    async def begin_run(
+        self,
+        topic: str,
+        token: str,
+        keep: Keep,
+        seconds: float,
+        *,
+        restart: bool,
+        unwatched_limit: float | None,
+    ) -> Run:
+        """Begin a run, unless there is one. See `Store`."""
         now = self._now()
-        until, holder, noted = self._leases.get(key, (0, token, None))
-        if until > now and holder != token:
-            return Lease(holder, (until - now) / _SECOND, noted)
-        noted = noted if state is None else state
-        self._leases[key] = (now + int(seconds * _SECOND), token, noted)
-        return Lease(token, seconds, noted)
+        present = self._run_of(topic, now)
+        if present is not None and not restart:
+            return present.at(now)
+        self._drop(topic)
+        (start,) = self._append(topic, (STARTED,), keep, None, now)
+        until = now + int(seconds * _SECOND)
+        run = self._topics[topic].run = StoredRun(token, start, until, now, unwatched_limit)
+        return run.at(now)
+
+    async def find_run(self, topic: str, *, watched: bool = False) -> Run | None:
+        """Return a run. See `Store`."""
+        now = self._now()
+        run = self._run_of(topic, now)
+        if run is not None and watched:
+            run.watched = now
+        return None if run is None else run.at(now)
+
+    async def renew_run(self, topic: str, token: str, keep: Keep, seconds: float) -> Run | None:
+        """Make a lease last. See `Store`."""
+        now = self._now()
+        run = self._run_of(topic, now)
+        if run is not None and run.renew(token, seconds, now):
+            self._expire_later(topic, self._topics[topic], keep, now)
+        return None if run is None else run.at(now)
+
+    async def stop_run(self, topic: str) -> Run | None:
+        """Note that a run is to stop. See `Store`."""
+        now = self._now()
+        run = self._run_of(topic, now)
+        if run is not None and run.state is RunState.RUNNING:
+            run.stopping = True
+        return None if run is None else run.at(now)
+
+    def _run_of(self, topic: str, now: int) -> StoredRun | None:
+        kept = self._topics.get(topic)
+        return None if kept is None or kept.expires <= now else kept.run
 
     async def aclose(self) -> None:
         """Do nothing: what is kept goes with the process. See `Store`."""

@@ -9,11 +9,15 @@ import pytest
 from sse_middleware.hub.abc import DAY, MARK_BITS, ONCE_SECONDS, Entry, Store
 from sse_middleware.hub.gaps import floor_of
 from sse_middleware.hub.keep import Keep
+from sse_middleware.hub.run import STARTED, FencedError, Run, RunAppend, RunState, end_marker
 from tests.hub.conftest import OpenStore, PassTime
 
 pytestmark = pytest.mark.anyio
 
 KEEP = Keep()
+
+WHOLE = Keep(count=2**31, seconds=20)
+"""What the topic of a run keeps."""
 
 
 class Heard:
@@ -225,30 +229,183 @@ class TestListen:
             removed.listener.close()
 
 
-class TestLease:
-    async def test_one_token_holds_a_key(self, open_store: OpenStore) -> None:
-        async with open_store() as store:
-            assert (await store.lease("k", "x", 10, "begun")).token == "x"
-            refused = await store.lease("k", "y", 10, "other")
-            assert (refused.token, refused.state) == ("x", "begun")
-            assert 0 < refused.seconds <= 10
-            assert (await store.lease("other", "y", 10)).token == "y"
+async def begin(
+    store: Store, token: str, *, restart: bool = False, limit: float | None = None
+) -> Run:
+    return await store.begin_run("r", token, WHOLE, 10, restart=restart, unwatched_limit=limit)
 
-    async def test_it_is_renewed(self, open_store: OpenStore, pass_time: PassTime) -> None:
-        async with open_store() as store:
-            await store.lease("k", "x", 10, "begun")
-            await pass_time(8)
-            renewed = await store.lease("k", "x", 10)
-            assert (renewed.token, renewed.state) == ("x", "begun")
-            await pass_time(8)
-            assert (await store.lease("k", "y", 10)).token == "x"
 
-    async def test_it_ends(self, open_store: OpenStore, pass_time: PassTime) -> None:
+async def write(
+    store: Store, token: str, number: int, *texts: bytes, end: RunState | None = None
+) -> list[int]:
+    blocks = texts if end is None else (*texts, end_marker(end))
+    return await store.append("r", blocks, WHOLE, run=RunAppend(token, number, 10, end))
+
+
+async def found(store: Store) -> Run:
+    run = await store.find_run("r")
+    assert run is not None
+    return run
+
+
+async def texts_of(store: Store) -> list[bytes]:
+    return blocks((await store.read(("r",), 0, 100)).topics["r"].entries)
+
+
+class TestRun:
+    async def test_one_begins_and_others_find_it(self, open_store: OpenStore) -> None:
         async with open_store() as store:
-            await store.lease("k", "x", 10, "begun")
+            assert await store.find_run("r") is None
+            run = await begin(store, "x", limit=5)
+            assert (run.token, run.state, run.end, run.stopping) == ("x", "running", 0, False)
+            assert 9 < run.held <= 10
+            assert (0 <= run.unwatched < 1, run.unwatched_limit) == (True, 5)
+            assert run.is_running
+            other = await begin(store, "y")
+            assert (other.token, other.start, other.unwatched_limit) == ("x", run.start, 5)
+            assert (await found(store)).token == "x"
+
+    async def test_a_topic_has_its_start(self, open_store: OpenStore) -> None:
+        async with open_store() as store:
+            (earlier,) = await store.append("r", (b"1",), KEEP)
+            heard = Heard(store)
+            await heard.listener.add(("r",))
+            run = await begin(store, "x")
+            kept = (await store.read(("r",), 0, 9)).topics["r"]
+            assert kept.entries == (Entry(run.start, earlier, STARTED),)
+            await heard.wait()
+            assert heard.blocks() == [STARTED]
+            heard.listener.close()
+
+    async def test_appends_are_made_once(self, open_store: OpenStore) -> None:
+        async with open_store() as store:
+            await begin(store, "x")
+            first = await write(store, "x", 0, b"1", b"2")
+            assert len(first) == 2
+            assert await write(store, "x", 0, b"1", b"2") == []
+            await write(store, "x", 1, b"3")
+            await write(store, "x", 2, end=RunState.DONE)
+            assert await write(store, "x", 2, end=RunState.DONE) == []
+            assert await texts_of(store) == [STARTED, b"1", b"2", b"3", end_marker(RunState.DONE)]
+
+    async def test_the_end_is_known(self, open_store: OpenStore, pass_time: PassTime) -> None:
+        async with open_store() as store:
+            await begin(store, "x")
+            *_, end = await write(store, "x", 0, b"1", end=RunState.ERROR)
+            run = await found(store)
+            assert (run.state, run.end, run.is_running) == ("error", end, False)
+            await pass_time(15)
+            assert not (await found(store)).is_orphaned
+            with pytest.raises(FencedError):
+                await write(store, "x", 1, b"2")
+            assert (await begin(store, "y")).token == "x"
+
+    async def test_others_are_fenced(self, open_store: OpenStore) -> None:
+        async with open_store() as store:
+            with pytest.raises(FencedError):
+                await write(store, "x", 0, b"1")
+            await begin(store, "x")
+            for token, number, end in (
+                ("y", 0, None),
+                ("x", 1, None),
+                ("x", 0, RunState.ABORTED),
+                ("y", 0, RunState.ABORTED),
+            ):
+                with pytest.raises(FencedError):
+                    await write(store, token, number, b"1", end=end)
+            assert await texts_of(store) == [STARTED]
+            assert (await found(store)).is_running
+
+    async def test_a_lease_is_renewed(self, open_store: OpenStore, pass_time: PassTime) -> None:
+        async with open_store() as store:
+            await begin(store, "x")
+            await pass_time(8)
+            renewed = await store.renew_run("r", "x", WHOLE, 10)
+            assert renewed is not None
+            assert 9 < renewed.held <= 10
+            await pass_time(8)
+            other = await store.renew_run("r", "y", WHOLE, 10)
+            assert other is not None
+            assert (other.token, other.held < 3) == ("x", True)
+            await write(store, "x", 0, b"1")  # this renews it, too
+            await pass_time(8)
+            assert (await found(store)).is_running
+
+    async def test_it_is_aborted_once_its_lease_is_over(
+        self, open_store: OpenStore, pass_time: PassTime
+    ) -> None:
+        async with open_store() as store:
+            await begin(store, "x")
             await pass_time(11)
-            taken = await store.lease("k", "y", 10)
-            assert (taken.token, taken.state) == ("y", "begun")
+            run = await found(store)
+            assert (run.is_orphaned, run.is_running, run.held) == (True, False, 0)
+            with pytest.raises(FencedError):
+                await write(store, "x", 0, b"1")
+            with pytest.raises(FencedError):
+                await write(store, "y", 0, end=RunState.ABORTED)
+            late = await store.renew_run("r", "x", WHOLE, 10)
+            assert late is not None
+            assert late.held == 0
+            (end,) = await write(store, "x", 7, end=RunState.ABORTED)
+            run = await found(store)
+            assert (run.state, run.end) == ("aborted", end)
+            with pytest.raises(FencedError):
+                await write(store, "x", 7, end=RunState.ABORTED)
+            assert await texts_of(store) == [STARTED, end_marker(RunState.ABORTED)]
+
+    async def test_a_restart_makes_the_one_before_give_way(self, open_store: OpenStore) -> None:
+        async with open_store() as store:
+            first = await begin(store, "x")
+            *_, last = await write(store, "x", 0, b"1")
+            await store.stop_run("r")
+            second = await begin(store, "y", restart=True)
+            assert (second.token, second.stopping, second.start > first.start) == ("y", False, True)
+            with pytest.raises(FencedError):
+                await write(store, "x", 1, b"2")
+            await write(store, "y", 0, b"3")
+            kept = (await store.read(("r",), 0, 9)).topics["r"]
+            assert blocks(kept.entries) == [STARTED, b"3"]
+            assert kept.entries[0].before == last
+
+    async def test_it_is_told_to_stop(self, open_store: OpenStore) -> None:
+        async with open_store() as store:
+            assert await store.stop_run("r") is None
+            await begin(store, "x")
+            for run in (await store.stop_run("r"), await found(store)):
+                assert run is not None
+                assert run.stopping
+            await write(store, "x", 0, end=RunState.STOPPED)
+            stopped = await store.stop_run("r")
+            assert stopped is not None
+            assert stopped.state == "stopped"
+
+    async def test_somebody_watches(self, open_store: OpenStore, pass_time: PassTime) -> None:
+        async with open_store() as store:
+            await begin(store, "x")
+            await pass_time(4)
+            assert 3 < (await found(store)).unwatched < 5
+            run = await store.find_run("r", watched=True)
+            assert run is not None
+            assert 0 <= run.unwatched < 1
+            assert (await found(store)).unwatched < 1
+
+    async def test_it_is_known_as_long_as_its_topic(
+        self, open_store: OpenStore, pass_time: PassTime
+    ) -> None:
+        async with open_store() as store:
+            await begin(store, "x")
+            for _ in range(3):
+                await pass_time(8)
+                await store.renew_run("r", "x", WHOLE, 10)
+            assert await texts_of(store) == [STARTED]
+            keep = Keep(count=WHOLE.count, seconds=3)
+            await store.append("r", (b"end",), keep, run=RunAppend("x", 0, 10, RunState.DONE))
+            await pass_time(2)
+            assert (await found(store)).state == "done"
+            await pass_time(2)
+            assert await store.find_run("r") is None
+            assert await texts_of(store) == []
+            assert (await begin(store, "y")).token == "y"
 
 
 class TestClock:

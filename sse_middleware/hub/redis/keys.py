@@ -55,11 +55,6 @@ class Keys:
         """Return the key of an append that is made once. A topic has no line feed."""
         return b"%bonce:%b\n%b" % (self._root, topic, once.encode(errors="surrogatepass"))
 
-    def lease(self, key: str) -> tuple[bytes, bytes]:
-        """Return the keys of a lease's holder, and of what the holder has noted."""
-        name = key.encode()
-        return b"%blease:%b" % (self._root, name), b"%bnote:%b" % (self._root, name)
-
     def channel(self, topic: bytes) -> bytes:
         """Return the channel of a topic."""
         return b"%btopic:%b" % (self._channel, topic)

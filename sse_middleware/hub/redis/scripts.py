@@ -150,25 +150,6 @@ return redis.call('PUBLISH', ARGV[3], text(t) .. ' ' .. mark)
 """Removes what isn't there: a command that writes fails on a server that has become a replica. And
 it needs no memory, so it works where memory is used up."""
 
-LEASE = (
-    _TIME
-    + """
-local token, ms, note_ms, note = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= token then
-  return {holder, redis.call('PTTL', KEYS[1]), redis.call('GET', KEYS[2])}
-end
-redis.call('SET', KEYS[1], token, 'PX', ms)
-if note then
-  redis.call('SET', KEYS[2], note, 'PX', note_ms)
-else
-  redis.call('PEXPIRE', KEYS[2], note_ms)
-end
-return {token, tonumber(ms), redis.call('GET', KEYS[2])}
-"""
-)
-"""Returns who holds the key, for how many milliseconds, and what was noted."""
-
 PROBE = (
     _TIME
     + """

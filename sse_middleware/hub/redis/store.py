@@ -13,14 +13,12 @@ from redis.exceptions import ResponseError
 
 from sse_middleware.errors import ConfigurationError, PublishUnknownError
 from sse_middleware.event_loop.loop import running_asyncio_task
-from sse_middleware.hub.abc import Lease, Listener, OnEvent, OnTick, Snapshot
+from sse_middleware.hub.abc import Listener, OnEvent, OnTick, Snapshot
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.redis.calls import (
-    DAY_MS,
     append_arguments,
     append_keys,
     appended,
-    milliseconds,
     read_keys,
     snapshot,
 )
@@ -29,7 +27,7 @@ from sse_middleware.hub.redis.commands import AnswerLostError, Commands, Session
 from sse_middleware.hub.redis.connecting import Connector, connector_of
 from sse_middleware.hub.redis.keys import Keys
 from sse_middleware.hub.redis.listener import RedisListener
-from sse_middleware.hub.redis.scripts import APPEND, LEASE, READ, TICK
+from sse_middleware.hub.redis.scripts import APPEND, READ, TICK
 from sse_middleware.hub.redis.urls import CONNECT_SECONDS
 
 _PREFIX = "sse"
@@ -108,15 +106,6 @@ class RedisStore:
         self._listeners.add(listener)
         return listener
 
-    async def lease(self, key: str, token: str, seconds: float, state: str | None = None) -> Lease:
-        """Hold a key, unless another token holds it. See `Store`."""
-        held_ms = milliseconds(seconds)
-        arguments = [token.encode(), b"%d" % held_ms, b"%d" % (held_ms + DAY_MS)]
-        if state is not None:
-            arguments.append(state.encode())
-        holder, left, noted = await self._commands.run(LEASE, self._keys.lease(key), arguments)
-        return Lease(holder.decode(), left / 1000, None if noted is None else noted.decode())
-
     async def aclose(self) -> None:
         """Close all connections. See `Store`."""
         for listener in self._listeners:
@@ -142,7 +131,7 @@ class RedisStore:
 
     async def _get_ready(self, connection: Any) -> bytes:
         """Check a connection. Returns the server's ``run_id``."""
-        scripts = (APPEND, READ, TICK, LEASE)
+        scripts = (APPEND, READ, TICK)
         steps = getting_ready(self._keys, scripts, durable=self._durable, listens=True)
         command = next(steps)
         while True:

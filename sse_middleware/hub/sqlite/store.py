@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from anyio import move_on_after
 
-from sse_middleware.hub.abc import Lease, Listener, OnEvent, OnTick, Snapshot
+from sse_middleware.hub.abc import Listener, OnEvent, OnTick, Snapshot
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.sqlite.jobs import PATIENCE, Delivery
 from sse_middleware.hub.sqlite.session import Session
@@ -55,13 +55,6 @@ class SQLiteStore:
             lambda tables, now: tables.read(topics, after, limit, now), writes=False
         ).wait()
         return snapshot
-
-    async def lease(self, key: str, token: str, seconds: float, state: str | None = None) -> Lease:
-        """Hold a key, unless another token holds it. See `Store`."""
-        lease: Lease = await self._thread.submit(
-            lambda tables, now: tables.lease(key, token, seconds, state, now), writes=True
-        ).wait()
-        return lease
 
     def listen(
         self, on_event: OnEvent, on_tick: OnTick, on_broken: Callable[[], object]

@@ -20,7 +20,6 @@ from sse_middleware.hub.abc import (
     Entry,
     Incarnation,
     Kept,
-    Lease,
     Snapshot,
     State,
 )
@@ -58,8 +57,6 @@ CREATE TABLE IF NOT EXISTS hub_once (
     id INTEGER PRIMARY KEY, topic TEXT, text TEXT, expires INTEGER, clocks TEXT,
     UNIQUE (topic, text));
 CREATE INDEX IF NOT EXISTS hub_once_expires ON hub_once (expires);
-CREATE TABLE IF NOT EXISTS hub_leases (
-    key TEXT PRIMARY KEY, until INTEGER, token TEXT, state TEXT);
 CREATE TABLE IF NOT EXISTS hub_bells (path TEXT PRIMARY KEY)
 """
 
@@ -251,24 +248,6 @@ class Tables:
             "SELECT clock, pruned, mark FROM hub_store"
         ).fetchone()
         return row
-
-    def lease(self, key: str, token: str, seconds: float, state: str | None, now: int) -> Lease:
-        """Hold a key, unless another token holds it. See `Store`."""
-        self._execute(
-            "DELETE FROM hub_leases WHERE key IN "
-            "(SELECT key FROM hub_leases WHERE until <= ? LIMIT ?)",
-            (now - DAY, _TOPICS_AT_ONCE),
-        )
-        row = self._execute("SELECT until, token, state FROM hub_leases WHERE key = ?", (key,))
-        until, holder, noted = row.fetchone() or (0, token, None)
-        if until > now and holder != token:
-            return Lease(holder, (until - now) / SECOND, noted)
-        noted = noted if state is None else state
-        self._execute(
-            "INSERT OR REPLACE INTO hub_leases VALUES (?, ?, ?, ?)",
-            (key, now + int(seconds * SECOND), token, noted),
-        )
-        return Lease(token, seconds, noted)
 
     def add_bell(self, path: str) -> None:
         """Have a doorbell rung when something is appended."""

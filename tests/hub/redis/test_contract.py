@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.hub.test_contract import TestAppend, TestKeep, TestLease, TestListen, TestRead
+from tests.hub.test_contract import TestAppend, TestKeep, TestListen, TestRead, TestRun
 
-__all__ = ["TestAppend", "TestKeep", "TestLease", "TestListen", "TestRead"]
+__all__ = ["TestAppend", "TestKeep", "TestListen", "TestRead", "TestRun"]
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]

@@ -13,7 +13,6 @@ from sse_middleware.hub.abc import (
     Entry,
     Incarnation,
     Kept,
-    Lease,
     OnEvent,
     OnTick,
     Snapshot,
@@ -153,9 +152,6 @@ class SimulatedStore:
     ) -> "SimulatedListener":
         self.link.listener = SimulatedListener(self.link, on_event, on_tick, on_broken)
         return self.link.listener
-
-    async def lease(self, key: str, token: str, seconds: float, state: str | None = None) -> Lease:
-        raise NotImplementedError
 
     async def aclose(self) -> None:
         pass

@@ -90,17 +90,6 @@ async def test_nothing_is_remembered_of_once_for_long(path: Path) -> None:
         assert count(path, "hub_once") == 20
 
 
-async def test_leases_are_forgotten_a_day_later(path: Path) -> None:
-    now = Clock()
-    async with opened(path, now=now) as store:
-        for number in range(20):
-            await store.lease(str(number), "x", 1)
-        now.pass_by(DAY + 2 * SECOND)
-        for _ in range(10):
-            await store.lease("other", "x", 1)
-        assert count(path, "hub_leases") == 1
-
-
 async def test_a_topic_that_is_kept_for_ever(path: Path) -> None:
     async with opened(path) as store:
         await store.append("a", (b"x",), Keep(seconds=1e300))

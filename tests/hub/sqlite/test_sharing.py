@@ -164,12 +164,13 @@ async def test_nobody_is_rung_who_does_not_listen(path: Path) -> None:
         assert heard.blocks == [b"2"]
 
 
-async def test_once_and_leases_are_shared(path: Path) -> None:
+async def test_once_and_runs_are_shared(path: Path) -> None:
     async with opened(path) as one, opened(path) as other:
         first = await one.append("a", (b"1",), KEEP, once="x")
         assert await other.append("a", (b"2",), KEEP, once="x") == first
-        assert (await one.lease("k", "x", 10, "begun")).token == "x"
-        assert (await other.lease("k", "y", 10)).token == "x"
+        for token, store in (("x", one), ("y", other)):
+            run = await store.begin_run("r", token, KEEP, 10, restart=False, unwatched_limit=None)
+            assert run.token == "x"
 
 
 async def test_clocks_rise_even_if_time_steps_back(path: Path) -> None:

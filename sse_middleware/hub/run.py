@@ -1,0 +1,152 @@
+"""A run: work whose events outlive the client that asked for them, as a store knows it.
+
+Rules of this file:
+- A run belongs to a topic. A store has one run of a topic at most. It knows it for as long as the
+  topic keeps its events.
+- A run begins with an entry that has the marker `STARTED`. The entries before it are gone. It ends
+  with an entry that has the marker of its end. No marker reaches a client: see `viewer`.
+- A marker is a field that no event has. So no item can be taken for one.
+- Whoever produces a run holds its lease. When the lease is over, nothing is appended to the run any
+  more, but the entry that says that it was aborted.
+- The appends of a run are numbered. One that was made before is not made again.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sse_middleware.errors import StoreError
+
+
+class RunState(StrEnum):
+    """What a run does, or how it has ended."""
+
+    RUNNING = "running"
+    DONE = "done"
+    """Its generator has ended."""
+    ERROR = "error"
+    """Its generator has failed, or gave more than `max_bytes`."""
+    STOPPED = "stopped"
+    """Somebody called `Hub.stop`, or nobody watched it for `stop_when_unwatched` seconds."""
+    DRAINED = "drained"
+    """The hub that produced it was closed."""
+    ABORTED = "aborted"
+    """The worker that produced it is gone."""
+
+
+STARTED = b"run: started\n\n"
+"""The block of the entry with which a run begins."""
+
+
+def end_marker(state: RunState) -> bytes:
+    """Return the block of the entry with which a run ends."""
+    return b"run: %b\n\n" % state.value.encode()
+
+
+class FencedError(StoreError):
+    """An append to a run was refused: it is another one's, has ended, or its lease is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run, at one moment."""
+
+    token: str
+    """Which run of the topic it is."""
+    start: int
+    """The clock of the entry with which it began."""
+    state: RunState
+    end: int
+    """The clock of the entry with which it ended, 0 while it runs."""
+    held: float
+    """Seconds that its lease lasts yet, 0 if it is over."""
+    stopping: bool
+    """Whether it is to stop."""
+    unwatched: float
+    """Seconds since somebody was seen to watch it, or since it began."""
+    unwatched_limit: float | None
+    """Seconds without anybody after which it is to stop, ``None`` without a limit."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether somebody produces it."""
+        return self.state is RunState.RUNNING and self.held > 0
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether nobody produces it, and its end is still to be written."""
+        return self.state is RunState.RUNNING and self.held <= 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunAppend:
+    """What else an append to a run has."""
+
+    token: str
+    """Of the run."""
+    number: int
+    """How many appends to the run came before this one."""
+    seconds: float
+    """How long the lease lasts from now on."""
+    end: RunState | None = None
+    """How the run ends with this append. It is aborted only once its lease is over."""
+
+
+@dataclass(slots=True)
+class StoredRun:
+    """A run in a store that has it in Python. Times are the store's, in microseconds."""
+
+    token: str
+    start: int
+    until: int
+    """When its lease is over."""
+    watched: int
+    """When somebody was last seen to watch it."""
+    unwatched_limit: float | None
+    number: int = 0
+    """How many appends were made."""
+    state: RunState = RunState.RUNNING
+    end: int = 0
+    stopping: bool = False
+
+    def at(self, now: int) -> Run:
+        """Return what it is now."""
+        return Run(
+            self.token,
+            self.start,
+            self.state,
+            self.end,
+            max(0, self.until - now) / _SECOND,
+            self.stopping,
+            (now - self.watched) / _SECOND,
+            self.unwatched_limit,
+        )
+
+    def takes(self, append: RunAppend, now: int) -> bool:
+        """Return whether an append is to be made. Raises `FencedError` if it must not be."""
+        aborts = append.end is RunState.ABORTED
+        if self.token == append.token and not aborts and append.number < self.number:
+            return False
+        over = self.until <= now
+        if self.token != append.token or self.state is not RunState.RUNNING or aborts != over:
+            raise FencedError(f"the run is over, or another one's: its state is {self.state.value}")
+        if not aborts and append.number > self.number:
+            raise FencedError("the run has lost what was appended before: its store began anew")
+        return True
+
+    def note(self, append: RunAppend, last: int, now: int) -> None:
+        """Note that an append was made, with the clock of its last event."""
+        self.number += 1
+        self.until = now + int(append.seconds * _SECOND)
+        if append.end is not None:
+            self.state, self.end = append.end, last
+
+    def renew(self, token: str, seconds: float, now: int) -> bool:
+        """Make the lease last for some seconds. Returns false unless the token holds it."""
+        if self.token != token or self.state is not RunState.RUNNING or self.until <= now:
+            return False
+        self.until = now + int(seconds * _SECOND)
+        return True
+
+
+_SECOND = 1_000_000
+"""Microseconds."""
