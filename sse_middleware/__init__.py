@@ -15,6 +15,7 @@
 - `last_event_id`: the id that a client reconnects with.
 - `sse_context`: what the middleware knows about a request, such as whether the server is stopping.
 - `Hub`: publishes to topics. Clients that reconnect get what they missed. `Keep` says how much.
+  `Hub.resumable` runs a generator that outlives its client; `RunState` says how it ends.
 - `Publisher`: publishes to a hub's topics without an event loop.
 - `presets`: what the clients of OpenAI, Anthropic, the AI SDK, MCP, htmx and Datastar expect.
 - `LegacyRoute`: makes streams of endpoints that know nothing of events.
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sse_middleware.hub.hub import Hub
     from sse_middleware.hub.keep import Keep
     from sse_middleware.hub.publisher import Publisher
+    from sse_middleware.hub.run import RunState
     from sse_middleware.items.typed_events import EventDiscriminator, SSEModel
     from sse_middleware.legacy.route import LegacyRoute
     from sse_middleware.middleware import SSEMiddleware
@@ -61,6 +63,7 @@ __all__ = [
     "LegacyRoute",
     "Publisher",
     "RequestContext",
+    "RunState",
     "SSEError",
     "SSEMiddleware",
     "SSEModel",
@@ -93,6 +96,7 @@ _MODULES = MappingProxyType(
         "LegacyRoute": "legacy.route",
         "Publisher": "hub.publisher",
         "RequestContext": "request_context",
+        "RunState": "hub.run",
         "SSEError": "errors",
         "SSEMiddleware": "middleware",
         "SSEModel": "items.typed_events",

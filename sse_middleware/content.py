@@ -3,11 +3,9 @@
 from collections.abc import AsyncIterable, Iterable, Mapping
 from functools import partial
 from inspect import isasyncgen, isawaitable, isroutine
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import BaseModel
-
-from sse_middleware.hub.subscription import Subscription
 
 _SHORT = 100
 """Characters of a value in a message."""
@@ -17,6 +15,28 @@ WHOLE = (str, bytes, bytearray, memoryview, Mapping, BaseModel)
 
 WRONG_CONTENT = "content must be an iterable of items"
 """How the error about a wrong content begins."""
+
+
+_ADVICE = (
+    "a subscription can't be iterated, because a stream takes its events by position: return "
+    "EventSourceResponse(hub.subscribe(...)), and filter with where="
+)
+
+
+class NotIterable:
+    """What a response streams by other means. FastAPI iterates over what is no response.
+
+    Raises:
+        TypeError: with advice, if it is iterated.
+    """
+
+    __slots__ = ()
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(_ADVICE)
+
+    def __aiter__(self) -> NoReturn:
+        raise TypeError(_ADVICE)
 
 
 def checked_content(content: Any) -> Any:
@@ -32,7 +52,7 @@ def advice_about(content: Any) -> str | None:
     """Return advice if a content doesn't yield items, ``None`` if it does."""
     if isinstance(content, WHOLE):
         return "it would be sent in parts, so yield it, or put it in a list"
-    if isinstance(content, AsyncIterable | Subscription):
+    if isinstance(content, AsyncIterable | NotIterable):
         return None
     if isawaitable(content):
         return "it must be awaited first"
@@ -52,3 +72,16 @@ def short(value: object) -> str:
     """Return a representation that fits into a message."""
     text = repr(value)
     return text if len(text) <= _SHORT else f"{text[:_SHORT]}..."
+
+
+def origin_of(endpoint: Any, content: Any) -> str:
+    """Return the name of what yields items, for error messages.
+
+    Args:
+        endpoint: what the scope names, ``None`` without one.
+        content: what is streamed.
+    """
+    origin = endpoint or content
+    if not hasattr(origin, "__qualname__"):
+        origin = type(origin)
+    return ".".join(filter(None, (getattr(origin, "__module__", None), origin.__qualname__)))

@@ -80,6 +80,22 @@ class PublishUnknownError(HubError):
     """
 
 
+class RunTooLargeError(SSEError):
+    """The events of a run take more than its `max_bytes`. The run has failed."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"the events of the run take more than max_bytes={max_bytes}")
+        self.max_bytes = max_bytes
+
+    def __reduce__(self) -> tuple[type[Self], tuple[int]]:
+        """Rebuild copies from the argument, not from the message."""
+        return type(self), (self.max_bytes,)
+
+
+class RunAbortedError(SSEError):
+    """The worker that produced a run is gone. `error_event` gets it, for each viewer."""
+
+
 class BodyError(SSEError, ValueError):
     """A legacy body can't become an event stream. Raised where the application sends the body."""
 

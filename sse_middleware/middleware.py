@@ -16,7 +16,7 @@ from asgiref.compatibility import guarantee_single_callable
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sse_middleware.content import WRONG_CONTENT
+from sse_middleware.content import WRONG_CONTENT, origin_of
 from sse_middleware.discovery import misplaced_tags
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.event_loop.loop import running_asyncio_task
@@ -34,7 +34,7 @@ from sse_middleware.records import Observer, StreamStats
 from sse_middleware.registry.admission import peer_address
 from sse_middleware.registry.registries import Registries
 from sse_middleware.request_context import SCOPE_KEY, RequestContext
-from sse_middleware.response import origin_of
+from sse_middleware.running_request import RUNNING_REQUEST, RunningRequest
 from sse_middleware.settings import Policy, StreamOptions, StreamSettings
 from sse_middleware.stream.connection import Connection
 from sse_middleware.validation import check
@@ -181,7 +181,10 @@ class SSEMiddleware:
             accept = None
         response = AdoptedResponse(self.app, scope, context, send, self._rules, accept, route)
         try:
-            await response.respond()
+            if self._hub is None:
+                await response.respond()
+            else:
+                await _respond_known(response, scope, context.settings)
         except TypeError as error:
             _explain(error, scope)
             raise
@@ -243,6 +246,15 @@ class SSEMiddleware:
         )
 
 
+async def _respond_known(response: AdoptedResponse, scope: Scope, settings: StreamSettings) -> None:
+    """Respond, and let the hub know the request meanwhile."""
+    token = RUNNING_REQUEST.set(RunningRequest(scope, settings))
+    try:
+        await response.respond()
+    finally:
+        RUNNING_REQUEST.reset(token)
+
+
 async def _no_application(scope: Scope, receive: Receive, send: Send) -> None:
     """Stand for the application where a middleware is only made to check its arguments."""
 
@@ -274,7 +286,8 @@ def _explain(error: TypeError, scope: Scope) -> None:
     if "JSON serializable" in said and "ServerSentEvent" in said:  # json.dumps knows no more
         error.add_note(NO_DATA)
     if said.startswith(WRONG_CONTENT):
-        error.add_note(f"the endpoint is {origin_of(scope, None)}")
+        endpoint = origin_of(scope.get("endpoint"), None)
+        error.add_note(f"the endpoint is {endpoint}")
 
 
 def _checked_routes(legacy: Iterable[LegacyRoute]) -> tuple[LegacyRoute, ...]:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, Unpack
 
 from starlette.background import BackgroundTask
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from sse_middleware.content import checked_content
+from sse_middleware.content import checked_content, origin_of
+from sse_middleware.hub.runs.viewer import NOT_FOUND, Viewer
+from sse_middleware.hub.runs.viewer_stream import ViewerControlFrames, ViewerProducer
 from sse_middleware.hub.subscriber_stream import SubscriberControlFrames, SubscriptionProducer
 from sse_middleware.hub.subscription import Subscription
-from sse_middleware.introspection.fastapi import dump_options, unwrapped
+from sse_middleware.introspection.fastapi import dump_options
 from sse_middleware.introspection.views import running_view
 from sse_middleware.items.control_frames import ConfiguredControlFrames
 from sse_middleware.items.hints import ItemHints, reported_about
@@ -30,13 +32,12 @@ from sse_middleware.registry.registry import Registry, Slot
 from sse_middleware.registry.taken_slots import Full
 from sse_middleware.request_context import RequestContext
 from sse_middleware.settings import Overrides, Policy, StreamOptions, StreamSettings
-from sse_middleware.stream.abc import Encoder, FrameSink, Producer
-from sse_middleware.stream.async_producer import AsyncProducer
+from sse_middleware.stream.abc import FrameSink, Producer
 from sse_middleware.stream.connection import Connection
 from sse_middleware.stream.guard import StreamGuard
 from sse_middleware.stream.outbox import Outbox
+from sse_middleware.stream.producers import producer_of
 from sse_middleware.stream.stream_start import StreamStart
-from sse_middleware.stream.thread_producer import ThreadProducer
 from sse_middleware.validation import UNSET, Unset
 from sse_middleware.wire.request_headers import last_event_id as sent_event_id
 from sse_middleware.wire.response_headers import with_codec, with_defaults
@@ -119,13 +120,14 @@ class EventSourceResponse(StreamingResponse):
 
     def render(self, *_: object, **__: object) -> bytes:
         """Refuse to render a body. Django asks for one if a view returns this response."""
-        raise TypeError(_not_asgi(self.origin or origin_of({}, self.body_iterator)))
+        raise TypeError(_not_asgi(self.origin or origin_of(None, self.body_iterator)))
 
     def to_asgi_response(self, *_: object, **__: object) -> bytes:
         """Refuse to be Litestar's own response, which the annotation of a handler asks for."""
+        origin = self.origin or origin_of(None, self.body_iterator)
         raise TypeError(
-            f"{self.origin or origin_of({}, self.body_iterator)}: a Litestar handler that returns "
-            "an EventSourceResponse must be annotated with -> EventSourceResponse"
+            f"{origin}: a Litestar handler that returns an EventSourceResponse must be annotated "
+            "with -> EventSourceResponse"
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,10 +138,13 @@ class EventSourceResponse(StreamingResponse):
         """
         context = RequestContext.find(scope) or _without_middleware(scope, receive)
         context.claim()
-        settings = self.overrides.over(context.settings)
+        settings = self._settings(context)
         if scope["type"] == "websocket":
             send = _as_denial(send)
-        if scope.get("method") == "HEAD" or not _may_have_body(self.status_code):
+        content = self.body_iterator
+        if isinstance(content, Viewer) and (answer := _answer_to_viewer(content, scope)):
+            await answer(scope, receive, send)
+        elif scope.get("method") == "HEAD" or not _may_have_body(self.status_code):
             await self._send_head(send, settings)
         else:
             await self._stream(scope, send, context, settings)
@@ -159,6 +164,13 @@ class EventSourceResponse(StreamingResponse):
         encoder = ItemEncoder(template.encoding, control.ping, hints, control.id_sent)
         return StreamPlan(producer_of(content, encoder), control)
 
+    def _settings(self, context: RequestContext) -> StreamSettings:
+        """Return the stream's settings. A run has settings for those who view it, too."""
+        content, settings = self.body_iterator, context.settings
+        if isinstance(content, Viewer):
+            settings = content.overrides.over(settings)
+        return self.overrides.over(settings)
+
     def _template(
         self, scope: Scope, context: RequestContext, settings: StreamSettings
     ) -> StreamTemplate:
@@ -168,7 +180,7 @@ class EventSourceResponse(StreamingResponse):
         def make() -> StreamTemplate:
             declared = self._item_type
             item_type = context.templates.item_types.of(endpoint) if declared is UNSET else declared
-            origin = self.origin or origin_of(scope, self.body_iterator)
+            origin = self.origin or origin_of(endpoint, self.body_iterator)
             return StreamTemplate(settings, item_type, origin, dump_options(route))
 
         source = settings, self._item_type, self.origin
@@ -240,13 +252,6 @@ class EventSourceResponse(StreamingResponse):
         }
 
 
-def producer_of(content: AsyncIterable[Any] | Iterable[Any], encoder: Encoder) -> Producer:
-    """Make the producer of an iterable's items."""
-    if isinstance(content, AsyncIterable):
-        return AsyncProducer(unwrapped(content), encoder)
-    return ThreadProducer(content, encoder)
-
-
 def _without_middleware(scope: Scope, receive: Receive) -> RequestContext:
     """Return a context with the default settings, for a response without the middleware."""
     shared = scope.get("method") in _METHODS_WITHOUT_BODY
@@ -271,11 +276,27 @@ def _subscriber_plan(
         if slot is not None and slot.info is not None:
             slot.tell(GapTold(slot.info, tuple(topics), reason))
 
-    producer = SubscriptionProducer(content)
-    content.resume(sent_event_id(scope.get("headers", ()), scope.get("query_string", b"")))
+    if isinstance(content, Viewer):
+        control: SubscriberControlFrames = ViewerControlFrames(template.control, hints, content)
+        producer: SubscriptionProducer = ViewerProducer(content, control)
+    else:
+        control = SubscriberControlFrames(template.control, hints, content)
+        producer = SubscriptionProducer(content)
+    content.resume(_last_event_id(scope))
     content.on_gap(tell_gap)
-    control = SubscriberControlFrames(template.control, hints, content)
     return StreamPlan(producer, control, producer.outbox)
+
+
+def _answer_to_viewer(viewer: Viewer, scope: Scope) -> Response | None:
+    """Return what answers a viewer that gets no stream, ``None`` if there is something to view."""
+    status = viewer.status(_last_event_id(scope))
+    if status is None:
+        return None
+    return Response("no run has this key" if status == NOT_FOUND else None, status)
+
+
+def _last_event_id(scope: Scope) -> str:
+    return sent_event_id(scope.get("headers", ()), scope.get("query_string", b""))
 
 
 class FramedProducer:
@@ -312,14 +333,6 @@ def _not_asgi(endpoint: str) -> str:
         "FastAPI and Litestar are. Return the framework's own streaming response with "
         "text/event-stream. SSEMiddleware around the application gives it keep-alives and limits"
     )
-
-
-def origin_of(scope: Scope, content: Any) -> str:
-    """Return the name of what yields the items, for error messages."""
-    origin = scope.get("endpoint") or content
-    if not hasattr(origin, "__qualname__"):
-        origin = type(origin)
-    return ".".join(filter(None, (getattr(origin, "__module__", None), origin.__qualname__)))
 
 
 def _as_denial(send: Send) -> Send:

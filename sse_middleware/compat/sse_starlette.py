@@ -32,6 +32,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sse_middleware import events, response
 from sse_middleware.compat.data_sender import DataSender, ProducerWithSender
+from sse_middleware.content import origin_of
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.event_loop.task_group import daemon_task_group
 from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
@@ -42,6 +43,7 @@ from sse_middleware.records import CloseReason
 from sse_middleware.registry.registry import Slot
 from sse_middleware.request_context import RequestContext
 from sse_middleware.settings import StreamOptions, StreamSettings
+from sse_middleware.stream.producers import producer_of
 from sse_middleware.validation import UNSET, Unset, check_seconds
 
 __all__ = [
@@ -247,9 +249,9 @@ class EventSourceResponse(response.EventSourceResponse):
     ) -> response.StreamPlan:
         if self.shutdown_event is not None:
             _check_middleware(scope)
-        encoder = _Encoder(settings, self.sep, response.origin_of(scope, self.body_iterator))
+        encoder = _Encoder(settings, self.sep, origin_of(scope.get("endpoint"), self.body_iterator))
         sender = DataSender()
-        producer = response.producer_of(self.body_iterator, encoder)
+        producer = producer_of(self.body_iterator, encoder)
         return response.StreamPlan(
             producer if self.data_sender_callable is None else ProducerWithSender(producer, sender),
             _ControlFrames(settings, self._ping),

@@ -171,3 +171,10 @@ def edge_cancel_scope(
     inside = may_be_in_scope(task)
     scope = anyio.CancelScope() if inside and shielding else None
     return AsyncioCancelScope(task, cleanup_timeout, scope, inside=inside)
+
+
+def is_only(error: BaseException, kind: type[BaseException]) -> bool:
+    """Whether an error is of a kind, or a group of nothing but such errors."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(kind)[1] is None
+    return isinstance(error, kind)

@@ -14,7 +14,7 @@ then no pass of the event loop is needed, and nothing is kept. asyncio has eager
 import asyncio
 import sys
 from collections.abc import Coroutine
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -33,8 +33,13 @@ _TASK: Any = asyncio.Task
 class DaemonTaskGroup(Protocol):
     """Tasks that run while a block runs. At its end they are cancelled, and the block waits."""
 
-    def create_task(self, work: Work) -> None:
-        """Start a task while the block runs. It sees the group's context variables."""
+    def create_task(self, work: Work, context: Context | None = None) -> None:
+        """Start a task while the block runs.
+
+        Args:
+            work: what it does.
+            context: its context variables. By default they are the group's.
+        """
 
     def create_eager_task(self, work: Work) -> None:
         """Start a task, and run its first step now, if that is possible."""
@@ -60,8 +65,8 @@ class _AsyncioTaskGroup:
         self._has_eager_tasks = _HAS_EAGER_TASKS and loop.get_task_factory() is None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
-    def create_task(self, work: Work) -> None:
-        self._keep(self._loop.create_task(work, context=self._context))
+    def create_task(self, work: Work, context: Context | None = None) -> None:
+        self._keep(self._loop.create_task(work, context=context or self._context))
 
     def create_eager_task(self, work: Work) -> None:
         if not self._has_eager_tasks:
@@ -118,8 +123,8 @@ class _AnyioTaskGroup:
         self._context = copy_context()
         self._group = anyio.create_task_group()
 
-    def create_task(self, work: Work) -> None:
-        self._context.copy().run(self._group.start_soon, _awaited, work)
+    def create_task(self, work: Work, context: Context | None = None) -> None:
+        (context or self._context).copy().run(self._group.start_soon, _awaited, work)
 
     create_eager_task = create_task
 

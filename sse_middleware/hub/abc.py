@@ -173,7 +173,7 @@ class Store(Protocol):
 
         Args:
             topic: its name.
-            token: a new one.
+            token: a new one. Whoever got no answer repeats it: a run that has it already stays.
             keep: what the topic keeps from now on.
             seconds: how long the lease lasts.
             restart: whether a run that is there makes way.

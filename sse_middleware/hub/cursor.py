@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from sse_middleware.hub.abc import State
 from sse_middleware.hub.gaps import GapReason, Verdict, is_expired, judge, later_starts
 from sse_middleware.hub.ids import Position, format_position
+from sse_middleware.hub.run import RUN_TOPIC
 from sse_middleware.wire.encoding import encode_event
 from sse_middleware.wire.json_text import to_json
 
@@ -110,7 +111,7 @@ class Cursor:
 
     def _gap(self, names: Iterable[str], reason: GapReason) -> bytes:
         self.events += 1
-        topics = list(names)
+        topics = [name.removeprefix(RUN_TOPIC) for name in names]
         self.on_gap(topics, reason.value)
         data = to_json({"topics": topics, "reason": reason.value})
         return encode_event(data, event="gap", id=format_position(self._position_of_gap(topics)))

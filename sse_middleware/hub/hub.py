@@ -1,38 +1,31 @@
 """`Hub`: publish to topics, and subscribe to them.
 
 Rules of this file:
-- A hub is open in one event loop at a time. What is used elsewhere raises a `HubError` that names
-  the way out.
 - What an application passes is checked where it passes it. What a client sends is never an error.
 """
 
-import threading
-import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from sse_middleware.errors import ConfigurationError, HubError, printable
-from sse_middleware.event_loop.loop import current_token
-from sse_middleware.event_loop.task_group import daemon_task_group
+from sse_middleware.errors import ConfigurationError, printable
 from sse_middleware.hub.abc import Store
 from sse_middleware.hub.history import History, read_history
 from sse_middleware.hub.http_publisher import MAX_SIZE, Authorize, HTTPPublisher
+from sse_middleware.hub.hub_runs import HubRuns
 from sse_middleware.hub.ids import Position, format_position, parse_position
 from sse_middleware.hub.keep import Keep, KeepRules
 from sse_middleware.hub.publishing import EventEncoder, check_once, check_topic
 from sse_middleware.hub.revocations import KEEP, TOPIC
-from sse_middleware.hub.running import RunningHub
 from sse_middleware.hub.stores import store_maker
 from sse_middleware.hub.subscription import Subscription
-from sse_middleware.hub.wanted import Begin, Wanted, Where
-from sse_middleware.validation import check, check_count, check_function
+from sse_middleware.hub.wanted import Begin, Wanted, Where, checked_subject
+from sse_middleware.validation import check, check_count, check_function, check_seconds
 
 _TOPICS_REMEMBERED = 1024
 """How many topics' names are not checked again."""
 
 
-class Hub:
+class Hub(HubRuns):
     """Sends events to the subscribers of topics, and replays what they missed.
 
     Without a URL it keeps events in the memory of its process. The processes of one machine share
@@ -51,6 +44,7 @@ class Hub:
         client: the application's own client of Redis, in place of a URL. The hub makes connections
             of its own, with the same arguments.
         store: makes a store of the application's own.
+        drain_grace_resumable: seconds that runs have to end by themselves when the hub is closed.
 
     Raises:
         ConfigurationError: one of them can't work.
@@ -65,60 +59,14 @@ class Hub:
         durable: bool = False,
         client: Any = None,
         store: Callable[[], Store] | None = None,
+        drain_grace_resumable: float = 1.0,
     ) -> None:
+        check_seconds("drain_grace_resumable", drain_grace_resumable, "0 ends them", zero=True)
+        make_store = store or store_maker(url, prefix=prefix, durable=durable, client=client)
+        super().__init__(make_store, drain_grace_resumable)
         self._keep_rules = KeepRules(Keep() if keep is None else keep)
-        self._make_store = store or store_maker(url, prefix=prefix, durable=durable, client=client)
         self._keeps: dict[str, Keep] = {}
         self._encoder = EventEncoder()
-        self._running: RunningHub | None = None
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it is open, in any event loop."""
-        return self._running is not None
-
-    async def open(self) -> None:
-        """Open it in the running event loop. It lives until `close`, in the same task.
-
-        Raises:
-            HubError: it is open.
-            ConfigurationError: its store can't work as it is set up.
-        """
-        if self._running is not None:
-            raise HubError("the hub is open already: open it once, with the application's lifespan")
-        store = self._make_store()
-        tasks = daemon_task_group()
-        await tasks.__aenter__()
-        self._running = running = RunningHub(store, tasks)
-        looked = False
-        try:
-            await running.look_at_store()
-            looked = True
-        finally:
-            if not looked:  # this was cancelled, or the store can't work
-                await self.close()
-
-    async def close(self) -> None:
-        """End all subscriptions. Nothing can be published any more."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.end()
-            try:
-                await running.tasks.__aexit__(None, None, None)
-            finally:
-                await running.store.aclose()
 
     async def publish(
         self, topic: str, item: Any, *, event: str | None = None, once: str | None = None
@@ -211,7 +159,7 @@ class Hub:
             None if since is None else _position("since", since),
         )
         kept = min(self._keep_of(name).count for name in names)
-        wanted = Wanted(names, begin, where, max(1, kept // 4), _subject(subject))
+        wanted = Wanted(names, begin, where, max(1, kept // 4), checked_subject(subject))
         return Subscription(self._here, wanted, self._age())
 
     async def history(self, topic: str, *, after: str | None = None, limit: int = 100) -> History:
@@ -255,32 +203,8 @@ class Hub:
             HubError: the hub is not open, or in another event loop.
         """
         check("subject", subject, subject is not None, "what identifies a user, such as an id")
-        name = _subject(subject)
+        name = checked_subject(subject)
         await self._here().append(TOPIC, self._encoder.encode(name, None), KEEP, None)
-
-    def _opened(self) -> RunningHub:
-        if self._running is None:
-            raise HubError(
-                "the hub is not open: use `async with hub:` around what uses it, or open it with "
-                "the application's lifespan"
-            )
-        return self._running
-
-    def _here(self) -> RunningHub:
-        """Return the open hub. Raises `HubError` unless its event loop runs here."""
-        running = self._running
-        if running is None:
-            return self._opened()
-        try:
-            here = current_token() is running.token
-        except RuntimeError:
-            here = False
-        if not here:
-            raise HubError(
-                "the hub is open in another event loop or thread: in a thread use "
-                "`hub.publish_sync(...)`, and open a hub of its own in another event loop"
-            )
-        return running
 
     def _keep_of(self, topic: str) -> Keep:
         keep = self._keeps.get(topic) if isinstance(topic, str) else None
@@ -291,15 +215,6 @@ class Hub:
             keep = self._keeps[topic] = self._keep_rules.of(topic)
         return keep
 
-    def _age(self) -> Callable[[], float]:
-        """Return a function that tells how many seconds ago this was called, in any thread."""
-        began, running = time.monotonic(), self._running
-        if running is None or running.thread != threading.get_ident():
-            return lambda: time.monotonic() - began
-        clock = running.worker.clock
-        on_loop = clock()
-        return lambda: clock() - on_loop
-
 
 def _position(name: str, value: object) -> Position:
     position = parse_position(value) if isinstance(value, str) else None
@@ -309,9 +224,3 @@ def _position(name: str, value: object) -> Position:
             f"got {printable(repr(value))}"
         )
     return position
-
-
-def _subject(subject: object) -> str | None:
-    name = None if subject is None else str(subject)
-    check("subject", subject, name != "", "what identifies a user, such as an id")
-    return name

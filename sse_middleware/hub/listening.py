@@ -20,6 +20,7 @@ from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.event_loop.wakeup import wakeup
 from sse_middleware.hub.abc import Listener
 from sse_middleware.hub.backoff import Backoff
+from sse_middleware.hub.store_calls import STORE_TIMEOUT
 from sse_middleware.hub.topic import NEVER, Topic
 from sse_middleware.hub.worker import LINGER, Worker
 
@@ -30,9 +31,6 @@ CHUNK = 64
 
 READ_LIMIT = 256
 """How many events of a topic are read at once."""
-
-STORE_TIMEOUT = 5.0
-"""Seconds that the store has for an answer."""
 
 TICK = 5.0
 """Seconds between two ticks."""

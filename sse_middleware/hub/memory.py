@@ -32,7 +32,7 @@ from sse_middleware.hub.abc import (
     State,
 )
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import STARTED, FencedError, Run, RunAppend, RunState, StoredRun
+from sse_middleware.hub.run import STARTED, FencedError, Run, RunAppend, StoredRun
 
 _SECOND = 1_000_000
 """Microseconds."""
@@ -121,7 +121,7 @@ class MemoryStore:
         return clocks
 
     def _numbered(self, topic: str, events: Sequence[bytes], now: int) -> list[Entry]:
-        kept = self._topics.get(topic)
+        kept = self._live(topic, now)
         before = self._last.get(topic, 0) if kept is None else kept.last
         entries = []
         for block in events:
@@ -158,6 +158,14 @@ class MemoryStore:
             queue = self._queues[keep.seconds] = OrderedDict()
         return queue
 
+    def _live(self, topic: str, now: int) -> _Topic | None:
+        """Return what is kept of a topic, unless that has expired."""
+        kept = self._topics.get(topic)
+        if kept is None or kept.expires > now:
+            return kept
+        self._drop(topic)
+        return None
+
     def _drop(self, topic: str) -> None:
         """Keep no event of a topic, only its last clock."""
         kept = self._topics.pop(topic, None)
@@ -187,10 +195,7 @@ class MemoryStore:
         return Snapshot(State(self._clock, now, self._incarnations), found)
 
     def _kept(self, topic: str, after: int, limit: int, now: int) -> Kept:
-        kept = self._topics.get(topic)
-        if kept is not None and kept.expires <= now:
-            self._drop(topic)
-            kept = None
+        kept = self._live(topic, now)
         if kept is None:
             return Kept(None, (), more=False, last=self._last.get(topic))
         entries = kept.entries
@@ -222,12 +227,12 @@ class MemoryStore:
         """Begin a run, unless there is one. See `Store`."""
         now = self._now()
         present = self._run_of(topic, now)
-        if present is not None and not restart:
+        if present is not None and present.stays(token, restart=restart):
             return present.at(now)
         self._drop(topic)
         (start,) = self._append(topic, (STARTED,), keep, None, now)
-        until = now + int(seconds * _SECOND)
-        run = self._topics[topic].run = StoredRun(token, start, until, now, unwatched_limit)
+        run = StoredRun.begun(token, start, seconds, unwatched_limit, now)
+        self._topics[topic].run = run
         return run.at(now)
 
     async def find_run(self, topic: str, *, watched: bool = False) -> Run | None:
@@ -250,13 +255,13 @@ class MemoryStore:
         """Note that a run is to stop. See `Store`."""
         now = self._now()
         run = self._run_of(topic, now)
-        if run is not None and run.state is RunState.RUNNING:
-            run.stopping = True
+        if run is not None:
+            run.stop()
         return None if run is None else run.at(now)
 
     def _run_of(self, topic: str, now: int) -> StoredRun | None:
-        kept = self._topics.get(topic)
-        return None if kept is None or kept.expires <= now else kept.run
+        kept = self._live(topic, now)
+        return None if kept is None else kept.run
 
     async def aclose(self) -> None:
         """Do nothing: what is kept goes with the process. See `Store`."""

@@ -24,8 +24,9 @@ from sse_middleware.hub.abc import Entry, Snapshot, State
 from sse_middleware.hub.backoff import Backoff
 from sse_middleware.hub.gaps import complete_of, floor_of, lowest
 from sse_middleware.hub.ids import IdFormat
-from sse_middleware.hub.listening import CHUNK, STORE_TIMEOUT
+from sse_middleware.hub.listening import CHUNK
 from sse_middleware.hub.ring import Frames
+from sse_middleware.hub.store_calls import STORE_TIMEOUT
 from sse_middleware.hub.worker import Worker
 
 logger = logging.getLogger(__name__)

@@ -26,12 +26,12 @@ _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 _NAMED = b"event: "
 
 
-def check_topic(topic: object) -> str:
+def check_topic(topic: object, what: str = "a topic", longest: int = LONGEST_NAME) -> str:
     """Return a topic's name. Raises `TopicError` if it can't be one."""
-    if isinstance(topic, str) and 0 < len(topic) <= LONGEST_NAME and not _CONTROL.search(topic):
+    if isinstance(topic, str) and 0 < len(topic) <= longest and not _CONTROL.search(topic):
         return topic
     raise TopicError(
-        f"a topic must be a str of 1 to {LONGEST_NAME} characters without control characters and "
+        f"{what} must be a str of 1 to {longest} characters without control characters and "
         f"lone surrogates, got {printable(repr(topic))}"
     )
 

@@ -17,8 +17,8 @@ import anyio
 from sse_middleware.hub.ids import parse_position
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.published_event import PublishedEvent
-from sse_middleware.hub.subscription import Subscription
-from sse_middleware.hub.wanted import Begin, OpenHub, OpenStream, Wanted
+from sse_middleware.hub.topic_reader import TopicReader
+from sse_middleware.hub.wanted import OpenHub, OpenStream
 
 TOPIC = "\0disconnect"
 """The name of the topic. No topic of the application can have it."""
@@ -28,8 +28,6 @@ KEEP = Keep(count=1000, seconds=3600)
 
 MARGIN = 1.0
 """Seconds by which the clocks of a store and of an event loop may drift apart."""
-
-_TAKEN_AT_ONCE = 64 * 1024
 
 
 class Revocations:
@@ -47,7 +45,7 @@ class Revocations:
         """When each subject was last disconnected. The latest are last."""
         self._known_from = 0
         """Streams that were made before this clock end as they open: disconnects may be missing."""
-        self._reader: Subscription | None = None
+        self._reader: TopicReader | None = None
         self._opening = anyio.Lock()
 
     async def watch(self, subscription: OpenStream) -> None:
@@ -76,26 +74,18 @@ class Revocations:
 
     async def _open(self) -> None:
         """Read the topic, from all that it keeps."""
-        wanted = Wanted((TOPIC,), Begin(with_kept=True), self._note, KEEP.count)
-        reader = Subscription(self._hub, wanted, float)
-        await reader.open(self._take)
+        reader = TopicReader(self._hub, TOPIC, self._note, self._end_all, with_kept=True)
+        await reader.open()
         self._reader = reader
-        self._known_from = reader.clock
-        self._take()
+        self._known_from = max(self._known_from, reader.began)
 
-    def _take(self) -> None:
-        """Take what was heard. The filter wants nothing, so what is counted is a gap."""
-        reader = self._reader
-        before = -1
-        while reader is not None and reader.clock > before:
-            before, events = reader.clock, reader.events
-            reader.take(_TAKEN_AT_ONCE)
-            if reader.events > events:
-                self._known_from = reader.clock
-                for streams in tuple(self._streams.values()):
-                    _end(streams)
+    def _end_all(self, clock: int) -> None:
+        """End all streams: disconnects up to a clock may be missing."""
+        self._known_from = clock
+        for streams in tuple(self._streams.values()):
+            _end(streams)
 
-    def _note(self, event: PublishedEvent) -> bool:
+    def _note(self, event: PublishedEvent) -> None:
         """Note a disconnect, and end the streams that were made before."""
         position, subject = parse_position(event.id), event.json()
         clock = 0 if position is None else position.clock
@@ -106,7 +96,6 @@ class Revocations:
             self._known_from = max(self._known_from, forgotten)
         streams = self._streams.get(subject, {})
         _end(one for one in streams if clock > self._made_at(one))
-        return False
 
     def _made_at(self, subscription: OpenStream) -> int:
         """Return the store's time when a stream was made, or a little before."""

@@ -8,7 +8,8 @@ Rules of this file:
 - A marker is a field that no event has. So no item can be taken for one.
 - Whoever produces a run holds its lease. When the lease is over, nothing is appended to the run any
   more, but the entry that says that it was aborted.
-- The appends of a run are numbered. One that was made before is not made again.
+- The appends of a run are numbered. One that was made before is not made again. The entry that says
+  that the run was aborted has no number, since others than its producer make it.
 """
 
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ class RunState(StrEnum):
     ABORTED = "aborted"
     """The worker that produced it is gone."""
 
+
+RUN_TOPIC = "\0run:"
+"""How the name of a run's topic begins. No topic of the application can have it."""
 
 STARTED = b"run: started\n\n"
 """The block of the entry with which a run begins."""
@@ -84,7 +88,7 @@ class RunAppend:
     token: str
     """Of the run."""
     number: int
-    """How many appends to the run came before this one."""
+    """How many appends to the run came before this one. Not looked at if it is aborted."""
     seconds: float
     """How long the lease lasts from now on."""
     end: RunState | None = None
@@ -103,10 +107,24 @@ class StoredRun:
     """When somebody was last seen to watch it."""
     unwatched_limit: float | None
     number: int = 0
-    """How many appends were made."""
+    """How many appends its producer has made."""
     state: RunState = RunState.RUNNING
     end: int = 0
     stopping: bool = False
+
+    @classmethod
+    def begun(
+        cls, token: str, start: int, seconds: float, unwatched_limit: float | None, now: int
+    ) -> "StoredRun":
+        """Return a new run, with the clock of its first entry and a lease of some seconds."""
+        return cls(token, start, now + int(seconds * _SECOND), now, unwatched_limit)
+
+    def stays(self, token: str, *, restart: bool) -> bool:
+        """Return whether it stays when a run with a token is to begin.
+
+        If it has this token, its beginning is repeated because the answer was lost.
+        """
+        return self.token == token or not restart
 
     def at(self, now: int) -> Run:
         """Return what it is now."""
@@ -135,7 +153,7 @@ class StoredRun:
 
     def note(self, append: RunAppend, last: int, now: int) -> None:
         """Note that an append was made, with the clock of its last event."""
-        self.number += 1
+        self.number += append.end is not RunState.ABORTED
         self.until = now + int(append.seconds * _SECOND)
         if append.end is not None:
             self.state, self.end = append.end, last
@@ -146,6 +164,10 @@ class StoredRun:
             return False
         self.until = now + int(seconds * _SECOND)
         return True
+
+    def stop(self) -> None:
+        """Note that it is to stop, if it runs."""
+        self.stopping = self.stopping or self.state is RunState.RUNNING
 
 
 _SECOND = 1_000_000

@@ -4,19 +4,19 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from anyio import fail_after
-
-from sse_middleware.errors import ConfigurationError, StoreError
+from sse_middleware.errors import ConfigurationError
 from sse_middleware.event_loop.loop import clock, current_token, soon_caller
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.hub.abc import Snapshot, Store
 from sse_middleware.hub.backoff import Backoff
 from sse_middleware.hub.from_threads import LoopCalls
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.listening import STORE_TIMEOUT, ListeningLoop
+from sse_middleware.hub.listening import ListeningLoop
 from sse_middleware.hub.paging import Pages
 from sse_middleware.hub.published_event import ReadEvents
 from sse_middleware.hub.revocations import Revocations
+from sse_middleware.hub.runs.runs import Runs
+from sse_middleware.hub.store_calls import answered
 from sse_middleware.hub.wanted import OpenStream
 from sse_middleware.hub.worker import Worker
 
@@ -42,6 +42,7 @@ class RunningHub:
         self.guard = Revocations(lambda: self)
         self.calls = LoopCalls(tasks.create_task)
         self.tasks = tasks
+        self.runs = Runs(lambda: self, tasks)
         self._subscriptions = dict[OpenStream, None]()
         tasks.create_task(ListeningLoop(self.worker, Backoff()).run())
 
@@ -56,11 +57,7 @@ class RunningHub:
 
     async def read(self, names: Sequence[str], after: int, limit: int) -> Snapshot:
         """Read from the store. Raises why it can't be read."""
-        try:
-            with fail_after(STORE_TIMEOUT):
-                snapshot = await self.store.read(names, after, limit)
-        except TimeoutError as error:
-            raise StoreError(f"the store gave no answer in {STORE_TIMEOUT:g} s") from error
+        snapshot = await answered(self.store.read(names, after, limit))
         self.worker.note(snapshot.state)
         return snapshot
 

@@ -78,6 +78,8 @@ class SubscriberOutbox(Outbox):
             self.moved.set()
             return b""
         self.events += subscription.taken
+        if subscription.ended:  # with what was pulled
+            self.moved.set()
         return pulled
 
     def end(self, ending: Ending) -> None:

@@ -10,12 +10,12 @@ Rules of this file:
 
 from collections.abc import Callable, Sequence
 
+from sse_middleware.content import NotIterable
 from sse_middleware.event_loop.wakeup import wakeup
 from sse_middleware.hub.abc import State
 from sse_middleware.hub.cursor import NOWHERE, Cursor
 from sse_middleware.hub.gaps import later_starts, lowest
 from sse_middleware.hub.ids import parse_position
-from sse_middleware.hub.not_iterable import NotIterable
 from sse_middleware.hub.paging import Flight, Page
 from sse_middleware.hub.taker import Taker
 from sse_middleware.hub.topic import Topic, floors_of_rings

@@ -8,6 +8,7 @@ from sse_middleware.hub.ids import Position
 from sse_middleware.hub.paging import Pages
 from sse_middleware.hub.published_event import PublishedEvent, ReadEvents
 from sse_middleware.hub.worker import Worker
+from sse_middleware.validation import check
 
 Where = Callable[[PublishedEvent], object]
 """Says whether a subscriber wants an event."""
@@ -85,3 +86,10 @@ class OpenHub(Protocol):
 
     def leave(self, subscription: OpenStream) -> None:
         """Know it no more."""
+
+
+def checked_subject(subject: object) -> str | None:
+    """Return the name of a subject. Raises `ConfigurationError` if it is empty."""
+    name = None if subject is None else str(subject)
+    check("subject", subject, name != "", "what identifies a user, such as an id")
+    return name

@@ -153,20 +153,7 @@ class Closing:
             self._late_after = self._slot.clock() + DISCONNECT_GRACE
             self._call_later(self._settings.cleanup_timeout, self._scope.cancel)
             return
-        stage = self._work.stage()
-        if stage is Stage.PRODUCING:
-            self._scope.cancel()
-        elif stage is Stage.CLEANING_UP:
-            self._scope.begin_cleanup()
-        else:
-            self._call_later(self._settings.finish_timeout, self._end_finishing)
-
-    def _end_finishing(self) -> None:
-        """End a producer that has not ended by itself. It may be cleaning up by now."""
-        if self._work.stage() is Stage.CLEANING_UP:
-            self._scope.begin_cleanup()
-        else:
-            self._scope.cancel()
+        end_work(self._work, self._scope, self._settings.finish_timeout, self._call_later)
 
     @property
     def is_overdue(self) -> bool:
@@ -293,3 +280,34 @@ class Closing:
 
     def _call_later(self, seconds: float, callback: Callable[[], object]) -> None:
         self._timers = (*self._timers, call_later(seconds, callback))
+
+
+def end_work(
+    work: Work,
+    scope: EdgeCancelScope,
+    finish_timeout: float,
+    call_later: Callable[[float, Callable[[], object]], object],
+) -> None:
+    """Cancel work, unless it ends anyway.
+
+    Args:
+        work: it doesn't wait for room.
+        scope: guards it.
+        finish_timeout: seconds that it has if it can put nothing more.
+        call_later: has a function called after some seconds.
+    """
+    stage = work.stage()
+    if stage is Stage.PRODUCING:
+        scope.cancel()
+    elif stage is Stage.CLEANING_UP:
+        scope.begin_cleanup()
+    else:
+        call_later(finish_timeout, partial(_end_finishing, work, scope))
+
+
+def _end_finishing(work: Work, scope: EdgeCancelScope) -> None:
+    """End work that has not ended by itself. It may be cleaning up by now."""
+    if work.stage() is Stage.CLEANING_UP:
+        scope.begin_cleanup()
+    else:
+        scope.cancel()

@@ -16,7 +16,7 @@ import anyio
 from starlette.types import Send
 
 from sse_middleware.errors import printable
-from sse_middleware.event_loop.cancel_scope import EdgeCancelScope
+from sse_middleware.event_loop.cancel_scope import EdgeCancelScope, is_only
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
@@ -140,7 +140,7 @@ class OpenStream:
     async def settle(self, error: BaseException) -> bool:
         """Keep what the producer raised. Returns false for what the caller must raise again."""
         closing, scope = self._closing, self._scope
-        cancelled = _is_only(error, scope.cancelled_type)
+        cancelled = is_only(error, scope.cancelled_type)
         if cancelled and scope.cancel_called and isinstance(error, BaseExceptionGroup):
             return True  # a task group of the generator's has wrapped our own cancellation
         if not (cancelled and scope.is_cancelled()):
@@ -258,10 +258,3 @@ class OpenStream:
             await self._connection.watch(closing.connection_lost)
         except Exception as error:
             closing.fail(error)
-
-
-def _is_only(error: BaseException, kind: type[BaseException]) -> bool:
-    """Whether an error is of a kind, or a group of nothing but such errors."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(kind)[1] is None
-    return isinstance(error, kind)

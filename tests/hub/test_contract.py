@@ -143,6 +143,16 @@ class TestKeep:
             await store.append("b", (b"2",), KEEP)
             assert (await store.read(("a",), 0, 10)).topics["a"].last == clocks[0]
 
+    async def test_what_has_expired_does_not_come_back(
+        self, open_store: OpenStore, pass_time: PassTime
+    ) -> None:
+        async with open_store() as store:
+            *_, last = await store.append("a", (b"1", b"2"), Keep(seconds=2))
+            await pass_time(3)
+            (clock,) = await store.append("a", (b"3",), KEEP)
+            kept = (await store.read(("a",), 0, 10)).topics["a"]
+            assert kept.entries == (Entry(clock, last, b"3"),)
+
 
 class TestRead:
     async def test_a_page(self, open_store: OpenStore) -> None:
@@ -255,7 +265,8 @@ async def texts_of(store: Store) -> list[bytes]:
 class TestRun:
     async def test_one_begins_and_others_find_it(self, open_store: OpenStore) -> None:
         async with open_store() as store:
-            assert await store.find_run("r") is None
+            for watched in (True, False):
+                assert await store.find_run("r", watched=watched) is None
             run = await begin(store, "x", limit=5)
             assert (run.token, run.state, run.end, run.stopping) == ("x", "running", 0, False)
             assert 9 < run.held <= 10
@@ -349,8 +360,9 @@ class TestRun:
             (end,) = await write(store, "x", 7, end=RunState.ABORTED)
             run = await found(store)
             assert (run.state, run.end) == ("aborted", end)
-            with pytest.raises(FencedError):
-                await write(store, "x", 7, end=RunState.ABORTED)
+            for number, state in ((7, RunState.ABORTED), (0, None), (0, RunState.DONE)):
+                with pytest.raises(FencedError):
+                    await write(store, "x", number, b"late", end=state)
             assert await texts_of(store) == [STARTED, end_marker(RunState.ABORTED)]
 
     async def test_a_restart_makes_the_one_before_give_way(self, open_store: OpenStore) -> None:
@@ -366,6 +378,25 @@ class TestRun:
             kept = (await store.read(("r",), 0, 9)).topics["r"]
             assert blocks(kept.entries) == [STARTED, b"3"]
             assert kept.entries[0].before == last
+
+    async def test_a_repeated_begin_changes_nothing(
+        self, open_store: OpenStore, pass_time: PassTime
+    ) -> None:
+        async with open_store() as store:
+            await begin(store, "w")
+            first = await begin(store, "x", restart=True, limit=5)
+            await write(store, "x", 0, b"1")
+            await store.stop_run("r")
+            await pass_time(4)
+            for restart in (True, False):
+                again = await begin(store, "x", restart=restart, limit=7)
+                assert (again.token, again.start, again.unwatched_limit) == ("x", first.start, 5)
+                assert again.stopping
+                assert again.held < 7, "its lease is not renewed"
+                assert again.unwatched > 3
+            await write(store, "x", 1, b"2", end=RunState.STOPPED)
+            assert (await begin(store, "x", restart=True)).state == "stopped"
+            assert await texts_of(store) == [STARTED, b"1", b"2", end_marker(RunState.STOPPED)]
 
     async def test_it_is_told_to_stop(self, open_store: OpenStore) -> None:
         async with open_store() as store:

@@ -10,9 +10,10 @@ import pytest
 from sse_middleware.hub import worker
 from sse_middleware.hub.abc import Entry, Incarnation, Snapshot
 from sse_middleware.hub.hub import Hub
-from sse_middleware.hub.listening import CHUNK, PATIENCE, STORE_TIMEOUT, TICK
+from sse_middleware.hub.listening import CHUNK, PATIENCE, TICK
 from sse_middleware.hub.memory import MemoryStore
 from sse_middleware.hub.paging import FLIGHTS_AT_ONCE
+from sse_middleware.hub.store_calls import STORE_TIMEOUT
 from sse_middleware.testing import VirtualTime
 from sse_middleware.testing.virtual_time.schedule import DeadlockError
 from tests.hub.subscribers import passed, subscribed

@@ -66,8 +66,8 @@ async def test_if_disconnects_may_be_missing_all_subjects_end(
         guard = hub._running.guard
         reader = guard._reader
         assert reader is not None
-        reader.resume("of another store")
-        guard._take()
+        reader._subscription.resume("of another store")
+        reader._take()
         await passed()
         assert one.subscription.ended
         assert not nobody.subscription.ended

@@ -9,10 +9,10 @@ import anyio
 import pytest
 
 from sse_middleware import EncodingError
-from sse_middleware.response import producer_of
 from sse_middleware.stream.abc import Ending
 from sse_middleware.stream.async_producer import AsyncProducer
 from sse_middleware.stream.outbox import Outbox
+from sse_middleware.stream.producers import producer_of
 from sse_middleware.stream.thread_producer import ThreadProducer
 from tests.stream.frames import Frames, encoder, frames
 

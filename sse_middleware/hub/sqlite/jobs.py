@@ -7,13 +7,17 @@ from typing import Any
 
 from sse_middleware.event_loop.wakeup import wakeup
 from sse_middleware.hub.abc import Entry
+from sse_middleware.hub.run import FencedError
 from sse_middleware.hub.sqlite.tables import Tables
 
 PATIENCE = 5.0
 """Seconds for which a job is tried again if another process has locked the file."""
 
 Work = Callable[[Tables, int], Any]
-"""What is done within a transaction. It gets the tables, and the store's time."""
+"""What is done within a transaction. It gets the tables, and the store's time.
+
+If it raises `FencedError`, it has written nothing.
+"""
 
 
 class Job:
@@ -35,6 +39,14 @@ class Job:
         self.done = False
         """Whether the event loop knows what came out."""
         self._wakeup = wakeup()
+
+    def do(self, tables: Tables, now: int) -> None:
+        """Do it within a transaction. That it is fenced is an answer: the transaction goes on."""
+        self.error = None
+        try:
+            self.result = self.work(tables, now)
+        except FencedError as error:
+            self.error = error
 
     def finish(self) -> None:
         """Wake the task."""

@@ -3,6 +3,7 @@
 Rules of this file:
 - Jobs that write share a transaction. If it fails, each has one of its own, so that only those fail
   that can't be done.
+- An append that is fenced has its answer. It is no failure of the transaction.
 - A job is done once its transaction is, and the file is still in its place. If the file was deleted
   or replaced meanwhile, the job is done again in the new one.
 - What a listener hears is read from the file, from the last clock on. What this process has
@@ -106,7 +107,7 @@ class Session:
             with file.transaction() as tables:
                 before = tables.clock()
                 for job in jobs:
-                    job.result = job.work(tables, self._now())
+                    job.do(tables, self._now())
                 bells = self._bells_of_others(tables)
         except Exception as error:
             failure = error
@@ -169,7 +170,7 @@ class Session:
     def _read(self, job: Job, delivery: Delivery) -> None:
         try:
             with self._open(delivery).transaction("DEFERRED") as tables:
-                job.result = job.work(tables, self._now())
+                job.do(tables, self._now())
             delivery.jobs.append(job)
         except Exception as error:
             self._fail((job,), error, delivery)

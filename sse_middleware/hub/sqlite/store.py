@@ -12,8 +12,11 @@ from anyio import move_on_after
 
 from sse_middleware.hub.abc import Listener, OnEvent, OnTick, Snapshot
 from sse_middleware.hub.keep import Keep
+from sse_middleware.hub.run import Run, RunAppend
+from sse_middleware.hub.sqlite import runs
 from sse_middleware.hub.sqlite.jobs import PATIENCE, Delivery
 from sse_middleware.hub.sqlite.session import Session
+from sse_middleware.hub.sqlite.tables import Tables
 from sse_middleware.hub.sqlite.thread import StoreThread
 
 
@@ -41,12 +44,22 @@ class SQLiteStore:
         self._thread.start()
 
     async def append(
-        self, topic: str, events: Sequence[bytes], keep: Keep, *, once: str | None = None
+        self,
+        topic: str,
+        events: Sequence[bytes],
+        keep: Keep,
+        *,
+        once: str | None = None,
+        run: RunAppend | None = None,
     ) -> list[int]:
         """Number events, keep them and announce them. See `Store`."""
-        clocks: list[int] = await self._thread.submit(
-            lambda tables, now: tables.append(topic, events, keep, once, now), writes=True
-        ).wait()
+
+        def work(tables: Tables, now: int) -> list[int]:
+            if run is None:
+                return tables.append(topic, events, keep, once, now)
+            return runs.append_to_run(tables, topic, events, keep, run, now)
+
+        clocks: list[int] = await self._thread.submit(work, writes=True).wait()
         return clocks
 
     async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
@@ -61,6 +74,56 @@ class SQLiteStore:
     ) -> Listener:
         """Return a listener. See `Store`."""
         return _SQLiteListener(self, on_event, on_tick, on_broken)
+
+    async def begin_run(
+        self,
+        topic: str,
+        token: str,
+        keep: Keep,
+        seconds: float,
+        *,
+        restart: bool,
+        unwatched_limit: float | None,
+    ) -> Run:
+        """Begin a run, unless there is one. See `Store`."""
+
+        def work(tables: Tables, now: int) -> Run:
+            return runs.begin_run(
+                tables,
+                topic,
+                token,
+                keep,
+                seconds,
+                now,
+                restart=restart,
+                unwatched_limit=unwatched_limit,
+            )
+
+        run: Run = await self._thread.submit(work, writes=True).wait()
+        return run
+
+    async def find_run(self, topic: str, *, watched: bool = False) -> Run | None:
+        """Return a run. Nothing is written unless it is watched. See `Store`."""
+        find = runs.watch_run if watched else runs.find_run
+        run: Run | None = await self._thread.submit(
+            lambda tables, now: find(tables, topic, now), writes=watched
+        ).wait()
+        return run
+
+    async def renew_run(self, topic: str, token: str, keep: Keep, seconds: float) -> Run | None:
+        """Make a lease last. See `Store`."""
+        run: Run | None = await self._thread.submit(
+            lambda tables, now: runs.renew_run(tables, topic, token, keep, seconds, now),
+            writes=True,
+        ).wait()
+        return run
+
+    async def stop_run(self, topic: str) -> Run | None:
+        """Note that a run is to stop. See `Store`."""
+        run: Run | None = await self._thread.submit(
+            lambda tables, now: runs.stop_run(tables, topic, now), writes=True
+        ).wait()
+        return run
 
     async def aclose(self) -> None:
         """Let go of the file, once all that was asked for is done. See `Store`."""

@@ -9,6 +9,7 @@ Rules of this file:
   may have missed it, and must begin anew.
 - A topic is `due` when something of it may have to be removed. An append looks at a few of these
   topics, and removes a few events of each. So neither can pile up.
+- A topic's run goes when nothing of the topic is kept any more, or what was kept has expired.
 """
 
 import sqlite3
@@ -24,6 +25,7 @@ from sse_middleware.hub.abc import (
     State,
 )
 from sse_middleware.hub.keep import Keep
+from sse_middleware.hub.sqlite.run_table import RUN_SCHEMA, RunTable
 
 SECOND = 1_000_000
 """Microseconds."""
@@ -41,7 +43,7 @@ _NEVER = 1 << 62
 NEWS_AT_ONCE = 256
 """How many new events are read at once."""
 
-SCHEMA = """
+SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS hub_store (
     id INTEGER PRIMARY KEY, version INTEGER, clock INTEGER, pruned INTEGER, mark INTEGER);
 CREATE TABLE IF NOT EXISTS hub_incarnations (
@@ -57,6 +59,7 @@ CREATE TABLE IF NOT EXISTS hub_once (
     id INTEGER PRIMARY KEY, topic TEXT, text TEXT, expires INTEGER, clocks TEXT,
     UNIQUE (topic, text));
 CREATE INDEX IF NOT EXISTS hub_once_expires ON hub_once (expires);
+{RUN_SCHEMA};
 CREATE TABLE IF NOT EXISTS hub_bells (path TEXT PRIMARY KEY)
 """
 
@@ -74,6 +77,7 @@ class Tables:
         self._execute_many = connection.executemany
         self.appended: list[tuple[str, Entry]] = []
         """What the transaction has appended."""
+        self.runs = RunTable(connection)
         self._incarnations: tuple[Incarnation, ...] = ()
 
     def clock(self) -> int:
@@ -119,10 +123,12 @@ class Tables:
             [(entry.clock, number, entry.before, entry.block) for entry in entries],
         )
         self.appended += [(topic, entry) for entry in entries]
+        if first is not None and (expires <= now or not keep.count):
+            self.runs.remove(number)
         if first is None or expires <= now:
             first, kept = entries[0].clock, 0
         kept += len(entries)
-        ends = min(_NEVER, now + int(min(keep.seconds, _NEVER) * SECOND))
+        ends = _end_of(keep, now)
         removed = 0
         if kept > keep.count:
             first = self._first_of(number, first, kept - keep.count) if keep.count else None
@@ -135,6 +141,24 @@ class Tables:
             (clock, first, kept, ends, min(due, ends), number),
         )
         return [entry.clock for entry in entries], removed
+
+    def drop(self, topic: str, now: int) -> None:
+        """Keep nothing of a topic any more."""
+        row = self._execute("SELECT id FROM hub_topics WHERE name = ?", (topic,)).fetchone()
+        if row is not None:
+            self.runs.remove(row[0])
+            self._execute(
+                "UPDATE hub_topics SET first = NULL, due = min(due, ?) WHERE id = ?",
+                (now + LAG, row[0]),
+            )
+
+    def expire_later(self, topic: str, keep: Keep, now: int) -> None:
+        """Keep what a topic has for as long as if something were appended now."""
+        ends = _end_of(keep, now)
+        self._execute(
+            "UPDATE hub_topics SET expires = ?, due = min(due, ?) WHERE name = ?",
+            (ends, ends, topic),
+        )
 
     def _topic(self, name: str) -> tuple[int, int, int | None, int, int, int]:
         """Return a topic's number, last clock, first kept clock, count, end, and when it is due."""
@@ -176,6 +200,7 @@ class Tables:
     def _look_at(self, number: int, last: int, first: int | None, expires: int, *, now: int) -> int:
         if first is not None and expires <= now:
             first = None
+            self.runs.remove(number)
         removed = self._remove(number, first, now, _EVENTS_AT_ONCE)
         oldest = self._execute(
             "SELECT min(clock) FROM hub_events WHERE topic = ?", (number,)
@@ -260,3 +285,8 @@ class Tables:
     def bells(self) -> list[str]:
         """Return all doorbells."""
         return [row[0] for row in self._execute("SELECT path FROM hub_bells")]
+
+
+def _end_of(keep: Keep, now: int) -> int:
+    """Return when a topic expires if nothing is appended from now on."""
+    return min(_NEVER, now + int(min(keep.seconds, _NEVER) * SECOND))

@@ -1,0 +1,1 @@
+"""Work that outlives its client: runs, and those who view them."""

@@ -1,0 +1,220 @@
+"""`Runner`: produces a run, in a task of the hub's own.
+
+Rules of this file:
+- The task has the context variables of whoever asked for the run. It outlives the request.
+- Whoever asked waits until the run has begun, or until it is known that another one produces it.
+- The generator is cancelled once, and has `cleanup_timeout` seconds for its ``finally`` blocks. One
+  that can yield nothing more has `finish_timeout` seconds.
+- What happens first is how the run ends.
+- An error is recorded as `error_event` makes it. Its traceback goes to the log.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from anyio import Event
+
+from sse_middleware.content import checked_content, origin_of
+from sse_middleware.errors import RunTooLargeError, printable
+from sse_middleware.event_loop.cancel_scope import EdgeCancelScope, edge_cancel_scope, is_only
+from sse_middleware.event_loop.loop import call_later
+from sse_middleware.event_loop.task_group import daemon_task_group
+from sse_middleware.hub.abc import Store
+from sse_middleware.hub.run import Run, RunState
+from sse_middleware.hub.runs.log import RunLog
+from sse_middleware.hub.runs.log_writer import LogWriter
+from sse_middleware.hub.runs.plan import LEASE, RunPlan, kept_while_running
+from sse_middleware.hub.runs.run_encoder import RunEncoder
+from sse_middleware.hub.store_calls import answered
+from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
+from sse_middleware.items.item_encoding import ItemEncoding
+from sse_middleware.running_request import RUNNING_REQUEST
+from sse_middleware.stream.abc import Producer
+from sse_middleware.stream.closing import end_work
+from sse_middleware.stream.producers import producer_of
+
+logger = logging.getLogger(__name__)
+
+
+class Runner:
+    """Begins a run, unless there is one, and produces it.
+
+    Args:
+        store: where it is written.
+        plan: how it is produced.
+        token: a new one.
+        clock: of the event loop, in seconds.
+    """
+
+    def __init__(self, store: Store, plan: RunPlan, token: str, clock: Callable[[], float]) -> None:
+        self.ended = Event()
+        """Set when the run has ended, or belongs to another one."""
+        self.decided = Event()
+        """Set when `run` or `refusal` is known."""
+        self.run: Run | None = None
+        """The run of the topic, this one's or another one's."""
+        self.refusal: Exception | None = None
+        """Why there is none."""
+        self.token = token
+        self._store = store
+        self._plan = plan
+        self._clock = clock
+        self._control = ConfiguredControlFrames(ControlFrameRules(plan.settings))
+        self._log = RunLog(plan.max_bytes, self._too_large)
+        self._writer = LogWriter(store, plan, token, self._log, clock, self.stop, self._fenced)
+        self._producer: Producer | None = None
+        self._scope: EdgeCancelScope | None = None
+        self._state: RunState | None = None
+        self._failure: BaseException | None = None
+        self._timers: list[Callable[[], object]] = []
+
+    async def work(self) -> None:
+        """Begin the run and produce it. It raises nothing but a cancellation."""
+        RUNNING_REQUEST.set(None)
+        try:
+            if await self._begins():
+                await self._produce_and_write()
+        finally:
+            self.decided.set()
+            self.ended.set()
+
+    def stop(self) -> None:
+        """End the run: it is not wanted any more."""
+        self._end(RunState.STOPPED)
+
+    def drain(self) -> None:
+        """End the run: the hub is closed."""
+        self._end(RunState.DRAINED)
+
+    async def _begins(self) -> bool:
+        """Win the lease. Returns false if there is a run, or if the store is away."""
+        began = self._clock()
+        try:
+            try:
+                self.run = await answered(self._begin_run())
+            except Exception:  # it may have begun: the same token doesn't begin another one
+                self.run = await answered(self._begin_run())
+        except Exception as error:
+            self.refusal = error
+            return False
+        self._writer.begin(began)
+        return self.run.token == self.token
+
+    def _begin_run(self) -> Awaitable[Run]:
+        plan = self._plan
+        return self._store.begin_run(
+            plan.topic,
+            self.token,
+            kept_while_running(plan.ttl),
+            LEASE,
+            restart=plan.restart,
+            unwatched_limit=plan.unwatched_limit,
+        )
+
+    async def _produce_and_write(self) -> None:
+        async with daemon_task_group() as tasks:
+            tasks.create_task(self._writer.run())
+            if self._makes_producer():
+                self.decided.set()
+                await self._produce()
+            state = self._state or RunState.DONE
+            self._writer.end(state, self._last_events())
+            await self._writer.ended.wait()
+
+    def _makes_producer(self) -> bool:
+        """Call the factory. Returns false if that fails, which whoever asked for the run learns."""
+        settings = self._plan.settings
+        try:
+            content = checked_content(self._plan.factory())
+            name = origin_of(None, content)
+            encoding = ItemEncoding(settings, self._plan.item_type, name)
+            self._producer = producer_of(content, RunEncoder(encoding))
+            self._log.put(self._control.first())
+        except Exception as error:
+            self.refusal = error
+            self._fail(error)
+            return False
+        return True
+
+    async def _produce(self) -> None:
+        """Have everything produced, and close the generator."""
+        producer = self._producer
+        assert producer is not None  # noqa: S101 - it was made
+        self._scope = scope = edge_cancel_scope(self._plan.settings.cleanup_timeout)
+        scope.on_abandon(self._abandoned)
+        with scope:
+            try:
+                if self._state is None:
+                    await scope.run(producer.produce(self._log))
+            except BaseException as error:
+                if not self._settles(error, scope):
+                    raise
+            finally:
+                self._log.close()
+                await self._close(producer, scope)
+        for cancel in self._timers:
+            cancel()
+
+    def _settles(self, error: BaseException, scope: EdgeCancelScope) -> bool:
+        """Keep what was raised. Returns false for a cancellation, which must go on."""
+        if is_only(error, scope.cancelled_type) and scope.is_cancelled():
+            return scope.cancel_called and isinstance(error, BaseExceptionGroup)
+        self._fail(error)
+        return True
+
+    async def _close(self, producer: Producer, scope: EdgeCancelScope) -> None:
+        if scope.abandoned:
+            return
+        scope.begin_cleanup()
+        try:
+            await scope.run(producer.close(self._plan.settings.cleanup_timeout))
+        except Exception as error:
+            self._fail(error)
+
+    def _end(self, state: RunState) -> None:
+        """End the run early, unless it ends already."""
+        if self._state is not None or self._log.closed:
+            return
+        self._state = state
+        busy = not self._log.awaited  # otherwise it ends by itself
+        self._log.close()
+        if busy and self._scope is not None and self._producer is not None:
+            timeout = self._plan.settings.finish_timeout
+            end_work(self._producer, self._scope, timeout, self._call_later)
+
+    def _call_later(self, seconds: float, callback: Callable[[], object]) -> None:
+        self._timers.append(call_later(seconds, callback))
+
+    def _fail(self, error: BaseException) -> None:
+        logger.error("a run failed: %s", self._name(), exc_info=error)
+        if self._state is None:
+            self._state, self._failure = RunState.ERROR, error
+
+    def _too_large(self) -> None:
+        """End the run: its events take too much."""
+        if self._failure is None:
+            self._failure = RunTooLargeError(self._plan.max_bytes)
+            logger.error("a run failed: %s: %s", self._name(), self._failure)
+        self._end(RunState.ERROR)
+
+    def _fenced(self) -> None:
+        """End the run: nothing more of it can be written."""
+        self._end(RunState.ABORTED)
+
+    def _abandoned(self) -> None:
+        logger.error("a run swallows each cancellation, and goes on: %s", self._name())
+
+    def _last_events(self) -> list[bytes]:
+        """Return the event that tells an error, if there is to be one."""
+        failure = self._failure
+        if self._state is not RunState.ERROR or not isinstance(failure, Exception):
+            return []
+        try:
+            frame = self._control.of_error(failure)
+        except Exception:
+            logger.exception("no event tells the error of a run: %s", self._name())
+            return []
+        return [frame] if frame else []
+
+    def _name(self) -> str:
+        return printable(repr(self._producer or self._plan.factory))

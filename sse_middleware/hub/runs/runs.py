@@ -1,0 +1,127 @@
+"""`Runs`: the runs of an open hub.
+
+Rules of this file:
+- A topic of the hub's own has what is to be stopped. Each process that produces runs reads it. The
+  store notes it as well, so a message that is lost is only late.
+- When the hub is closed, runs go on for a while. Then they are ended.
+"""
+
+import logging
+from collections.abc import Callable
+
+from anyio import Lock, move_on_after
+
+from sse_middleware.errors import HubError
+from sse_middleware.event_loop.task_group import DaemonTaskGroup
+from sse_middleware.hub.keep import Keep
+from sse_middleware.hub.published_event import PublishedEvent
+from sse_middleware.hub.run import Run
+from sse_middleware.hub.runs.plan import RunPlan, new_token
+from sse_middleware.hub.runs.runner import Runner
+from sse_middleware.hub.runs.watches import Watches, look_at
+from sse_middleware.hub.store_calls import STORE_TIMEOUT, answered
+from sse_middleware.hub.topic_reader import TopicReader
+from sse_middleware.hub.wanted import OpenHub
+
+logger = logging.getLogger(__name__)
+
+STOPS = "\0stop"
+"""The name of the topic. No topic of the application can have it."""
+
+
+class Runs:
+    """Begins, finds and stops runs.
+
+    Args:
+        hub: returns the open hub.
+        tasks: where runs are produced.
+    """
+
+    def __init__(self, hub: Callable[[], OpenHub], tasks: DaemonTaskGroup) -> None:
+        self._hub = hub
+        self._tasks = tasks
+        self._runners = dict[str, Runner]()
+        """By token."""
+        self._reader: TopicReader | None = None
+        self._opening = Lock()
+        self._draining = False
+        self.watches = Watches(hub().worker.store, tasks.create_task)
+
+    async def begin(self, plan: RunPlan) -> Run:
+        """Begin a run, unless there is one. Returns the run of the topic.
+
+        Raises:
+            Exception: what the factory raised, or why the store can't be asked.
+        """
+        if self._draining:
+            raise HubError("the hub is about to be closed, so it begins no more runs")
+        worker = self._hub().worker
+        runner = Runner(worker.store, plan, new_token(plan.ttl), worker.clock)
+        self._runners[runner.token] = runner
+        self._tasks.create_task(self._work(runner), plan.context)
+        await runner.decided.wait()
+        if runner.refusal is not None:
+            raise runner.refusal
+        run = runner.run
+        if run is None:
+            raise HubError("the hub was closed before the run began")
+        if run.token != runner.token and run.is_orphaned:
+            return await self.find(plan.topic) or run
+        return run
+
+    async def _work(self, runner: Runner) -> None:
+        try:
+            async with self._opening:
+                if self._reader is None:
+                    await self._listen()
+            await runner.work()
+        finally:
+            del self._runners[runner.token]
+            runner.decided.set()
+            runner.ended.set()
+            if not self._runners and self._reader is not None:
+                self._reader.close()
+                self._reader = None
+
+    async def _listen(self) -> None:
+        """Hear what is to be stopped. Without the store it is heard later."""
+        reader = TopicReader(self._hub, STOPS, self._note_stop, lambda _: None)
+        with move_on_after(STORE_TIMEOUT):
+            await reader.open()
+            self._reader = reader
+
+    def _note_stop(self, event: PublishedEvent) -> None:
+        if (runner := self._runners.get(event.data)) is not None:
+            runner.stop()
+
+    async def find(self, topic: str) -> Run | None:
+        """Return the run of a topic, ``None`` if there is none. Raises why it isn't known."""
+        return await look_at(self._hub().worker.store, topic)
+
+    async def stop(self, topic: str) -> bool:
+        """Stop the run of a topic, wherever it is produced. Returns false if none runs."""
+        store = self._hub().worker.store
+        run = await answered(store.stop_run(topic))
+        if run is None or not run.is_running:
+            return False
+        if (runner := self._runners.get(run.token)) is not None:
+            runner.stop()
+            return True
+        event = b"data: %b\n\n" % run.token.encode()
+        try:
+            await answered(store.append(STOPS, (event,), Keep(0)))
+        except Exception as error:
+            logger.debug("a stop is noted, and not announced: %r", error)
+        return True
+
+    async def drain(self, seconds: float) -> None:
+        """Let runs go on for some seconds, then end them. Begin no more of them."""
+        self._draining = True
+        runners = tuple(self._runners.values())
+        with move_on_after(seconds):
+            for runner in runners:
+                await runner.ended.wait()
+        for runner in runners:
+            runner.drain()
+        for runner in runners:
+            await runner.ended.wait()

@@ -1,0 +1,148 @@
+"""`Viewer`: one who views a run. To its stream it is a subscription to the run's topic.
+
+Rules of this file:
+- It begins with the run's first event, or after the last one that the client has had.
+- Markers tell where a run begins and ends. They are taken out of what is sent.
+- The entry of the end becomes a block with an id and no data. A client that comes back after it has
+  had everything, and is answered with 204. So its ``EventSource`` doesn't come back again.
+- If another run begins in the topic, the viewer's run makes way, and its stream ends there.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from sse_middleware.hub.gaps import later_starts
+from sse_middleware.hub.ids import Position, parse_position
+from sse_middleware.hub.published_event import PublishedEvent
+from sse_middleware.hub.run import Run, RunState
+from sse_middleware.hub.subscription import Subscription
+from sse_middleware.hub.wanted import Begin, OpenHub, Wanted, Where
+from sse_middleware.settings import Overrides
+
+NO_CONTENT, NOT_FOUND = 204, 404
+
+_MARKER = b"\nrun: "
+
+
+class Watched(Protocol):
+    """Looks after the runs that are viewed."""
+
+    def watch(self, viewer: "Viewer") -> None:
+        """End the viewer if its run is gone, and have the run aborted if nobody produces it."""
+
+    def forget(self, viewer: "Viewer") -> None:
+        """Watch no more. It may never have been watched."""
+
+
+class Viewer(Subscription):
+    """Views a run. `Hub.resumable` and `Hub.attach` make it.
+
+    Args:
+        hub: returns what it needs of the hub. Raises `HubError` unless the hub is open.
+        topic: of the run.
+        run: what the run was just now, ``None`` if there is none.
+        watched: watches the run meanwhile.
+        age: returns how many seconds ago it was made.
+        overrides: settings of the run, which the streams of its viewers have too.
+        subject: whose stream it is.
+        where: a filter.
+    """
+
+    __slots__ = ("_watched", "end_block", "outcome", "overrides", "run", "topic")
+
+    def __init__(
+        self,
+        hub: Callable[[], OpenHub],
+        topic: str,
+        run: Run | None,
+        watched: Watched,
+        age: Callable[[], float],
+        *,
+        overrides: Overrides,
+        subject: str | None = None,
+        where: Where | None = None,
+    ) -> None:
+        wanted = Wanted((topic,), Begin(with_kept=True), _but_markers(where), subject=subject)
+        super().__init__(hub, wanted, age)
+        self.topic = topic
+        self.run = run
+        self.overrides = overrides
+        self.outcome: RunState | None = None
+        """How the run has ended, once its end was taken."""
+        self.end_block = b""
+        """The block that moves the client's position behind the end, once that was taken."""
+        self._watched = watched
+
+    def status(self, last_event_id: str) -> int | None:
+        """Return the status that answers a request, ``None`` if there is something to stream.
+
+        A client that has an id comes back, and must not come again and again.
+
+        Args:
+            last_event_id: as the client sent it, or ``""``.
+        """
+        run = self.run
+        if run is None:
+            return NO_CONTENT if last_event_id else NOT_FOUND
+        if run.end and self._has_had(run.end, last_event_id):
+            return NO_CONTENT
+        return None
+
+    def _has_had(self, clock: int, last_event_id: str) -> bool:
+        """Whether the client has had everything up to a clock of the store."""
+        position, state = parse_position(last_event_id), self._open_hub().worker.state
+        if position is None or state is None or later_starts(position.mark, state) is None:
+            return False
+        return position.clock >= clock
+
+    async def open(self, wake: Callable[[], Any]) -> None:
+        """Begin. See `Subscription.open`."""
+        await super().open(wake)
+        if not self.ended:
+            self._watched.watch(self)
+
+    def close(self) -> None:
+        """Want nothing more. See `Subscription.close`."""
+        self._watched.forget(self)
+        super().close()
+
+    def take(self, limit: int) -> bytes:
+        """Return events that may be delivered now. See `Subscription.take`."""
+        taken = super().take(limit)
+        return self._without_markers(taken) if _MARKER in taken else taken
+
+    def _without_markers(self, taken: bytes) -> bytes:
+        """Return what comes before the end, without markers. Notes the end."""
+        kept: list[bytes] = []
+        for block in taken.split(b"\n\n")[:-1]:
+            if _MARKER not in block:
+                kept.append(block + b"\n\n")
+            else:
+                self.taken -= 1
+                self._note_marker(block)
+                if self.ended:
+                    break
+        return b"".join(kept)
+
+    def _note_marker(self, block: bytes) -> None:
+        """Look at a marker. One of an earlier run says nothing."""
+        line, _, marker = block.partition(_MARKER)
+        position = parse_position(line.removeprefix(b"id: ").decode()) or Position(0, 0)
+        start = 0 if self.run is None else self.run.start
+        if position.clock <= start:
+            return
+        self.ended = True
+        if marker != b"started":
+            self.outcome = RunState(marker.decode())
+            self.end_block = line + b"\n\n"
+
+
+def _but_markers(where: Where | None) -> Where | None:
+    """Return a filter that lets markers through: an event without a name and without data."""
+    if where is None:
+        return None
+
+    def wants(event: PublishedEvent) -> object:
+        return (event.event is None and not event.data) or where(event)
+
+    return wants

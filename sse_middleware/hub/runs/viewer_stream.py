@@ -1,0 +1,63 @@
+"""A viewer as the source of a stream.
+
+Rules of this file:
+- The stream ends with the run. What ends it comes in this order: the event that tells an aborted
+  run, the block that moves the client behind the end, the last frame of a preset.
+- The first frame of a preset is the run's own first event.
+"""
+
+from sse_middleware.errors import RunAbortedError
+from sse_middleware.hub.run import RunState
+from sse_middleware.hub.runs.viewer import Viewer
+from sse_middleware.hub.subscriber_stream import SubscriberControlFrames, SubscriptionProducer
+from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
+from sse_middleware.items.hints import ItemHints
+from sse_middleware.stream.abc import FrameSink
+
+
+class ViewerControlFrames(SubscriberControlFrames):
+    """The control frames of a viewer.
+
+    Args:
+        rules: how they are made.
+        hints: reports what looks like a mistake.
+        viewer: has the position, and knows how the run has ended.
+    """
+
+    __slots__ = ("_viewer",)
+
+    def __init__(self, rules: ControlFrameRules, hints: ItemHints, viewer: Viewer) -> None:
+        super().__init__(rules, hints, viewer)
+        self._viewer = viewer
+
+    def first(self) -> bytes:
+        """Return ``b""``: the run has it."""
+        return b""
+
+    def last(self) -> bytes:
+        """Return the frame behind the end of a run that is done, or ``b""``."""
+        return super().last() if self._viewer.outcome is RunState.DONE else b""
+
+
+class ViewerProducer(SubscriptionProducer):
+    """Opens a viewer, and waits for the end of its run.
+
+    Args:
+        viewer: what is streamed.
+        control: makes the event of an aborted run.
+    """
+
+    __slots__ = ("_control", "_viewer")
+
+    def __init__(self, viewer: Viewer, control: ConfiguredControlFrames) -> None:
+        super().__init__(viewer)
+        self._viewer = viewer
+        self._control = control
+
+    async def produce(self, sink: FrameSink) -> None:
+        """Have events pulled until the run ends, or until the sink wants no more."""
+        await super().produce(sink)
+        if self._viewer.outcome is RunState.ABORTED:
+            error = RunAbortedError("the worker that produced the run is gone")
+            sink.put(frame := self._control.of_error(error), bool(frame))
+        sink.put(self._viewer.end_block, 0)

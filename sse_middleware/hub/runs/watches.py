@@ -1,0 +1,120 @@
+"""`Watches`: looks after the runs that are viewed in this process.
+
+Rules of this file:
+- While a run has viewers here, one task looks at it: when its lease should be over, and often
+  enough for its producer to know that it is watched.
+- If nobody produces it any more, it is aborted. Several processes may try that, one of them does.
+- If the run is gone, or another one has begun, its viewers end. So none waits for ever.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from anyio import move_on_after, sleep
+
+from sse_middleware.event_loop.wakeup import wakeup
+from sse_middleware.hub.abc import Store
+from sse_middleware.hub.backoff import Backoff
+from sse_middleware.hub.run import FencedError, Run, RunAppend, RunState, end_marker
+from sse_middleware.hub.runs.plan import LEASE, kept_after_end, ttl_of
+from sse_middleware.hub.runs.viewer import Viewer
+from sse_middleware.hub.store_calls import answered
+
+logger = logging.getLogger(__name__)
+
+MARGIN = 0.1
+"""Seconds after the end of a lease at which it is looked at."""
+
+
+async def look_at(store: Store, topic: str, *, watched: bool = False) -> Run | None:
+    """Return the run of a topic. If nobody produces it any more, it is aborted first.
+
+    Raises:
+        Exception: the store is away.
+    """
+    run = await answered(store.find_run(topic, watched=watched))
+    if run is None or not run.is_orphaned:
+        return run
+    append = RunAppend(run.token, 0, LEASE, RunState.ABORTED)
+    keep = kept_after_end(ttl_of(run.token))
+    try:
+        await answered(store.append(topic, (end_marker(RunState.ABORTED),), keep, run=append))
+    except FencedError:  # somebody else has done it
+        logger.debug("a run was aborted elsewhere")
+    return await answered(store.find_run(topic))
+
+
+class _Watch:
+    """Looks at one run."""
+
+    def __init__(self, store: Store, topic: str) -> None:
+        self.viewers = dict[Viewer, None]()
+        self.changed = wakeup()
+        self._store = store
+        self._topic = topic
+        self._backoff = Backoff()
+
+    async def run(self) -> None:
+        """Look at the run for as long as it has viewers."""
+        while self.viewers:
+            try:
+                run = await look_at(self._store, self._topic, watched=True)
+            except Exception as error:
+                logger.debug("a run could not be looked at: %r", error)
+                await sleep(self._backoff.next())
+                continue
+            self._backoff.reset()
+            self._end_others(run)
+            if self.viewers:
+                with move_on_after(_seconds_until_next_look(run)):
+                    await self.changed.wait()
+
+    def _end_others(self, run: Run | None) -> None:
+        """End those who view another run than the present one."""
+        for viewer in tuple(self.viewers):
+            if run is None or viewer.run is None or viewer.run.token != run.token:
+                viewer.end()
+
+
+def _seconds_until_next_look(run: Run | None) -> float:
+    """Return how long nothing need be known of a run."""
+    if run is None or not run.is_running:
+        return LEASE
+    limit = LEASE if run.unwatched_limit is None else run.unwatched_limit / 2
+    return min(run.held + MARGIN, limit)
+
+
+class Watches:
+    """The runs that are viewed.
+
+    Args:
+        store: where they are.
+        create_task: starts a task of the hub.
+    """
+
+    def __init__(
+        self, store: Store, create_task: Callable[[Coroutine[Any, Any, None]], object]
+    ) -> None:
+        self._store = store
+        self._create_task = create_task
+        self._watches = dict[str, _Watch]()
+
+    def watch(self, viewer: Viewer) -> None:
+        """Look after a viewer's run. See `Watched`."""
+        watch = self._watches.get(viewer.topic)
+        if watch is None:
+            watch = self._watches[viewer.topic] = _Watch(self._store, viewer.topic)
+            watch.viewers[viewer] = None
+            self._create_task(watch.run())
+        watch.viewers[viewer] = None
+
+    def forget(self, viewer: Viewer) -> None:
+        """Look after it no more. See `Watched`."""
+        watch = self._watches.get(viewer.topic)
+        if watch is None or viewer not in watch.viewers:
+            return
+        del watch.viewers[viewer]
+        if not watch.viewers:
+            del self._watches[viewer.topic]
+            watch.changed.set()

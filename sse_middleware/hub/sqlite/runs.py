@@ -1,0 +1,90 @@
+"""Runs in a file: what each of the store's methods about them does in its transaction.
+
+Rules of this file:
+- An append that is refused has written nothing. So it can be answered within a transaction that it
+  shares with others.
+"""
+
+from collections.abc import Sequence
+
+from sse_middleware.hub.keep import Keep
+from sse_middleware.hub.run import STARTED, FencedError, Run, RunAppend, StoredRun
+from sse_middleware.hub.sqlite.tables import Tables
+
+
+def begin_run(
+    tables: Tables,
+    topic: str,
+    token: str,
+    keep: Keep,
+    seconds: float,
+    now: int,
+    *,
+    restart: bool,
+    unwatched_limit: float | None,
+) -> Run:
+    """Begin a run, unless there is one. See `Store`."""
+    present = tables.runs.find(topic, now)
+    if present is not None and present.stays(token, restart=restart):
+        return present.at(now)
+    tables.drop(topic, now)
+    (start,) = tables.append(topic, (STARTED,), keep, None, now)
+    run = StoredRun.begun(token, start, seconds, unwatched_limit, now)
+    tables.runs.write(topic, run)
+    return run.at(now)
+
+
+def append_to_run(
+    tables: Tables, topic: str, events: Sequence[bytes], keep: Keep, append: RunAppend, now: int
+) -> list[int]:
+    """Append to a run. See `Store`."""
+    if not events:
+        return []
+    run = tables.runs.find(topic, now)
+    if run is None:
+        raise FencedError("the run is gone")
+    if not run.takes(append, now):
+        return []
+    clocks = tables.append(topic, events, keep, None, now)
+    run.note(append, clocks[-1], now)
+    tables.runs.write(topic, run)
+    return clocks
+
+
+def find_run(tables: Tables, topic: str, now: int) -> Run | None:
+    """Return a run. This is the work of a job that reads. See `Store`."""
+    run = tables.runs.find(topic, now)
+    return None if run is None else run.at(now)
+
+
+def watch_run(tables: Tables, topic: str, now: int) -> Run | None:
+    """Note that somebody watches a run, and return it."""
+    run = tables.runs.find(topic, now)
+    if run is None:
+        return None
+    run.watched = now
+    tables.runs.write(topic, run)
+    return run.at(now)
+
+
+def renew_run(
+    tables: Tables, topic: str, token: str, keep: Keep, seconds: float, now: int
+) -> Run | None:
+    """Make a lease last. See `Store`."""
+    run = tables.runs.find(topic, now)
+    if run is None:
+        return None
+    if run.renew(token, seconds, now):
+        tables.runs.write(topic, run)
+        tables.expire_later(topic, keep, now)
+    return run.at(now)
+
+
+def stop_run(tables: Tables, topic: str, now: int) -> Run | None:
+    """Note that a run is to stop. See `Store`."""
+    run = tables.runs.find(topic, now)
+    if run is None:
+        return None
+    run.stop()
+    tables.runs.write(topic, run)
+    return run.at(now)
