@@ -173,7 +173,8 @@ class Store(Protocol):
 
         Args:
             topic: its name.
-            token: a new one. Whoever got no answer repeats it: a run that has it already stays.
+            token: a new one. If the answer was lost, ask again with the same token: a run that
+                has it is returned as it is, also with ``restart``.
             keep: what the topic keeps from now on.
             seconds: how long the lease lasts.
             restart: whether a run that is there makes way.

@@ -32,7 +32,7 @@ from sse_middleware.hub.abc import (
     State,
 )
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import STARTED, FencedError, Run, RunAppend, StoredRun
+from sse_middleware.hub.run import STARTED, Run, RunAppend, StoredRun, fenced
 
 _SECOND = 1_000_000
 """Microseconds."""
@@ -100,7 +100,7 @@ class MemoryStore:
             return self._append(topic, events, keep, once, now)
         stored = self._run_of(topic, now)
         if stored is None:
-            raise FencedError("the run is gone")
+            raise fenced(None, run, now)
         if not stored.takes(run, now):
             return []
         clocks = self._append(topic, events, keep, None, now)

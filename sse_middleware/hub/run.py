@@ -144,11 +144,10 @@ class StoredRun:
         aborts = append.end is RunState.ABORTED
         if self.token == append.token and not aborts and append.number < self.number:
             return False
+        runs = self.token == append.token and self.state is RunState.RUNNING
         over = self.until <= now
-        if self.token != append.token or self.state is not RunState.RUNNING or aborts != over:
-            raise FencedError(f"the run is over, or another one's: its state is {self.state.value}")
-        if not aborts and append.number > self.number:
-            raise FencedError("the run has lost what was appended before: its store began anew")
+        if not runs or aborts != over or (not aborts and append.number > self.number):
+            raise fenced(self, append, now)
         return True
 
     def note(self, append: RunAppend, last: int, now: int) -> None:
@@ -168,6 +167,23 @@ class StoredRun:
     def stop(self) -> None:
         """Note that it is to stop, if it runs."""
         self.stopping = self.stopping or self.state is RunState.RUNNING
+
+
+def fenced(run: StoredRun | None, append: RunAppend, now: int) -> FencedError:
+    """Return why an append is refused, once it is."""
+    if run is None:
+        why = "there is no run any more"
+    elif run.token != append.token:
+        why = "another run is in its place"
+    elif run.state is not RunState.RUNNING:
+        why = f"it has ended, and its state is {run.state.value}"
+    elif append.end is RunState.ABORTED:
+        why = "its lease is not over yet"
+    elif run.until <= now:
+        why = "its lease is over"
+    else:
+        why = "the store has lost what was appended before"
+    return FencedError(f"nothing was appended to the run: {why}")
 
 
 _SECOND = 1_000_000

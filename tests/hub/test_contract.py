@@ -305,6 +305,9 @@ class TestRun:
             *_, end = await write(store, "x", 0, b"1", end=RunState.ERROR)
             run = await found(store)
             assert (run.state, run.end, run.is_running) == ("error", end, False)
+            stopped = await store.stop_run("r")
+            assert stopped is not None
+            assert not stopped.stopping
             await pass_time(15)
             assert not (await found(store)).is_orphaned
             with pytest.raises(FencedError):
@@ -364,6 +367,17 @@ class TestRun:
                 with pytest.raises(FencedError):
                     await write(store, "x", number, b"late", end=state)
             assert await texts_of(store) == [STARTED, end_marker(RunState.ABORTED)]
+
+    async def test_who_aborts_it_needs_no_number(
+        self, open_store: OpenStore, pass_time: PassTime
+    ) -> None:
+        async with open_store() as store:
+            await begin(store, "x")
+            await write(store, "x", 0, b"1")
+            await pass_time(11)
+            assert await write(store, "x", 0, b"1") == []
+            assert len(await write(store, "x", 0, end=RunState.ABORTED)) == 1
+            assert await texts_of(store) == [STARTED, b"1", end_marker(RunState.ABORTED)]
 
     async def test_a_restart_makes_the_one_before_give_way(self, open_store: OpenStore) -> None:
         async with open_store() as store:

@@ -8,7 +8,7 @@ Rules of this file:
 from collections.abc import Sequence
 
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import STARTED, FencedError, Run, RunAppend, StoredRun
+from sse_middleware.hub.run import STARTED, Run, RunAppend, StoredRun, fenced
 from sse_middleware.hub.sqlite.tables import Tables
 
 
@@ -42,7 +42,7 @@ def append_to_run(
         return []
     run = tables.runs.find(topic, now)
     if run is None:
-        raise FencedError("the run is gone")
+        raise fenced(None, run, now)
     if not run.takes(append, now):
         return []
     clocks = tables.append(topic, events, keep, None, now)
