@@ -31,9 +31,18 @@ def append_keys(keys: Keys, topic: bytes, once: str | None) -> list[bytes]:
 
 def append_arguments(keys: Keys, topic: bytes, events: Sequence[bytes], keep: Keep) -> list[bytes]:
     """Return the other arguments of an append."""
-    keep_ms = milliseconds(keep.seconds)
-    numbers = (keep.count, keep_ms, max(DAY_MS, keep_ms), ONCE_SECONDS * 1000)
-    return [*(b"%d" % number for number in numbers), keys.channel(topic), *events]
+    return [*adding_arguments(keys, topic, keep), b"%d" % (ONCE_SECONDS * 1000), *events]
+
+
+def adding_arguments(keys: Keys, topic: bytes, keep: Keep) -> list[bytes]:
+    """Return the arguments of all scripts that add events."""
+    return [b"%d" % keep.count, *kept_ms(keep), keys.channel(topic)]
+
+
+def kept_ms(keep: Keep) -> list[bytes]:
+    """Return for how long a topic's events are kept, and its last clock, in milliseconds."""
+    ms = max(1, int(keep.seconds * 1000))  # Redis refuses 0
+    return [b"%d" % ms, b"%d" % max(DAY_MS, ms)]
 
 
 def appended(reply: bytes) -> Appended:
@@ -56,11 +65,6 @@ def snapshot(topics: Sequence[str], reply: Sequence[Any]) -> Snapshot:
     clock, now, incarnations, *found = reply
     state = State(int(clock), int(now), _incarnations(incarnations))
     return Snapshot(state, dict(zip(topics, map(_kept, found), strict=True)))
-
-
-def milliseconds(seconds: float) -> int:
-    """Return a time in milliseconds. It is at least 1, because Redis refuses 0."""
-    return max(1, int(seconds * 1000))
 
 
 def _incarnations(text: bytes) -> tuple[Incarnation, ...]:

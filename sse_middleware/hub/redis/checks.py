@@ -39,6 +39,18 @@ def described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def refused(error: Exception, keys: Sequence[bytes]) -> StoreError:
+    """Return why a script with these keys has done nothing."""
+    said = printable(described(error))
+    if "WRONGTYPE" not in said:
+        return StoreError(f"Redis refused it: {said}")
+    names = printable(b" ".join(keys).decode(errors="replace"))
+    return StoreError(
+        f"Redis has something that is not the hub's in one of the keys {names}: "
+        f"give the hub another prefix, or remove it: {said}"
+    )
+
+
 def getting_ready(
     keys: Keys, scripts: Sequence[str], *, durable: bool, listens: bool
 ) -> Generator[Command, Any, bytes]:

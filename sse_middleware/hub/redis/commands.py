@@ -26,7 +26,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError
 
 from sse_middleware.errors import ConfigurationError, StoreError, printable
 from sse_middleware.hub.abc import MARK_BITS
-from sse_middleware.hub.redis.checks import described
+from sse_middleware.hub.redis.checks import described, refused
 from sse_middleware.hub.redis.duplex import Duplex, Reply, pack
 
 ANSWER_SECONDS = 5.0
@@ -98,7 +98,7 @@ class Commands:
         self._wake()
         reply = await future
         if isinstance(reply, Exception):
-            raise StoreError(f"Redis refused it: {printable(described(reply))}") from reply
+            raise refused(reply, keys) from reply
         return reply
 
     async def aclose(self) -> None:

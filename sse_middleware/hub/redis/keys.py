@@ -24,7 +24,7 @@ class Keys:
         ConfigurationError: the prefix can't be one.
     """
 
-    __slots__ = ("_channel", "_event", "_last", "_root", "clock", "probe")
+    __slots__ = ("_channel", "_event", "_last", "_root", "_run", "clock", "probe")
 
     def __init__(self, prefix: str, database: int) -> None:
         if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
@@ -34,6 +34,7 @@ class Keys:
             )
         self._root = root = b"{%b}:" % prefix.encode()
         self._event, self._last = root + b"events:", root + b"last:"
+        self._run = root + b"run:"
         self._channel = b"%b%d:" % (root, database)
         self.clock = root + b"clock"
         self.probe = root + b"probe"
@@ -50,6 +51,10 @@ class Keys:
     def last(self, topic: bytes) -> bytes:
         """Return the key of a topic's last clock."""
         return self._last + topic
+
+    def run(self, topic: bytes) -> bytes:
+        """Return the key of a topic's run."""
+        return self._run + topic
 
     def once(self, topic: bytes, once: str) -> bytes:
         """Return the key of an append that is made once. A topic has no line feed."""

@@ -24,7 +24,7 @@ from sse_middleware.errors import PublishUnknownError, StoreError, printable
 from sse_middleware.hub.abc import MARK_BITS
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.redis.calls import Appended, append_arguments, append_keys, appended
-from sse_middleware.hub.redis.checks import Command, described, getting_ready
+from sse_middleware.hub.redis.checks import Command, described, getting_ready, refused
 from sse_middleware.hub.redis.keys import Keys
 from sse_middleware.hub.redis.scripts import APPEND
 from sse_middleware.hub.redis.urls import Address, address_of
@@ -103,7 +103,7 @@ class RedisSender:
             raise
         except ResponseError as error:
             self._close()  # a server that refuses may be a replica now
-            raise StoreError(f"Redis refused it: {printable(described(error))}") from error
+            raise refused(error, keys) from error
         except BaseException as error:
             self._close()
             if not isinstance(error, RedisError | OSError):

@@ -2,7 +2,8 @@
 
 Rules of this file:
 - It works on asyncio, with redis-py. All its connections are its own.
-- An append that may have been made is a `PublishUnknownError`. It is never made again here.
+- An append that may have been made is a `PublishUnknownError`. It is never made again here. A run
+  that may have begun is one, too.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from sse_middleware.event_loop.loop import running_asyncio_task
 from sse_middleware.hub.abc import Listener, OnEvent, OnTick, Snapshot
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.redis.calls import (
+    adding_arguments,
     append_arguments,
     append_keys,
     appended,
@@ -27,8 +29,26 @@ from sse_middleware.hub.redis.commands import AnswerLostError, Commands, Session
 from sse_middleware.hub.redis.connecting import Connector, connector_of
 from sse_middleware.hub.redis.keys import Keys
 from sse_middleware.hub.redis.listener import RedisListener
+from sse_middleware.hub.redis.run_calls import (
+    appended_to_run,
+    begin_arguments,
+    renew_arguments,
+    run_append_arguments,
+    run_if_any,
+    run_keys,
+    run_now,
+)
+from sse_middleware.hub.redis.run_scripts import (
+    APPEND_TO_RUN,
+    BEGIN_RUN,
+    FIND_RUN,
+    RENEW_RUN,
+    RUN_SCRIPTS,
+    STOP_RUN,
+)
 from sse_middleware.hub.redis.scripts import APPEND, READ, TICK
 from sse_middleware.hub.redis.urls import CONNECT_SECONDS
+from sse_middleware.hub.run import Run, RunAppend
 
 _PREFIX = "sse"
 
@@ -66,7 +86,13 @@ class RedisStore:
         self._listeners = set[RedisListener]()
 
     async def append(
-        self, topic: str, events: Sequence[bytes], keep: Keep, *, once: str | None = None
+        self,
+        topic: str,
+        events: Sequence[bytes],
+        keep: Keep,
+        *,
+        once: str | None = None,
+        run: RunAppend | None = None,
     ) -> list[int]:
         """Number events, keep them and announce them. See `Store`.
 
@@ -77,6 +103,8 @@ class RedisStore:
         if not events:
             return []
         name = topic.encode()
+        if run is not None:
+            return await self._append_to_run(name, events, keep, run)
         names = append_keys(self._keys, name, once)
         arguments = append_arguments(self._keys, name, events, keep)
         try:
@@ -87,6 +115,68 @@ class RedisStore:
                 "once= to have it once"
             ) from error
         return appended(reply).clocks
+
+    async def _append_to_run(
+        self, topic: bytes, events: Sequence[bytes], keep: Keep, run: RunAppend
+    ) -> list[int]:
+        names = run_keys(self._keys, topic)
+        adding = adding_arguments(self._keys, topic, keep)
+        arguments = run_append_arguments(adding, events, run)
+        try:
+            reply = await self._commands.run(APPEND_TO_RUN, names, arguments)
+        except AnswerLostError as error:
+            raise PublishUnknownError(
+                f"Redis may have appended to the run, and {error}: append it again with the same "
+                "number to have it once"
+            ) from error
+        return appended_to_run(reply, run)
+
+    async def begin_run(
+        self,
+        topic: str,
+        token: str,
+        keep: Keep,
+        seconds: float,
+        *,
+        restart: bool,
+        unwatched_limit: float | None,
+    ) -> Run:
+        """Begin a run, unless there is one. See `Store`.
+
+        Raises:
+            StoreError: none has begun.
+            PublishUnknownError: it may have begun.
+        """
+        name = topic.encode()
+        adding = adding_arguments(self._keys, name, keep)
+        arguments = begin_arguments(
+            adding, token, seconds, restart=restart, unwatched_limit=unwatched_limit
+        )
+        try:
+            reply = await self._commands.run(BEGIN_RUN, run_keys(self._keys, name), arguments)
+        except AnswerLostError as error:
+            raise PublishUnknownError(
+                f"Redis may have begun the run, and {error}: begin it again with the same token to "
+                "begin it once"
+            ) from error
+        return run_now(reply)
+
+    async def find_run(self, topic: str, *, watched: bool = False) -> Run | None:
+        """Return a run. See `Store`."""
+        return await self._run_after(FIND_RUN, topic, [b"%d" % watched])
+
+    async def renew_run(self, topic: str, token: str, keep: Keep, seconds: float) -> Run | None:
+        """Make a lease last. See `Store`."""
+        return await self._run_after(RENEW_RUN, topic, renew_arguments(token, keep, seconds))
+
+    async def stop_run(self, topic: str) -> Run | None:
+        """Note that a run is to stop. See `Store`."""
+        return await self._run_after(STOP_RUN, topic, [])
+
+    async def _run_after(self, script: str, topic: str, arguments: list[bytes]) -> Run | None:
+        """Return what a run is after a script. It may be called again if its answer is lost."""
+        names = run_keys(self._keys, topic.encode())
+        return run_if_any(await self._commands.run(script, names, arguments))
 
     async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
         """Return what is kept. See `Store`."""
@@ -131,7 +221,7 @@ class RedisStore:
 
     async def _get_ready(self, connection: Any) -> bytes:
         """Check a connection. Returns the server's ``run_id``."""
-        scripts = (APPEND, READ, TICK)
+        scripts = (APPEND, READ, TICK, *RUN_SCRIPTS)
         steps = getting_ready(self._keys, scripts, durable=self._durable, listens=True)
         command = next(steps)
         while True:

@@ -42,7 +42,7 @@ def append_to_run(
         return []
     run = tables.runs.find(topic, now)
     if run is None:
-        raise fenced(None, run, now)
+        raise fenced(None, append, now)
     if not run.takes(append, now):
         return []
     clocks = tables.append(topic, events, keep, None, now)

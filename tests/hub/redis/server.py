@@ -117,6 +117,15 @@ class RedisServer:
         """Return what it has logged."""
         return (self.directory / "log").read_text()
 
+    def pause(self) -> None:
+        """Let it do nothing until `resume`. Its connections stay."""
+        os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
     def kill(self) -> None:
         """End it at once. It can save nothing."""
         assert self._process is not None
@@ -136,9 +145,12 @@ class RedisServer:
         )
 
     def age(self, seconds: float) -> None:
-        """Let all keys be this much nearer to their end."""
+        """Let all keys be this much nearer to their end, and the times of runs older."""
         with self.client() as client:
             for key in client.scan_iter():
+                if key.partition("}")[2].startswith(":run:"):
+                    for field in ("until", "watched"):
+                        client.hincrby(key, field, -int(seconds * 1e6))
                 left = client.pttl(key)
                 if left >= 0:
                     client.pexpire(key, left - int(seconds * 1000))

@@ -89,8 +89,8 @@ class TestRights:
         server = start_server()
         commands = (
             "+@connection +info +script|load +eval +evalsha +subscribe +unsubscribe +publish +time "
-            "+xadd +xrange +xinfo|stream +xdel +del +set +get +pttl +pexpire +hset +hget +hmget "
-            "+hdel"
+            "+xadd +xrange +xinfo|stream +xtrim +xdel +del +set +get +pexpire +hset +hget "
+            "+hmget +hdel"
         )
         rights = ("resetchannels", "~{shop}:*", "&{shop}:*", *commands.split())
         server.ask("ACL", "SETUSER", "ann", "on", ">pw", *rights)
