@@ -1,6 +1,7 @@
 """A file that can't be used for a while. What was acknowledged stays, and the store recovers."""
 # ruff: noqa: ASYNC240 - what blocks the event loop for a moment does no harm here
 
+import codecs
 import os
 import resource
 import shutil
@@ -223,6 +224,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 def unprivileged() -> Iterator[Path]:
     """Return a directory that may be made read-only. The superuser may write into any."""
     directory = Path(tempfile.mkdtemp())
+    codecs.lookup("ascii")  # nobody can't import it
     own = os.geteuid()
     if own == 0:
         os.chown(directory, NOBODY, NOBODY)
