@@ -170,6 +170,7 @@ class SubscriptionProducer:
         assert isinstance(sink, SubscriberOutbox)  # noqa: S101 - `outbox` made it
         subscription = self._subscription
         await subscription.open(sink.pull)
+        sink.put_in_steps()  # so that `pull` sends what is put
         sink.put(subscription.position_frame(), 0)
         sink.pull()
         await sink.until_ended()
