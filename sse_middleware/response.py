@@ -4,7 +4,15 @@ This module chooses the producer, asks the registry for a slot and runs the stre
 what is yielded, `stream` sends it.
 """
 
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Unpack
@@ -147,7 +155,8 @@ class EventSourceResponse(StreamingResponse):
         elif scope.get("method") == "HEAD" or not _may_have_body(self.status_code):
             await self._send_head(send, settings)
         else:
-            await self._stream(scope, send, context, settings)
+            running = await self._admitted(scope, send, context, settings)
+            await running  # here, so that a stream doesn't keep what only its start needs
         if self.background is not None:
             await self.background()
 
@@ -186,21 +195,20 @@ class EventSourceResponse(StreamingResponse):
         source = settings, self._item_type, self.origin
         return context.templates.of(endpoint, route, source, make)
 
-    async def _stream(
+    async def _admitted(
         self, scope: Scope, send: Send, context: RequestContext, settings: StreamSettings
-    ) -> None:
-        """Run the stream, or refuse it if the registry has no slot."""
+    ) -> Awaitable[None]:
+        """Take a slot. Returns what runs the stream, or what refuses it if there is no slot."""
         plan = self._plan(scope, context, settings)
         producer = plan.producer
         try:
-            start = self._admitted(scope, context, settings, plan.outbox)
+            start = self._start(scope, context, settings, plan.outbox)
         except BaseException:
             await producer.close(settings.cleanup_timeout)
             raise
         if isinstance(start, Full):
             await producer.close(settings.cleanup_timeout)
-            await refuse(send, start, settings)
-            return
+            return refuse(send, start, settings)
         context.slot = start.slot
         self._let_go()
         if settings.preset is not None:
@@ -211,10 +219,8 @@ class EventSourceResponse(StreamingResponse):
             return producer.produce(guard.open(start, producer))
 
         if plan.around is None:
-            await guard.run(begin)
-            return
-        async with plan.around(start.slot):
-            await guard.run(begin)
+            return guard.run(begin)
+        return _run_within(plan.around(start.slot), guard, begin)
 
     def _let_go(self) -> None:
         """Leave a synchronous iterator to its thread, which drops the last reference to it."""
@@ -222,7 +228,7 @@ class EventSourceResponse(StreamingResponse):
         if isinstance(content, Iterator):
             self.body_iterator = checked_content(iter(()))
 
-    def _admitted(
+    def _start(
         self,
         scope: Scope,
         context: RequestContext,
@@ -250,6 +256,15 @@ class EventSourceResponse(StreamingResponse):
             "status": self.status_code,
             "headers": with_defaults(self.raw_headers, preset),
         }
+
+
+async def _run_within(
+    surroundings: AbstractAsyncContextManager[None],
+    guard: StreamGuard,
+    begin: Callable[[], Coroutine[Any, Any, None]],
+) -> None:
+    async with surroundings:
+        await guard.run(begin)
 
 
 def _without_middleware(scope: Scope, receive: Receive) -> RequestContext:

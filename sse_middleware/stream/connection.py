@@ -14,14 +14,15 @@ Rules of this file:
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
+from typing import Protocol
 
 import anyio
+from anyio.lowlevel import checkpoint
 from asgiref.sync import markcoroutinefunction
 from starlette.types import Message, Receive, Send
 
 from sse_middleware.errors import RequestBodyError
-from sse_middleware.event_loop.loop import checkpoint
 
 UNREAD_BODY_BOUND = 64 * 1024
 """Bytes of a request's body that are kept until the application reads them: as many as servers
@@ -47,8 +48,14 @@ _DROPPED = (
 )
 
 
-def _nothing() -> None:
-    """Do nothing: there is no watcher."""
+class Watcher(Protocol):
+    """Is told of the end of a connection."""
+
+    def connection_lost(self) -> None:
+        """Notice the end of the connection."""
+
+    def fail(self, error: BaseException) -> None:
+        """Notice that the end of the connection can't be known."""
 
 
 class Connection:
@@ -65,7 +72,7 @@ class Connection:
     # Each request makes one of these, and few become streams. Class attributes cost nothing here.
     complete = False
     _end: Message | None = None
-    _watched = False
+    _watcher: Watcher | None = None
     _readers = 0
     _waiting = 0
     _changed: anyio.Event | None = None
@@ -78,7 +85,6 @@ class Connection:
     def __init__(self, receive: Receive, *, shared: bool = True) -> None:
         self.shared = shared
         self._receive = receive
-        self._on_end: Callable[[], object] = _nothing
 
     @property
     def awaited(self) -> bool:
@@ -99,7 +105,7 @@ class Connection:
             self._waiting -= 1
 
     async def _next_message(self) -> Message:
-        while self._watched and not (self._has_unread() or self._dropped or self._end):
+        while self._watcher and not (self._has_unread() or self._dropped or self._end):
             await self._wait_for_change()
         if self._has_unread():
             return self._next_unread()
@@ -137,35 +143,35 @@ class Connection:
         self.complete = True
         self._latch_end({"type": "http.disconnect"})
 
-    async def watch(self, on_end: Callable[[], object]) -> None:
-        """Read until the connection ends, and call `on_end` once it has."""
-        self._on_end = on_end
-        self._watched = True
-        if self._end is not None:
-            on_end()
+    async def watch(self, watcher: Watcher) -> None:
+        """Read until the connection ends, and tell a watcher. Raises nothing."""
+        # One coroutine: it is what an idle stream keeps.
+        self._watcher = watcher
+        read = 0
         try:
-            await self._read_to_the_end()
+            if self._end is not None:
+                watcher.connection_lost()
+            while self._end is None:
+                if self._readers:
+                    await self._wait_for_change()
+                elif self._body is not None and self._is_over_the_bound():
+                    await self._wait_for_reader()
+                else:
+                    self._note(await self._receive())
+                    read += 1
+                    if not read % MESSAGES_A_PASS:
+                        await checkpoint()
+        except Exception as error:
+            watcher.fail(error)
         finally:
-            self._on_end = _nothing
-            self._watched = False
+            self._watcher = None
             self._wake()
 
-    async def _read_to_the_end(self) -> None:
-        read, give_way = 0, checkpoint()
-        while self._end is None:
-            if self._readers:
-                await self._wait_for_change()
-            elif self._body is not None and self._is_over_the_bound():
-                await self._wait_for_reader()
-            else:
-                message = await self._receive()
-                if message["type"] in _DISCONNECTS:
-                    self._latch_end(message)
-                else:
-                    self._keep(message)
-                read += 1
-                if not read % MESSAGES_A_PASS:
-                    await give_way()
+    def _note(self, message: Message) -> None:
+        if message["type"] in _DISCONNECTS:
+            self._latch_end(message)
+        else:
+            self._keep(message)
 
     def _is_over_the_bound(self) -> bool:
         return not self._dropped and self._body is not None and len(self._body) >= UNREAD_BODY_BOUND
@@ -186,7 +192,8 @@ class Connection:
     def _latch_end(self, message: Message) -> None:
         if self._end is None:
             self._end = message
-            self._on_end()
+            if self._watcher is not None:
+                self._watcher.connection_lost()
             self._wake()
 
     def _keep(self, message: Message) -> None:

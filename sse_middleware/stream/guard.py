@@ -131,6 +131,7 @@ class StreamGuard:
                 with self._scope:
                     try:
                         work = begin()  # opens a native stream, so `_on_suspend` comes after it
+                        del begin  # what only the start needs ends here
                         await self._scope.run(work, self._on_suspend())
                     except BaseException as error:
                         if self._opened is None or not await self._opened.settle(error):

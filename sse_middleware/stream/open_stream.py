@@ -10,7 +10,9 @@ Rules of this file:
 """
 
 import logging
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 import anyio
 from starlette.types import Send
@@ -119,7 +121,7 @@ class OpenStream:
     def start(self) -> Outbox:
         """Begin the response, and return where the producer puts its frames."""
         self._slot.opened(self)
-        self._tasks.create_eager_task(self._watch(self._closing))
+        self._tasks.create_eager_task(self._watch())
         if self._at_once:
             self._writer.wake()
         elif not self._scope.stepwise:
@@ -251,10 +253,11 @@ class OpenStream:
             except Exception as error:
                 logger.debug("the status line could not be sent: %s", printable(error))
 
-    async def _watch(self, closing: Closing) -> None:
-        try:
-            if self._first_frame is not None:
-                await self._first_frame.wait()
-            await self._connection.watch(closing.connection_lost)
-        except Exception as error:
-            closing.fail(error)
+    def _watch(self) -> Coroutine[Any, Any, None]:
+        if self._first_frame is not None:
+            return self._watch_after(self._first_frame)
+        return self._connection.watch(self._closing)
+
+    async def _watch_after(self, first_frame: anyio.Event) -> None:
+        await first_frame.wait()
+        await self._connection.watch(self._closing)

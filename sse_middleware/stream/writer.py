@@ -20,6 +20,7 @@ Rules of this file:
 
 import math
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import anyio
 from starlette.types import Message, Send
@@ -67,7 +68,7 @@ class Writer:
         "_control",
         "_delay",
         "_has_sent",
-        "_info",
+        "_head",
         "_limits",
         "_notes",
         "_queue",
@@ -76,7 +77,7 @@ class Writer:
         "_sent",
         "_settings",
         "_silent",
-        "_start",
+        "_slot",
         "_tasks",
         "_timer",
         "ended",
@@ -108,11 +109,11 @@ class Writer:
         self._send = send
         self._control = control
         self._closing = closing
-        self._start = start
-        self._info = start.slot.info
+        self._head: Message | None = start.head
+        self._slot = start.slot
         self._has_sent: anyio.Event | None = None
         # Whether `_note` must be called for each message.
-        self._notes = self._info is not None or settings.idle_timeout is not None
+        self._notes = start.slot.info is not None or settings.idle_timeout is not None
         self._compressor = compressor(start.codec)
         self._settings = settings
         self._tasks = tasks
@@ -260,7 +261,7 @@ class Writer:
 
     async def send_nothing(self) -> None:
         """Send a complete response without a frame."""
-        await self._send_in_time(self._start.head)
+        await self._send_head()
         await self._send_in_time(_body(b"", more=False))
 
     async def _commit(self) -> bool:
@@ -271,12 +272,16 @@ class Writer:
             return False
         self.started = self.waiting = True
         self._silent = False
-        self._timer.start(self._start.slot.timers, _ping_interval(self._settings))
-        await self._send_in_time(self._start.head)
+        self._timer.start(self._slot.timers, _ping_interval(self._settings))
+        await self._send_head()
         if not (queue.size or queue.closed):
             # Some servers hold the headers back until there is a body.
             await self._send_in_time(_body(b"", more=True))
         return True
+
+    def _send_head(self) -> Awaitable[None]:
+        head, self._head = cast("Message", self._head), None  # no open stream needs it
+        return self._send_in_time(head)
 
     async def _gather(self, pause: Callable[[], Awaitable[object]]) -> None:
         """Let a producer in full flow add to what is ready, as long as passes bring more."""
@@ -314,8 +319,8 @@ class Writer:
         events = taken - self.events
         if events:
             self._note_event(self._timer.sent)
-        if self._info is not None and size:
-            self._tell(self._info, events, size)
+        if size and (info := self._slot.info) is not None:
+            self._tell(info, events, size)
         if self._has_sent is not None and not self._queue.completing:
             self._has_sent.set()
 
@@ -325,7 +330,7 @@ class Writer:
             self._timer.end = self._limits.end
 
     def _tell(self, info: StreamInfo, events: int, size: int) -> None:
-        slot = self._start.slot
+        slot = self._slot
         if not (events or self._queue.completing):
             slot.tell(PingSent(info, size))
             return

@@ -1,7 +1,7 @@
 """The latch on the end of a connection, and the request's body while a stream is open."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import pytest
@@ -53,6 +53,21 @@ class Server:
         return self.messages.pop(0)
 
 
+class Watcher:
+    """Is told of the end of a connection."""
+
+    def __init__(self) -> None:
+        self.lost = anyio.Event()
+        self.error: BaseException | None = None
+
+    def connection_lost(self) -> None:
+        assert not self.lost.is_set()
+        self.lost.set()
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+
+
 class Reader:
     """An application that reads some messages."""
 
@@ -83,15 +98,15 @@ async def test_a_disconnect_can_be_read_any_number_of_times() -> None:
 async def test_a_disconnect_that_the_application_has_read_ends_a_stream_at_once() -> None:
     connection = Connection(Server(DISCONNECT).receive)
     await connection.receive()
-    ended = []
-    await connection.watch(lambda: ended.append(True))
-    assert ended == [True]
+    watcher = Watcher()
+    await connection.watch(watcher)
+    assert watcher.lost.is_set()
 
 
 async def test_the_watcher_is_the_only_reader_and_tells_the_application() -> None:
     server = Server(*UPLOAD)
     connection = Connection(server.receive)
-    await connection.watch(lambda: None)
+    await connection.watch(Watcher())
     calls = server.calls
     assert [await connection.receive() for _ in range(3)] == [JOINED, DISCONNECT, DISCONNECT]
     assert server.calls == calls
@@ -102,7 +117,7 @@ async def test_applications_that_wait_are_woken() -> None:
     connection = Connection(Server(DISCONNECT, gate=gate).receive)
     reader = Reader(connection)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(connection.watch, lambda: None)
+        tasks.start_soon(connection.watch, Watcher())
         await anyio.wait_all_tasks_blocked()
         tasks.start_soon(reader.read)
         tasks.start_soon(reader.read)
@@ -119,7 +134,7 @@ async def test_the_watcher_waits_for_a_call_of_the_application() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(reader.read, 3)
         await anyio.wait_all_tasks_blocked()
-        tasks.start_soon(connection.watch, lambda: None)
+        tasks.start_soon(connection.watch, Watcher())
         await anyio.wait_all_tasks_blocked()
         gate.set()
     assert reader.messages == UPLOAD
@@ -132,7 +147,7 @@ async def test_an_application_that_reads_gets_a_long_body_whole() -> None:
     connection = Connection(server.receive)
     read = 0
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(connection.watch, lambda: None)
+        tasks.start_soon(connection.watch, Watcher())
         await anyio.wait_all_tasks_blocked()
         assert server.calls == 4
         while (message := await connection.receive()) != DISCONNECT:
@@ -149,10 +164,10 @@ async def test_an_application_that_reads_gets_a_long_body_whole() -> None:
 async def test_an_unread_body_never_hides_the_disconnect(pieces: list[bytes]) -> None:
     server = Server(*map(body, pieces), DISCONNECT)
     connection = Connection(server.receive)
-    ended = anyio.Event()
+    watcher = Watcher()
     with anyio.fail_after(2 * UNREAD_PATIENCE):
-        await connection.watch(ended.set)
-    assert ended.is_set()
+        await connection.watch(watcher)
+    assert watcher.lost.is_set()
     kept = await connection.receive()
     if kept != DISCONNECT:
         assert 0 < len(kept["body"]) <= UNREAD_BODY_BOUND + max(map(len, pieces))
@@ -162,18 +177,26 @@ async def test_an_unread_body_never_hides_the_disconnect(pieces: list[bytes]) ->
 async def test_a_message_of_another_type_is_kept_too() -> None:
     other = {"type": "http.other"}
     connection = Connection(Server(other, DISCONNECT).receive)
-    await connection.watch(lambda: None)
+    await connection.watch(Watcher())
     reader = Reader(connection)
     await reader.read(2)
     assert reader.messages == [other, DISCONNECT]
 
 
+async def test_the_watcher_is_told_what_the_server_raises() -> None:
+    async def receive() -> NoReturn:
+        raise OSError("the server has failed")
+
+    watcher = Watcher()
+    await Connection(receive).watch(watcher)
+    assert str(watcher.error) == "the server has failed"
+
+
 async def test_what_was_dropped_is_an_error_where_it_is_read() -> None:
-    gate = anyio.Event()
     server = Server(*[body(b"x" * UNREAD_BODY_BOUND)] * 3)
     connection = Connection(server.receive)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(connection.watch, gate.set)
+        tasks.start_soon(connection.watch, Watcher())
         await anyio.sleep(2 * UNREAD_PATIENCE)
         assert len((await connection.receive())["body"]) == UNREAD_BODY_BOUND
         with pytest.raises(RequestBodyError, match="read the body before the first event"):
@@ -194,7 +217,7 @@ async def test_messages_that_are_there_already_do_not_hold_up_the_event_loop() -
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(other)
-        await connection.watch(lambda: None)
+        await connection.watch(Watcher())
         tasks.cancel_scope.cancel()
     assert turns > 1_000 // MESSAGES_A_PASS // 2
 
@@ -276,7 +299,7 @@ async def test_an_application_may_read_on_after_the_watcher_has_ended() -> None:
     connection = Connection(Server(*UPLOAD, gate=gate).receive)
     reader = Reader(connection)
     with anyio.move_on_after(1):
-        await connection.watch(lambda: None)
+        await connection.watch(Watcher())
     gate.set()
     await reader.read(3)
     assert reader.messages == UPLOAD
@@ -287,7 +310,7 @@ async def test_an_application_that_waits_when_the_watcher_ends_reads_itself() ->
     connection = Connection(Server(DISCONNECT, gate=gate).receive)
     reader = Reader(connection)
     async with anyio.create_task_group() as tasks, anyio.create_task_group() as watching:
-        watching.start_soon(connection.watch, lambda: None)
+        watching.start_soon(connection.watch, Watcher())
         await anyio.wait_all_tasks_blocked()
         tasks.start_soon(reader.read)
         await anyio.wait_all_tasks_blocked()
