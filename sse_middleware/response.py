@@ -15,6 +15,7 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Unpack
 
 from starlette.background import BackgroundTask
@@ -94,6 +95,8 @@ class EventSourceResponse(StreamingResponse):
     """
 
     media_type = "text/event-stream"
+    overrides = Overrides({})
+    """The response's own settings, which override those of the middleware."""
 
     # FastAPI reads the default of status_code from this signature.
     def __init__(
@@ -114,8 +117,8 @@ class EventSourceResponse(StreamingResponse):
         self.media_type = media_type or self.media_type
         self.background = background
         self.init_headers(headers)
-        self.overrides = Overrides(settings)  # checks them, with or without a middleware
-        """The response's own settings, which override those of the middleware."""
+        if settings:
+            self.overrides = Overrides(settings)  # checks them, with or without a middleware
         self.origin: str | None = None
         """The name of the endpoint, if it is known better than by the scope."""
         self.reported: set[str] | None = None
@@ -285,12 +288,6 @@ def _subscriber_plan(
     hints: ItemHints,
 ) -> StreamPlan:
     """Return a subscription that goes on where the client has been."""
-
-    def tell_gap(topics: list[str], reason: str) -> None:
-        slot = context.slot
-        if slot is not None and slot.info is not None:
-            slot.tell(GapTold(slot.info, tuple(topics), reason))
-
     if isinstance(content, Viewer):
         control: SubscriberControlFrames = ViewerControlFrames(template.control, hints, content)
         producer: SubscriptionProducer = ViewerProducer(content, control)
@@ -298,8 +295,15 @@ def _subscriber_plan(
         control = SubscriberControlFrames(template.control, hints, content)
         producer = SubscriptionProducer(content)
     content.resume(_last_event_id(scope))
-    content.on_gap(tell_gap)
+    if context.registry().policy.observers:
+        content.on_gap(partial(_tell_gap, context))
     return StreamPlan(producer, control, producer.outbox)
+
+
+def _tell_gap(context: RequestContext, topics: list[str], reason: str) -> None:
+    slot = context.slot
+    if slot is not None and slot.info is not None:
+        slot.tell(GapTold(slot.info, tuple(topics), reason))
 
 
 def _answer_to_viewer(viewer: Viewer, scope: Scope) -> Response | None:

@@ -10,11 +10,13 @@ Rules of this file:
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from sse_middleware.hub.abc import State
 from sse_middleware.hub.gaps import GapReason, Verdict, is_expired, judge, later_starts
 from sse_middleware.hub.ids import Position, format_position
 from sse_middleware.hub.run import RUN_TOPIC
+from sse_middleware.hub.wanted import Wanted
 from sse_middleware.wire.encoding import encode_event
 from sse_middleware.wire.json_text import to_json
 
@@ -29,25 +31,25 @@ def _nothing(_topics: list[str], _reason: str) -> None:
 Floors = Mapping[str, int]
 """Of each topic, up to which clock events may be gone."""
 
+_NONE: Floors = MappingProxyType({})
+
 
 class Cursor:
     """A position that moves.
 
     Args:
-        names: the subscriber's topics.
-        since: a position before which it must not begin.
+        wanted: what the subscriber wants.
     """
 
-    __slots__ = ("_names", "_since", "_told", "at", "events", "on_gap")
+    __slots__ = ("_told", "_wanted", "at", "events", "on_gap")
 
-    def __init__(self, names: tuple[str, ...], since: Position | None) -> None:
-        self.at: Position | None = None
+    def __init__(self, wanted: Wanted) -> None:
+        self.at = wanted.after
         """``None`` for a subscriber that begins with all that is kept, and has not begun yet."""
         self.events = 0
         """How many events were taken, gaps included."""
-        self._names = names
-        self._since = since
-        self._told: dict[str, int] = {}
+        self._wanted = wanted
+        self._told: Floors = _NONE
         self.on_gap: Callable[[list[str], str], object] = _nothing
         """Called with the topics and the reason of each gap."""
 
@@ -69,7 +71,7 @@ class Cursor:
 
     def begin(self, clock: int, state: State) -> None:
         """Begin after a clock of a store, or where the server allows."""
-        since = self._since
+        since = self._wanted.since
         if since is not None and later_starts(since.mark, state) is not None:
             clock = max(clock, min(since.clock, state.clock))
         self.at = Position(clock, state.mark)
@@ -88,14 +90,14 @@ class Cursor:
         verdict = Verdict(None, None) if self.at is None else judge(self.at, state)
         if verdict.clock is None:
             self.begin(min(floors.values()), state)
-            self._told = dict(floors)
+            self._told = floors
         else:
             self.begin(verdict.clock, state)
             if verdict.reason is not None:
-                self._told = {}
+                self._told = _NONE
         if verdict.reason is None:
             return b""
-        return self._gap(self._names, verdict.reason)
+        return self._gap(self._wanted.names, verdict.reason)
 
     def is_behind(self, name: str, floor: int) -> bool:
         """Whether events of a topic may be gone that were not told to be."""
@@ -106,7 +108,7 @@ class Cursor:
         found = {name: floor for name, floor in floors.items() if self.is_behind(name, floor)}
         if not found:
             return b""
-        self._told.update(found)
+        self._told = {**self._told, **found}
         return self._gap(found, GapReason.EXPIRED)
 
     def _gap(self, names: Iterable[str], reason: GapReason) -> bytes:

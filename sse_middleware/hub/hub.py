@@ -18,7 +18,7 @@ from sse_middleware.hub.publishing import EventEncoder, check_once, check_topic
 from sse_middleware.hub.revocations import KEEP, TOPIC
 from sse_middleware.hub.stores import store_maker
 from sse_middleware.hub.subscription import Subscription
-from sse_middleware.hub.wanted import Begin, Wanted, Where, checked_subject
+from sse_middleware.hub.wanted import Wanted, Where, checked_subject
 from sse_middleware.validation import check, check_count, check_function, check_seconds
 
 _TOPICS_REMEMBERED = 1024
@@ -153,14 +153,17 @@ class Hub(HubRuns):
         if not names:
             raise ConfigurationError("subscribe needs one topic at least: hub.subscribe('news')")
         check_function("where", where)
-        begin = Begin(
+        kept = min(self._keep_of(name).count for name in names)
+        wanted = Wanted(
+            names,
             None if after in (None, "start") else _position("after", after),
             after == "start",
             None if since is None else _position("since", since),
+            where,
+            max(1, kept // 4),
+            checked_subject(subject),
         )
-        kept = min(self._keep_of(name).count for name in names)
-        wanted = Wanted(names, begin, where, max(1, kept // 4), checked_subject(subject))
-        return Subscription(self._here, wanted, self._age())
+        return Subscription(self._here, wanted, self._clock())
 
     async def history(self, topic: str, *, after: str | None = None, limit: int = 100) -> History:
         """Return what is kept of a topic, without a stream.

@@ -162,7 +162,7 @@ class HubRuns(HubLifecycle):
             topic,
             run,
             self._here().runs.watches,
-            self._age(),
+            self._clock(),
             overrides=overrides,
             subject=checked_subject(subject),
             where=where,

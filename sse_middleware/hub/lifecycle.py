@@ -116,11 +116,9 @@ class HubLifecycle:
             )
         return running
 
-    def _age(self) -> Callable[[], float]:
-        """Return a function that tells how many seconds ago this was called, in any thread."""
-        began, running = time.monotonic(), self._running
+    def _clock(self) -> Callable[[], float]:
+        """Return the clock of the hub's event loop, or one that works in any thread."""
+        running = self._running
         if running is None or running.thread != threading.get_ident():
-            return lambda: time.monotonic() - began
-        clock = running.worker.clock
-        on_loop = clock()
-        return lambda: clock() - on_loop
+            return time.monotonic
+        return running.worker.clock

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from sse_middleware.content import NotIterable
 from sse_middleware.event_loop.wakeup import wakeup
 from sse_middleware.hub.abc import State
-from sse_middleware.hub.cursor import NOWHERE, Cursor
+from sse_middleware.hub.cursor import NOWHERE
 from sse_middleware.hub.gaps import later_starts, lowest
 from sse_middleware.hub.ids import parse_position
 from sse_middleware.hub.paging import Flight, Page
@@ -32,38 +32,38 @@ class Subscription(NotIterable):
     Args:
         hub: returns what it needs of the hub. Raises `HubError` unless the hub is open.
         wanted: what the subscriber wants.
-        age: returns how many seconds ago it was made.
+        clock: in seconds.
     """
 
     __slots__ = (
+        "_clock",
         "_cursor",
         "_entered",
         "_flight",
         "_hub",
         "_in_step",
+        "_made",
         "_on_wake",
         "_open_hub",
         "_page",
         "_primed",
-        "_taker",
         "_topics",
         "_untold",
         "_wanted",
         "_woken",
         "_worker",
-        "age",
         "ended",
         "owned",
         "taken",
     )
 
     _worker: Worker
-    _taker: Taker
 
     def __init__(
-        self, hub: Callable[[], OpenHub], wanted: Wanted, age: Callable[[], float]
+        self, hub: Callable[[], OpenHub], wanted: Wanted, clock: Callable[[], float]
     ) -> None:
-        self.age = age
+        self._clock = clock
+        self._made = clock()
         self.ended = False
         """Whether nothing more will come: its subject was disconnected, or the hub was closed."""
         self.owned = False
@@ -73,9 +73,8 @@ class Subscription(NotIterable):
         self._open_hub = hub
         self._hub: OpenHub | None = None
         self._wanted = wanted
-        self._cursor = Cursor(wanted.names, wanted.begin.since)
-        self._cursor.at = wanted.begin.position
-        self._topics: list[Topic] = []
+        self._cursor = Taker(wanted)
+        self._topics: Sequence[Topic] = ()
         self._page: Page | None = None
         self._entered = False
         self._flight: Flight | None = None
@@ -89,6 +88,10 @@ class Subscription(NotIterable):
     def subject(self) -> str | None:
         """Whose stream it is."""
         return self._wanted.subject
+
+    def age(self) -> float:
+        """Return how many seconds ago it was made."""
+        return self._clock() - self._made
 
     def on_gap(self, callback: Callable[[list[str], str], object]) -> None:
         """Have a function called with the topics and the reason of each gap that is told."""
@@ -125,12 +128,12 @@ class Subscription(NotIterable):
         """
         self._hub = hub = self._open_hub()
         self._worker = worker = hub.worker
-        self._taker = Taker(self._cursor, self._wanted, hub)
+        self._cursor.read_events = hub.read_events
         hub.enter(self)
         opened = wakeup()
         self._on_wake = opened.set
         try:
-            to_fill = self._cursor.at is not None or self._wanted.begin.with_kept
+            to_fill = self._cursor.at is not None or self._wanted.with_kept
             self._topics = worker.add(self._wanted.names, self, to_fill=to_fill)
             while not (self.ended or self._begins()):
                 self._woken = False
@@ -171,7 +174,7 @@ class Subscription(NotIterable):
     @property
     def has_more(self) -> bool:
         """Whether the rest of what was there can be taken, and not only something new."""
-        return self._taker.has_more
+        return self._cursor.has_more
 
     def take(self, limit: int) -> bytes:
         """Return events that may be delivered now, as one block, and move the position.
@@ -185,12 +188,11 @@ class Subscription(NotIterable):
         self._woken = False
         cursor, events, taken = self._cursor, self._cursor.events, b""
         if not self.ended:
-            taker = self._taker
-            taker.has_more = False
+            cursor.has_more = False
             if self._in_step:
-                taken = taker.latest(self._topics, limit)
+                taken = cursor.latest(self._topics, limit)
             taken = taken or self._take(limit)
-            if taker.has_more:
+            if cursor.has_more:
                 self._worker.pump.wake((self,))
         self.taken = cursor.events - events
         return taken
@@ -200,7 +202,7 @@ class Subscription(NotIterable):
         if not taken:
             return b"" if self._primed else self.position_frame()
         self._primed = True
-        self._taker.has_more |= self._page is not None or self._cursor.clock < self._reach()
+        self._cursor.has_more |= self._page is not None or self._cursor.clock < self._reach()
         return taken
 
     def _take_next(self, limit: int) -> bytes:
@@ -252,7 +254,7 @@ class Subscription(NotIterable):
             if self._cursor.mark == state.mark:
                 self._cursor.begin(self._cursor.clock, state)
             return True
-        if not self._wanted.begin.with_kept:
+        if not self._wanted.with_kept:
             self._cursor.begin(self._worker.top, state)
             return True
         if self._page is not None:
@@ -273,7 +275,7 @@ class Subscription(NotIterable):
                 self._catch_up(behind)
                 return gap
             gap += self._cursor.expire(floors_of_rings(behind))
-        return gap + self._taker.from_rings(self._topics, self._reach(), limit)
+        return gap + self._cursor.from_rings(self._topics, self._reach(), limit)
 
     def _follow_store(self) -> bytes | None:
         """Bring the position under the store's present incarnation, as far as that is known.
@@ -319,16 +321,14 @@ class Subscription(NotIterable):
 
     def page_came(self, page: Page) -> None:
         """Take the page that was asked for."""
-        self._taker.has_more = True
-        self._flight = None
-        self._page = page
-        self._entered = False
+        self._cursor.has_more = True
+        self._flight, self._page, self._entered = None, page, False
 
     def _take_from_page(self, page: Page, limit: int) -> bytes:
         gap = b"" if self._entered else self._enter(page)
         if self._page is None:
             return gap
-        taken = self._taker.from_page(page, limit)
+        taken = self._cursor.from_page(page, limit)
         if self._cursor.clock >= page.reach:
             self._page = None
         return gap + taken

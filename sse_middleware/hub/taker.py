@@ -1,4 +1,4 @@
-"""`Taker`: takes events from rings and pages for a cursor, and moves it.
+"""`Taker`: a cursor that takes events from rings and pages, and moves with them.
 
 Rules of this file:
 - Events of several topics are merged in the order of their clocks.
@@ -14,9 +14,10 @@ from operator import itemgetter
 from sse_middleware.hub.cursor import Cursor
 from sse_middleware.hub.ids import Position
 from sse_middleware.hub.paging import Page
+from sse_middleware.hub.published_event import ReadEvents
 from sse_middleware.hub.ring import Latest
 from sse_middleware.hub.topic import Topic
-from sse_middleware.hub.wanted import OpenHub, Wanted
+from sse_middleware.hub.wanted import Wanted
 
 LOOKED_AT_ONCE = 500
 """How many events are looked at one by one in a pass of the event loop."""
@@ -27,33 +28,32 @@ _Event = tuple[int, bytes, str]
 _clock_of = itemgetter(0)
 
 
-class Taker:
+class Taker(Cursor):
     """Takes events for one subscriber.
 
     Args:
-        cursor: the subscriber's.
-        wanted: what it wants.
-        hub: the open hub.
+        wanted: what the subscriber wants.
     """
 
-    __slots__ = ("_cursor", "_dropped", "_hub", "_wanted", "has_more")
+    __slots__ = ("_dropped", "has_more", "read_events")
 
-    def __init__(self, cursor: Cursor, wanted: Wanted, hub: OpenHub) -> None:
-        self._cursor = cursor
-        self._wanted = wanted
-        self._hub = hub
+    read_events: ReadEvents
+    """Decodes events for the filter. It must be set before anything is taken."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        super().__init__(wanted)
         self._dropped = 0
         self.has_more = False
         """Whether there was more than what was taken."""
 
     def from_rings(self, topics: Sequence[Topic], reach: int, limit: int) -> bytes:
         """Take what the rings of topics have up to a clock, about this many bytes at most."""
-        clock = self._cursor.clock
+        clock = self.clock
         if reach <= clock:
             return b""
         new = [topic for topic in topics if topic.ring.last > clock]
         if not new:
-            self._cursor.move(reach)
+            self.move(reach)
             return b""
         if len(new) == 1 and self._wanted.where is None:
             taken = new[0].ring.take(clock, reach, limit)
@@ -69,13 +69,12 @@ class Taker:
         It can be taken if these are all events that follow the position. The other topics have
         nothing new, and what is published to them has come.
         """
-        cursor = self._cursor
-        at = cursor.at
+        at = self.at
         latest = None if at is None else _latest_of(topics, at)
         if latest is None or len(latest.block) > limit:
             return b""
-        cursor.at = latest.position
-        cursor.events += latest.events
+        self.at = latest.position
+        self.events += latest.events
         clock = latest.position.clock
         for topic in topics:  # a generator would take longer than all the rest
             if topic.ring.last > clock:
@@ -87,14 +86,14 @@ class Taker:
 
         A subscriber below the ring's floor must be told its own gap first.
         """
-        at, ring = self._cursor.at, topic.ring
+        at, ring = self.at, topic.ring
         if block and at is not None and at.clock >= ring.last:
             first = ring.first_after(after)
             topic.latest = Latest(max(after, ring.floor), first, block, events, at)
 
     def from_page(self, page: Page, limit: int) -> bytes:
         """Take what a page has, about this many bytes at most."""
-        clock = self._cursor.clock
+        clock = self.clock
         if self._wanted.where is None:
             return self._took(page.take(clock, page.reach, limit))
         named = ((at, block, page.names[at]) for at, block in page.after_clock(clock))
@@ -102,8 +101,8 @@ class Taker:
 
     def _took(self, taken: tuple[bytes, int, int]) -> bytes:
         joined, events, clock = taken
-        self._cursor.events += events
-        self._cursor.move(clock)
+        self.events += events
+        self.move(clock)
         return joined
 
     def _take_each(self, events: Iterable[_Event], reach: int, limit: int) -> bytes:
@@ -114,27 +113,27 @@ class Taker:
             if clock > reach:
                 break
             if (taken and room < len(block)) or looked_at == LOOKED_AT_ONCE:
-                self.has_more, reach = True, self._cursor.clock
+                self.has_more, reach = True, self.clock
                 break
             try:
                 wanted = self._wants(name, block)
             except Exception:
                 if not taken:
                     raise
-                self.has_more, reach = True, self._cursor.clock  # then it fails again
+                self.has_more, reach = True, self.clock  # then it fails again
                 break
             if wanted:
                 taken.append(block)
                 room -= len(block)
-            self._cursor.move(clock)
-        self._cursor.move(reach)
-        self._cursor.events += len(taken)
+            self.move(clock)
+        self.move(reach)
+        self.events += len(taken)
         return b"".join([*taken, self._after_dropped()])
 
     def _wants(self, name: str, block: bytes) -> bool:
         """Ask the filter."""
         where = self._wanted.where
-        if where is None or where(self._hub.read_events.of(name, block)):
+        if where is None or where(self.read_events.of(name, block)):
             self._dropped = 0
             return True
         self._dropped += 1
@@ -145,7 +144,7 @@ class Taker:
         if self._dropped < self._wanted.dropped_in_a_row:
             return b""
         self._dropped = 0
-        return self._cursor.block()
+        return self.block()
 
 
 def _named(topic: Topic, after: int) -> Iterator[_Event]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sse_middleware.hub.published_event import PublishedEvent
 from sse_middleware.hub.subscription import Subscription
-from sse_middleware.hub.wanted import Begin, OpenHub, Wanted
+from sse_middleware.hub.wanted import OpenHub, Wanted
 
 _TAKEN_AT_ONCE = 64 * 1024
 
@@ -35,7 +35,7 @@ class TopicReader:
             note(event)
             return False
 
-        wanted = Wanted((topic,), Begin(with_kept=with_kept), drop, dropped_in_a_row=1000)
+        wanted = Wanted((topic,), with_kept=with_kept, where=drop, dropped_in_a_row=1000)
         self._subscription = Subscription(hub, wanted, float)
         self._on_gap = on_gap
         self.began = 0

@@ -15,24 +15,17 @@ Where = Callable[[PublishedEvent], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
-    """Where a subscriber begins that has no id."""
-
-    position: Position | None = None
-    """After this position."""
-    with_kept: bool = False
-    """With all that is kept. Otherwise with what is published from now on."""
-    since: Position | None = None
-    """Not before this position, whatever id the client has."""
-
-
-@dataclass(frozen=True, slots=True)
 class Wanted:
     """What a subscriber wants."""
 
     names: tuple[str, ...]
     """Topics."""
-    begin: Begin
+    after: Position | None = None
+    """Where it begins without an id: after this position."""
+    with_kept: bool = False
+    """Or with all that is kept. Otherwise it begins with what is published from now on."""
+    since: Position | None = None
+    """Where it begins at the earliest, whatever id the client has."""
     where: Where | None = None
     """A filter."""
     dropped_in_a_row: int = 25
@@ -52,9 +45,8 @@ class OpenStream(Protocol):
     def ended(self) -> bool:
         """Whether nothing more will come."""
 
-    @property
-    def age(self) -> Callable[[], float]:
-        """Returns how many seconds ago it was made."""
+    def age(self) -> float:
+        """Return how many seconds ago it was made."""
 
     def end(self) -> None:
         """Say that nothing more will come."""

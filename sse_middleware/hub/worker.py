@@ -70,9 +70,9 @@ class Worker:
         """The mark of the store's incarnation."""
         return self.ids.mark
 
-    def add(self, names: Iterable[str], subscriber: Woken, *, to_fill: bool) -> list[Topic]:
+    def add(self, names: Iterable[str], subscriber: Woken, *, to_fill: bool) -> tuple[Topic, ...]:
         """Add a subscriber of topics. Returns the topics."""
-        topics = [self._topic(name) for name in names]
+        topics = tuple(map(self._topic, names))
         for topic in topics:
             topic.subscribers[subscriber] = None
             self.idle.pop(topic, None)

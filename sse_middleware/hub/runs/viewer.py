@@ -16,7 +16,7 @@ from sse_middleware.hub.ids import Position, parse_position
 from sse_middleware.hub.published_event import PublishedEvent
 from sse_middleware.hub.run import Run, RunState
 from sse_middleware.hub.subscription import Subscription
-from sse_middleware.hub.wanted import Begin, OpenHub, Wanted, Where
+from sse_middleware.hub.wanted import OpenHub, Wanted, Where
 from sse_middleware.settings import Overrides
 
 NO_CONTENT, NOT_FOUND = 204, 404
@@ -42,7 +42,7 @@ class Viewer(Subscription):
         topic: of the run.
         run: what the run was just now, ``None`` if there is none.
         watched: watches the run meanwhile.
-        age: returns how many seconds ago it was made.
+        clock: in seconds.
         overrides: settings of the run, which the streams of its viewers have too.
         subject: whose stream it is.
         where: a filter.
@@ -56,14 +56,14 @@ class Viewer(Subscription):
         topic: str,
         run: Run | None,
         watched: Watched,
-        age: Callable[[], float],
+        clock: Callable[[], float],
         *,
         overrides: Overrides,
         subject: str | None = None,
         where: Where | None = None,
     ) -> None:
-        wanted = Wanted((topic,), Begin(with_kept=True), _but_markers(where), subject=subject)
-        super().__init__(hub, wanted, age)
+        wanted = Wanted((topic,), with_kept=True, where=_but_markers(where), subject=subject)
+        super().__init__(hub, wanted, clock)
         self.topic = topic
         self.run = run
         self.overrides = overrides
