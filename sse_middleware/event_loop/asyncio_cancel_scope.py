@@ -7,7 +7,7 @@ Rules of this file:
   `ABANDON_AFTER` seconds. A coroutine that swallows all these cancellations is abandoned: it goes
   on in a task of its own, and the block ends.
 - `run` sees each cancellation before the coroutine does. A block without `run` can't be taken from
-  its task: there is only a report (`on_abandon`).
+  its task: it is only told (`Block.on_abandon`).
 - What is abandoned because it waits for a worker thread is not idle until it has ended.
 """
 
@@ -22,6 +22,7 @@ from typing import Any, Self
 import anyio
 
 from sse_middleware.event_loop.awaited_threads import LeftThreads, waits_for_thread
+from sse_middleware.event_loop.block import Block
 
 RECANCEL_INTERVAL = 0.01
 """Seconds between two cancellations of a block that should have ended. Others can run meanwhile."""
@@ -49,14 +50,13 @@ class AsyncioCancelScope:
         "_abandon_at",
         "_active",
         "_before",
+        "_block",
         "_cancels",
         "_cleanup_timeout",
         "_foreign",
         "_inside",
         "_left",
-        "_on_abandon",
         "_on_end",
-        "_on_outer_cancel",
         "_pending",
         "_rest",
         "_running",
@@ -87,8 +87,7 @@ class AsyncioCancelScope:
         self._cleanup_timeout = cleanup_timeout
         self._inside = inside  # whether there may be scopes outside
         self._scope = scope  # which shields the block from the scopes outside
-        self._on_outer_cancel: Callable[[], object] | None = None
-        self._on_abandon: Callable[[], object] = _nothing
+        self._block: Block | None = None  # who is told
         self._on_end: Callable[[], object] = _nothing
         self._rest: asyncio.Task[None] | None = None  # what was taken from the block's task
         self._running = False
@@ -99,16 +98,17 @@ class AsyncioCancelScope:
         self._left: LeftThreads | None = None  # threads, if they are to be noted
 
     @coroutine
-    def run(
-        self, work: Coroutine[Any, Any, None], on_suspend: Callable[[], object] = _nothing
+    def run(  # noqa: C901 - each call here would be paid for each event
+        self, work: Coroutine[Any, Any, None]
     ) -> Generator[Any, Any, None]:
         """As `EdgeCancelScope.run`."""
         # Each step is taken by hand, because this must see a cancellation before the work sees it.
-        self._running = True
+        self._running, block = True, self._block
         try:
             waits_for = work.send(None)
             while True:
-                on_suspend()
+                if block is not None:
+                    block.on_suspend()
                 try:
                     yield waits_for
                 except asyncio.CancelledError as error:
@@ -144,13 +144,9 @@ class AsyncioCancelScope:
             if error.args[:1] != (_OURS,):
                 raise
 
-    def on_outer_cancel(self, callback: Callable[[], object]) -> None:
-        """As `EdgeCancelScope.on_outer_cancel`."""
-        self._on_outer_cancel = callback
-
-    def on_abandon(self, callback: Callable[[], object]) -> None:
-        """As `EdgeCancelScope.on_abandon`."""
-        self._on_abandon = callback
+    def tell(self, block: Block) -> None:
+        """As `EdgeCancelScope.tell`."""
+        self._block = block
 
     def note_threads(self) -> None:
         """As `EdgeCancelScope.note_threads`."""
@@ -210,7 +206,8 @@ class AsyncioCancelScope:
     def _give_up(self, work: object) -> None:
         self.abandoned = True
         self.in_thread = waits_for_thread(work)
-        self._on_abandon()
+        if self._block is not None:
+            self._block.on_abandon()
 
     def _look_at(self, error: asyncio.CancelledError) -> None:
         """Remember who has cancelled, before the work sees it."""
@@ -222,8 +219,8 @@ class AsyncioCancelScope:
 
     def _look_outside(self) -> None:
         """Raise the shield if a scope outside has cancelled, and not one of the work's own."""
-        scope = self._scope
-        if scope is None or self._on_outer_cancel is None:
+        scope, block = self._scope, self._block
+        if scope is None or block is None:
             return
         if scope.shield or not _is_any_scope_cancelled():
             return
@@ -232,7 +229,7 @@ class AsyncioCancelScope:
             scope.shield = False
             return
         self.begin_cleanup()
-        self._on_outer_cancel()
+        block.on_outer_cancel()
 
     def _is_foreign(self) -> bool:
         """Whether something else has cancelled the task, which the work has not taken back."""
@@ -268,7 +265,7 @@ class AsyncioCancelScope:
         trace: TracebackType | None,
     ) -> bool:
         self._active = False
-        self._on_outer_cancel, self._on_abandon = None, _nothing
+        self._block = None
         if self._scope is not None:
             self._scope.__exit__(kind, error, trace)  # it is never cancelled itself
         if self._timer is not None:

@@ -15,11 +15,8 @@ from typing import Any, Protocol, Self
 import anyio
 
 from sse_middleware.event_loop.asyncio_cancel_scope import AsyncioCancelScope
+from sse_middleware.event_loop.block import Block
 from sse_middleware.event_loop.loop import may_be_in_scope, running_asyncio_task
-
-
-def _nothing() -> None:
-    """Do nothing: nobody asked to be told."""
 
 
 class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol):
@@ -35,7 +32,7 @@ class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol)
     in_thread: bool
     """Whether it was abandoned because it waits for a worker thread, which nothing can end."""
     stepwise: bool
-    """Whether `run` takes each step by hand, and calls `on_suspend`."""
+    """Whether `run` takes each step by hand, and calls `Block.on_suspend`."""
 
     @property
     def cancel_called(self) -> bool:
@@ -45,21 +42,11 @@ class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol)
     def cancelled_type(self) -> type[BaseException]:
         """The exception by which a coroutine is cancelled."""
 
-    def run(
-        self, work: Coroutine[Any, Any, None], on_suspend: Callable[[], object] = _nothing
-    ) -> Awaitable[None]:
-        """Return what awaits a coroutine. It must be awaited inside of the block.
+    def run(self, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
+        """Return what awaits a coroutine. It must be awaited inside of the block."""
 
-        Args:
-            work: the coroutine.
-            on_suspend: called where it suspends, before its task does. It must not raise.
-        """
-
-    def on_outer_cancel(self, callback: Callable[[], object]) -> None:
-        """From now on, a cancelled scope outside calls this, then cancels the block only once."""
-
-    def on_abandon(self, callback: Callable[[], object]) -> None:
-        """Have a function called if the block is given up because it can't be cancelled."""
+    def tell(self, block: Block) -> None:
+        """Tell the block what happens to it. From now on, an outer scope cancels it only once."""
 
     def note_threads(self) -> None:
         """Note from now on which worker threads a cancellation leaves, for `when_idle`."""
@@ -102,18 +89,11 @@ class _AnyioCancelScope:
         self._cleanup_timeout = cleanup_timeout
         self._scope = anyio.CancelScope()
 
-    def run(
-        self,
-        work: Coroutine[Any, Any, None],
-        on_suspend: Callable[[], object] = _nothing,  # noqa: ARG002 - trio takes the steps
-    ) -> Awaitable[None]:
+    def run(self, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
         return work
 
-    def on_outer_cancel(self, callback: Callable[[], object]) -> None:
-        """Change nothing: here a cancellation from outside does no harm."""
-
-    def on_abandon(self, callback: Callable[[], object]) -> None:
-        """Change nothing: trio cancels each ``await``, so nothing here goes on for ever."""
+    def tell(self, block: Block) -> None:
+        """Change nothing: trio takes the steps, and cancels each ``await``."""
 
     def note_threads(self) -> None:
         """Change nothing: a cancellation leaves none."""

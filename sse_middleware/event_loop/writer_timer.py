@@ -11,7 +11,7 @@ Rules of this file:
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from sse_middleware.event_loop.loop import call_later, running_asyncio_task
 from sse_middleware.event_loop.timers import SLACK, CoalescedTimers, TimerGroup
@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
 
-def _nothing(_now: float = 0) -> None:
-    """Do nothing: nothing is due."""
+class Timed(Protocol):
+    """A writer. Neither of these may raise."""
+
+    def on_due(self, now: float) -> None:
+        """Know that a silence has lasted for the interval, or that ``end`` is reached."""
+
+    def on_send_timeout(self) -> None:
+        """Know that a send takes too long."""
 
 
 class WriterTimer:
@@ -29,8 +35,7 @@ class WriterTimer:
 
     Args:
         clock: the event loop's.
-        on_due: called with the time when a silence has lasted for the interval, or when ``end`` is
-            reached. It must not raise.
+        writer: what is told.
     """
 
     __slots__ = (
@@ -39,12 +44,11 @@ class WriterTimer:
         "_group",
         "_interval",
         "_loop",
-        "_on_due",
-        "_on_timeout",
         "_period",
         "_send_timeout",
         "_slack",
         "_timers",
+        "_writer",
         "end",
         "send_began",
         "sent",
@@ -52,7 +56,7 @@ class WriterTimer:
 
     _timers: CoalescedTimers
 
-    def __init__(self, clock: Callable[[], float], on_due: Callable[[float], object]) -> None:
+    def __init__(self, clock: Callable[[], float], writer: Timed) -> None:
         task = running_asyncio_task()
         self._loop = None if task is None else task.get_loop()
         self._clock = clock
@@ -64,23 +68,22 @@ class WriterTimer:
         """When the next time limit is reached. It may only become later: the timer is set."""
         self._interval = self._period = self._send_timeout = math.inf
         self._slack = 0.0
-        self._on_due = on_due
-        self._on_timeout: Callable[[], object] = _nothing
+        self._writer = writer
         self._cancel: Callable[[], object] | None = None
         self._group: TimerGroup | None = None
 
-    def limit_sends(self, seconds: float, on_timeout: Callable[[], object]) -> None:
-        """Have `on_timeout` called, once, if a send takes longer. It must not raise."""
-        self._send_timeout, self._on_timeout = seconds, on_timeout
+    def limit_sends(self, seconds: float) -> None:
+        """Tell of a send that takes longer, once."""
+        self._send_timeout = seconds
 
     def wait(self, seconds: float) -> None:
-        """Call `on_due` after exactly this many seconds of silence from now on."""
+        """Tell of exactly this many seconds of silence from now on."""
         self.sent = now = self._clock()
         self._interval = self._period = seconds
         self._look_again(now)
 
     def start(self, timers: CoalescedTimers, interval: float) -> None:
-        """Watch sends, and call `on_due` after each silence of about `interval` seconds.
+        """Watch sends, and tell of each silence of about `interval` seconds.
 
         Args:
             timers: whose timers it may share.
@@ -94,15 +97,15 @@ class WriterTimer:
         self._look_again(now)
 
     def close(self) -> None:
-        """Call nobody any more."""
-        self._on_due = self._on_timeout = _nothing
+        """Tell nobody any more."""
+        self._writer = None  # type: ignore[assignment]  # nothing is due, and it has this timer
         self._interval = self._period = self._send_timeout = self.end = math.inf
         self._stop()
 
     def on_timer_group(self, now: float, following: float) -> bool:
         """Act as the timer does. Stays in the group if nothing was sent for the whole interval."""
         if self._is_silent(now) and following < self.end:
-            self._on_due(now)
+            self._writer.on_due(now)
             return self._group is not None
         self._group = None
         self._check(now)
@@ -120,12 +123,12 @@ class WriterTimer:
         """Act on what is due. Then set the timer for the next check."""
         if now >= self.send_began + self._send_timeout:
             self.send_began = math.inf
-            self._on_timeout()
+            self._writer.on_send_timeout()
         elif now >= self.end:
             self.end = math.inf
-            self._on_due(now)
+            self._writer.on_due(now)
         elif self._is_silent(now):
-            self._on_due(now)
+            self._writer.on_due(now)
         self._look_again(now)
 
     def _look_again(self, now: float) -> None:

@@ -25,10 +25,6 @@ from sse_middleware.stream.outbox import Outbox
 from sse_middleware.stream.stream_start import StreamStart
 
 
-def _nothing() -> None:
-    """Do nothing: there is no stream yet."""
-
-
 class StreamGuard:
     """Guards the work of a response that is, or may become, a body of events.
 
@@ -111,10 +107,6 @@ class StreamGuard:
         """Cancel the work. Its stream is not opened, and never will be."""
         self._scope.cancel()
 
-    def _on_suspend(self) -> Callable[[], object]:
-        """Return what to call where the work suspends."""
-        return _nothing if self._opened is None else self._opened.on_suspend
-
     async def run(self, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run the work, and send everything that it puts.
 
@@ -130,9 +122,9 @@ class StreamGuard:
             async with self._tasks:
                 with self._scope:
                     try:
-                        work = begin()  # opens a native stream, so `_on_suspend` comes after it
+                        work = begin()
                         del begin  # what only the start needs ends here
-                        await self._scope.run(work, self._on_suspend())
+                        await self._scope.run(work)
                     except BaseException as error:
                         if self._opened is None or not await self._opened.settle(error):
                             raise

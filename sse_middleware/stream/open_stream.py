@@ -73,7 +73,6 @@ class OpenStream:
         "_tasks",
         "_work",
         "_writer",
-        "drain",
     )
 
     def __init__(
@@ -107,14 +106,11 @@ class OpenStream:
             work,
             cooperative=cooperative,
         )
-        self.drain = closing.drain
-        """Ends the stream after `drain_grace` and this many seconds."""
         self._writer = Writer(outbox, send, control, closing, settings, start, tasks)
         outbox.wake = self._writer.run if outbox.eager else self._writer.wake
         self._first_frame = None if connection.shared else self._writer.first_frame()
         self._at_once = start.at_once
-        scope.on_outer_cancel(closing.request_cancelled)
-        scope.on_abandon(self._abandoned)
+        scope.tell(self)
         if start.slot.limited:
             scope.note_threads()
 
@@ -128,8 +124,12 @@ class OpenStream:
             self._writer.wait()
         return self._outbox
 
+    def drain(self, delay: float) -> None:
+        """End the stream after `drain_grace` and this many seconds."""
+        self._closing.drain(delay)
+
     def on_suspend(self) -> None:
-        """Send what waits: the work has suspended."""
+        """Send what waits: the work suspends."""
         if self._outbox.raised:
             self._writer.run()
         elif not self._writer.waiting:
@@ -167,7 +167,7 @@ class OpenStream:
         self._scope.begin_cleanup()
         try:
             close = self._work.close(self._settings.cleanup_timeout)
-            await self._scope.run(close, self.on_suspend)
+            await self._scope.run(close)
         except Exception as error:
             self._closing.cleanup_failed(error)
         except BaseExceptionGroup as group:
@@ -215,7 +215,11 @@ class OpenStream:
         """Whether the work should have ended by now."""
         return self._closing.is_overdue
 
-    def _abandoned(self) -> None:
+    def on_outer_cancel(self) -> None:
+        """Give up: the request is cancelled."""
+        self._closing.request_cancelled()
+
+    def on_abandon(self) -> None:
         """Give up work that nothing can end. It keeps its slot if it waits for a thread."""
         logger.error(
             _WAITS_FOR_THREAD if self._scope.in_thread else _SWALLOWS, printable(self._work)

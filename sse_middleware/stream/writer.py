@@ -125,11 +125,11 @@ class Writer:
         queue.patient = delay is not None
         self._run: object = None  # what runs now
         self._limits = TimeLimits.of(settings, self._clock())
-        self._timer = WriterTimer(self._clock, self._on_due)
+        self._timer = WriterTimer(self._clock, self)
         if self._limits is not None:
             self._timer.end = self._limits.end
         if settings.send_timeout is not None:
-            self._timer.limit_sends(settings.send_timeout, self._send_timed_out)
+            self._timer.limit_sends(settings.send_timeout)
 
     def first_frame(self) -> anyio.Event:
         """Return an event that is set once a frame has been sent."""
@@ -173,7 +173,7 @@ class Writer:
         urgent = not self.started or self._silent or ends or queue.in_room
         return self._delay is not None and self._delay.holds(urgent=urgent)
 
-    def _on_due(self, now: float) -> None:
+    def on_due(self, now: float) -> None:
         """Notice that a time limit is reached, or that a silence has lasted long enough."""
         if self._limits is not None and now >= self._limits.end:
             self._closing.close_early(self._limits.reach())
@@ -184,7 +184,7 @@ class Writer:
         else:  # a ping would break a foreign event, or nobody reads it
             self._timer.sent = now
 
-    def _send_timed_out(self) -> None:
+    def on_send_timeout(self) -> None:
         """Notice that a `send` hangs. If the producer goes on, later runs drop what it puts."""
         if self._closing.send_timed_out():
             self._run = None

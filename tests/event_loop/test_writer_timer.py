@@ -21,15 +21,18 @@ class Writer:
         self.begin = self._now()
         self.due: list[float] = []
         self.timeouts: list[float] = []
-        self.timer = WriterTimer(self._now, self._note_due)
-        self.timer.limit_sends(timeout, lambda: self.timeouts.append(self.passed()))
+        self.timer = WriterTimer(self._now, self)
+        self.timer.limit_sends(timeout)
 
     def passed(self) -> float:
         return self._now() - self.begin
 
-    def _note_due(self, now: float) -> None:
+    def on_due(self, now: float) -> None:
         self.due.append(self.passed())
         self.timer.sent = now  # a keep-alive
+
+    def on_send_timeout(self) -> None:
+        self.timeouts.append(self.passed())
 
     async def send(self, seconds: float) -> None:
         self.timer.send_began = self._now()
