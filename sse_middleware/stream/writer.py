@@ -28,7 +28,7 @@ from starlette.types import Message, Send
 from sse_middleware import events
 from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
-from sse_middleware.event_loop.writer_timer import WriterTimer
+from sse_middleware.event_loop.timed_writer import TimedWriter
 from sse_middleware.records import EventsSent, FirstEvent, PingSent, StreamInfo
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Ending, FrameQueue
@@ -48,7 +48,7 @@ GATHER_PASSES = 3
 little. A frame that comes alone waits for none."""
 
 
-class Writer:
+class Writer(TimedWriter):
     """Sends what a queue holds.
 
     Args:
@@ -62,7 +62,6 @@ class Writer:
     """
 
     __slots__ = (
-        "_clock",
         "_closing",
         "_compressor",
         "_control",
@@ -79,7 +78,6 @@ class Writer:
         "_silent",
         "_slot",
         "_tasks",
-        "_timer",
         "ended",
         "events",
         "size",
@@ -97,6 +95,7 @@ class Writer:
         start: StreamStart,
         tasks: DaemonTaskGroup,
     ) -> None:
+        super().__init__(start.slot.clock)
         self.started = False
         """Whether the status line has been sent."""
         self.waiting = False
@@ -117,7 +116,6 @@ class Writer:
         self._compressor = compressor(start.codec)
         self._settings = settings
         self._tasks = tasks
-        self._clock = start.slot.clock
         self._sent = -math.inf
         self._silent = False
         delay = settings.max_delay
@@ -125,11 +123,10 @@ class Writer:
         queue.patient = delay is not None
         self._run: object = None  # what runs now
         self._limits = TimeLimits.of(settings, self._clock())
-        self._timer = WriterTimer(self._clock, self)
         if self._limits is not None:
-            self._timer.end = self._limits.end
+            self.time_limit = self._limits.end
         if settings.send_timeout is not None:
-            self._timer.limit_sends(settings.send_timeout)
+            self.limit_sends(settings.send_timeout)
 
     def first_frame(self) -> anyio.Event:
         """Return an event that is set once a frame has been sent."""
@@ -143,12 +140,12 @@ class Writer:
         if self._delay is not None:
             self._delay.end()
             self._delay = None
-        self._timer.close()
+        self.stop_timer()
 
     def wait(self) -> None:
         """Run after `commit_after` seconds, if nothing else makes it run before."""
         self.waiting = True
-        self._timer.wait(self._settings.commit_after)
+        self.wait_for(self._settings.commit_after)
 
     def wake(self) -> None:
         """Run soon."""
@@ -182,7 +179,7 @@ class Writer:
             # A producer that fails in this very pass still gets a real status.
             (self.run if self.started else self.wake)()
         else:  # a ping would break a foreign event, or nobody reads it
-            self._timer.sent = now
+            self.sent = now
 
     def on_send_timeout(self) -> None:
         """Notice that a `send` hangs. If the producer goes on, later runs drop what it puts."""
@@ -192,7 +189,7 @@ class Writer:
 
     async def _write(self, run: object) -> None:  # noqa: C901, PLR0912 - see below
         # One long function, because each call here is paid for each event that comes alone.
-        queue, timer, ended, pause = self._queue, self._timer, True, None
+        queue, ended, pause = self._queue, True, None
         try:
             if not (self.started or await self._commit()):
                 return
@@ -218,10 +215,10 @@ class Writer:
                 self._silent = False
                 if self._compressor is not None:
                     frames = await self._compressor.compress(frames)
-                timer.send_began = now
+                self.send_began = now
                 await self._send({"type": "http.response.body", "body": frames, "more_body": True})
-                timer.send_began = math.inf
-                timer.sent = self._sent = self._clock()
+                self.send_began = math.inf
+                self.sent = self._sent = self._clock()
                 self.size += len(frames)
                 if self._notes:
                     self._note(taken, len(frames))
@@ -252,7 +249,7 @@ class Writer:
         """Drop what waits: the client has left. Returns whether nothing more will come."""
         queue = self._queue
         queue.raised = False
-        self._timer.send_began = math.inf  # the last `send` may have failed, or hang
+        self.send_began = math.inf  # the last `send` may have failed, or hang
         if queue.take():
             self._note_event(self._clock())
         if not self.waiting:
@@ -272,7 +269,7 @@ class Writer:
             return False
         self.started = self.waiting = True
         self._silent = False
-        self._timer.start(self._slot.timers, _ping_interval(self._settings))
+        self.start_timer(self._slot.timers, _ping_interval(self._settings))
         await self._send_head()
         if not (queue.size or queue.closed):
             # Some servers hold the headers back until there is a body.
@@ -308,17 +305,16 @@ class Writer:
         self.events = taken
 
     async def _send_in_time(self, message: Message) -> None:
-        timer = self._timer
-        timer.send_began = self._clock()
+        self.send_began = self._clock()
         await self._send(message)
-        timer.send_began = math.inf
-        timer.sent = self._clock()
+        self.send_began = math.inf
+        self.sent = self._clock()
 
     def _note(self, taken: int, size: int) -> None:
         """Note a message that was sent. `taken` is how many events had been taken by then."""
         events = taken - self.events
         if events:
-            self._note_event(self._timer.sent)
+            self._note_event(self.sent)
         if size and (info := self._slot.info) is not None:
             self._tell(info, events, size)
         if self._has_sent is not None and not self._queue.completing:
@@ -327,7 +323,7 @@ class Writer:
     def _note_event(self, now: float) -> None:
         if self._limits is not None:
             self._limits.note_event(now)
-            self._timer.end = self._limits.end
+            self.time_limit = self._limits.end
 
     def _tell(self, info: StreamInfo, events: int, size: int) -> None:
         slot = self._slot
@@ -335,7 +331,7 @@ class Writer:
             slot.tell(PingSent(info, size))
             return
         if events and not self.events:
-            slot.tell(FirstEvent(info, slot.seconds(self._timer.sent)))
+            slot.tell(FirstEvent(info, slot.seconds(self.sent)))
         slot.tell(EventsSent(info, events, size))
 
 

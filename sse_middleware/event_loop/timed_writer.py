@@ -1,17 +1,18 @@
-"""`WriterTimer`: the one timer of a writer.
+"""`TimedWriter`: a writer as far as its one timer needs it.
 
 Rules of this file:
 - It says when a silence has lasted for the interval, when a time limit is reached, and when a
   `send` takes too long.
-- Once started it is always set. When it fires, it checks what is due. So a message only notes when
-  it was sent, and sets no timer.
+- Once started the timer is always set. When it fires, it checks what is due. So a message only
+  notes when it was sent, and sets no timer.
 - On asyncio it ends silences a little early, together with the timers of other streams. Everything
   else happens exactly on time.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from sse_middleware.event_loop.loop import call_later, running_asyncio_task
 from sse_middleware.event_loop.timers import SLACK, CoalescedTimers, TimerGroup
@@ -20,22 +21,11 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
 
-class Timed(Protocol):
-    """A writer. Neither of these may raise."""
-
-    def on_due(self, now: float) -> None:
-        """Know that a silence has lasted for the interval, or that ``end`` is reached."""
-
-    def on_send_timeout(self) -> None:
-        """Know that a send takes too long."""
-
-
-class WriterTimer:
-    """Says what is due. It does nothing before `wait` or `start`.
+class TimedWriter(ABC):
+    """A writer with a timer. Nothing is due before `wait_for` or `start_timer`.
 
     Args:
         clock: the event loop's.
-        writer: what is told.
     """
 
     __slots__ = (
@@ -48,15 +38,14 @@ class WriterTimer:
         "_send_timeout",
         "_slack",
         "_timers",
-        "_writer",
-        "end",
         "send_began",
         "sent",
+        "time_limit",
     )
 
     _timers: CoalescedTimers
 
-    def __init__(self, clock: Callable[[], float], writer: Timed) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         task = running_asyncio_task()
         self._loop = None if task is None else task.get_loop()
         self._clock = clock
@@ -64,26 +53,36 @@ class WriterTimer:
         """When the silence began, by the event loop's clock."""
         self.send_began = math.inf
         """When the running send began, ``inf`` if none runs."""
-        self.end = math.inf
+        self.time_limit = math.inf
         """When the next time limit is reached. It may only become later: the timer is set."""
         self._interval = self._period = self._send_timeout = math.inf
         self._slack = 0.0
-        self._writer = writer
         self._cancel: Callable[[], object] | None = None
         self._group: TimerGroup | None = None
 
+    @abstractmethod
+    def on_due(self, now: float) -> None:
+        """Know that a silence has lasted for the interval, or that `time_limit` is reached.
+
+        It must not raise.
+        """
+
+    @abstractmethod
+    def on_send_timeout(self) -> None:
+        """Know that a send takes too long. It must not raise."""
+
     def limit_sends(self, seconds: float) -> None:
-        """Tell of a send that takes longer, once."""
+        """Call `on_send_timeout`, once, if a send takes longer."""
         self._send_timeout = seconds
 
-    def wait(self, seconds: float) -> None:
-        """Tell of exactly this many seconds of silence from now on."""
+    def wait_for(self, seconds: float) -> None:
+        """Call `on_due` after exactly this many seconds of silence from now on."""
         self.sent = now = self._clock()
         self._interval = self._period = seconds
         self._look_again(now)
 
-    def start(self, timers: CoalescedTimers, interval: float) -> None:
-        """Watch sends, and tell of each silence of about `interval` seconds.
+    def start_timer(self, timers: CoalescedTimers, interval: float) -> None:
+        """Watch sends, and call `on_due` after each silence of about `interval` seconds.
 
         Args:
             timers: whose timers it may share.
@@ -96,16 +95,15 @@ class WriterTimer:
         self._period = min(interval, self._send_timeout)
         self._look_again(now)
 
-    def close(self) -> None:
-        """Tell nobody any more."""
-        self._writer = None  # type: ignore[assignment]  # nothing is due, and it has this timer
-        self._interval = self._period = self._send_timeout = self.end = math.inf
-        self._stop()
+    def stop_timer(self) -> None:
+        """Let nothing be due any more."""
+        self._interval = self._period = self._send_timeout = self.time_limit = math.inf
+        self._unset()
 
     def on_timer_group(self, now: float, following: float) -> bool:
         """Act as the timer does. Stays in the group if nothing was sent for the whole interval."""
-        if self._is_silent(now) and following < self.end:
-            self._writer.on_due(now)
+        if self._is_silent(now) and following < self.time_limit:
+            self.on_due(now)
             return self._group is not None
         self._group = None
         self._check(now)
@@ -123,17 +121,17 @@ class WriterTimer:
         """Act on what is due. Then set the timer for the next check."""
         if now >= self.send_began + self._send_timeout:
             self.send_began = math.inf
-            self._writer.on_send_timeout()
-        elif now >= self.end:
-            self.end = math.inf
-            self._writer.on_due(now)
+            self.on_send_timeout()
+        elif now >= self.time_limit:
+            self.time_limit = math.inf
+            self.on_due(now)
         elif self._is_silent(now):
-            self._writer.on_due(now)
+            self.on_due(now)
         self._look_again(now)
 
     def _look_again(self, now: float) -> None:
         """Set the timer to when something is due next, at most one period from now."""
-        exact = min(self.send_began + self._send_timeout, self.end)
+        exact = min(self.send_began + self._send_timeout, self.time_limit)
         silent = self.sent + self._interval
         at = min(silent if silent > now else math.inf, now + self._period)
         if exact <= at or not self._slack:
@@ -143,7 +141,7 @@ class WriterTimer:
 
     def _fire_at(self, at: float) -> None:
         """Have a timer of its own fire at this time, or never."""
-        self._stop()
+        self._unset()
         if at == math.inf:
             return
         if self._loop is None:
@@ -153,11 +151,11 @@ class WriterTimer:
 
     def _join_group(self, at: float) -> None:
         """Have it fire at this time, or a little before, together with the timers of others."""
-        self._stop()
+        self._unset()
         self._group = self._timers.group_at(cast("AbstractEventLoop", self._loop), at, self._period)
         self._group.members[self] = None
 
-    def _stop(self) -> None:
+    def _unset(self) -> None:
         if self._group is not None:
             self._group.discard(self)
             self._group = None
