@@ -152,8 +152,7 @@ class EventSourceResponse(StreamingResponse):
         settings = self._settings(context)
         if scope["type"] == "websocket":
             send = _as_denial(send)
-        content = self.body_iterator
-        if isinstance(content, Viewer) and (answer := _answer_to_viewer(content, scope)):
+        if answer := _answer_instead(self.body_iterator, scope):
             await answer(scope, receive, send)
         elif scope.get("method") == "HEAD" or not _may_have_body(self.status_code):
             await self._send_head(send, settings)
@@ -306,9 +305,9 @@ def _tell_gap(context: RequestContext, topics: list[str], reason: str) -> None:
         slot.tell(GapTold(slot.info, tuple(topics), reason))
 
 
-def _answer_to_viewer(viewer: Viewer, scope: Scope) -> Response | None:
-    """Return what answers a viewer that gets no stream, ``None`` if there is something to view."""
-    status = viewer.status(_last_event_id(scope))
+def _answer_instead(content: object, scope: Scope) -> Response | None:
+    """Return what answers one who views a run if there is nothing to stream, otherwise ``None``."""
+    status = content.status(_last_event_id(scope)) if isinstance(content, Viewer) else None
     if status is None:
         return None
     return Response("no run has this key" if status == NOT_FOUND else None, status)

@@ -44,13 +44,20 @@ class SubscriberOutbox(Outbox):
         self._begun = self._opened = False
         self._failure: Exception | None = None
 
-    def pull(self) -> None:
-        """Have the writer take what there is. The subscription is open."""
+    def begin(self) -> None:
+        """Send the position and what there is. The subscription is open."""
         self._opened = True
+        self.put_in_steps()  # so that one message has both
+        self.put(self._subscription.position_frame(), 0)
+        self.pull()
+
+    def pull(self) -> None:
+        """Have the writer take what there is."""
         if self._subscription.ended:
             self.moved.set()
         if not self.closed:
-            self.in_room = self._subscription.has_more
+            if self.patient:
+                self.in_room = self._subscription.has_more
             self.raised = True
             self.wake()
 
@@ -168,11 +175,8 @@ class SubscriptionProducer:
     async def produce(self, sink: FrameSink) -> None:
         """Have events pulled until the subscription ends, or until the sink wants no more."""
         assert isinstance(sink, SubscriberOutbox)  # noqa: S101 - `outbox` made it
-        subscription = self._subscription
-        await subscription.open(sink.pull)
-        sink.put_in_steps()  # so that `pull` sends what is put
-        sink.put(subscription.position_frame(), 0)
-        sink.pull()
+        await self._subscription.open(sink.pull)
+        sink.begin()
         await sink.until_ended()
 
     def stage(self) -> Stage:

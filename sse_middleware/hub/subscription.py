@@ -186,23 +186,24 @@ class Subscription(NotIterable):
             limit: about how many bytes to return. One event may have more.
         """
         self._woken = False
-        cursor, events, taken = self._cursor, self._cursor.events, b""
+        cursor, before, taken = self._cursor, self._cursor.events, b""
         if not self.ended:
-            cursor.has_more = False
-            if self._in_step:
-                taken = cursor.latest(self._topics, limit)
-            taken = taken or self._take(limit)
-            if cursor.has_more:
-                self._worker.pump.wake((self,))
-        self.taken = cursor.events - events
+            latest = self._in_step and cursor.latest(self._topics, limit)
+            taken = latest or self._take(limit)
+        self.taken = cursor.events - before
         return taken
 
     def _take(self, limit: int) -> bytes:
+        cursor = self._cursor
+        cursor.has_more = False
         taken = self._take_next(limit)
-        if not taken:
-            return b"" if self._primed else self.position_frame()
-        self._primed = True
-        self._cursor.has_more |= self._page is not None or self._cursor.clock < self._reach()
+        if taken:
+            self._primed = True
+            cursor.has_more |= self._page is not None or cursor.clock < self._reach()
+        elif not self._primed:
+            taken = self.position_frame()
+        if cursor.has_more:
+            self._worker.pump.wake((self,))
         return taken
 
     def _take_next(self, limit: int) -> bytes:
@@ -302,8 +303,7 @@ class Subscription(NotIterable):
         clock = self._cursor.clock
         behind = [topic for topic in self._topics if topic.ring.floor > clock]
         if behind:
-            is_behind = self._cursor.is_behind
-            behind = [topic for topic in behind if is_behind(topic.name, topic.ring.floor)]
+            behind = [one for one in behind if self._cursor.is_behind(one.name, one.ring.floor)]
         return behind
 
     def _catch_up(self, behind: Sequence[Topic]) -> None:

@@ -12,7 +12,6 @@ from heapq import merge
 from operator import itemgetter
 
 from sse_middleware.hub.cursor import Cursor
-from sse_middleware.hub.ids import Position
 from sse_middleware.hub.paging import Page
 from sse_middleware.hub.published_event import ReadEvents
 from sse_middleware.hub.ring import Latest
@@ -66,19 +65,19 @@ class Taker(Cursor):
     def latest(self, topics: Sequence[Topic], limit: int) -> bytes:
         """Take what another subscriber has just taken of one of these topics, or return ``b""``.
 
-        It can be taken if these are all events that follow the position. The other topics have
-        nothing new, and what is published to them has come.
+        It can be taken if these are all events that follow the position.
         """
         at = self.at
-        latest = None if at is None else _latest_of(topics, at)
-        if latest is None or len(latest.block) > limit:
+        if at is None:
+            return b""
+        latest = topics[0].latest if len(topics) == 1 else _latest_of(topics, at.clock)
+        if latest is None or not latest.after <= at.clock < latest.first:
+            return b""
+        if latest.position.mark != at.mark or len(latest.block) > limit:
             return b""
         self.at = latest.position
         self.events += latest.events
-        clock = latest.position.clock
-        for topic in topics:  # a generator would take longer than all the rest
-            if topic.ring.last > clock:
-                self.has_more = True
+        self.has_more = False
         return latest.block
 
     def _share(self, topic: Topic, after: int, block: bytes, events: int) -> None:
@@ -87,7 +86,7 @@ class Taker(Cursor):
         A subscriber below the ring's floor must be told its own gap first.
         """
         at, ring = self.at, topic.ring
-        if block and at is not None and at.clock >= ring.last:
+        if block and at is not None and at.clock >= ring.last and topic.synced:
             first = ring.first_after(after)
             topic.latest = Latest(max(after, ring.floor), first, block, events, at)
 
@@ -152,17 +151,10 @@ def _named(topic: Topic, after: int) -> Iterator[_Event]:
         yield clock, block, topic.name
 
 
-def _latest_of(topics: Sequence[Topic], at: Position) -> Latest | None:
-    """Return all events of the only topic that has any after a position, if they were shared."""
-    clock, new = at.clock, None
-    for topic in topics:
-        if topic.ring.last > clock:
-            if new is not None:
-                return None
-            new = topic
-        if not topic.synced:
-            return None
-    latest = None if new is None else new.latest
-    if latest is None or latest.position.mark != at.mark:
-        return None
-    return latest if latest.after <= clock < latest.first else None
+def _latest_of(topics: Sequence[Topic], clock: int) -> Latest | None:
+    """Return what was taken last of the only topic that has anything after a clock.
+
+    The others have nothing new if what is published to them has come.
+    """
+    new = [topic for topic in topics if topic.ring.last > clock]
+    return new[0].latest if len(new) == 1 and all(topic.synced for topic in topics) else None

@@ -62,7 +62,7 @@ class Topic:
         self.filled = False
         """Whether all that is kept was read, or is too much for a ring."""
         self.latest: Latest | None = None
-        """What was taken last, of this incarnation."""
+        """What was taken last, while nothing is newer and nothing may be missing."""
         self.listener: object = None
         """The listener that hears it."""
         self._whole_floor: int | None = None
@@ -90,6 +90,7 @@ class Topic:
                 return True
             if not self.is_hole(entry, watermark):
                 self.ring.put(entry.clock, self._with_id(entry.clock, entry.block))
+                self.latest = None
                 return True
             self.lose(watermark)
         self._wait_for_read(entry)
@@ -103,6 +104,7 @@ class Topic:
         """Know that something may not come, so that it must be read."""
         self.base = self.complete(watermark)
         self.synced = False
+        self.latest = None
 
     def begin_anew(self, with_id: WithId) -> None:
         """Forget everything: the store has another incarnation."""
@@ -124,7 +126,7 @@ class Topic:
 
     def apply(self, kept: Kept, state: State, *, fill: bool) -> bool:
         """Take what was read after `base`, or all if `fill`. Returns false to be read again."""
-        floor = floor_of(kept, state)
+        floor, self.latest = floor_of(kept, state), None
         if kept.more:  # there is too much for a ring
             if self.synced:  # what was published up to the read may still be on its way
                 self.filled, self.to_fill = True, False

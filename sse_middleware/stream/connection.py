@@ -133,9 +133,9 @@ class Connection:
     def _send_observed(self, message: Message) -> Awaitable[None]:
         # Only the last message needs a coroutine of our own. The mark is for asgiref, which warns
         # about a `send` that is not a coroutine function.
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
-            return self.finish(message)
-        return self._send(message)
+        if message.get("more_body") or message["type"] != "http.response.body":
+            return self._send(message)
+        return self.finish(message)
 
     async def finish(self, message: Message) -> None:
         """Send the last message of the response."""

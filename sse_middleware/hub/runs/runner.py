@@ -141,7 +141,7 @@ class Runner:
         producer = self._producer
         assert producer is not None  # noqa: S101 - it was made
         self._scope = scope = edge_cancel_scope(self._plan.settings.cleanup_timeout)
-        scope.on_abandon(self._abandoned)
+        scope.tell(self)
         with scope:
             try:
                 if self._state is None:
@@ -201,7 +201,14 @@ class Runner:
         """End the run: nothing more of it can be written."""
         self._end(RunState.ABORTED)
 
-    def _abandoned(self) -> None:
+    def on_suspend(self) -> None:
+        """Do nothing: the writer has a task of its own. See `Block`."""
+
+    def on_outer_cancel(self) -> None:
+        """Do nothing: no scope surrounds the hub's tasks. See `Block`."""
+
+    def on_abandon(self) -> None:
+        """Know that nothing could end the generator. See `Block`."""
         logger.error("a run swallows each cancellation, and goes on: %s", self._name())
 
     def _last_events(self) -> list[bytes]:
