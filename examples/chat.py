@@ -5,7 +5,8 @@ tabs show it too. Only "stop" ends it. Two workers serve the page, and share a f
 
     HUB_URL          where the hub keeps its events: a file (the default), or redis://localhost
     OPENAI_BASE_URL  of a model with OpenAI's interface, such as http://localhost:11434/v1.
-                     Without it a simulated model answers. OPENAI_MODEL and OPENAI_API_KEY go with it
+                     Without it a simulated model answers. OPENAI_MODEL and OPENAI_API_KEY name
+                     the model and the key
     PAUSE            seconds that the simulated model takes for a word
 """
 
@@ -123,7 +124,7 @@ async def restart() -> None:
 def simulated_words(question: str) -> list[str]:
     """Return all that the simulated model says."""
     text = (
-        f"You asked: {question}\nI am a simulated model, and I write this slowly. Meanwhile you can "
+        f"You asked: {question}\nI am a simulated model, and I write slowly. Meanwhile you can "
         "cut the connection, reload the page, or open it in a second tab: not a word is lost, and "
         "none comes twice. You can also close the page. I go on, and when you come back, you get "
         "all that I wrote. If you stop me, I stop on the server, and not only on your screen."
