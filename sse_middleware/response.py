@@ -296,6 +296,8 @@ def _subscriber_plan(
     content.resume(_last_event_id(scope))
     if context.registry().policy.observers:
         content.on_gap(partial(_tell_gap, context))
+    if template.control.bare:
+        content.send_no_positions()
     return StreamPlan(producer, control, producer.outbox)
 
 

@@ -41,13 +41,15 @@ class Cursor:
         wanted: what the subscriber wants.
     """
 
-    __slots__ = ("_told", "_wanted", "at", "events", "on_gap")
+    __slots__ = ("_told", "_wanted", "at", "events", "on_gap", "sends_positions")
 
     def __init__(self, wanted: Wanted) -> None:
         self.at = wanted.after
         """``None`` for a subscriber that begins with all that is kept, and has not begun yet."""
         self.events = 0
         """How many events were taken, gaps included."""
+        self.sends_positions = True
+        """Whether the client may get blocks that have only an id."""
         self._wanted = wanted
         self._told: Floors = _NONE
         self.on_gap: Callable[[list[str], str], object] = _nothing
@@ -77,7 +79,9 @@ class Cursor:
         self.at = Position(clock, state.mark)
 
     def block(self) -> bytes:
-        """Return a block that moves the client's position, and dispatches nothing."""
+        """Return a block that moves the client's position, and dispatches nothing, or ``b""``."""
+        if not self.sends_positions:
+            return b""
         return b"id: %b\n\n" % format_position(self.at or NOWHERE).encode()
 
     def enter(self, state: State, floors: Floors) -> bytes:

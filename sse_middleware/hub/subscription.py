@@ -76,12 +76,10 @@ class Subscription(NotIterable):
         self._cursor = Taker(wanted)
         self._topics: Sequence[Topic] = ()
         self._page: Page | None = None
-        self._entered = False
         self._flight: Flight | None = None
         self._in_step = False  # whether the rings have what comes next
         self._untold = b""
-        self._primed = False
-        self._woken = False
+        self._entered = self._primed = self._woken = False
         self._on_wake: Callable[[], object] = nothing
 
     @property
@@ -96,6 +94,10 @@ class Subscription(NotIterable):
     def on_gap(self, callback: Callable[[list[str], str], object]) -> None:
         """Have a function called with the topics and the reason of each gap that is told."""
         self._cursor.on_gap = callback
+
+    def send_no_positions(self) -> None:
+        """Leave out blocks that have only an id: some clients take each for an event."""
+        self._cursor.sends_positions = False
 
     @property
     def events(self) -> int:
@@ -120,8 +122,7 @@ class Subscription(NotIterable):
         """Find out where to begin, which may wait for the store. Then take what there is.
 
         Args:
-            wake: called in the event loop when there may be something to take, or when `ended` has
-                become true. It must not raise, and should only have a task run.
+            wake: called if there may be something to take, or `ended` is true. It must not raise.
 
         Raises:
             HubError: the hub is not open, or in another event loop.
@@ -219,7 +220,7 @@ class Subscription(NotIterable):
     def position_frame(self) -> bytes:
         """Return a block that only moves the client's position, ``b""`` if none can be claimed."""
         cursor, worker = self._cursor, self._worker
-        if self.ended or self._untold or not self._is_synced():
+        if self.ended or self._untold or not (cursor.sends_positions and self._is_synced()):
             return b""
         if cursor.mark != worker.mark or cursor.clock > worker.top:
             return b""  # it is not known whether the position is one of the store

@@ -318,6 +318,23 @@ class TestPolicy:
             await anyio.sleep(10.5)
             assert len(POSITION.findall(events.body)) == 2
 
+    async def test_a_client_may_want_no_blocks_that_have_only_an_id(self, hub: Hub) -> None:
+        """OpenAI's, for example: it takes each blank line after an id for an event."""
+        app = SSEMiddleware(
+            subscribing(hub, where=lambda event: event.json() % 50 == 0),
+            ping_blank_line=False,
+            ping_interval=10,
+        )
+        async with events_of(app) as events:
+            await events.next_comment()
+            for number in range(101):
+                await hub.publish("a", number)
+            assert data_of(await events.take(3)) == [0, 50, 100]
+            await events.next_comment()
+            assert POSITION.findall(events.body) == []
+            assert events.body.startswith(b": ping\nid: ")
+            assert events.body.endswith(b"data: 100\n\n: ping\n")
+
     async def test_a_slow_client_delays_nobody(self, hub: Hub) -> None:
         app = SSEMiddleware(subscribing(hub), send_timeout=None)
         async with chunks_of(app, window=1) as chunks, opened(app) as events:

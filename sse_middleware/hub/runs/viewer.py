@@ -4,17 +4,19 @@ Rules of this file:
 - It begins with the run's first event, or after the last one that the client has had.
 - Markers tell where a run begins and ends. They are taken out of what is sent.
 - The entry of the end becomes a block with an id and no data. A client that comes back after it has
-  had everything, and is answered with 204. So its ``EventSource`` doesn't come back again.
+  had everything, and is answered with 204. So its ``EventSource`` doesn't come back again. For
+  clients that take such a block for an event it is only the line, which joins what comes next.
 - If another run begins in the topic, the viewer's run makes way, and its stream ends there.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from sse_middleware.hub.gaps import later_starts
 from sse_middleware.hub.ids import Position, parse_position
 from sse_middleware.hub.published_event import PublishedEvent
-from sse_middleware.hub.run import Run, RunState
+from sse_middleware.hub.run import RUN_TOPIC, Run, RunState
 from sse_middleware.hub.subscription import Subscription
 from sse_middleware.hub.wanted import OpenHub, Wanted, Where
 from sse_middleware.settings import Overrides
@@ -70,7 +72,7 @@ class Viewer(Subscription):
         self.outcome: RunState | None = None
         """How the run has ended, once its end was taken."""
         self.end_block = b""
-        """The block that moves the client's position behind the end, once that was taken."""
+        """What moves the client's position behind the end, once that was taken."""
         self._watched = watched
 
     def status(self, last_event_id: str) -> int | None:
@@ -134,15 +136,19 @@ class Viewer(Subscription):
         self.ended = True
         if marker != b"started":
             self.outcome = RunState(marker.decode())
-            self.end_block = line + b"\n\n"
+            self.end_block = line + (b"\n\n" if self._cursor.sends_positions else b"\n")
 
 
 def _but_markers(where: Where | None) -> Where | None:
-    """Return a filter that lets markers through: an event without a name and without data."""
+    """Return a filter that lets markers through: an event without a name and without data.
+
+    It names the run by its key.
+    """
     if where is None:
         return None
 
     def wants(event: PublishedEvent) -> object:
-        return (event.event is None and not event.data) or where(event)
+        is_marker = event.event is None and not event.data
+        return is_marker or where(replace(event, topic=event.topic.removeprefix(RUN_TOPIC)))
 
     return wants
