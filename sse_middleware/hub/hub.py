@@ -159,9 +159,9 @@ class Hub(HubRuns):
             None if after in (None, "start") else _position("after", after),
             after == "start",
             None if since is None else _position("since", since),
-            where,
-            max(1, kept // 4),
-            checked_subject(subject),
+            where=where,
+            dropped_in_a_row=max(1, kept // 4),
+            subject=checked_subject(subject),
         )
         return Subscription(self._here, wanted, self._clock())
 

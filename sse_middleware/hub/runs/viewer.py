@@ -1,7 +1,8 @@
 """`Viewer`: one who views a run. To its stream it is a subscription to the run's topic.
 
 Rules of this file:
-- It begins with the run's first event, or after the last one that the client has had.
+- It begins with the run's first event, or after the last one that the client has had. What came
+  before the run in its topic is never sent, although a ring may have it yet.
 - Markers tell where a run begins and ends. They are taken out of what is sent.
 - The entry of the end becomes a block with an id and no data. A client that comes back after it has
   had everything, and is answered with 204. So its ``EventSource`` doesn't come back again. For
@@ -64,7 +65,13 @@ class Viewer(Subscription):
         subject: str | None = None,
         where: Where | None = None,
     ) -> None:
-        wanted = Wanted((topic,), with_kept=True, where=_but_markers(where), subject=subject)
+        wanted = Wanted(
+            (topic,),
+            with_kept=True,
+            floor=0 if run is None else run.start,
+            where=_but_markers(where),
+            subject=subject,
+        )
         super().__init__(hub, wanted, clock)
         self.topic = topic
         self.run = run
