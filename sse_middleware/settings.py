@@ -68,8 +68,7 @@ class StreamOptions(TypedDict, total=False):
 
     By default it does until the stream has sent an `id`. The standard ignores this blank line. But
     after an id, OpenAI's client, httpx-sse and others take it for an empty event, and
-    fetch-event-source always does. ``False`` avoids this. In a stream of a hub it also leaves out
-    the blocks that have only an id, which such clients take for events, too.
+    fetch-event-source always does. ``False`` avoids this, and a hub's blocks with only an id.
     """
     on_disconnect: OnDisconnect
     """What becomes of the generator when its client leaves: ``"cancel"`` (default) or ``"finish"``.

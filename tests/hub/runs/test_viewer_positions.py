@@ -37,7 +37,7 @@ def served(hub: Hub) -> Any:
 
         def wants(event: PublishedEvent) -> bool:
             assert event.topic == "k"
-            return event.json()["number"] > after
+            return bool(event.json()["number"] > after)
 
         preset = presets.OPENAI if "openai" in request.query_params else None
         viewed = await hub.attach("k", where=wants if after >= 0 else None)
@@ -70,7 +70,7 @@ async def test_nothing_of_a_run_before_comes_although_a_ring_has_it(
 ) -> None:
     new = [{"run": "new", "number": number} for number in range(3)]
     async with client.stream("POST", "/", json=["old", 1000]) as old:
-        first, second = await old.take(2)
+        _, second = await old.take(2)
         async with client.stream("POST", "/", json=["new", 3]) as begun:
             assert await rest_of(begun) == new
         sent = second.id if id_ == "of the old run" else id_
@@ -82,7 +82,6 @@ async def test_nothing_of_a_run_before_comes_although_a_ring_has_it(
     assert [event.json() for event in events if event not in gaps] == new
     told = [json.loads(gap.raw_data or "")["reason"] for gap in gaps]
     assert told == (["reset"] if sent not in ("", second.id) else [])
-    assert first.id < (events[-1].id or "")
 
 
 @pytest.mark.parametrize("after", [-1, 1])
