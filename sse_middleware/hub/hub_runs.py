@@ -80,6 +80,8 @@ class HubRuns(HubLifecycle):
         check_count("max_bytes", max_bytes, "bytes")
         check_limit("stop_when_unwatched", stop_when_unwatched, "None lets the run go on")
         running, overrides = self._here(), Overrides(settings)
+        owner = checked_subject(subject)
+        await running.know_store()
         request = RUNNING_REQUEST.get()
         if request is not None and request.last_event_id:
             run = await running.runs.find(topic)
@@ -99,7 +101,7 @@ class HubRuns(HubLifecycle):
                     unwatched_limit=stop_when_unwatched,
                 )
             )
-        return self._viewer(topic, run, overrides, subject, None)
+        return self._viewer(topic, run, overrides, owner, None)
 
     async def attach(
         self, key: str, *, where: Where | None = None, subject: object = None
@@ -122,8 +124,11 @@ class HubRuns(HubLifecycle):
         """
         topic = _topic_of(key)
         check_function("where", where)
-        run = await self._here().runs.find(topic)
-        return self._viewer(topic, run, Overrides({}), subject, where)
+        owner = checked_subject(subject)
+        running = self._here()
+        await running.know_store()
+        run = await running.runs.find(topic)
+        return self._viewer(topic, run, Overrides({}), owner, where)
 
     async def stop(self, key: str) -> bool:
         """Stop the run of a key, on whichever worker. Returns false if none runs.
@@ -154,7 +159,7 @@ class HubRuns(HubLifecycle):
         topic: str,
         run: Run | None,
         overrides: Overrides,
-        subject: object,
+        subject: str | None,
         where: Where | None,
     ) -> Viewer:
         return Viewer(
@@ -164,7 +169,7 @@ class HubRuns(HubLifecycle):
             self._here().runs.watches,
             self._clock(),
             overrides=overrides,
-            subject=checked_subject(subject),
+            subject=subject,
             where=where,
         )
 

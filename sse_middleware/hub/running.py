@@ -55,6 +55,11 @@ class RunningHub:
         except Exception as error:
             logger.debug("the store of a hub is away: %r", error)
 
+    async def know_store(self) -> None:
+        """Find out what the store is, unless that is known. Raises why it can't be read."""
+        if self.worker.state is None:
+            await self.read((), 0, 0)
+
     async def read(self, names: Sequence[str], after: int, limit: int) -> Snapshot:
         """Read from the store. Raises why it can't be read."""
         snapshot = await answered(self.store.read(names, after, limit))
@@ -64,8 +69,7 @@ class RunningHub:
     async def append(self, topic: str, block: bytes, keep: Keep, once: str | None) -> str:
         """Publish an event. Returns its id."""
         worker = self.worker
-        if worker.state is None:
-            await self.read((), 0, 0)
+        await self.know_store()
         (clock,) = await self.store.append(topic, (block,), keep, once=once)
         worker.top = max(worker.top, clock)
         return worker.ids.of(clock)
@@ -79,7 +83,8 @@ class RunningHub:
         self._subscriptions.pop(subscription, None)
 
     def end(self) -> None:
-        """End all subscriptions, and the calls of threads."""
+        """End all subscriptions, the calls of threads, and who waits for a run to begin."""
         self.calls.close()
+        self.runs.end()
         for subscription in tuple(self._subscriptions):
             subscription.end()

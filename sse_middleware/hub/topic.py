@@ -8,6 +8,7 @@ Rules of this file:
 - What is announced before the read has come waits for it.
 - A ring is whole if it has all that the store kept when it was read. Then its floor is the topic's
   floor, and the ring alone tells what has expired.
+- A run begins a topic anew, in the store and so in the ring.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from typing import Any
 from sse_middleware.hub.abc import Entry, Kept, State
 from sse_middleware.hub.gaps import floor_of
 from sse_middleware.hub.ring import RING_BYTES, Latest, Ring
+from sse_middleware.hub.run import STARTED
 
 NEVER = -1
 """Up to where a topic is complete that has never been read."""
@@ -89,8 +91,7 @@ class Topic:
             if entry.clock <= self.ring.last:
                 return True
             if not self.is_hole(entry, watermark):
-                self.ring.put(entry.clock, self._with_id(entry.clock, entry.block))
-                self.latest = None
+                self._put(entry)
                 return True
             self.lose(watermark)
         self._wait_for_read(entry)
@@ -168,7 +169,15 @@ class Topic:
     def _put_new(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             if entry.clock > self.ring.last:
-                self.ring.put(entry.clock, self._with_id(entry.clock, entry.block))
+                self._put(entry)
+
+    def _put(self, entry: Entry) -> None:
+        """Add an entry to the ring. What was before the beginning of a run is gone."""
+        self.latest = None
+        if entry.block == STARTED:
+            self.ring.restart(entry.before)
+            self._whole_floor = entry.before
+        self.ring.put(entry.clock, self._with_id(entry.clock, entry.block))
 
 
 def floors_of_rings(topics: Iterable[Topic]) -> dict[str, int]:

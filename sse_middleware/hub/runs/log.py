@@ -2,14 +2,17 @@
 
 Rules of this file:
 - The producer puts events in. The writer takes all of them at once.
-- If much waits, the producer waits for room. So a store that is slow slows the producer down.
+- If much waits, the producer waits for room. So a store that is slow slows the producer down. A
+  producer that never suspends gives way to the event loop, as that of a stream does.
 - An event that would make the run too large is not taken. Then the run fails.
 """
 
 from collections.abc import Callable, Iterable
+from time import monotonic
 
 from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.event_loop.wakeup import wakeup
+from sse_middleware.stream.outbox import TIME_SLICE
 from sse_middleware.wire.encoding import encode_data
 
 BOUND = 64 * 1024
@@ -30,6 +33,7 @@ class RunLog:
         "_left",
         "_moved",
         "_on_too_large",
+        "_slice_began",
         "awaited",
         "closed",
         "frame_texts",
@@ -59,6 +63,7 @@ class RunLog:
         self._left = max_bytes
         self._on_too_large = on_too_large
         self._checkpoint = checkpoint()
+        self._slice_began = monotonic()
 
     def put_in_steps(self) -> None:
         """Change nothing: the writer has a task of its own."""
@@ -68,12 +73,18 @@ class RunLog:
         self._add_texts()
         if frame:
             self._add(frame)
-        return self.closed or self.waiting >= BOUND
+        return self._is_full()
 
     def is_full(self) -> bool:
         """Add what was put as texts. Returns true if the producer must wait for `room`."""
         self._add_texts()
-        return self.closed or self.waiting >= BOUND
+        return self._is_full()
+
+    def _is_full(self) -> bool:
+        """Whether it is closed, much waits, or the event loop has not been run for a while."""
+        if self.closed or self.waiting >= BOUND:
+            return True
+        return monotonic() - self._slice_began >= TIME_SLICE
 
     def _add_texts(self) -> None:
         for text in self.texts:
@@ -87,6 +98,8 @@ class RunLog:
         if self._left < 0:
             self._on_too_large()
             return
+        if not self._events:
+            self._slice_began = monotonic()
         self._events.append(event)
         self.waiting += len(event)
         if self.waiting >= self.wanted:
@@ -99,6 +112,7 @@ class RunLog:
             await self._checkpoint()
             while self.waiting >= BOUND and not self.closed:
                 await self._moved.wait()
+            self._slice_began = monotonic()
         finally:
             self.awaited = False
         return not self.closed

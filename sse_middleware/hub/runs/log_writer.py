@@ -11,12 +11,13 @@ Rules of this file:
 """
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 from anyio import Event, move_on_after, sleep
 
 from sse_middleware.hub.abc import Store
-from sse_middleware.hub.backoff import Backoff
+from sse_middleware.hub.backoff import LONGEST, Backoff
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.run import FencedError, Run, RunAppend, RunState, end_marker
 from sse_middleware.hub.runs.log import RunLog
@@ -74,6 +75,9 @@ class LogWriter:
         self._appended = 0.0
         self._number = 0
         self._fenced = False
+        self._is_away = False
+        self._there_from = -math.inf
+        """Since when the store is there, as far as it was asked."""
         self._end: tuple[RunState, Sequence[bytes]] | None = None
 
     def begin(self, began: float) -> None:
@@ -130,6 +134,7 @@ class LogWriter:
                 self._fence(error)
             except Exception as error:
                 logger.debug("a run could not be written: %r", error)
+                self._is_away = True
                 if self._is_over(error):
                     return
                 await sleep(backoff.next())
@@ -147,14 +152,27 @@ class LogWriter:
         except Exception as error:
             logger.debug("the lease of a run could not be renewed: %r", error)
             self._renew_at = self._clock() + self._renewed_each / 3
+            self._is_away = True
             self._is_over(error)
             return
         if run is None or run.token != self._token or not run.is_running:
             self._fence(FencedError("the run has another producer, or its lease was over"))
             return
         self._held_from, self._renew_at = began, began + self._renewed_each
-        if run.stopping or _is_abandoned(run):
+        if run.stopping or self._is_abandoned(run):
             self._on_stop()
+
+    def _is_abandoned(self, run: Run) -> bool:
+        """Whether nobody has watched a run for as long as it allows.
+
+        While the store was away, nobody could say that they watch.
+        """
+        now, limit = self._clock(), run.unwatched_limit
+        if self._is_away:
+            self._is_away, self._there_from = False, now
+        if limit is None or run.unwatched <= limit:
+            return False
+        return now - self._there_from > limit + LONGEST
 
     def _is_over(self, error: Exception) -> bool:
         """Whether the lease is over for sure."""
@@ -168,8 +186,3 @@ class LogWriter:
         logger.warning("a run ends, because it can't be written any more: %s", error)
         self._fenced = True
         self._on_fenced()
-
-
-def _is_abandoned(run: Run) -> bool:
-    """Whether nobody has watched a run for as long as it allows."""
-    return run.unwatched_limit is not None and run.unwatched > run.unwatched_limit

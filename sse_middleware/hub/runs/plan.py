@@ -44,7 +44,7 @@ class RunPlan:
 
 def new_token(ttl: float) -> str:
     """Return a token for a run. Whoever aborts the run reads from it how long the run is kept."""
-    return f"{token_hex(8)} {ttl!r}"
+    return f"{token_hex(8)} {float(ttl)!r}"
 
 
 def kept_while_running(ttl: float) -> Keep:

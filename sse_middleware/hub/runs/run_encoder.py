@@ -1,10 +1,14 @@
 """`RunEncoder`: encodes the items of a run. Its events get their ids from the hub."""
 
 from collections.abc import Callable
+from typing import Any
 
 from sse_middleware.errors import EncodingError
+from sse_middleware.events import ServerSentEvent
 from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
+
+_ID = b"id:"
 
 
 class RunEncoder(ItemEncoder):
@@ -17,10 +21,28 @@ class RunEncoder(ItemEncoder):
     __slots__ = ()
 
     def __init__(self, encoding: ItemEncoding) -> None:
-        super().__init__(encoding, bytes, on_id=bytes)
+        super().__init__(encoding, bytes)
 
-    def _note_id(self, on_id: Callable[[], object]) -> None:  # noqa: ARG002 - it is refused
-        raise EncodingError(
-            f"{self._encoding.endpoint} gave an event with an id, and a hub gives its own ids, "
-            "which are positions in it: put yours into the data"
-        )
+    def _event_frame(self, item: ServerSentEvent) -> bytes:
+        self._refuse_id(item)
+        return super()._event_frame(item)
+
+    def _preset_event(
+        self, item: Any, to_event: Callable[[Any], ServerSentEvent]
+    ) -> ServerSentEvent:
+        event = super()._preset_event(item, to_event)
+        self._refuse_id(event)
+        return event
+
+    def _refuse_id(self, event: ServerSentEvent) -> None:
+        if event.id is not None:
+            raise EncodingError(
+                f"{self._encoding.endpoint} gave an event with an id, and a hub gives its own ids, "
+                "which are positions in it: put yours into the data"
+            )
+
+
+def without_id(frame: bytes) -> bytes:
+    """Return a control frame without its id, ``b""`` if it has nothing else."""
+    lines = [line for line in frame.split(b"\n") if not line.startswith(_ID)]
+    return b"\n".join(lines) if any(lines) else b""

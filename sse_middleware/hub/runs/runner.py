@@ -20,11 +20,11 @@ from sse_middleware.event_loop.cancel_scope import EdgeCancelScope, edge_cancel_
 from sse_middleware.event_loop.loop import call_later
 from sse_middleware.event_loop.task_group import daemon_task_group
 from sse_middleware.hub.abc import Store
-from sse_middleware.hub.run import Run, RunState
+from sse_middleware.hub.run import RUN_TOPIC, Run, RunState
 from sse_middleware.hub.runs.log import RunLog
 from sse_middleware.hub.runs.log_writer import LogWriter
 from sse_middleware.hub.runs.plan import LEASE, RunPlan, kept_while_running
-from sse_middleware.hub.runs.run_encoder import RunEncoder
+from sse_middleware.hub.runs.run_encoder import RunEncoder, without_id
 from sse_middleware.hub.store_calls import answered
 from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
 from sse_middleware.items.item_encoding import ItemEncoding
@@ -98,7 +98,11 @@ class Runner:
             self.refusal = error
             return False
         self._writer.begin(began)
-        return self.run.token == self.token
+        if self.run.token != self.token:
+            return False
+        if self.run.stopping:  # somebody was quicker than the answer
+            self.stop()
+        return True
 
     def _begin_run(self) -> Awaitable[Run]:
         plan = self._plan
@@ -129,7 +133,7 @@ class Runner:
             name = origin_of(None, content)
             encoding = ItemEncoding(settings, self._plan.item_type, name)
             self._producer = producer_of(content, RunEncoder(encoding))
-            self._log.put(self._control.first())
+            self._log.put(without_id(self._control.first()))
         except Exception as error:
             self.refusal = error
             self._fail(error)
@@ -142,18 +146,23 @@ class Runner:
         assert producer is not None  # noqa: S101 - it was made
         self._scope = scope = edge_cancel_scope(self._plan.settings.cleanup_timeout)
         scope.tell(self)
-        with scope:
-            try:
-                if self._state is None:
-                    await scope.run(producer.produce(self._log))
-            except BaseException as error:
-                if not self._settles(error, scope):
-                    raise
-            finally:
-                self._log.close()
-                await self._close(producer, scope)
-        for cancel in self._timers:
-            cancel()
+        try:
+            with scope:
+                await self._produce_and_close(producer, scope)
+        finally:
+            for cancel in self._timers:
+                cancel()
+
+    async def _produce_and_close(self, producer: Producer, scope: EdgeCancelScope) -> None:
+        try:
+            if self._state is None:
+                await scope.run(producer.produce(self._log))
+        except BaseException as error:
+            if not self._settles(error, scope):
+                raise
+        finally:
+            self._log.close()
+            await self._close(producer, scope)
 
     def _settles(self, error: BaseException, scope: EdgeCancelScope) -> bool:
         """Keep what was raised. Returns false for a cancellation, which must go on."""
@@ -217,11 +226,11 @@ class Runner:
         if self._state is not RunState.ERROR or not isinstance(failure, Exception):
             return []
         try:
-            frame = self._control.of_error(failure)
+            frame = without_id(self._control.of_error(failure))
         except Exception:
             logger.exception("no event tells the error of a run: %s", self._name())
             return []
         return [frame] if frame else []
 
     def _name(self) -> str:
-        return printable(repr(self._producer or self._plan.factory))
+        return printable(self._plan.topic.removeprefix(RUN_TOPIC))

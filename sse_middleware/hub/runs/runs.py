@@ -7,9 +7,9 @@ Rules of this file:
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from anyio import Lock, move_on_after
+from anyio import CancelScope, Lock, move_on_after
 
 from sse_middleware.errors import HubError
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
@@ -44,6 +44,7 @@ class Runs:
         """By token."""
         self._reader: TopicReader | None = None
         self._opening = Lock()
+        self._attempts = 0
         self._draining = False
         self.watches = Watches(hub().worker.store, tasks.create_task)
 
@@ -71,9 +72,7 @@ class Runs:
 
     async def _work(self, runner: Runner) -> None:
         try:
-            async with self._opening:
-                if self._reader is None:
-                    await self._listen()
+            await self._hear_stops()
             await runner.work()
         finally:
             del self._runners[runner.token]
@@ -83,8 +82,16 @@ class Runs:
                 self._reader.close()
                 self._reader = None
 
+    async def _hear_stops(self) -> None:
+        """Hear what is to be stopped. Those who wait for the same attempt don't make another."""
+        attempts = self._attempts
+        async with self._opening:
+            if self._reader is None and self._attempts == attempts:
+                self._attempts += 1
+                await self._listen()
+
     async def _listen(self) -> None:
-        """Hear what is to be stopped. Without the store it is heard later."""
+        """Try to hear what is to be stopped. Without the store it is learned by renewals."""
         reader = TopicReader(self._hub, STOPS, self._note_stop, lambda _: None)
         with move_on_after(STORE_TIMEOUT):
             await reader.open()
@@ -118,10 +125,21 @@ class Runs:
         """Let runs go on for some seconds, then end them. Begin no more of them."""
         self._draining = True
         runners = tuple(self._runners.values())
-        with move_on_after(seconds):
+        try:
+            with move_on_after(seconds):
+                await _all_ended(runners)
+        finally:
             for runner in runners:
-                await runner.ended.wait()
-        for runner in runners:
-            runner.drain()
-        for runner in runners:
-            await runner.ended.wait()
+                runner.drain()
+            with CancelScope(shield=True):  # each of them has a bound
+                await _all_ended(runners)
+
+    def end(self) -> None:
+        """Let nobody wait any more for a run that never began."""
+        for runner in self._runners.values():
+            runner.decided.set()
+
+
+async def _all_ended(runners: Iterable[Runner]) -> None:
+    for runner in runners:
+        await runner.ended.wait()

@@ -106,9 +106,14 @@ class Viewer(Subscription):
 
     async def open(self, wake: Callable[[], Any]) -> None:
         """Begin. See `Subscription.open`."""
+        self._open_hub()
+        self._watched.watch(self)
         await super().open(wake)
-        if not self.ended:
-            self._watched.watch(self)
+
+    def _begins(self) -> bool:
+        """Find the position, once what there is of an earlier run is known to be gone."""
+        start = 0 if self.run is None else self.run.start
+        return self._is_synced() and self._reach() >= start and super()._begins()
 
     def close(self) -> None:
         """Want nothing more. See `Subscription.close`."""

@@ -6,6 +6,8 @@ Rules of this file:
 - The first frame of a preset is the run's own first event.
 """
 
+import logging
+
 from sse_middleware.errors import RunAbortedError
 from sse_middleware.hub.run import RunState
 from sse_middleware.hub.runs.viewer import Viewer
@@ -13,6 +15,8 @@ from sse_middleware.hub.subscriber_stream import SubscriberControlFrames, Subscr
 from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
 from sse_middleware.items.hints import ItemHints
 from sse_middleware.stream.abc import FrameSink
+
+logger = logging.getLogger(__name__)
 
 
 class ViewerControlFrames(SubscriberControlFrames):
@@ -58,6 +62,13 @@ class ViewerProducer(SubscriptionProducer):
         """Have events pulled until the run ends, or until the sink wants no more."""
         await super().produce(sink)
         if self._viewer.outcome is RunState.ABORTED:
-            error = RunAbortedError("the worker that produced the run is gone")
-            sink.put(frame := self._control.of_error(error), bool(frame))
+            sink.put(frame := self._abort_frame(), bool(frame))
         sink.put(self._viewer.end_block, 0)
+
+    def _abort_frame(self) -> bytes:
+        """Return the event that tells an aborted run, or ``b""``. The end comes in any case."""
+        try:
+            return self._control.of_error(RunAbortedError("the worker that produced it is gone"))
+        except Exception:
+            logger.exception("no event tells that a run was aborted")
+            return b""

@@ -54,6 +54,7 @@ class _Watch:
         self._store = store
         self._topic = topic
         self._backoff = Backoff()
+        self._limited = False
 
     async def run(self) -> None:
         """Look at the run for as long as it has viewers."""
@@ -65,10 +66,20 @@ class _Watch:
                 await sleep(self._backoff.next())
                 continue
             self._backoff.reset()
+            self._limited = run is not None and run.unwatched_limit is not None
             self._end_others(run)
             if self.viewers:
                 with move_on_after(_seconds_until_next_look(run)):
                     await self.changed.wait()
+        if self._limited:
+            await self._note_last_look()
+
+    async def _note_last_look(self) -> None:
+        """Note that the run was watched until now."""
+        try:
+            await answered(self._store.find_run(self._topic, watched=True))
+        except Exception as error:
+            logger.debug("it was not noted that a run was watched: %r", error)
 
     def _end_others(self, run: Run | None) -> None:
         """End those who view another run than the present one."""
