@@ -29,7 +29,10 @@ def memory_workers() -> Workers:
 
 @pytest.fixture
 def file_workers(tmp_path: Path, virtual_time: VirtualTime) -> Workers:
-    """Return workers that share a file."""
+    """Return workers that share a file.
+
+    They wake each other by sockets, which take real time. So a test must not measure them.
+    """
     clock = shared_clock(virtual_time)
     return Workers(lambda: SQLiteStore(str(tmp_path / "hub.db"), now=clock))
 

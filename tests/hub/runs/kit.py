@@ -133,9 +133,10 @@ def numbers(count: int, pause: float = 0.0) -> Callable[[], AsyncIterator[int]]:
 
 
 async def for_ever() -> AsyncIterator[int]:
-    """Yield one item, then wait."""
-    yield 0
-    await anyio.sleep_forever()
+    """Yield one item, and wait before the next one."""
+    while True:
+        yield 0
+        await anyio.sleep_forever()
 
 
 async def answer_to(
