@@ -167,6 +167,7 @@ class TestToldAsError:
     async def test_with_an_id_of_its_own(self, memory_workers: Workers) -> None:
         async with memory_workers.hub() as hub, memory_workers.hub() as other:
             await hub.resumable("k", for_ever)
+            await anyio.sleep(0.1)
             die(memory_workers.faults[0])
             await anyio.sleep(LEASE + 1)
             seen: list[Exception] = []
@@ -190,6 +191,7 @@ class TestToldAsError:
 
         async with memory_workers.hub() as hub, memory_workers.hub() as other:
             await hub.resumable("k", for_ever)
+            await anyio.sleep(0.1)
             die(memory_workers.faults[0])
             await anyio.sleep(LEASE + 1)
             body = (await answer_to(told(other, error_event=error_event))).content
@@ -299,6 +301,7 @@ class TestStoreAway:
     async def test_somebody_else_aborts_first(self, memory_workers: Workers) -> None:
         async with memory_workers.hub() as hub, memory_workers.hub() as other:
             await hub.resumable("k", for_ever)
+            await anyio.sleep(0.1)
             die(memory_workers.faults[0])
             await anyio.sleep(LEASE + 1)
             memory_workers.faults[1].delays = {"append": 1}
@@ -311,6 +314,6 @@ class TestStoreAway:
 
 async def test_a_long_silence_needs_no_event(workers: Workers) -> None:
     async with workers.hub() as hub, workers.hub() as other:
-        await hub.resumable("k", numbers(3, 300), ttl=1)
+        await hub.resumable("k", numbers(3, 300), ttl=30)
         assert await viewed(other) == [0, 1, 2]
         assert await hub.state("k") is RunState.DONE

@@ -135,7 +135,6 @@ async def test_the_old_producer_is_fenced_and_cleans_up(workers: Workers) -> Non
                 yield "old"
                 await anyio.sleep(0.1)
         finally:
-            await anyio.lowlevel.checkpoint()
             ended.append("busy")
 
     async def silent() -> AsyncIterator[str]:
