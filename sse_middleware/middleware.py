@@ -206,13 +206,14 @@ class SSEMiddleware:
         """Run the lifespan with an open hub.
 
         It is closed before the server hears of the end, because hypercorn then cancels the
-        lifespan. On trio a task group that the application has open would not allow that.
+        lifespan. On trio a task group that the application has open would not allow that, so only
+        the runs end before.
         """
-        may_close = running_asyncio_task() is not None
+        end = hub.drain_runs if running_asyncio_task() is None else hub.close
 
         async def send_when_closed(message: Message) -> None:
-            if may_close and message["type"].startswith("lifespan.shutdown."):
-                await hub.close()
+            if message["type"].startswith("lifespan.shutdown."):
+                await end()
             await send(message)
 
         async with hub:

@@ -79,9 +79,14 @@ class HubLifecycle:
         if running is None:
             return
         try:
-            await running.runs.drain(self._drain_grace)
+            await self.drain_runs()
         finally:
             await self._close(running)
+
+    async def drain_runs(self) -> None:
+        """End all runs, as `close` does. Everything else goes on, but no run begins any more."""
+        if self._running is not None:
+            await self._running.runs.drain(self._drain_grace)
 
     async def _close(self, running: RunningHub) -> None:
         if self._running is running:

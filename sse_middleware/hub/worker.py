@@ -97,8 +97,8 @@ class Worker:
 
     def forget_idle(self) -> list[str]:
         """Forget the topics that have been idle for long. Returns their names."""
-        due = self.clock() - LINGER
-        forgotten = list(takewhile(lambda topic: self.idle[topic] <= due, self.idle))
+        now = self.clock()  # the sum is the one to which the loop sleeps, so rounding does no harm
+        forgotten = list(takewhile(lambda topic: self.idle[topic] + LINGER <= now, self.idle))
         for topic in forgotten:
             del self.idle[topic], self.topics[topic.name]
             self.unsynced.pop(topic, None)

@@ -75,7 +75,7 @@ async def test_what_they_have_yielded_is_kept(workers: Workers, grace: float) ->
 
 async def test_meanwhile(memory_workers: Workers) -> None:
     async with memory_workers.hub() as other, anyio.create_task_group() as tasks:
-        hub = memory_workers.hub(drain_grace_resumable=5)
+        hub = memory_workers.hub(drain_grace_resumable=5.5)
 
         async def serve() -> None:
             async with hub:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from sse_middleware import Hub
+from sse_middleware import Hub, SSEMiddleware
 from sse_middleware.hub.run import RunState
 from sse_middleware.hub.runs.plan import LEASE
 from tests.hub.runs.kit import (
@@ -146,7 +146,8 @@ class TestExpiry:
 
         async with memory_workers.hub() as hub:
             await hub.resumable("k", generate, ttl=20)
-            async with chunks_of(attaching(hub), window=1) as chunks:
+            app = SSEMiddleware(attaching(hub), send_timeout=None)
+            async with chunks_of(app, window=1) as chunks:
                 body = await anext(chunks)
                 await anyio.sleep(40)
                 with anyio.fail_after(LEASE + 1):
