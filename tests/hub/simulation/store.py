@@ -1,12 +1,12 @@
 """A store of several servers, and what lies between them and the hubs."""
 
 import asyncio
-import copy
 import json
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
 from sse_middleware.hub.abc import (
     MARK_BITS,
@@ -19,6 +19,9 @@ from sse_middleware.hub.abc import (
     State,
 )
 from sse_middleware.hub.keep import Keep
+from sse_middleware.hub.run import STARTED, FencedError, Run, RunAppend, StoredRun
+
+AnswerT = TypeVar("AnswerT")
 
 TOPICS = ("a", "b", "c")
 KEEP = Keep(count=6, seconds=100)
@@ -29,11 +32,38 @@ BEGIN = 10**15
 class Surroundings(Protocol):
     """The world, as its store sees it."""
 
-    loop: asyncio.AbstractEventLoop
     random: random.Random
+
+    def time(self) -> float:
+        """Return the seconds of its clock."""
 
     def note(self, server: "Server", topic: str, block: bytes) -> None:
         """Note what a server has acknowledged."""
+
+
+@dataclass(slots=True)
+class Contents:
+    """What a server has. A crash may lose the newest of it."""
+
+    clock: int = BEGIN
+    topics: dict[str, list[Entry]] = field(default_factory=dict)
+    expires: dict[str, int] = field(default_factory=dict)
+    last: dict[str, int] = field(default_factory=dict)
+    runs: dict[str, StoredRun] = field(default_factory=dict)
+
+    def copy(self) -> "Contents":
+        return Contents(
+            self.clock,
+            {topic: list(entries) for topic, entries in self.topics.items()},
+            dict(self.expires),
+            dict(self.last),
+            {topic: replace(run) for topic, run in self.runs.items()},
+        )
+
+    def drop(self, topic: str) -> None:
+        """Keep nothing of a topic but its last clock."""
+        for kept in (self.topics, self.expires, self.runs):
+            kept.pop(topic, None)
 
 
 class Server:
@@ -42,76 +72,155 @@ class Server:
     def __init__(self, world: Surroundings) -> None:
         self.world = world
         self.skew = 0
-        self.clock = BEGIN
         self.incarnations = [Incarnation(new_mark(world), BEGIN)]
-        self.topics: dict[str, list[tuple[int, int, bytes, int]]] = {}
-        self.last: dict[str, int] = {}
+        self.contents = Contents()
         self.listeners: list[SimulatedListener] = []
-        self.saved: deque[Any] = deque(maxlen=8)
+        self.saved: deque[Contents] = deque(maxlen=8)
+
+    @property
+    def clock(self) -> int:
+        return self.contents.clock
 
     def now(self) -> int:
-        return BEGIN + int((self.world.loop.time() - 1000) * 1e6) + self.skew
+        return BEGIN + int((self.world.time() - 1000) * 1e6) + self.skew
 
     def save(self) -> None:
-        self.saved.append(copy.deepcopy((self.clock, self.topics, self.last)))
+        self.saved.append(self.contents.copy())
 
-    def lose(self, appends: int) -> None:
-        """Forget the last appends."""
-        if appends:
-            appends = min(appends, len(self.saved))
-            if appends:
-                self.clock, self.topics, self.last = copy.deepcopy(self.saved[-appends])
+    def lose(self, writes: int) -> None:
+        """Forget what the last writes changed."""
+        writes = min(writes, len(self.saved))
+        if writes:
+            self.contents = self.saved[-writes]
         self.saved.clear()
 
     def begin_anew(self) -> None:
         self.incarnations.append(Incarnation(new_mark(self.world), self.clock))
         del self.incarnations[:-6]
 
-    def expire(self) -> None:
-        for topic, entries in list(self.topics.items()):
-            if entries and entries[-1][3] <= self.now():
-                del self.topics[topic]
-        for topic, last in list(self.last.items()):
-            if topic not in self.topics and last <= self.now() - 24 * 3600 * 10**6:
-                del self.last[topic]
+    def flush(self) -> None:
+        """Be another store from now on."""
+        self.contents = type(self.contents)(self.now())
+        self.saved.clear()
+        self.incarnations = [Incarnation(new_mark(self.world), self.clock)]
 
-    def append(self, topic: str, blocks: Sequence[bytes], keep: Keep) -> list[int]:
+    def copy_of(self, other: "Server") -> None:
+        """Have all that another server has."""
+        self.skew = other.skew
+        self.contents = other.contents.copy()
+        self.saved = deque((one.copy() for one in other.saved), maxlen=8)
+        self.incarnations = list(other.incarnations)
+
+    def expire(self) -> None:
+        contents, now = self.contents, self.now()
+        for topic, expires in list(contents.expires.items()):
+            if expires <= now:
+                contents.drop(topic)
+        for topic, last in list(contents.last.items()):
+            if topic not in contents.topics and last <= now - 24 * 3600 * 10**6:
+                del contents.last[topic]
+
+    def append(
+        self, topic: str, blocks: Sequence[bytes], keep: Keep, run: RunAppend | None = None
+    ) -> list[int]:
         self.expire()
+        stored = self.contents.runs.get(topic)
+        if run is not None:
+            if stored is None:
+                raise FencedError("the run is gone")
+            if not stored.takes(run, self.now()):
+                return []
         self.save()
-        clocks = []
+        clocks = self._append(topic, blocks, keep)
+        if run is not None and stored is not None:
+            stored.note(run, clocks[-1], self.now())
+        return clocks
+
+    def _append(self, topic: str, blocks: Sequence[bytes], keep: Keep) -> list[int]:
+        contents, clocks = self.contents, []
         for block in blocks:
-            self.clock = max(self.now(), self.clock + 1)
-            before = self.last.get(topic, 0)
-            self.last[topic] = self.clock
-            expires = self.now() + int(keep.seconds * 1e6)
-            self.topics.setdefault(topic, []).append((self.clock, before, block, expires))
-            del self.topics[topic][: -keep.count]
-            clocks.append(self.clock)
+            contents.clock = max(self.now(), contents.clock + 1)
+            entry = Entry(contents.clock, contents.last.get(topic, 0), block)
+            contents.last[topic] = contents.clock
+            contents.topics.setdefault(topic, []).append(entry)
+            clocks.append(entry.clock)
             self.world.note(self, topic, block)
-            entry = Entry(self.clock, before, block)
             for listener in tuple(self.listeners):
                 if topic in listener.topics:
                     listener.send(("event", topic, entry, self.incarnations[-1].mark))
+        if keep.count:
+            del contents.topics[topic][: -keep.count]
+            self._keep(topic, keep)
+        else:
+            contents.drop(topic)
         return clocks
+
+    def _keep(self, topic: str, keep: Keep) -> None:
+        self.contents.expires[topic] = self.now() + int(keep.seconds * 1e6)
 
     def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
         self.expire()
         found = {}
         for topic in topics:
-            entries = self.topics.get(topic, [])
-            new = [one for one in entries if one[0] > after]
-            first = Entry(entries[0][0], entries[0][1], b"") if entries else None
-            taken = tuple(Entry(*one[:3]) for one in new[:limit])
-            found[topic] = Kept(first, taken, len(new) > limit, self.last.get(topic))
+            entries = self.contents.topics.get(topic, [])
+            new = [one for one in entries if one.clock > after]
+            first = Entry(entries[0].clock, entries[0].before, b"") if entries else None
+            last = self.contents.last.get(topic)
+            found[topic] = Kept(first, tuple(new[:limit]), len(new) > limit, last)
         return Snapshot(State(self.clock, self.now(), tuple(self.incarnations)), found)
+
+    def begin_run(
+        self,
+        topic: str,
+        token: str,
+        keep: Keep,
+        seconds: float,
+        *,
+        restart: bool,
+        unwatched_limit: float | None,
+    ) -> Run:
+        run = self.find_run(topic)
+        if run is not None and self.contents.runs[topic].stays(token, restart=restart):
+            return run
+        self.save()
+        self.contents.drop(topic)
+        (start,) = self._append(topic, (STARTED,), keep)
+        stored = StoredRun.begun(token, start, seconds, unwatched_limit, self.now())
+        self.contents.runs[topic] = stored
+        return stored.at(self.now())
+
+    def find_run(self, topic: str, *, watched: bool = False) -> Run | None:
+        self.expire()
+        stored = self.contents.runs.get(topic)
+        if stored is not None and watched:
+            stored.watched = self.now()
+        return None if stored is None else stored.at(self.now())
+
+    def renew_run(self, topic: str, token: str, keep: Keep, seconds: float) -> Run | None:
+        if self.find_run(topic) is None:
+            return None
+        self.save()
+        if self.contents.runs[topic].renew(token, seconds, self.now()):
+            self._keep(topic, keep)
+        return self.find_run(topic)
+
+    def stop_run(self, topic: str) -> Run | None:
+        if self.find_run(topic) is None:
+            return None
+        self.save()
+        self.contents.runs[topic].stop()
+        return self.find_run(topic)
 
 
 class Link:
     """What lies between a hub and its server."""
 
-    def __init__(self, world: Surroundings, server: Server) -> None:
+    def __init__(
+        self, world: Surroundings, server: Server, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.world = world
         self.server = server
+        self.loop = loop
         self.delay = 0.0
         self.fails = False
         self.stalled = False
@@ -120,11 +229,33 @@ class Link:
         self.reads = 0
         self.listener: SimulatedListener | None = None
 
-    async def trip(self) -> None:
+    async def call(self, work: Callable[[Server], AnswerT]) -> AnswerT:
+        """Have the server do something, and return its answer."""
+        await self._trip()
+        answer = work(self.server)
+        await self._trip()
+        return answer
+
+    async def publish(self, work: Callable[[Server], AnswerT]) -> AnswerT:
+        """Have the server append something, which takes no time."""
+        if self.fails:
+            raise ConnectionError("the link is down")
+        return work(self.server)
+
+    async def _trip(self) -> None:
         if self.delay:
             await asyncio.sleep(self.delay * self.world.random.random())
         if self.fails:
             raise ConnectionError("the link is down")
+
+    def bring(self, deliver: Callable[[], object]) -> None:
+        """Have a message of a listener delivered a little later."""
+        seconds = self.delay * self.world.random.random()
+        self.loop.call_later(seconds, deliver)
+
+    def call_back(self, function: Callable[[], object]) -> None:
+        """Call a function in the event loop of the hub."""
+        self.loop.call_soon(function)
 
 
 class SimulatedStore:
@@ -134,18 +265,47 @@ class SimulatedStore:
         self.link = link
 
     async def append(
-        self, topic: str, events: Sequence[bytes], keep: Keep, *, once: str | None = None
+        self,
+        topic: str,
+        events: Sequence[bytes],
+        keep: Keep,
+        *,
+        once: str | None = None,
+        run: RunAppend | None = None,
     ) -> list[int]:
-        if self.link.fails:
-            raise ConnectionError("the link is down")
-        return self.link.server.append(topic, events, KEEP)
+        return await self.link.publish(lambda server: server.append(topic, events, keep, run))
 
     async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
-        await self.link.trip()
-        self.link.reads += 1
-        snapshot = self.link.server.read(topics, after, limit)
-        await self.link.trip()
-        return snapshot
+        def read(server: Server) -> Snapshot:
+            self.link.reads += 1
+            return server.read(topics, after, limit)
+
+        return await self.link.call(read)
+
+    async def begin_run(
+        self,
+        topic: str,
+        token: str,
+        keep: Keep,
+        seconds: float,
+        *,
+        restart: bool,
+        unwatched_limit: float | None,
+    ) -> Run:
+        return await self.link.call(
+            lambda server: server.begin_run(
+                topic, token, keep, seconds, restart=restart, unwatched_limit=unwatched_limit
+            )
+        )
+
+    async def find_run(self, topic: str, *, watched: bool = False) -> Run | None:
+        return await self.link.call(lambda server: server.find_run(topic, watched=watched))
+
+    async def renew_run(self, topic: str, token: str, keep: Keep, seconds: float) -> Run | None:
+        return await self.link.call(lambda server: server.renew_run(topic, token, keep, seconds))
+
+    async def stop_run(self, topic: str) -> Run | None:
+        return await self.link.call(lambda server: server.stop_run(topic))
 
     def listen(
         self, on_event: OnEvent, on_tick: OnTick, on_broken: Callable[[], object]
@@ -171,16 +331,16 @@ class SimulatedListener:
         self.server.listeners.append(self)
 
     async def add(self, topics: Sequence[str]) -> None:
-        await self.link.trip()
-        self.topics.update(topics)
+        await self.link.call(lambda _: self.topics.update(topics))
 
     def remove(self, topics: Sequence[str]) -> None:
         self.topics.difference_update(topics)
 
     async def tick(self) -> None:
-        await self.link.trip()
-        server = self.link.server  # where appends go
-        if server is self.server:
+        await self.link.call(self._tick)
+
+    def _tick(self, server: Server) -> None:
+        if server is self.server:  # where appends go
             self.send(("tick", server.clock, server.incarnations[-1].mark))
 
     def send(self, message: Any) -> None:
@@ -188,8 +348,7 @@ class SimulatedListener:
             self.link.drops -= 1
         else:
             self.waiting.append(message)
-            loop = self.link.world.loop
-            loop.call_later(self.link.delay * self.link.world.random.random(), self._deliver)
+            self.link.bring(self._deliver)
 
     def _deliver(self) -> None:
         if self.open and self.waiting and not self.link.stalled:
@@ -204,7 +363,7 @@ class SimulatedListener:
         if self.open:
             self.open = False
             self.close()
-            self.link.world.loop.call_soon(self.on_broken)
+            self.link.call_back(self.on_broken)
 
     def close(self) -> None:
         self.open = False

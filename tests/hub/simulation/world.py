@@ -1,14 +1,13 @@
 """Hubs, their links and servers, and clients."""
 
 import asyncio
-import copy
 import random
 from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from sse_middleware.hub.abc import Incarnation
+from sse_middleware.hub.abc import Entry
 from sse_middleware.hub.hub import Hub
 from sse_middleware.hub.ids import parse_position
 from sse_middleware.testing import VirtualTime
@@ -19,7 +18,6 @@ from tests.hub.simulation.store import (
     Link,
     Server,
     SimulatedStore,
-    new_mark,
     number_of,
 )
 
@@ -39,7 +37,7 @@ class World:
         self.clocks: dict[int, int] = {}
         self.numbers = 0
         self.primary = Server(self)
-        self.links = [Link(self, self.primary) for _ in range(hubs)]
+        self.links = [Link(self, self.primary, self.loop) for _ in range(hubs)]
         self.hubs = [Hub(keep=KEEP, store=partial(SimulatedStore, link)) for link in self.links]
         self.clients = [
             Client(self, ("a",)),
@@ -48,6 +46,9 @@ class World:
         ]
         for hub in self.hubs:
             self.run(hub.open())
+
+    def time(self) -> float:
+        return self.loop.time()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(work)
@@ -183,20 +184,13 @@ class World:
 
     def flush(self) -> None:
         """Begin anew with another store, on the same connections."""
-        primary = self.primary
-        primary.topics, primary.last = {}, {}
-        primary.saved.clear()
-        primary.clock = primary.now()
-        primary.incarnations = [Incarnation(new_mark(self), primary.clock)]
+        self.primary.flush()
 
     def fail_over(self, lost: int, moved: int) -> None:
         """Make another server the primary. The old one lives on, for those that don't move."""
         old = self.primary
         self.primary = new = Server(self)
-        new.skew, new.clock = old.skew, old.clock
-        new.topics, new.last = copy.deepcopy((old.topics, old.last))
-        new.incarnations = list(old.incarnations)
-        new.saved = copy.deepcopy(old.saved)
+        new.copy_of(old)
         new.lose(lost % 5)
         new.begin_anew()
         for at, link in enumerate(self.links):
@@ -239,7 +233,7 @@ class World:
                 self._check_expired(client, topic, old.clock)
 
     def _check_expired(self, client: Client, topic: str, clock: int) -> None:
-        kept = {number_of(one[2]) for one in self.kept(topic)}
+        kept = {number_of(one.block) for one in self.kept(topic)}
         gone = [
             one
             for one in self.ever[topic]
@@ -253,7 +247,9 @@ class World:
         assert client.link is not None
         server = client.link.server
         server.expire()
-        kept = {number_of(one[2]) for entries in server.topics.values() for one in entries}
+        kept = {
+            number_of(one.block) for entries in server.contents.topics.values() for one in entries
+        }
         return {topic: set(self.truth[topic]) - kept for topic in client.topics}
 
     def pages(self, hub: int) -> bool:
@@ -261,9 +257,9 @@ class World:
         clients = [one for one in self.clients if one.link is self.links[hub]]
         return any(one.paused or not one.opened or one.was_behind() for one in clients)
 
-    def kept(self, topic: str) -> list[tuple[int, int, bytes, int]]:
+    def kept(self, topic: str) -> list[Entry]:
         self.primary.expire()
-        return self.primary.topics.get(topic, [])
+        return self.primary.contents.topics.get(topic, [])
 
     def finish(self) -> None:
         """Let all be well again, and have each client get the rest."""
