@@ -76,7 +76,7 @@ class Cursor:
         since = self._wanted.since
         if since is not None and later_starts(since.mark, state) is not None:
             clock = max(clock, min(since.clock, state.clock))
-        self.at = Position(max(clock, self._wanted.floor), state.mark)
+        self.at = Position(clock, state.mark)
 
     def block(self) -> bytes:
         """Return a block that moves the client's position, and dispatches nothing, or ``b""``."""

@@ -26,8 +26,6 @@ class Wanted:
     """Or with all that is kept. Otherwise it begins with what is published from now on."""
     since: Position | None = None
     """Where it begins at the earliest, whatever id the client has."""
-    floor: int = 0
-    """Not before this clock of the store, although rings may have what came before."""
     where: Where | None = None
     """A filter."""
     dropped_in_a_row: int = 25

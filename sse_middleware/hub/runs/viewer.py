@@ -68,7 +68,6 @@ class Viewer(Subscription):
         wanted = Wanted(
             (topic,),
             with_kept=True,
-            floor=0 if run is None else run.start,
             where=_but_markers(where),
             subject=subject,
         )
@@ -100,9 +99,10 @@ class Viewer(Subscription):
     def _has_had(self, clock: int, last_event_id: str) -> bool:
         """Whether the client has had everything up to a clock of the store."""
         position, state = parse_position(last_event_id), self._open_hub().worker.state
-        if position is None or state is None or later_starts(position.mark, state) is None:
+        if position is None or state is None:
             return False
-        return position.clock >= clock
+        later = later_starts(position.mark, state)
+        return later is not None and min([position.clock, *later]) >= clock
 
     async def open(self, wake: Callable[[], Any]) -> None:
         """Begin. See `Subscription.open`."""
@@ -114,6 +114,18 @@ class Viewer(Subscription):
         """Find the position, once what there is of an earlier run is known to be gone."""
         start = 0 if self.run is None else self.run.start
         return self._is_synced() and self._reach() >= start and super()._begins()
+
+    def look_at(self, run: Run | None) -> None:
+        """Look at the present run of the topic. End if nothing more of this one's will come."""
+        if run is None or self.run is None or self.run.token != run.token:
+            self.end()
+        elif run.end and self._begins_behind(run.end):
+            self.end()
+
+    def _begins_behind(self, end: int) -> bool:
+        """Whether the client came back with a position behind the end of the run."""
+        opened = self._hub is not None and self._cursor.mark == self._worker.mark
+        return opened and self.clock >= end
 
     def close(self) -> None:
         """Want nothing more. See `Subscription.close`."""

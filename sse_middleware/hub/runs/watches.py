@@ -4,7 +4,8 @@ Rules of this file:
 - While a run has viewers here, one task looks at it: when its lease should be over, and often
   enough for its producer to know that it is watched.
 - If nobody produces it any more, it is aborted. Several processes may try that, one of them does.
-- If the run is gone, or another one has begun, its viewers end. So none waits for ever.
+- If the run is gone, or another one has begun, its viewers end. So does a viewer that has come back
+  after the end. So none waits for ever.
 """
 
 import logging
@@ -67,7 +68,8 @@ class _Watch:
                 continue
             self._backoff.reset()
             self._limited = run is not None and run.unwatched_limit is not None
-            self._end_others(run)
+            for viewer in tuple(self.viewers):
+                viewer.look_at(run)
             if self.viewers:
                 with move_on_after(_seconds_until_next_look(run)):
                     await self.changed.wait()
@@ -80,12 +82,6 @@ class _Watch:
             await answered(self._store.find_run(self._topic, watched=True))
         except Exception as error:
             logger.debug("it was not noted that a run was watched: %r", error)
-
-    def _end_others(self, run: Run | None) -> None:
-        """End those who view another run than the present one."""
-        for viewer in tuple(self.viewers):
-            if run is None or viewer.run is None or viewer.run.token != run.token:
-                viewer.end()
 
 
 def _seconds_until_next_look(run: Run | None) -> float:

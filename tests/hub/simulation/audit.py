@@ -81,9 +81,21 @@ class RunServer(Server):
         self.contents = RunContents()
         self.begun = dict[str, int]()
         """How many runs of each key have begun."""
-        self.asked = set[str]()
-        """Tokens of the runs that somebody wanted to stop."""
+        self.asked = dict[str, int]()
+        """Tokens of the runs that somebody wanted to stop, and what `losses` was then."""
+        self.losses = 0
+        """How often it may have lost something."""
+        self.starts = dict[str, list[tuple[int, int]]]()
+        """Of each key: the clock at which each run has begun, and its order."""
         self._order = 0
+
+    def lose(self, writes: int) -> None:
+        super().lose(writes)
+        self.losses += 1
+
+    def flush(self) -> None:
+        super().flush()
+        self.losses += 1
 
     def chapter(self, key: str) -> Chapter | None:
         """Return the run of a key."""
@@ -161,6 +173,7 @@ class RunServer(Server):
             key = topic.removeprefix(RUN_TOPIC)
             self.begun[key] = self.begun.get(key, 0) + 1
             self._order += 1
+            self.starts.setdefault(key, []).append((run.start, self._order))
             until = self.now() + int(seconds * 1e6)
             limited = unwatched_limit is not None
             chapter = Chapter(self._order, token, run.start, until, limited)
@@ -182,7 +195,7 @@ class RunServer(Server):
         chapter = self.contents.chapters.get(topic)
         if run is not None and chapter is not None:
             if run.is_running:
-                self.asked.add(chapter.token)
+                self.asked[chapter.token] = self.losses
             else:
                 self.contents.chapters[topic] = replace(chapter, dead=True)
         return run

@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Any
 
+from sse_middleware.hub.runs.runs import STOPS
 from tests.hub.simulation.client import Violation
 from tests.hub.simulation.store import AnswerT, Link, Server, SimulatedListener
 
@@ -128,6 +129,8 @@ class RemoteLink(Link):
         """How many of the next answers are lost. The connection breaks."""
         self.silent = 0
         """How many of the next requests get no answer at all."""
+        self._hole: tuple[object, object] = None, None
+        """Which listener has lost a message, and of which topic."""
         self._held: list[Callable[[], object]] = []
 
     async def call(self, work: Callable[[Server], AnswerT]) -> AnswerT:
@@ -167,6 +170,23 @@ class RemoteLink(Link):
             self._send(lambda: self.process.post(_fail, answer, ConnectionError("cut")))
         elif not silent:
             self._send(lambda: self.process.post(_answer, answer, value))
+
+    def loses(self, listener: SimulatedListener, message: Any) -> bool:
+        """Lose messages of runs only where the next one shows the hole, or the connection breaks.
+
+        A message that says what is to be stopped may be lost at any time.
+        """
+        topic = message[1] if message[0] == "event" else None
+        (holed, hole), self._hole = self._hole, (None, None)
+        if holed is listener and hole != topic:
+            listener.cut()
+            return True
+        if not isinstance(topic, str) or holed is listener or not self.drops:
+            return False
+        self.drops -= 1
+        if topic != STOPS:
+            self._hole = listener, topic
+        return True
 
     def bring(self, deliver: Callable[[], object]) -> None:
         delay = self.delay * self.random.random()

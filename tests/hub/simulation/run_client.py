@@ -35,8 +35,6 @@ class RunTruth(Protocol):
     """The world, as its clients see it."""
 
     server: RunServer
-    faults: int
-    """How often the server has lost something."""
 
 
 class Exchange:
@@ -120,7 +118,7 @@ class RunClient:
         """Whether it was told a gap since its last event."""
         chapter = self.world.server.chapter(key)
         self._floor = 0 if chapter is None else chapter.order
-        self._faults = self.world.faults
+        self._faults = self.world.server.losses
 
     @property
     def last_id(self) -> str:
@@ -140,7 +138,7 @@ class RunClient:
         if not self.key:
             return
         self.decoder = EventStreamDecoder(last_event_id=self.last_id)
-        self._before = self.world.server.chapter(self.key), self.world.faults
+        self._before = self.world.server.chapter(self.key), self.world.server.losses
         headers = [(b"accept", b"text/event-stream")]
         if self.last_id:
             headers.append((b"last-event-id", self.last_id.encode()))
@@ -185,7 +183,7 @@ class RunClient:
         before, faults = self._before
         if chapter is None or before is None or before.order != chapter.order:
             return
-        if faults != self.world.faults:
+        if faults != self.world.server.losses:
             return
         if status == 404:
             raise Violation("no run has the key, it was said, and there was one")
@@ -225,7 +223,7 @@ class RunClient:
 
     def _check_order(self, work: int) -> None:
         """Check that an event is of the run that the client came for, or of a later one."""
-        if self._faults == self.world.faults:
+        if self._faults == self.world.server.losses:
             for one in self.world.server.payloads(self.key):
                 if one.work == work and one.order < self._floor:
                     raise Violation("a client that had no id got an earlier run")
@@ -237,6 +235,12 @@ class RunClient:
             return  # it will be told
         if before is not None and before.mark != after.mark and not self._gap:
             raise Violation("the server has begun anew, and no gap was told")
+        if before is None:  # it begins here, and not with earlier runs
+            begun = [order for start, order in server.starts[self.key] if start <= after.clock + 1]
+            present = server.chapter(self.key)
+            if present is not None and after.clock < present.start:
+                begun.append(present.order)
+            self._floor = max([self._floor, *begun])
         same = before is not None and before.mark == after.mark
         begin = before.clock if before is not None and same else 0
         if begin > after.clock and not self._gap:

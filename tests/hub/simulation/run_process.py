@@ -47,7 +47,8 @@ class Work:
         self.process = process
         self.key = key
         self.number = number
-        self.ended = False
+        self.ended: float | None = None
+        """When."""
         self._commands = deque[tuple[str, float]]()
         self._came = asyncio.Event()
 
@@ -74,7 +75,7 @@ class Work:
                 count += 1
         finally:
             await asyncio.sleep(CLEANUP)
-            self.ended = True
+            self.ended = self.process.loop.time()
 
 
 class RunProcess:

@@ -79,6 +79,8 @@ def play_runs(trace: Trace, seed: int = 0, *, settled: float = 0.7) -> RunsWorld
         seed: of what happens at random within that.
         settled: how likely the clients get everything before the next thing happens.
     """
+    before = random.getstate()
+    random.seed(seed)  # how long the library waits until it tries again
     world = RunsWorld(seed)
     try:
         for name, numbers in trace:
@@ -88,4 +90,5 @@ def play_runs(trace: Trace, seed: int = 0, *, settled: float = 0.7) -> RunsWorld
         world.finish()
     finally:
         world.close()
+        random.setstate(before)
     return world

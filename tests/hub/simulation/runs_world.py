@@ -8,12 +8,11 @@ Rules of this file:
 
 import asyncio
 import random
-from typing import Any
 
 from sse_middleware.errors import HubError
 from sse_middleware.hub.runs.log_writer import RENEWED
 from sse_middleware.hub.runs.plan import LEASE
-from tests.hub.simulation.audit import RunServer
+from tests.hub.simulation.audit import Chapter, RunServer
 from tests.hub.simulation.client import Violation
 from tests.hub.simulation.processes import Network
 from tests.hub.simulation.run_client import RunClient
@@ -35,7 +34,6 @@ class RunsWorld:
         self.random = random.Random(seed)
         self.network = Network()
         self.server = RunServer(self)
-        self.faults = 0
         self.works: list[Work] = []
         self.well_since = self.network.now
         self.stops: list[asyncio.Task[bool]] = []
@@ -220,7 +218,6 @@ class RunsWorld:
     def restart_server(self, lost: int) -> None:
         """End the server, and start it again without its last writes."""
         self._disturb()
-        self.faults += 1
         self.server.lose(lost % 5)
         self.server.begin_anew()
         for listener in tuple(self.server.listeners):
@@ -228,7 +225,6 @@ class RunsWorld:
 
     def flush(self) -> None:
         self._disturb()
-        self.faults += 1
         self.server.flush()
 
     def heal(self) -> None:
@@ -277,24 +273,39 @@ class RunsWorld:
         self.settle()
 
     def _check_key(self, key: str) -> None:
+        """Check that those who view a run have all of it, and that it runs."""
         chapter = self.server.chapter(key)
-        works = [one for one in self.works if chapter is not None and one.number == chapter.work]
+        viewers = [one for one in self.clients if one.key == key and one.exchange is not None]
         runs = chapter is not None and chapter.end is None
-        if runs and chapter is not None:
-            if chapter.until <= self.server.now():
-                raise Violation(f"nobody has ended the run of {key}")
-            if works and (works[0].ended or not works[0].process.runs):
-                raise Violation(f"nobody produces the run of {key}, and it is held")
-            if chapter.token in self.server.asked:
-                raise Violation(f"the run of {key} was to stop, and goes on")
-        for client in self.clients:
-            if client.key == key and client.exchange is not None:
-                if not runs:
-                    raise Violation(f"a client waits for ever for the run of {key}")
-                client.check_has_all()
-        self._check_state(key, None if chapter is None else chapter.end or "running")
+        if viewers and not runs:
+            raise Violation(f"a client waits for ever for the run of {key}")
+        for client in viewers:
+            client.check_has_all()
+        expected: str | None = None
+        if chapter is not None and chapter.end is not None:
+            expected = chapter.end
+        elif chapter is not None:
+            held = chapter.until > self.server.now()
+            self._check_running(key, chapter, held=held, viewed=bool(viewers))
+            expected = "running" if held else "aborted"
+        self._check_state(key, expected)
 
-    def _check_state(self, key: str, expected: Any) -> None:
+    def _check_running(self, key: str, chapter: Chapter, *, held: bool, viewed: bool) -> None:
+        for work in self.works:
+            if held and work.number == chapter.work:
+                self._check_produced(key, chapter, work)
+        if viewed and not held:
+            raise Violation(f"nobody has ended the run of {key}")
+
+    def _check_produced(self, key: str, chapter: Chapter, work: Work) -> None:
+        """Check a run that is held."""
+        if work.process.runs and work.ended is None:
+            if self.server.asked.get(chapter.token) == self.server.losses:
+                raise Violation(f"the run of {key} was to stop, and goes on")
+        elif self.network.now > (work.ended or 0) + LEASE + 1:
+            raise Violation(f"nobody produces the run of {key}, and it is held")
+
+    def _check_state(self, key: str, expected: str | None) -> None:
         process = self.processes[0]
         task = process.loop.start(process.state(key))
         self.network.pass_time(0.001)

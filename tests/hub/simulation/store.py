@@ -248,6 +248,12 @@ class Link:
         if self.fails:
             raise ConnectionError("the link is down")
 
+    def loses(self, listener: "SimulatedListener", message: Any) -> bool:
+        """Whether a message to a listener is lost."""
+        lost = bool(message[0] == "event" and self.drops)
+        self.drops -= lost
+        return lost
+
     def bring(self, deliver: Callable[[], object]) -> None:
         """Have a message of a listener delivered a little later."""
         seconds = self.delay * self.world.random.random()
@@ -344,9 +350,7 @@ class SimulatedListener:
             self.send(("tick", server.clock, server.incarnations[-1].mark))
 
     def send(self, message: Any) -> None:
-        if message[0] == "event" and self.link.drops:
-            self.link.drops -= 1
-        else:
+        if not self.link.loses(self, message):
             self.waiting.append(message)
             self.link.bring(self._deliver)
 
