@@ -15,18 +15,19 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, Unpack
 
 from starlette.background import BackgroundTask
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from sse_middleware.content import checked_content, origin_of
-from sse_middleware.hub.runs.viewer import NOT_FOUND, Viewer
-from sse_middleware.hub.runs.viewer_stream import ViewerControlFrames, ViewerProducer
-from sse_middleware.hub.subscriber_stream import SubscriberControlFrames, SubscriptionProducer
 from sse_middleware.hub.subscription import Subscription
+from sse_middleware.hub_content import (
+    answer_instead,
+    producer_of_subscription,
+    settings_for,
+)
 from sse_middleware.introspection.fastapi import dump_options
 from sse_middleware.introspection.views import running_view
 from sse_middleware.items.control_frames import ConfiguredControlFrames
@@ -35,7 +36,6 @@ from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.item_type import ItemType
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.items.stream_template import StreamTemplate, StreamTemplates
-from sse_middleware.records import GapTold
 from sse_middleware.registry.admission import admit, refuse
 from sse_middleware.registry.registry import Registry, Slot
 from sse_middleware.registry.taken_slots import Full
@@ -48,7 +48,6 @@ from sse_middleware.stream.outbox import Outbox
 from sse_middleware.stream.producers import producer_of
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.validation import UNSET, Unset
-from sse_middleware.wire.request_headers import last_event_id as sent_event_id
 from sse_middleware.wire.response_headers import with_codec, with_defaults
 
 _METHODS_WITHOUT_BODY = ("GET", "HEAD", None)  # None: a WebSocket handshake
@@ -149,10 +148,10 @@ class EventSourceResponse(StreamingResponse):
         """
         context = RequestContext.find(scope) or _without_middleware(scope, receive)
         context.claim()
-        settings = self._settings(context)
+        settings = self.overrides.over(settings_for(self.body_iterator, context.settings))
         if scope["type"] == "websocket":
             send = _as_denial(send)
-        if answer := _answer_instead(self.body_iterator, scope):
+        if answer := answer_instead(self.body_iterator, scope):
             await answer(scope, receive, send)
         elif scope.get("method") == "HEAD" or not _may_have_body(self.status_code):
             await self._send_head(send, settings)
@@ -170,17 +169,11 @@ class EventSourceResponse(StreamingResponse):
         for_browsers = settings.preset is None and scope.get("method") == "GET"
         hints = ItemHints(template.origin, reported, event_source=for_browsers)
         if isinstance(content, Subscription):
-            return _subscriber_plan(scope, context, content, template, hints)
-        control = ConfiguredControlFrames(template.control, hints)
-        encoder = ItemEncoder(template.encoding, control.ping, hints, control.id_sent)
-        return StreamPlan(producer_of(content, encoder), control)
-
-    def _settings(self, context: RequestContext) -> StreamSettings:
-        """Return the stream's settings. A run has settings for those who view it, too."""
-        content, settings = self.body_iterator, context.settings
-        if isinstance(content, Viewer):
-            settings = content.overrides.over(settings)
-        return self.overrides.over(settings)
+            producer, control = producer_of_subscription(content, scope, context, template, hints)
+            return StreamPlan(producer, control, producer.outbox)
+        frames = ConfiguredControlFrames(template.control, hints)
+        encoder = ItemEncoder(template.encoding, frames.ping, hints, frames.id_sent)
+        return StreamPlan(producer_of(content, encoder), frames)
 
     def _template(
         self, scope: Scope, context: RequestContext, settings: StreamSettings
@@ -277,46 +270,6 @@ def _without_middleware(scope: Scope, receive: Receive) -> RequestContext:
     templates = StreamTemplates()
     templates.item_types.reported = reported_about(scope.get("endpoint"))
     return RequestContext(connection, StreamSettings(), templates, lambda: registry)
-
-
-def _subscriber_plan(
-    scope: Scope,
-    context: RequestContext,
-    content: Subscription,
-    template: StreamTemplate,
-    hints: ItemHints,
-) -> StreamPlan:
-    """Return a subscription that goes on where the client has been."""
-    if isinstance(content, Viewer):
-        control: SubscriberControlFrames = ViewerControlFrames(template.control, hints, content)
-        producer: SubscriptionProducer = ViewerProducer(content, control)
-    else:
-        control = SubscriberControlFrames(template.control, hints, content)
-        producer = SubscriptionProducer(content)
-    content.resume(_last_event_id(scope))
-    if context.registry().policy.observers:
-        content.on_gap(partial(_tell_gap, context))
-    if template.control.bare:
-        content.send_no_positions()
-    return StreamPlan(producer, control, producer.outbox)
-
-
-def _tell_gap(context: RequestContext, topics: list[str], reason: str) -> None:
-    slot = context.slot
-    if slot is not None and slot.info is not None:
-        slot.tell(GapTold(slot.info, tuple(topics), reason))
-
-
-def _answer_instead(content: object, scope: Scope) -> Response | None:
-    """Return what answers one who views a run if there is nothing to stream, otherwise ``None``."""
-    status = content.status(_last_event_id(scope)) if isinstance(content, Viewer) else None
-    if status is None:
-        return None
-    return Response("no run has this key" if status == NOT_FOUND else None, status)
-
-
-def _last_event_id(scope: Scope) -> str:
-    return sent_event_id(scope.get("headers", ()), scope.get("query_string", b""))
 
 
 class FramedProducer:

@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "content": [],
     "hub": ["stream", "items", "content", "running_request"],
     "request_context": ["stream", "items"],
-    "response": ["request_context", "hub"],
+    "hub_content": ["request_context", "hub"],
+    "response": ["hub_content"],
     "endpoint": ["response"],
     "legacy": ["response"],
     "compat": ["response"],
@@ -70,6 +71,7 @@ OUTSIDE = {
     "request_context": {"anyio", "starlette"},
     "running_request": {"starlette"},  # types
     "content": {"pydantic"},
+    "hub_content": {"starlette"},
     "response": {"pydantic", "starlette"},
     "endpoint": {"anyio", "starlette"},
     "legacy": {"anyio", "asgiref", "pydantic_core", "starlette"},

@@ -117,9 +117,12 @@ class Viewer(Subscription):
 
     def look_at(self, run: Run | None) -> None:
         """Look at the present run of the topic. End if nothing more of this one's will come."""
-        if run is None or self.run is None or self.run.token != run.token:
-            self.end()
-        elif run.end and self._begins_behind(run.end):
+        if (
+            run is None
+            or self.run is None
+            or self.run.token != run.token
+            or (run.end and self._begins_behind(run.end))
+        ):
             self.end()
 
     def _begins_behind(self, end: int) -> bool:

@@ -96,7 +96,7 @@ class Workers:
         def open_one() -> Store:
             self.faults.append(FaultyStore(self._open_store()))
             self.faults[-1].away = away
-            return self.faults[-1]  # type: ignore[return-value]
+            return self.faults[-1]
 
         return Hub(store=open_one, **options)
 

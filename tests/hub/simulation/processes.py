@@ -35,9 +35,7 @@ class _Selector(selectors.SelectSelector):
         self._loop = loop
         self._passes = 0
 
-    def select(
-        self, timeout: float | None = None
-    ) -> list[tuple[selectors.SelectorKey, int]]:
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout <= 0:
             self._passes += 1
             if self._passes > PASSES:
@@ -118,9 +116,7 @@ class Network:
 class RemoteLink(Link):
     """A link on which a request goes on if its process doesn't."""
 
-    def __init__(
-        self, world: Any, network: Network, server: Server, loop: ProcessLoop
-    ) -> None:
+    def __init__(self, world: Any, network: Network, server: Server, loop: ProcessLoop) -> None:
         super().__init__(world, server, loop)
         self.process = loop
         self.network = network
@@ -149,9 +145,7 @@ class RemoteLink(Link):
         else:
             self.network.later(self.delay * self.random.random(), deliver)
 
-    def _arrive(
-        self, work: Callable[[Server], AnswerT], answer: "asyncio.Future[AnswerT]"
-    ) -> None:
+    def _arrive(self, work: Callable[[Server], AnswerT], answer: "asyncio.Future[AnswerT]") -> None:
         """Have the server do what was asked for."""
         if self.fails:
             self.process.post(_fail, answer, ConnectionError("the link is down"))

@@ -257,7 +257,7 @@ class RunClient:
                 continue
             if one.order < self._floor:
                 continue
-            if (one.order == present or not self._gap):
+            if one.order == present or not self._gap:
                 raise Violation(f"event {one.number} of {one.work} did not come")
 
     def check_has_all(self) -> None:
