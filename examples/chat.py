@@ -32,11 +32,11 @@ from sse_middleware.presets import Preset
 from sse_middleware.wire import EventStreamDecoder, MessageEvent
 
 DAY = 24 * 60 * 60
-SOON = Preset(first=ServerSentEvent(retry=300))  # a browser would wait three seconds by itself
+SOON = Preset(first=ServerSentEvent(retry=1200))  # a browser would wait three seconds by itself
 
 hub = Hub(os.environ.get("HUB_URL", "sqlite:///chat.db"), keep=Keep(count=1000, seconds=DAY))
 app = FastAPI(title="a chat")
-app.add_middleware(SSEMiddleware, hub=hub, refusal="retry", retry_after=0.3)
+app.add_middleware(SSEMiddleware, hub=hub, refusal="retry", retry_after=0.5)
 
 # Whoever knows the id of a chat may read it, so nobody can guess one. An application with users
 # checks in each endpoint below who asks.

@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
+from tests.presets.clients.conftest import Served, served
+
 from .test_app import free_port, wait_for
 
 STOPPING = 15.0
@@ -22,10 +26,56 @@ class Chat:
     url: str
     output: Path
     """The file that takes what its workers print."""
+    supervisor: int
+    """The process that has started the workers."""
 
     def endings(self) -> int:
         """Return how many answers of the simulated model have ended."""
         return self.output.read_text().count("the simulated model has ended")
+
+    def kill_workers(self) -> None:
+        """Kill all workers at once. The supervisor starts others."""
+        children = Path(f"/proc/{self.supervisor}/task/{self.supervisor}/children").read_text()
+        workers = [
+            int(child)
+            for child in children.split()
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
+        assert len(workers) >= 2
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model with OpenAI's interface, which waits before each "..."."""
+
+    server: Served
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of a chat that asks it."""
+        return {
+            "OPENAI_BASE_URL": f"{self.server.url}/v1",
+            "OPENAI_API_KEY": "secret",
+            "OPENAI_MODEL": "parrot",
+        }
+
+    def go_on(self) -> None:
+        """Let it say "..." and what follows."""
+        httpx.post(f"{self.server.url}/go").raise_for_status()
+
+    def wait_for_ending(self) -> None:
+        """Wait until the stream of an answer has ended."""
+        assert self.server.process.stdout is not None
+        assert self.server.process.stdout.readline() == "the answer has ended\n"
+
+
+@contextmanager
+def waiting_model() -> Iterator[Model]:
+    """Serve the model for as long as the block lasts."""
+    with served("tests.examples.openai_server") as server:
+        yield Model(server)
 
 
 @contextmanager
@@ -47,7 +97,7 @@ def chatting(directory: Path, **variables: str) -> Iterator[Chat]:
         ) as process,
     ):
         try:
-            yield Chat(wait_for(port, process), output)
+            yield Chat(wait_for(port, process), output, process.pid)
         finally:
             _stop(process)
 

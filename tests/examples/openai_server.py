@@ -1,7 +1,7 @@
 """A model with OpenAI's interface: it repeats the question, word by word.
 
-A question that ends with "..." is never answered to its end. A line on stdout tells when the stream
-of an answer has ended.
+Before it says "..." it waits until /go is requested. A line on stdout tells when the stream of an
+answer has ended.
 """
 
 import argparse
@@ -19,13 +19,25 @@ from sse_middleware import EventSourceResponse
 from sse_middleware.presets import OPENAI
 
 
-async def answer(words: list[str]) -> AsyncIterator[dict[str, Any]]:
+class Gate:
+    """What answers wait for."""
+
+    def __init__(self) -> None:
+        self.open = anyio.Event()
+
+    async def go(self, _: Request) -> Response:
+        self.open.set()
+        self.open = anyio.Event()
+        return Response()
+
+
+async def answer(words: list[str], gate: Gate) -> AsyncIterator[dict[str, Any]]:
     try:
         yield {"choices": [{"index": 0, "delta": {"role": "assistant"}}]}
         for word in words:
+            if word == "...":
+                await gate.open.wait()
             yield {"choices": [{"index": 0, "delta": {"content": f"{word} "}}]}
-        if words[-1].endswith("..."):
-            await anyio.sleep_forever()
         yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
         yield {"choices": [], "usage": {"total_tokens": len(words)}}
     finally:
@@ -37,12 +49,24 @@ async def complete(request: Request) -> Response:
         return JSONResponse({"error": {"message": "the key is wrong"}}, 401)
     body = await request.json()
     assert (body["model"], body["stream"]) == ("parrot", True)
-    return EventSourceResponse(answer(body["messages"][-1]["content"].split()), preset=OPENAI)
+    words = body["messages"][-1]["content"].split()
+    return EventSourceResponse(answer(words, request.app.state.gate), preset=OPENAI)
 
 
-app = Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
+def make_app() -> Starlette:
+    gate = Gate()
+    app = Starlette(
+        routes=[
+            Route("/v1/chat/completions", complete, methods=["POST"]),
+            Route("/go", gate.go, methods=["POST"]),
+        ]
+    )
+    app.state.gate = gate
+    return app
+
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int)
-    uvicorn.run(app, host="127.0.0.1", port=parser.parse_args().port, log_level="warning")
+    port = parser.parse_args().port
+    uvicorn.run(make_app(), host="127.0.0.1", port=port, log_level="warning")

@@ -9,9 +9,8 @@ import pytest
 
 from examples.chat import simulated_words
 from sse_middleware.wire import EventStreamDecoder, MessageEvent
-from tests.presets.clients.conftest import served
 
-from .chatting import Chat, chatting
+from .chatting import Chat, chatting, waiting_model
 from .test_app import read
 
 pytestmark = pytest.mark.e2e
@@ -82,33 +81,27 @@ def test_a_question_that_is_refused(client: httpx.Client, text: str) -> None:
 
 
 def test_a_model_with_the_interface_of_openai(tmp_path: Path) -> None:
-    with served("tests.examples.openai_server") as model:
-        variables = {
-            "OPENAI_BASE_URL": f"{model.url}/v1",
-            "OPENAI_API_KEY": "secret",
-            "OPENAI_MODEL": "parrot",
-        }
-        with (
-            chatting(tmp_path, **variables) as chat,
-            httpx.Client(base_url=chat.url, timeout=20) as client,
-        ):
-            whole = client.get(f"{begin(client, 'one two')}/events")
-            assert text_of(events_of(whole.content)) == "one two "
-            assert model.process.stdout is not None
-            assert model.process.stdout.readline() == "the answer has ended\n"
+    with (
+        waiting_model() as model,
+        chatting(tmp_path, **model.variables) as chat,
+        httpx.Client(base_url=chat.url, timeout=20) as client,
+    ):
+        whole = client.get(f"{begin(client, 'one two')}/events")
+        assert text_of(events_of(whole.content)) == "one two "
+        model.wait_for_ending()
 
-            answer = begin(client, "one two...")
-            with client.stream("GET", f"{answer}/events") as response:
-                assert text_of(read(response, 2)) == "one two... "
-                client.post(f"{answer}/stop").raise_for_status()
-            assert model.process.stdout.readline() == "the answer has ended\n"
-            assert client.get(answer).json() == {"state": "stopped"}
+        answer = begin(client, "one two ...")
+        with client.stream("GET", f"{answer}/events") as response:
+            assert text_of(read(response, 2)) == "one two "
+            client.post(f"{answer}/stop").raise_for_status()
+        model.wait_for_ending()
+        assert client.get(answer).json() == {"state": "stopped"}
 
 
 def test_a_model_that_refuses(tmp_path: Path) -> None:
     with (
-        served("tests.examples.openai_server") as model,
-        chatting(tmp_path, OPENAI_BASE_URL=f"{model.url}/v1") as chat,
+        waiting_model() as model,
+        chatting(tmp_path, **model.variables | {"OPENAI_API_KEY": "wrong"}) as chat,
         httpx.Client(base_url=chat.url, timeout=20) as client,
     ):
         answer = begin(client, "one")

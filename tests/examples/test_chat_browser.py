@@ -9,28 +9,38 @@ import pytest
 
 from examples.chat import simulated_words
 
-from .chatting import Chat, chatting
+from .chatting import Chat, Model, chatting, waiting_model
 
 pytestmark = pytest.mark.e2e
 
-QUESTION = "Why is the sky blue?"
+QUESTION = "Why is the sky ... blue?"
 
-WHOLE = " ".join(simulated_words(QUESTION)) + " "
+WHOLE = f"{QUESTION} "
+"""What the model answers that repeats the question, and waits before "..."."""
 
-SLOW, FAST = "0.5", "0.04"
-"""Seconds for a word. With the slow ones an answer takes longer than a test looks at it."""
+SIMULATED = " ".join(simulated_words(QUESTION)) + " "
+"""What the chat's own model answers."""
+
+SLOW = "0.5"
+"""Seconds for a word. So an answer takes longer than a test looks at it."""
 
 
 @pytest.fixture(scope="module")
-def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chat]:
-    """Serve a chat whose answers take some three seconds."""
-    with chatting(tmp_path_factory.mktemp("fast"), PAUSE=FAST) as chat:
+def model() -> Iterator[Model]:
+    with waiting_model() as model:
+        yield model
+
+
+@pytest.fixture(scope="module")
+def chat(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chat]:
+    """Serve a chat that asks the model which waits."""
+    with chatting(tmp_path_factory.mktemp("chat"), **model.variables) as chat:
         yield chat
 
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chat]:
-    """Serve a chat whose answers take most of a minute."""
+    """Serve a chat with its own model, whose answers take most of a minute."""
     with chatting(tmp_path_factory.mktemp("slow"), PAUSE=SLOW) as chat:
         yield chat
 
@@ -52,11 +62,11 @@ class Tab:
         """Wait until the newest answer has a text."""
         there = """text => [...document.querySelectorAll(".answer")].at(-1)
             ?.textContent.includes(text)"""
-        self.page.wait_for_function(there, arg=text, timeout=20_000)
+        self.page.wait_for_function(there, arg=text, timeout=30_000)
 
     def wait_for_state(self, state: str) -> None:
         """Wait until the newest answer has ended like this."""
-        self.page.wait_for_selector(f"article:last-child[data-state={state}]", timeout=20_000)
+        self.page.wait_for_selector(f"article:last-child[data-state={state}]", timeout=30_000)
 
     def answers(self) -> list[str]:
         texts: list[str] = self.page.locator(".answer").all_text_contents()
@@ -69,6 +79,11 @@ class Tab:
     def connections(self) -> int:
         """Return how often the newest answer's stream was opened."""
         return int(self.page.locator("article").last.get_attribute("data-connections"))
+
+    def wait_for_more_connections(self, count: int) -> None:
+        """Wait until the newest answer's stream was opened more often."""
+        more = "(count) => document.querySelector('article:last-child').dataset.connections > count"
+        self.page.wait_for_function(more, arg=count, timeout=30_000)
 
 
 @contextmanager
@@ -86,51 +101,53 @@ def opened(browser: Any, url: str, **options: Any) -> Iterator[Tab]:
         context.close()
 
 
-def test_an_answer_is_whole_although_the_connection_is_cut(browser: Any, fast: Chat) -> None:
-    with opened(browser, fast.url) as tab:
+def test_an_answer_is_whole_although_the_connection_is_cut(
+    browser: Any, chat: Chat, model: Model
+) -> None:
+    with opened(browser, chat.url) as tab:
         tab.ask()
-        for word in ("asked:", "simulated model", "Meanwhile"):
-            tab.wait_for_words(word)
+        tab.wait_for_state("running")
+        tab.wait_for_words("the sky ")
+        for _ in range(3):
             before = tab.connections()
             tab.press("Cut the connection")
-            tab.page.wait_for_function(
-                "before => document.querySelector('article').dataset.connections > before",
-                arg=before,
-            )
+            tab.wait_for_more_connections(before)
+        model.go_on()
         tab.wait_for_state("done")
         assert tab.answers() == [WHOLE]
-        assert tab.connections() >= 4
 
 
-def test_an_answer_is_whole_after_a_reload(browser: Any, fast: Chat) -> None:
-    with opened(browser, fast.url) as tab:
+def test_an_answer_is_whole_after_a_reload(browser: Any, chat: Chat, model: Model) -> None:
+    with opened(browser, chat.url) as tab:
         tab.ask()
-        tab.wait_for_words("simulated")
+        tab.wait_for_words("the sky ")
         tab.press("Reload")
+        tab.wait_for_words("the sky ")
         tab.wait_for_state("running")
-        tab.wait_for_state("done")
-        assert (tab.questions(), tab.answers()) == ([QUESTION], [WHOLE])
-        tab.press("Reload")
-        tab.wait_for_state("done")
-        assert (tab.questions(), tab.answers()) == ([QUESTION], [WHOLE])
+        model.go_on()
+        for _ in range(2):
+            tab.wait_for_state("done")
+            assert (tab.questions(), tab.answers()) == ([QUESTION], [WHOLE])
+            tab.press("Reload")
 
 
-def test_a_second_tab_shows_the_same(browser: Any, fast: Chat) -> None:
-    with opened(browser, fast.url) as first:
+def test_a_second_tab_shows_the_same(browser: Any, chat: Chat, model: Model) -> None:
+    with opened(browser, chat.url) as first:
         first.ask()
-        first.wait_for_words("simulated")
+        first.wait_for_words("the sky ")
         with first.page.context.expect_page() as opening:
             first.press("Open a second tab")
         second = Tab(opening.value)
-        second.wait_for_state("running")
-        second.wait_for_state("done")
-        first.wait_for_state("done")
+        second.wait_for_words("the sky ")
+        model.go_on()
+        for tab in (first, second):
+            tab.wait_for_state("done")
         assert first.answers() == second.answers() == [WHOLE]
         second.ask("And at night?")
         for tab in (first, second):
             tab.wait_for_words("And at night?")
             tab.wait_for_state("done")
-        assert first.answers() == second.answers()
+        assert first.answers() == second.answers() == [WHOLE, "And at night? "]
         assert first.questions() == second.questions() == [QUESTION, "And at night?"]
 
 
@@ -140,34 +157,48 @@ def test_stop_stops_the_model_and_both_tabs(browser: Any, slow: Chat) -> None:
         first.wait_for_words("You")
         second.wait_for_words("You")
         before = slow.endings()
+        second.wait_for_state("running")
         second.press("Stop")
         for tab in (first, second):
             tab.wait_for_state("stopped")
         assert slow.endings() == before + 1
         assert first.answers() == second.answers()
-        assert WHOLE.startswith(first.answers()[0])
-        assert first.answers()[0] != WHOLE
+        assert SIMULATED.startswith(first.answers()[0])
+        assert first.answers()[0] != SIMULATED
         first.press("Reload")
         first.wait_for_state("stopped")
         assert first.answers() == second.answers()
 
 
-def test_a_restart_cuts_an_answer_off_and_says_so(browser: Any, tmp_path: Path) -> None:
-    with chatting(tmp_path, PAUSE=SLOW) as chat, opened(browser, chat.url) as tab:
+def test_a_restart_cuts_an_answer_off_and_says_so(browser: Any, slow: Chat) -> None:
+    with opened(browser, slow.url) as tab:
         tab.ask()
         tab.wait_for_words("asked:")
+        before = slow.endings()
         tab.press("Restart the server")
         tab.wait_for_state("drained")
-        assert chat.endings() == 1
+        assert slow.endings() == before + 1
         (cut_off,) = tab.answers()
         assert "asked:" in cut_off
-        assert WHOLE.startswith(cut_off)
+        assert SIMULATED.startswith(cut_off)
         tab.press("Reload")
         tab.wait_for_state("drained")
         assert (tab.questions(), tab.answers()) == ([QUESTION], [cut_off])
         tab.press("Ask again")
         tab.wait_for_state("running")
         assert tab.questions() == [QUESTION, QUESTION]
+
+
+def test_an_answer_whose_worker_is_killed_is_cut_off(browser: Any, slow: Chat) -> None:
+    """The page knows when the lease of ten seconds is over."""
+    with opened(browser, slow.url) as tab:
+        tab.ask()
+        tab.wait_for_words("asked:")
+        slow.kill_workers()
+        tab.wait_for_state("aborted")
+        (cut_off,) = tab.answers()
+        assert "asked:" in cut_off
+        assert SIMULATED.startswith(cut_off)
 
 
 def test_all_is_there_when_the_server_was_off(browser: Any, tmp_path: Path) -> None:
@@ -177,7 +208,7 @@ def test_all_is_there_when_the_server_was_off(browser: Any, tmp_path: Path) -> N
         path = tab.page.evaluate("location.pathname")
     with chatting(tmp_path) as chat, opened(browser, chat.url + path) as tab:
         tab.wait_for_state("done")
-        assert (tab.questions(), tab.answers()) == ([QUESTION], [WHOLE])
+        assert (tab.questions(), tab.answers()) == ([QUESTION], [SIMULATED])
 
 
 @pytest.mark.parametrize(
@@ -187,17 +218,20 @@ def test_all_is_there_when_the_server_was_off(browser: Any, tmp_path: Path) -> N
         {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
     ],
 )
-def test_nothing_jumps_on_a_phone_or_a_desk(browser: Any, fast: Chat, window: Any) -> None:
+def test_nothing_jumps_on_a_phone_or_a_desk(
+    browser: Any, chat: Chat, model: Model, window: Any
+) -> None:
     """The buttons and the form stay where they are, and nothing is wider than the window."""
     places = """() => [...document.querySelectorAll("header button, #ask *")].map((one) => {
         const { x, y, width, height } = one.getBoundingClientRect();
         return [one.textContent, x, y, width, height];
     })"""
-    with opened(browser, fast.url, **window) as tab:
+    with opened(browser, chat.url, **window) as tab:
         before = tab.page.evaluate(places)
-        tab.ask()
-        tab.wait_for_words("simulated")
+        tab.ask("word " * 300 + "... end")
+        tab.wait_for_words("word")
         assert tab.page.evaluate(places) == before
+        model.go_on()
         tab.wait_for_state("done")
         assert tab.page.evaluate(places) == before
         assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -213,6 +247,7 @@ def test_it_is_used_by_keyboard_and_read_aloud(browser: Any, slow: Chat) -> None
         answer = tab.page.locator(".answer")
         assert answer.get_attribute("aria-live") == "polite"
         assert answer.get_attribute("aria-busy") == "true"
+        tab.wait_for_state("running")
         tab.page.get_by_role("button", name="Restart the server").focus()
         keyboard.press("Shift+Tab")
         keyboard.press("Enter")  # on "Stop"
