@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 
 from examples.chat import simulated_words
 from sse_middleware.wire import EventStreamDecoder, MessageEvent
+from tests.hub.redis.server import RedisServer, needed
 
 from .chatting import Chat, chatting, waiting_model
 from .test_app import read
@@ -18,10 +20,20 @@ pytestmark = pytest.mark.e2e
 UNKNOWN = "A" * 22
 
 
-@pytest.fixture(scope="module")
-def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chat]:
-    with chatting(tmp_path_factory.mktemp("chat"), PAUSE="0") as chat:
-        yield chat
+@pytest.fixture(scope="module", params=["file", "redis"])
+def chat(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Chat]:
+    """Serve a chat whose model needs no time, on each of the stores that workers share."""
+    directory = tmp_path_factory.mktemp("chat")
+    with ExitStack() as stack:
+        variables = {"PAUSE": "0"}
+        if request.param == "redis":
+            needed()
+            redis = RedisServer(directory / "redis")
+            stack.callback(redis.kill)
+            variables["HUB_URL"] = redis.url
+        yield stack.enter_context(chatting(directory, **variables))
 
 
 @pytest.fixture
