@@ -6,7 +6,7 @@ tabs show it too. Only "stop" ends it. Two workers serve the page, and share a f
     HUB_URL          where the hub keeps its events: a file (the default), or redis://localhost
     OPENAI_BASE_URL  of a model with OpenAI's interface, such as http://localhost:11434/v1.
                      Without it a simulated model answers. OPENAI_MODEL and OPENAI_API_KEY name
-                     the model and the key
+                     the model and the key. It needs httpx
     PAUSE            seconds that the simulated model takes for a word
 """
 
