@@ -6,6 +6,8 @@
     │   ├── FieldError           a field that the text/event-stream grammar can't carry
     │   ├── EncodingError        an item that can't become an event
     │   ├── TopicError           a name that no topic can have
+    │   ├── RunTooLargeError     a run whose events take more than it may
+    │   ├── RunAbortedError      a run whose worker is gone
     │   └── HubError             a hub that is not open, or is used from elsewhere
     │       ├── StoreError           its store is away or refuses: nothing was published
     │       └── PublishUnknownError  its store may have published: the answer was lost
