@@ -66,7 +66,12 @@ class _AsyncioTaskGroup:
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     def create_task(self, work: Work, context: Context | None = None) -> None:
-        self._keep(self._loop.create_task(work, context=context or self._context))
+        self._keep(task := self._loop.create_task(work, context=context or self._context))
+        if context is not None:  # it may hold much
+            task.add_done_callback(self._forget)
+
+    def _forget(self, ended: asyncio.Task[None]) -> None:
+        self._tasks = tuple(one for one in self._tasks if one is not ended)
 
     def create_eager_task(self, work: Work) -> None:
         if not self._has_eager_tasks:

@@ -12,6 +12,7 @@ from time import monotonic
 
 from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.event_loop.wakeup import wakeup
+from sse_middleware.hub.worker import nothing
 from sse_middleware.stream.outbox import TIME_SLICE
 from sse_middleware.wire.encoding import encode_data
 
@@ -129,3 +130,8 @@ class RunLog:
         self._add_texts()
         self.closed = True
         self._moved.set()
+
+    def let_go(self) -> None:
+        """Close, and never call back."""
+        self.close()
+        self._on_too_large = nothing

@@ -23,6 +23,7 @@ from sse_middleware.hub.run import FencedError, Run, RunAppend, RunState, end_ma
 from sse_middleware.hub.runs.log import RunLog
 from sse_middleware.hub.runs.plan import LEASE, RunPlan, kept_after_end, kept_while_running
 from sse_middleware.hub.store_calls import answered
+from sse_middleware.hub.worker import nothing
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,10 @@ class LogWriter:
         """Write what waits, the last events, and the end. Then nothing more is written."""
         self._end = state, last
         self._log.raised.set()
+
+    def let_go(self) -> None:
+        """Never call back."""
+        self._on_stop = self._on_fenced = nothing
 
     async def run(self) -> None:
         """Write until the end."""

@@ -50,11 +50,10 @@ class Runner:
         self.ended = Event()
         """Set when the run has ended, or belongs to another one."""
         self.decided = Event()
-        """Set when `run` or `refusal` is known."""
+        """Set when `run` is known, or why there is none."""
         self.run: Run | None = None
         """The run of the topic, this one's or another one's."""
-        self.refusal: Exception | None = None
-        """Why there is none."""
+        self._refusal: Exception | None = None
         self.token = token
         self._store = store
         self._plan = plan
@@ -77,6 +76,22 @@ class Runner:
         finally:
             self.decided.set()
             self.ended.set()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Refer to nothing that refers to this. So nothing waits for the garbage collector."""
+        self._producer = self._scope = self._failure = None
+        self._log.let_go()
+        self._writer.let_go()
+
+    def raise_refusal(self) -> None:
+        """Raise why there is no run, if there is none."""
+        refusal, self._refusal = self._refusal, None
+        try:
+            if refusal is not None:
+                raise refusal
+        finally:
+            del refusal  # its traceback holds this frame
 
     def stop(self) -> None:
         """End the run: it is not wanted any more."""
@@ -95,7 +110,7 @@ class Runner:
             except Exception:  # it may have begun: the same token doesn't begin another one
                 self.run = await answered(self._begin_run())
         except Exception as error:
-            self.refusal = error
+            self._refusal = error
             return False
         self._writer.begin(began)
         if self.run.token != self.token:
@@ -135,7 +150,7 @@ class Runner:
             self._producer = producer_of(content, RunEncoder(encoding))
             self._log.put(without_id(self._control.first()))
         except Exception as error:
-            self.refusal = error
+            self._refusal = error
             self._fail(error)
             return False
         return True

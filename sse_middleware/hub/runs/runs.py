@@ -61,8 +61,7 @@ class Runs:
         self._runners[runner.token] = runner
         self._tasks.create_task(self._work(runner), plan.context)
         await runner.decided.wait()
-        if runner.refusal is not None:
-            raise runner.refusal
+        runner.raise_refusal()
         run = runner.run
         if run is None:
             raise HubError("the hub was closed before the run began")

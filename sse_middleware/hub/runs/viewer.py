@@ -169,7 +169,7 @@ class Viewer(Subscription):
 def _but_markers(where: Where | None) -> Where | None:
     """Return a filter that lets markers through: an event without a name and without data.
 
-    It names the run by its key.
+    The topic of the others is the key, as in a gap.
     """
     if where is None:
         return None
