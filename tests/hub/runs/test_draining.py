@@ -239,3 +239,19 @@ async def test_a_hub_may_be_opened_again(memory_workers: Workers) -> None:
     async with hub:
         await until_state(hub, RunState.DRAINED)
         assert await viewed(hub) in ([], [0])
+
+
+async def test_several_close_it(memory_workers: Workers) -> None:
+    async with memory_workers.hub() as other, anyio.create_task_group() as tasks:
+        async with memory_workers.hub(drain_grace_resumable=1) as hub:
+            await hub.resumable("k", for_ever)
+
+            async def close() -> None:
+                await anyio.sleep(0.5)
+                await hub.close()
+
+            tasks.start_soon(close)
+        assert not hub.is_open
+        await hub.close()
+        await hub.drain_runs()
+        assert await other.state("k") is RunState.DRAINED

@@ -67,6 +67,11 @@ class TestKinds:
         (event,) = events_in(await body_of_run(hub, Token(text="hi")))
         assert (event.type, event.data) == ("token", '{"text":"hi"}')
 
+    async def test_what_a_preset_makes_of_them(self, hub: Hub) -> None:
+        preset = Preset(to_event=lambda data: ServerSentEvent(data=data, event=data["kind"]))
+        (event,) = events_in(await body_of_run(hub, {"kind": "a"}, preset=preset))
+        assert (event.type, event.data) == ("a", '{"kind":"a"}')
+
     async def test_none_does_nothing(self, hub: Hub) -> None:
         body = await body_of_run(hub, None, 1, None, None, 2, None)
         assert data_of(body) == [1, 2]

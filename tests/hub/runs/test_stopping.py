@@ -101,6 +101,16 @@ class TestFrom:
             await until_state(hub, RunState.STOPPED, "b")
             assert await hub.state("a") is await hub.state("c") is RunState.RUNNING
 
+    async def test_each_worker_stops_its_own(self, workers: Workers) -> None:
+        async with workers.hub() as hub, workers.hub() as other, workers.hub() as third:
+            await hub.resumable("a", for_ever)
+            await other.resumable("b", for_ever)
+            await third.stop("b")
+            await until_state(hub, RunState.STOPPED, "b")
+            assert await third.state("a") is RunState.RUNNING
+            await third.stop("a")
+            await until_state(hub, RunState.STOPPED, "a")
+
 
 class TestWhen:
     async def test_before_the_first_item(self, workers: Workers) -> None:

@@ -11,7 +11,6 @@ Rules of this file:
 import asyncio
 import heapq
 import math
-import random
 import selectors
 from collections.abc import Callable, Coroutine
 from itertools import count
@@ -120,7 +119,6 @@ class RemoteLink(Link):
         super().__init__(world, server, loop)
         self.process = loop
         self.network = network
-        self.random: random.Random = world.random
         self.lost_answers = 0
         """How many of the next answers are lost. The connection breaks."""
         self.silent = 0
@@ -143,7 +141,7 @@ class RemoteLink(Link):
         if self.stalled:
             self._held.append(deliver)
         else:
-            self.network.later(self.delay * self.random.random(), deliver)
+            self.network.later(self.delay * self.world.random.random(), deliver)
 
     def _arrive(self, work: Callable[[Server], AnswerT], answer: "asyncio.Future[AnswerT]") -> None:
         """Have the server do what was asked for."""
@@ -183,7 +181,7 @@ class RemoteLink(Link):
         return True
 
     def bring(self, deliver: Callable[[], object]) -> None:
-        delay = self.delay * self.random.random()
+        delay = self.delay * self.world.random.random()
         self.network.later(delay, lambda: self.process.post(deliver))
 
     def call_back(self, function: Callable[[], object]) -> None:

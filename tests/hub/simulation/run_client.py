@@ -7,7 +7,6 @@ Rules of this file:
 - A client without a position begins with the present run.
 """
 
-import asyncio
 import json
 from typing import Any, Protocol
 
@@ -26,6 +25,7 @@ class Serving(Protocol):
 
     loop: ProcessLoop
     runs: bool
+    is_open: bool
 
     def app(self, scope: Any, receive: Any, send: Any) -> Any:
         """Answer a request."""
@@ -46,11 +46,11 @@ class Exchange:
         self.wire = b""
         self.complete = False
         """Whether the body has ended as it should."""
-        self.slow = False
+        self.slow = self.was_slow = False
         self._asked = False
         loop = process.loop
         self._left = loop.create_future()
-        self._may_send: asyncio.Future[None] | None = None
+        self._may_send = loop.create_future()
         self.task = loop.start(self._run(scope))
 
     async def _run(self, scope: dict[str, Any]) -> None:
@@ -63,6 +63,12 @@ class Exchange:
     def over(self) -> bool:
         """Whether nothing more comes."""
         return self.task.done() or not self.process.runs
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether only the end of the run can have ended it."""
+        lives = self.process.runs and self.process.is_open
+        return self.status == 200 and lives and self.complete and not self.was_slow
 
     async def _receive(self) -> Message:
         if not self._asked:
@@ -84,16 +90,16 @@ class Exchange:
 
     def read(self) -> None:
         """Read on."""
+        self.was_slow |= self.slow
         self.slow = False
-        if self._may_send is not None:
-            self.process.loop.post(_resolve, self._may_send)
+        self.process.loop.post(_resolve, self._may_send)
 
     def leave(self) -> None:
         self.process.loop.post(_resolve, self._left)
         self.read()
 
 
-def _resolve(future: "asyncio.Future[None]") -> None:
+def _resolve(future: Any) -> None:
     if not future.done():
         future.set_result(None)
 
@@ -176,6 +182,17 @@ class RunClient:
             if exchange.status in (204, 404):
                 self.answer = exchange.status
                 self._check_answer(exchange.status)
+            elif exchange.ended_well:
+                self._check_end()
+
+    def _check_end(self) -> None:
+        """Check that a stream has ended with its run."""
+        chapter, server = self.world.server.chapter(self.key), self.world.server
+        before, losses = self._before
+        if chapter is None or before is None or losses != server.losses:
+            return
+        if chapter.order == before.order and chapter.end is None and chapter.until > server.now():
+            raise Violation("a stream has ended, and its run goes on")
 
     def _check_answer(self, status: int) -> None:
         """Check that there is nothing to view."""
@@ -236,11 +253,7 @@ class RunClient:
         if before is not None and before.mark != after.mark and not self._gap:
             raise Violation("the server has begun anew, and no gap was told")
         if before is None:  # it begins here, and not with earlier runs
-            begun = [order for start, order in server.starts[self.key] if start <= after.clock + 1]
-            present = server.chapter(self.key)
-            if present is not None and after.clock < present.start:
-                begun.append(present.order)
-            self._floor = max([self._floor, *begun])
+            self._floor = max(self._floor, self._order_at(after.clock))
         same = before is not None and before.mark == after.mark
         begin = before.clock if before is not None and same else 0
         if begin > after.clock and not self._gap:
@@ -248,6 +261,15 @@ class RunClient:
         self._check_missing(begin, after.clock, server.payloads(self.key))
         if any(one.clock == after.clock for one in server.payloads(self.key)):
             self._gap = False
+
+    def _order_at(self, clock: int) -> int:
+        """Return the order of the run with which a client begins at a clock."""
+        server = self.world.server
+        present = server.chapter(self.key)
+        later = [one.order for one in server.payloads(self.key) if one.clock > clock]
+        if present is not None and all(order == present.order for order in later):
+            return present.order
+        return max(order for start, order in server.starts[self.key] if start <= clock + 1)
 
     def _check_missing(self, begin: int, end: int, payloads: list[Payload]) -> None:
         chapter = self.world.server.chapter(self.key)

@@ -8,6 +8,7 @@ Rules of this file:
 
 import asyncio
 import random
+from contextlib import suppress
 
 from sse_middleware.errors import HubError
 from sse_middleware.hub.runs.log_writer import RENEWED
@@ -69,9 +70,9 @@ class RunsWorld:
 
     def _check_stops(self) -> None:
         for stop in self.stops:
-            if stop.done() and (error := stop.exception()) is not None:
-                if not isinstance(error, HubError | ConnectionError):
-                    raise error
+            if stop.done():
+                with suppress(HubError, ConnectionError):
+                    stop.result()
         self.stops = [one for one in self.stops if not one.done()]
 
     def _replace(self, at: int) -> None:
