@@ -269,7 +269,8 @@ class RunClient:
         later = [one.order for one in server.payloads(self.key) if one.clock > clock]
         if present is not None and all(order == present.order for order in later):
             return present.order
-        return max(order for start, order in server.starts[self.key] if start <= clock + 1)
+        begun = [order for start, order in server.starts[self.key] if start <= clock + 1]
+        return max(begun, default=0)
 
     def _check_missing(self, begin: int, end: int, payloads: list[Payload]) -> None:
         chapter = self.world.server.chapter(self.key)

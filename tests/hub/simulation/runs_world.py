@@ -320,14 +320,15 @@ class RunsWorld:
         for process in everyone:
             process.link.heal()
             process.link.fails = True
-            process.loop.next = 0.0
         self.network.loops = loops
-        for loop in loops:
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
         for _ in range(20):
-            if not any(asyncio.all_tasks(loop) for loop in loops):
+            tasks = [task for loop in loops for task in asyncio.all_tasks(loop)]
+            if not tasks:
                 break
+            for task in tasks:
+                task.cancel()
+            for loop in loops:
+                loop.next = 0.0
             self.network.pass_time(1)
         for loop in loops:
             loop.start(loop.shutdown_asyncgens())
