@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 MARGIN = 0.1
 """Seconds after the end of a lease at which it is looked at."""
 
+AFTER_END = 3.0
+"""Seconds between two looks at a run that has ended, while it has viewers."""
+
 
 async def look_at(store: Store, topic: str, *, watched: bool = False) -> Run | None:
     """Return the run of a topic. If nobody produces it any more, it is aborted first.
@@ -87,7 +90,7 @@ class _Watch:
 def _seconds_until_next_look(run: Run | None) -> float:
     """Return how long nothing need be known of a run."""
     if run is None or not run.is_running:
-        return LEASE
+        return AFTER_END
     limit = LEASE if run.unwatched_limit is None else run.unwatched_limit / 2
     return min(run.held + MARGIN, limit)
 

@@ -292,7 +292,8 @@ class RunClient:
             missing = [
                 one
                 for one in server.payloads(self.key)
-                if one.order == chapter.order and (one.work, one.number) not in self.seen
+                if one.order == chapter.order >= self._floor
+                and (one.work, one.number) not in self.seen
             ]
             if missing:
                 raise Violation(f"a client waits at {position}, and there is more: {missing}")

@@ -17,10 +17,15 @@ RUN_STEPS: Sequence[tuple[str, int]] = (
     ("come_back", 3),
     ("come_back", 3),
     ("come_back", 3),
+    ("come_back_here", 2),
+    ("come_back_here", 2),
     ("leave", 2),
     ("leave", 2),
     ("read_slowly", 1),
     ("read_on", 1),
+    ("emit", 3),
+    ("emit", 3),
+    ("emit", 3),
     ("emit", 3),
     ("emit", 3),
     ("emit", 3),
@@ -58,7 +63,21 @@ RUN_STEPS: Sequence[tuple[str, int]] = (
 )
 
 
+KEY_AT = {
+    "attach": 2,
+    "begin": 2,
+    "restart": 2,
+    "emit": 0,
+    "finish_work": 0,
+    "fail_work": 0,
+    "stop": 1,
+    "stop_well": 1,
+}
+"""Which number of a step is a key."""
+
+
 def random_run_trace(seed: int, steps: int = 25) -> Trace:
+    """Return a trace at random. Most of it is about one key."""
     chosen = random.Random(seed)
     key = chosen.randrange(3)
     trace: list[tuple[str, tuple[int, ...]]] = [
@@ -67,7 +86,10 @@ def random_run_trace(seed: int, steps: int = 25) -> Trace:
     ]
     for _ in range(steps):
         name, numbers = chosen.choice(RUN_STEPS)
-        trace.append((name, tuple(chosen.randrange(11) for _ in range(numbers))))
+        drawn = [chosen.randrange(11) for _ in range(numbers)]
+        if name in KEY_AT and chosen.random() < 0.8:
+            drawn[KEY_AT[name]] = key
+        trace.append((name, tuple(drawn)))
     return trace
 
 

@@ -102,6 +102,14 @@ class RunsWorld:
     def come_back(self, client: int, process: int, path: int) -> None:
         self._request(client, process, ("attach", "begin", "restart")[path % 3], None)
 
+    def come_back_here(self, client: int, part: int) -> None:
+        """Have a client drop, and come back to the same process."""
+        one = self.clients[client % len(self.clients)]
+        if one.exchange is not None and one.exchange.process in self.processes:
+            process = self.processes.index(one.exchange.process)
+            self.leave(client, part)
+            self._request(client, process, "attach", None)
+
     def _request(self, client: int, process: int, path: str, key: str | None) -> None:
         chosen = self._process(process)
         one = self.clients[client % len(self.clients)]
