@@ -108,6 +108,38 @@ FOUND_BY: dict[str, Trace] = {
 }
 """For each mistake, a trace in which it is noticed."""
 
+ONCE_WRONG: dict[str, tuple[int, Trace]] = {
+    "a worker that forgets a topic never rested": (
+        86,
+        [
+            ("attach", (0, 0, 0)),
+            ("heal", ()),
+            ("begin", (1, 2, 1)),
+            ("finish_work", (0,)),
+            ("come_back", (0, 0, 0)),
+            ("go_on", (0,)),
+            ("fail", (0,)),
+            ("read_on", (0,)),
+            ("attach", (0, 0, 0)),
+            ("restart", (0, 0, 1)),
+            ("heal", ()),
+            ("wait", (10,)),
+        ],
+    ),
+    "a viewer waited for the next look at a run that was gone": (
+        2,
+        [
+            ("begin", (0, 0, 0)),
+            ("wait", (1,)),
+            ("fail", (0,)),
+            ("begin", (1, 0, 0)),
+            ("wait", (5,)),
+            ("restart_server", (0,)),
+        ],
+    ),
+}
+"""What random traces have found: the seed, and the trace."""
+
 
 @pytest.fixture(autouse=True)
 def _small_rings_and_pages() -> Iterator[None]:
@@ -132,6 +164,12 @@ def test_random_traces() -> None:
         except Exception as error:
             error.add_note(f"HUB_SEED={seed} HUB_TRACES=1")
             raise
+
+
+@pytest.mark.parametrize("name", ONCE_WRONG)
+def test_what_was_once_wrong(name: str) -> None:
+    seed, trace = ONCE_WRONG[name]
+    play_runs(trace, seed)
 
 
 @pytest.mark.parametrize("name", RUN_MUTATIONS)

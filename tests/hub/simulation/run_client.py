@@ -124,7 +124,7 @@ class RunClient:
         """Whether it was told a gap since its last event."""
         chapter = self.world.server.chapter(key)
         self._floor = 0 if chapter is None else chapter.order
-        self._faults = self.world.server.losses
+        self._losses = self.world.server.losses
 
     @property
     def last_id(self) -> str:
@@ -240,7 +240,7 @@ class RunClient:
 
     def _check_order(self, work: int) -> None:
         """Check that an event is of the run that the client came for, or of a later one."""
-        if self._faults == self.world.server.losses:
+        if self._losses == self.world.server.losses:
             for one in self.world.server.payloads(self.key):
                 if one.work == work and one.order < self._floor:
                     raise Violation("a client that had no id got an earlier run")
@@ -256,6 +256,8 @@ class RunClient:
             self._floor = max(self._floor, self._order_at(after.clock))
         same = before is not None and before.mark == after.mark
         begin = before.clock if before is not None and same else 0
+        if before is None and self._losses != server.losses:
+            begin = after.clock  # the run that it came for may be lost
         if begin > after.clock and not self._gap:
             raise Violation("the position fell")
         self._check_missing(begin, after.clock, server.payloads(self.key))
@@ -289,11 +291,12 @@ class RunClient:
         position = parse_position(self.last_id)
         if chapter is not None:
             server = self.world.server
+            before = server.now() - 100_000  # what came later may be on its way
             missing = [
                 one
                 for one in server.payloads(self.key)
-                if one.order == chapter.order >= self._floor
-                and (one.work, one.number) not in self.seen
+                if one.order == chapter.order >= self._floor and one.clock < before
+                if (one.work, one.number) not in self.seen
             ]
             if missing:
                 raise Violation(f"a client waits at {position}, and there is more: {missing}")
