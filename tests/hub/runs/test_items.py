@@ -1,6 +1,7 @@
 """What the generator of a run may yield, and what it gets if it yields anything else."""
 
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -156,6 +157,26 @@ class TestKinds:
             await viewed(hub)
             tasks.cancel_scope.cancel()
         assert await hub.state("k") is RunState.DONE
+
+    async def test_others_run_while_a_generator_computes(self, hub: Hub) -> None:
+        passes: list[int] = []
+
+        async def generate() -> AsyncIterator[int]:
+            for _ in range(20):
+                time.sleep(0.002)  # noqa: ASYNC251 - it computes, and never waits
+                yield len(passes)
+
+        async def run() -> None:
+            while True:
+                passes.append(1)
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await hub.resumable("k", generate)
+            first, *_, last = await viewed(hub)
+            tasks.cancel_scope.cancel()
+        assert last > first + 2
 
 
 class TestRefused:
