@@ -42,7 +42,8 @@ class AsyncProducer:
                 else:
                     frame = encoder.encode(item)
                     full = put(frame, item is not None) or not frame  # nothing else would suspend
-                    plain, to_text = encoder.plain, encoder.to_text
+                    if plain is not encoder.plain:
+                        plain, to_text = encoder.plain, encoder.to_text
             except Exception as error:
                 full = put(*await self._throw_at_yield(encoder.refusal(item, error), sink))
             if full:

@@ -176,20 +176,23 @@ class Outbox:
 
     def take(self) -> bytes:
         """Return everything that waits, joined."""
-        if self.texts and not (self._frames or self.closed):  # the usual case
-            taken = self.frame_texts(self.texts)
-            self.events += len(self.texts)
-            self.texts.clear()
-        else:
+        texts, frames = self.texts, self._frames
+        if texts and (frames or self.closed):
             self._frame_run()
-            taken = b"".join(self._frames)
-        if taken or self.closed:
-            self._frames.clear()
-            self.size = self.look_at = 0
-            if self.in_room:
-                self.moved.set()
-            else:
-                self._rested = True
+        if texts:
+            taken = self.frame_texts(texts)
+            self.events += len(texts)
+            texts.clear()
+        else:
+            taken = b"".join(frames)
+            if not (taken or self.closed):
+                return taken
+            frames.clear()
+        self.size = self.look_at = 0
+        if self.in_room:
+            self.moved.set()
+        else:
+            self._rested = True
         return taken
 
     def rest(self) -> None:

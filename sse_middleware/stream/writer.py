@@ -18,8 +18,8 @@ Rules of this file:
 - It never raises. It reports errors to `Closing`.
 """
 
-import math
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import cast
 
 import anyio
@@ -116,7 +116,7 @@ class Writer(TimedWriter):
         self._compressor = compressor(start.codec)
         self._settings = settings
         self._tasks = tasks
-        self._sent = -math.inf
+        self._sent = -inf
         self._silent = False
         delay = settings.max_delay
         self._delay = None if delay is None else SendDelay(delay, self.run)
@@ -217,7 +217,7 @@ class Writer(TimedWriter):
                     frames = await self._compressor.compress(frames)
                 self.send_began = now
                 await self._send({"type": "http.response.body", "body": frames, "more_body": True})
-                self.send_began = math.inf
+                self.send_began = inf
                 self.sent = self._sent = self._clock()
                 self.size += len(frames)
                 if self._notes:
@@ -232,7 +232,10 @@ class Writer(TimedWriter):
         except Exception as error:
             self._closing.fail(error)
         finally:
-            self._stop(run, ended=ended)
+            if self._run is run and not (ended or queue.unread):
+                self._run = None  # the usual case
+            else:
+                self._stop(run, ended=ended)
 
     def _stop(self, run: object, *, ended: bool) -> None:
         """Let another run follow, unless this was the last one."""
@@ -249,7 +252,7 @@ class Writer(TimedWriter):
         """Drop what waits: the client has left. Returns whether nothing more will come."""
         queue = self._queue
         queue.raised = False
-        self.send_began = math.inf  # the last `send` may have failed, or hang
+        self.send_began = inf  # the last `send` may have failed, or hang
         if queue.take():
             self._note_event(self._clock())
         if not self.waiting:
@@ -307,7 +310,7 @@ class Writer(TimedWriter):
     async def _send_in_time(self, message: Message) -> None:
         self.send_began = self._clock()
         await self._send(message)
-        self.send_began = math.inf
+        self.send_began = inf
         self.sent = self._clock()
 
     def _note(self, taken: int, size: int) -> None:
@@ -343,4 +346,4 @@ def _ping_interval(settings: StreamSettings) -> float:
     interval = settings.ping_interval
     if interval is UNSET:
         return events._PING_INTERVAL  # noqa: SLF001 - private by name only, as FastAPI named it
-    return math.inf if interval is None else interval
+    return inf if interval is None else interval
