@@ -12,7 +12,8 @@ Rules of this file:
 - What a filter raises, the endpoint's task raises, like an error of any other producer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.hub.subscription import Subscription
@@ -97,8 +98,14 @@ class SubscriberOutbox(Outbox):
             self.size += len(pulled)
         super().end(ending)
 
-    async def until_ended(self) -> None:
-        """Wait until the subscription or the stream ends. Raises what the filter raised."""
+    async def follow(self) -> None:
+        """Open the subscription, and have events pulled until it or the stream ends.
+
+        Raises:
+            Exception: what the filter raised.
+        """
+        await self._subscription.open(self.pull)
+        self.begin()
         self.awaited = True
         try:
             while not (self._subscription.ended or self.closed):
@@ -172,12 +179,10 @@ class SubscriptionProducer:
         """Make the outbox of the stream."""
         return SubscriberOutbox(self._subscription, bound, stepwise=stepwise)
 
-    async def produce(self, sink: FrameSink) -> None:
+    def produce(self, sink: FrameSink) -> Coroutine[Any, Any, None]:
         """Have events pulled until the subscription ends, or until the sink wants no more."""
         assert isinstance(sink, SubscriberOutbox)  # noqa: S101 - `outbox` made it
-        await self._subscription.open(sink.pull)
-        sink.begin()
-        await sink.until_ended()
+        return sink.follow()
 
     def stage(self) -> Stage:
         """Return `Stage.PRODUCING`: there is always more."""
