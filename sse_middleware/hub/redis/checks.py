@@ -6,9 +6,12 @@ Rules of this file:
   itself, as a replica does that becomes a primary, is not.
 - Every command is tried under the rights that the user has. An event that was stored and couldn't
   be announced would be lost in silence.
+- Each connection listens on a channel that only it knows. A message of somebody else would be taken
+  for an answer.
 - Eviction takes the oldest keys, or those that expire. Both are the hub's.
 """
 
+import os
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -123,7 +126,7 @@ def _run_id(info: dict[str, str]) -> bytes:
 
 def _check_rights(keys: Keys, *, listens: bool) -> Generator[Command, Any, None]:
     """Try all commands, and to listen."""
-    channel = keys.channel(b"probe")
+    channel = keys.probe_channel(os.urandom(8).hex())
     try:
         tried = yield "EVAL", PROBE, 1, keys.probe, b"", b"", channel
         failure = tried.decode(errors="replace")

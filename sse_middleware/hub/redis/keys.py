@@ -64,6 +64,10 @@ class Keys:
         """Return the channel of a topic."""
         return b"%btopic:%b" % (self._channel, topic)
 
+    def probe_channel(self, name: str) -> bytes:
+        """Return a channel on which a connection is tried out. Nobody else may have the name."""
+        return b"%bprobe:%b" % (self._channel, name.encode())
+
     def tick(self, name: str) -> bytes:
         """Return the channel of a listener's ticks."""
         return b"%btick:%b" % (self._channel, name.encode())

@@ -1,17 +1,22 @@
 """What can't work is refused when a hub is opened, in words that say what to change."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import redis.asyncio
 from anyio import run_process
 from redis.asyncio.sentinel import Sentinel
 
 from sse_middleware import ConfigurationError, Hub
 from sse_middleware.errors import StoreError
+from sse_middleware.hub.redis.checks import getting_ready
+from sse_middleware.hub.redis.keys import Keys
+from sse_middleware.hub.redis.scripts import APPEND, TICK
 
 from .server import HOST, RedisServer, free_port
 
@@ -70,7 +75,7 @@ class TestRights:
         ("rights", "named"),
         [
             ("~other:* &* +@all", "~{shop}:*"),
-            ("~* &other:* +@all", "PUBLISH {shop}:0:topic:probe"),
+            ("~* &other:* +@all", "PUBLISH {shop}:0:probe:"),
             ("~* resetchannels +@all", "PUBLISH"),
             ("~* &* +@all -publish", "PUBLISH"),
             ("~* &* +@all -xadd", "XADD"),
@@ -104,6 +109,61 @@ class TestRights:
             assert "wrong@" not in str(caught.value)
         await works(Hub(f"redis://:secret@{HOST}:{server.port}/3"))
         assert server.ask("AUTH", "secret")
+
+
+class TestSeveralAtATime:
+    """Each of them listens on a channel for a moment. What it hears there would be an answer."""
+
+    async def test_two_connections(self, shared_server: RedisServer, prefix: str) -> None:
+        with checked(shared_server, prefix) as one, checked(shared_server, prefix) as other:
+            while one.command[0] != "UNSUBSCRIBE":
+                one.step()
+            other.finish()
+            one.finish()
+            assert one.run_id == other.run_id != b""
+
+    async def test_a_topic_with_the_name_of_the_check(
+        self, shared_server: RedisServer, prefix: str
+    ) -> None:
+        async with Hub(shared_server.url, prefix=prefix) as hub:
+            with checked(shared_server, prefix) as one:
+                while one.command[0] != "UNSUBSCRIBE":
+                    one.step()
+                await hub.publish("probe", 1)
+                one.finish()
+                assert one.run_id
+
+
+class Checked:
+    """A connection that is checked step by step."""
+
+    def __init__(self, connection: Any, prefix: str) -> None:
+        steps = getting_ready(Keys(prefix, 0), (APPEND, TICK), durable=False, listens=True)
+        self.run_id = b""
+        self.command = next(steps)
+        self._connection, self._steps = connection, steps
+
+    def step(self) -> None:
+        self._connection.send_command(*self.command)
+        self.command = self._steps.send(self._connection.read_response())
+
+    def finish(self) -> None:
+        try:
+            while True:
+                self.step()
+        except StopIteration as end:
+            self.run_id = end.value
+        self._connection.send_command("PING")
+        assert self._connection.read_response() == b"PONG"
+
+
+@contextmanager
+def checked(server: RedisServer, prefix: str) -> Iterator[Checked]:
+    connection = redis.Connection(HOST, server.port, protocol=2)
+    try:
+        yield Checked(connection, prefix)
+    finally:
+        connection.disconnect()
 
 
 class TestWaysToConnect:

@@ -113,6 +113,19 @@ async def test_a_subject_is_disconnected_at_both(hubs: tuple[Hub, Hub]) -> None:
         assert await bob.until(1) == ["1"]
 
 
+async def test_no_topic_hears_that_another_hub_begins(
+    hubs: tuple[Hub, Hub],
+    shared_server: RedisServer,
+    prefix: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one, other = hubs
+    async with reading(one, "probe", "a") as client, Hub(shared_server.url, prefix=prefix):
+        await other.publish("a", 1)
+        assert await client.until(1) == ["1"]
+    assert caplog.messages == [], "the connection that listens is still the same"
+
+
 async def test_a_position_holds_at_the_other(hubs: tuple[Hub, Hub]) -> None:
     one, other = hubs
     await one.publish("a", 1)
