@@ -47,17 +47,22 @@ ADDING = """
 local stream, last = KEYS[2], KEYS[3]
 local keep, keep_ms, last_ms, channel = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local count = #ARGV - offset
-local before = tonumber(redis.call('GET', last) or 0)
+local before = redis.call('GET', last) or '0'
 local first = math.max(now, t + 1, before + 1)
 
-local function before_of(i)
-  return i == 1 and text(before) or text(first + i - 2)
+local clocks = {}
+local function number_all()
+  clocks[0] = before
+  for i = 1, count do
+    clocks[i] = text(first + i - 1)
+  end
 end
 local function add(i)
-  return redis.pcall('XADD', stream, 'MAXLEN', '=', keep, text(first + i - 1) .. '-0',
-    'p', before_of(i), 'd', ARGV[offset + i])
+  return redis.pcall('XADD', stream, 'MAXLEN', '=', keep, clocks[i] .. '-0',
+    'p', clocks[i - 1], 'd', ARGV[offset + i])
 end
 
+number_all()
 if keep == '0' then
   redis.call('DEL', stream)
 else
@@ -69,6 +74,7 @@ else
         first = math.max(first, tonumber(info[i + 1]:match('^%d+')) + 1)
       end
     end
+    number_all()
     added = add(1)
   end
   if type(added) == 'table' and added.err then
@@ -79,22 +85,22 @@ else
   end
   redis.call('PEXPIRE', stream, keep_ms)
 end
-local reached = text(first + count - 1)
+local reached = clocks[count]
 redis.call('HSET', KEYS[1], 't', reached)
 redis.call('SET', last, reached, 'PX', last_ms)
 
 for i = 1, count do
   local told = redis.pcall('PUBLISH', channel,
-    text(first + i - 1) .. ' ' .. before_of(i) .. ' ' .. mark .. '\\n' .. ARGV[offset + i])
+    clocks[i] .. ' ' .. clocks[i - 1] .. ' ' .. mark .. '\\n' .. ARGV[offset + i])
   if type(told) == 'table' and told.err then
     for j = 1, count do
-      redis.call('XDEL', stream, text(first + j - 1) .. '-0')
+      redis.call('XDEL', stream, clocks[j] .. '-0')
     end
-    redis.call('SET', last, text(before), 'PX', last_ms)
+    redis.call('SET', last, before, 'PX', last_ms)
     return told
   end
 end
-local added = text(first) .. ' ' .. count .. ' ' .. mark
+local added = clocks[1] .. ' ' .. count .. ' ' .. mark
 """
 """Numbers the events after ``ARGV[offset]``, keeps them and announces them, or ends the script with
 the error. ``added`` has the first clock, the number of events, and the mark. The clocks follow each
