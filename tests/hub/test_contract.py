@@ -155,6 +155,18 @@ class TestKeep:
 
 
 class TestRead:
+    async def test_events_come_back_as_they_were(self, open_store: OpenStore) -> None:
+        events = (b"data: 1\n\n", b"-0 7", b"", "é\n".encode(), bytes(range(256)), b"x" * 70_000)
+        async with open_store() as store:
+            heard = Heard(store)
+            await heard.listener.add(("a",))
+            await store.append("a", events, KEEP)
+            await heard.wait()
+            kept = (await store.read(("a",), 0, 10)).topics["a"]
+            assert blocks(kept.entries) == list(events)
+            assert heard.blocks() == list(events)
+            heard.listener.close()
+
     async def test_a_page(self, open_store: OpenStore) -> None:
         async with open_store() as store:
             clocks = await store.append("a", (b"1", b"2", b"3", b"4"), KEEP)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from sse_middleware.hub.abc import DAY, ONCE_SECONDS, Entry, Incarnation, Kept, Snapshot, State
@@ -73,12 +74,14 @@ def _incarnations(text: bytes) -> tuple[Incarnation, ...]:
 
 
 def _kept(found: list[Any]) -> Kept:
-    first_id, before, more, last, flat = found
-    first = None if first_id is None else Entry(_clock(first_id), int(before), b"")
-    clocks, befores, blocks = flat[::3], flat[1::3], flat[2::3]
-    entries = tuple(map(Entry, map(_clock, clocks), map(int, befores), blocks))
-    return Kept(first, entries, bool(more), None if last is None else int(last))
+    first_id, before, more, last, heads, joined = found
+    first = None if first_id is None else Entry(int(first_id[:-2]), int(before), b"")
+    return Kept(first, _entries(heads, joined), bool(more), None if last is None else int(last))
 
 
-def _clock(entry_id: bytes) -> int:
-    return int(entry_id[:-2])
+def _entries(heads: bytes, joined: bytes) -> tuple[Entry, ...]:
+    """Return entries. Each head has an id ``clock-0``, the clock before, and the event's size."""
+    numbers = list(map(int, heads.replace(b"-0", b"").split()))
+    ends = list(accumulate(numbers[2::3]))
+    blocks = map(joined.__getitem__, map(slice, [0, *ends], ends))
+    return tuple(map(Entry, numbers[::3], numbers[1::3], blocks))
