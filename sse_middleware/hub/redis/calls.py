@@ -30,9 +30,9 @@ def append_keys(keys: Keys, topic: bytes, once: str | None) -> list[bytes]:
     return names
 
 
-def append_arguments(keys: Keys, topic: bytes, events: Sequence[bytes], keep: Keep) -> list[bytes]:
-    """Return the other arguments of an append."""
-    return [*adding_arguments(keys, topic, keep), b"%d" % (ONCE_SECONDS * 1000), *events]
+def append_arguments(keys: Keys, topic: bytes, keep: Keep) -> list[bytes]:
+    """Return the other arguments of an append. The events follow them."""
+    return [*adding_arguments(keys, topic, keep), b"%d" % (ONCE_SECONDS * 1000)]
 
 
 def adding_arguments(keys: Keys, topic: bytes, keep: Keep) -> list[bytes]:

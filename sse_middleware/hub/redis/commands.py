@@ -46,6 +46,19 @@ class Session:
     """Which server it leads to, ``b""`` if that doesn't matter."""
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A script with arguments, as RESP. `Commands` makes it."""
+
+    keys: Sequence[bytes]
+    size: int
+    """How many arguments the command has."""
+    head: bytes
+    """Those up to the script's keys. Each connection adds its own two after them."""
+    tail: bytes
+    """The rest."""
+
+
 @dataclass(slots=True)
 class _Command:
     size: int
@@ -78,8 +91,17 @@ class Commands:
         self._replies = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    async def run(self, script: str, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Reply:
-        """Run a script, and return its reply.
+    def call(self, script: str, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Call:
+        """Return what `run` runs. It may run any number of times."""
+        digest = self._hashes.get(script)
+        if digest is None:
+            name = sha1(script.encode(), usedforsecurity=False).hexdigest().encode()
+            digest = self._hashes[script] = pack(b"EVALSHA", name)
+        head = digest + pack(b"%d" % len(keys), *keys)
+        return Call(keys, len(keys) + len(arguments) + 5, head, pack(*arguments))
+
+    async def run(self, call: Call, more: Sequence[bytes] = ()) -> Reply:
+        """Run a script with a call's arguments and more of them, and return its reply.
 
         Raises:
             AnswerLostError: it may have run.
@@ -87,18 +109,13 @@ class Commands:
         """
         if self._closed:
             raise StoreError("the hub was closed: nothing was done")
-        digest = self._hashes.get(script)
-        if digest is None:
-            name = sha1(script.encode(), usedforsecurity=False).hexdigest().encode()
-            digest = self._hashes[script] = pack(b"EVALSHA", name)
         future = self._loop.create_future()
-        head = digest + pack(b"%d" % len(keys), *keys)
-        size = len(keys) + len(arguments) + 5
-        self._waiting.append(_Command(size, head, pack(*arguments), future))
+        tail = call.tail + pack(*more)
+        self._waiting.append(_Command(call.size + len(more), call.head, tail, future))
         self._wake()
         reply = await future
         if isinstance(reply, Exception):
-            raise refused(reply, keys) from reply
+            raise refused(reply, call.keys) from reply
         return reply
 
     async def aclose(self) -> None:

@@ -68,7 +68,7 @@ class RedisSender:
         """
         name = topic.encode()
         keys = append_keys(self._keys, name, once)
-        arguments = append_arguments(self._keys, name, events, keep)
+        arguments = [*append_arguments(self._keys, name, keep), *events]
         self._follow_fork()
         with self._lock:
             try:

@@ -25,7 +25,7 @@ from sse_middleware.hub.redis.calls import (
     snapshot,
 )
 from sse_middleware.hub.redis.checks import getting_ready
-from sse_middleware.hub.redis.commands import AnswerLostError, Commands, Session
+from sse_middleware.hub.redis.commands import AnswerLostError, Call, Commands, Session
 from sse_middleware.hub.redis.connecting import Connector, connector_of
 from sse_middleware.hub.redis.keys import Keys
 from sse_middleware.hub.redis.listener import RedisListener
@@ -51,6 +51,9 @@ from sse_middleware.hub.redis.urls import CONNECT_SECONDS
 from sse_middleware.hub.run import Run, RunAppend
 
 _PREFIX = "sse"
+
+_CALLS_REMEMBERED = 1024
+"""Of how many topics the calls are not made again."""
 
 
 def redis_maker(
@@ -84,6 +87,7 @@ class RedisStore:
         self._durable = durable
         self._commands = Commands(self._open_session)
         self._listeners = set[RedisListener]()
+        self._append_calls = dict[tuple[str, Keep], Call]()
 
     async def append(
         self,
@@ -102,13 +106,10 @@ class RedisStore:
         """
         if not events:
             return []
-        name = topic.encode()
         if run is not None:
-            return await self._append_to_run(name, events, keep, run)
-        names = append_keys(self._keys, name, once)
-        arguments = append_arguments(self._keys, name, events, keep)
+            return await self._append_to_run(topic.encode(), events, keep, run)
         try:
-            reply = await self._commands.run(APPEND, names, arguments)
+            reply = await self._commands.run(self._append_call(topic, keep, once), events)
         except AnswerLostError as error:
             raise PublishUnknownError(
                 f"Redis may have published to the topic, and {error}: publish it again with "
@@ -123,7 +124,7 @@ class RedisStore:
         adding = adding_arguments(self._keys, topic, keep)
         arguments = run_append_arguments(adding, events, run)
         try:
-            reply = await self._commands.run(APPEND_TO_RUN, names, arguments)
+            reply = await self._run(APPEND_TO_RUN, names, arguments)
         except AnswerLostError as error:
             raise PublishUnknownError(
                 f"Redis may have appended to the run, and {error}: append it again with the same "
@@ -153,7 +154,7 @@ class RedisStore:
             adding, token, seconds, restart=restart, unwatched_limit=unwatched_limit
         )
         try:
-            reply = await self._commands.run(BEGIN_RUN, run_keys(self._keys, name), arguments)
+            reply = await self._run(BEGIN_RUN, run_keys(self._keys, name), arguments)
         except AnswerLostError as error:
             raise PublishUnknownError(
                 f"Redis may have begun the run, and {error}: begin it again with the same token to "
@@ -176,13 +177,15 @@ class RedisStore:
     async def _run_after(self, script: str, topic: str, arguments: list[bytes]) -> Run | None:
         """Return what a run is after a script. It may be called again if its answer is lost."""
         names = run_keys(self._keys, topic.encode())
-        return run_if_any(await self._commands.run(script, names, arguments))
+        return run_if_any(await self._run(script, names, arguments))
+
+    async def _run(self, script: str, keys: list[bytes], arguments: list[bytes]) -> Any:
+        return await self._commands.run(self._commands.call(script, keys, arguments))
 
     async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
         """Return what is kept. See `Store`."""
         numbers = [b"%d" % after, b"%d" % limit]
-        reply = await self._commands.run(READ, read_keys(self._keys, topics), numbers)
-        return snapshot(topics, reply)
+        return snapshot(topics, await self._run(READ, read_keys(self._keys, topics), numbers))
 
     def listen(
         self, on_event: OnEvent, on_tick: OnTick, on_broken: Callable[[], object]
@@ -203,8 +206,21 @@ class RedisStore:
         await asyncio.gather(*(listener.wait_closed() for listener in self._listeners))
         await self._commands.aclose()
 
+    def _append_call(self, topic: str, keep: Keep, once: str | None) -> Call:
+        """Return the call of an append. To make one takes as long as the rest of an append."""
+        call = None if once is not None else self._append_calls.get((topic, keep))
+        if call is None:
+            name = topic.encode()
+            arguments = append_arguments(self._keys, name, keep)
+            call = self._commands.call(APPEND, append_keys(self._keys, name, once), arguments)
+            if once is None:
+                if len(self._append_calls) >= _CALLS_REMEMBERED:
+                    self._append_calls.clear()
+                self._append_calls[topic, keep] = call
+        return call
+
     async def _tick(self, channel: bytes) -> None:
-        await self._commands.run(TICK, [self._keys.clock], [channel])
+        await self._run(TICK, [self._keys.clock], [channel])
 
     async def _connect(self) -> Any:
         async with asyncio.timeout(CONNECT_SECONDS):

@@ -136,6 +136,30 @@ class TestPipelines:
             await asyncio.gather(*(store.append("a", (one,), Keep(1000)) for one in numbers))
             assert await kept(store) == numbers
 
+    async def test_more_topics_than_are_remembered(
+        self, shared_server: RedisServer, prefix: str
+    ) -> None:
+        topics = [f"topic {number}" for number in range(1100)]
+        async with opened(shared_server.url, prefix) as store:
+            for end in (b" 1", b" 2"):
+                appends = (store.append(one, (one.encode() + end,), KEEP) for one in topics)
+                await asyncio.gather(*appends)
+            found = (await store.read(topics, 0, 10)).topics
+            assert {one: blocks(kept.entries) for one, kept in found.items()} == {
+                one: [one.encode() + b" 1", one.encode() + b" 2"] for one in topics
+            }
+
+    async def test_a_topic_may_be_kept_in_another_way(
+        self, shared_server: RedisServer, prefix: str
+    ) -> None:
+        async with opened(shared_server.url, prefix) as store:
+            await store.append("a", (b"1", b"2"), KEEP)
+            first = await store.append("a", (b"3",), Keep(count=2), once="x")
+            assert await store.append("a", (b"4",), Keep(count=2), once="x") == first
+            assert await kept(store) == [b"2", b"3"]
+            await store.append("a", (b"5",), Keep(count=2))
+            assert await kept(store) == [b"3", b"5"]
+
     async def test_an_append_that_is_cancelled_leaves_the_others_whole(
         self, shared_server: RedisServer, prefix: str
     ) -> None:
