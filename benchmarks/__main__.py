@@ -11,9 +11,9 @@ Rules of this file:
 import argparse
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
-from benchmarks import broadcast_report, report
+from benchmarks import broadcast_report, report, workers_report
 from benchmarks.broadcast import measure_broadcasts
 from benchmarks.churn import measure_churn
 from benchmarks.compression import measure_compression
@@ -27,7 +27,9 @@ from benchmarks.queues import measure_queues
 from benchmarks.rates import measure_rates
 from benchmarks.replay import replays_per_second
 from benchmarks.servers import better_sse_versions, missing_better_sse
+from benchmarks.stores import measure_publishing, measure_replays, places
 from benchmarks.tokens import measure_tokens
+from benchmarks.workers import measure_delays, measure_fan_out
 
 
 def rates(size: Size) -> list[str]:
@@ -69,6 +71,18 @@ def broadcast(size: Size) -> list[str]:
     return [*parts, broadcast_report.replay_line(rates, size)]
 
 
+def workers(size: Size) -> Iterator[str]:
+    """What a hub costs that several processes share, in a file or in Redis."""
+    part = size.workers
+    with places() as found:
+        yield workers_report.machine_line(found)
+        yield from workers_report.publishing_parts(measure_publishing(found, part))
+        yield workers_report.replays_table(measure_replays(found, part), part)
+        yield workers_report.DELAYS
+        yield workers_report.delays_table(measure_delays(found, part))
+        yield from workers_report.fan_out_parts(*measure_fan_out(found, part), part)
+
+
 def churn(size: Size) -> list[str]:
     """Clients that come and go, and the tasks that they leave."""
     return report.churn_parts(*measure_churn(size), size)
@@ -84,11 +98,11 @@ def compression(size: Size) -> list[str]:
     return [report.compression_table(measure_compression(size))]
 
 
-PARTS: dict[str, Callable[[Size], list[str]]] = {
+PARTS: dict[str, Callable[[Size], Iterable[str]]] = {
     part.__name__: part
     for part in (
         *(rates, requests, memory, pings, tokens, queues),
-        *(broadcast, churn, latency, compression),
+        *(broadcast, workers, churn, latency, compression),
     )
 }
 

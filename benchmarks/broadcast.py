@@ -17,7 +17,7 @@ Rules of this file:
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from statistics import median, quantiles
@@ -52,7 +52,7 @@ class Sent:
     """What was measured while events were published."""
 
     per_delivery: float
-    """Seconds of the server's CPU time."""
+    """Seconds of the servers' CPU time."""
     per_event: float
     """The same for one event that is published."""
     median: float
@@ -110,8 +110,8 @@ async def measure_rounds(contenders: Mapping[str, str], number: int, size: Size)
     end = time.monotonic() + size.broadcast_budget
     with serving(contenders.values()) as running:
         for server in running.values():  # loads modules
-            async with subscribed(server.port, 1) as arrivals:
-                await publish(server, arrivals, 1, count=WARM_UP)
+            async with subscribed([server], 1) as arrivals:
+                await publish([server], arrivals, 1, count=WARM_UP)
         while len(rounds) < size.broadcast_rounds and (not rounds or time.monotonic() < end):
             rounds.append({})
             for contender, name in contenders.items():
@@ -126,21 +126,22 @@ async def run(server: RunningServer, number: int, size: Size) -> Broadcast:
     count = max(LEAST_EVENTS, round(rate * size.broadcast_seconds))
     burst, bursts = size.broadcast_burst, max(1, size.broadcast_bursts // number)
     before = resident_kib(server.pid) or 0
-    async with subscribed(server.port, number) as arrivals:
+    async with subscribed([server], number) as arrivals:
         kib = ((resident_kib(server.pid) or 0) - before) / number
-        await publish(server, arrivals, number, count=WARM_UP)
-        paced = await publish(server, arrivals, number, count=count, every=1 / rate)
-        in_a_row = await publish(server, arrivals, number, count=burst, every=0, times=bursts)
-        at_once = await publish(server, arrivals, number, count=burst, times=bursts)
+        await publish([server], arrivals, number, count=WARM_UP)
+        paced = await publish([server], arrivals, number, count=count, every=1 / rate)
+        in_a_row = await publish([server], arrivals, number, count=burst, every=0, times=bursts)
+        at_once = await publish([server], arrivals, number, count=burst, times=bursts)
     await settle(server)
     return Broadcast(paced, in_a_row, at_once, kib)
 
 
 @asynccontextmanager
-async def subscribed(port: int, number: int) -> AsyncIterator[Arrivals]:
+async def subscribed(servers: Sequence[RunningServer], number: int) -> AsyncIterator[Arrivals]:
     """Hold streams open during the block. Nothing else than their events is counted."""
     arrivals = Arrivals()
-    listeners = await open_listeners(port, number, SUBSCRIBE, arrivals)
+    ports = [server.port for server in servers]
+    listeners = await open_listeners(ports, number, SUBSCRIBE, arrivals)
     try:
         with without_collector():
             yield arrivals
@@ -150,22 +151,24 @@ async def subscribed(port: int, number: int) -> AsyncIterator[Arrivals]:
 
 
 async def publish(
-    server: RunningServer,
+    servers: Sequence[RunningServer],
     arrivals: Arrivals,
     number: int,
     *,
     count: int,
     every: float | None = None,
+    tasks: bool = False,
     times: int = 1,
 ) -> Sent:
-    """Have events published, and wait until all have arrived, some times."""
+    """Have the first server publish events, and wait until all have arrived, some times."""
     target = f"/publish?count={count}" + ("" if every is None else f"&every={every}")
+    target += "&tasks=1" if tasks else ""
     seconds, delays, wholes = 0.0, [], []
     for _ in range(times):
-        before = cpu_seconds(server.pid) or 0
-        await get(server.port, target)
+        before = cpu_of(servers)
+        await get(servers[0].port, target)
         await arrivals.wait_for(count * number)
-        seconds += (cpu_seconds(server.pid) or 0) - before
+        seconds += cpu_of(servers) - before
         taken = arrivals.take()
         delays += [(arrived - published) / 1e9 for published, arrived in taken]
         first, last = min(published for published, _ in taken), max(one for _, one in taken)
@@ -173,6 +176,10 @@ async def publish(
     cuts = quantiles(delays, n=100)
     costs = (seconds / len(delays), seconds / (count * times))
     return Sent(*costs, cuts[49], cuts[98], median(wholes))
+
+
+def cpu_of(servers: Iterable[RunningServer]) -> float:
+    return sum(cpu_seconds(server.pid) or 0 for server in servers)
 
 
 async def settle(server: RunningServer) -> None:

@@ -13,7 +13,7 @@ import asyncio
 import gc
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import cast
@@ -112,13 +112,16 @@ class Listener(asyncio.Protocol):
             self.subscribed.set_exception(IncompleteError("a stream was closed at once"))
 
 
-async def open_listeners(port: int, count: int, target: str, arrivals: Arrivals) -> list[Listener]:
-    """Open streams. Each of them has got its first bytes."""
+async def open_listeners(
+    ports: Sequence[int], count: int, target: str, arrivals: Arrivals
+) -> list[Listener]:
+    """Open streams, evenly spread over some ports. Each of them has got its first bytes."""
     loop = asyncio.get_running_loop()
     listeners = [Listener(number, target, arrivals) for number in range(count)]
     for first in range(0, count, AT_ONCE):
         some = listeners[first : first + AT_ONCE]
-        for one in some:
+        for number, one in enumerate(some, first):
+            port = ports[number % len(ports)]
             await loop.create_connection(partial(itself, one), "127.0.0.1", port)
         for one in some:
             await asyncio.wait_for(one.subscribed, TIMEOUT)

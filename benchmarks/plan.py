@@ -7,6 +7,7 @@ with the noise of the start, and short compared with the changes of a shared mac
 
 from dataclasses import dataclass
 
+from benchmarks import workers_plan
 from benchmarks.servers import (
     BARE_PROTOCOL,
     BETTER_SSE,
@@ -15,6 +16,7 @@ from benchmarks.servers import (
     HYPERCORN,
     UVICORN,
 )
+from benchmarks.workers_plan import WorkersSize
 
 OURS = "`@event_stream`"
 OURS_RESPONSE_CLASS = "`response_class=`"
@@ -160,6 +162,7 @@ class Size:
     """How many contexts of each codec there are when their memory is measured."""
     context_events: int
     """How many events of 78 bytes each of them has seen then. zstd's window is 512 KiB."""
+    workers: WorkersSize
     budget: float = 120.0
     """Seconds after which no other round of loads begins."""
     broadcast_budget: float = 45.0
@@ -387,6 +390,7 @@ FULL = Size(
     compressed_events=5_000,
     contexts=50,
     context_events=8_000,
+    workers=workers_plan.FULL,
 )
 QUICK = Size(
     rounds=2,
@@ -419,4 +423,5 @@ QUICK = Size(
     compressed_events=100,
     contexts=10,
     context_events=100,
+    workers=workers_plan.QUICK,
 )

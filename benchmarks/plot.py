@@ -1,39 +1,76 @@
-"""Draws how the cost of an event grows with its subscribers, from the printed table.
+"""Draws how costs grow, from the printed tables.
 
 ``python -m benchmarks.plot figures.txt benchmarks/broadcast.svg``
 
 Rules of this file:
-- It reads the last such table of a file, so the plot and the figures can't differ.
-- Both axes are logarithmic: a cost that grows with the subscribers is a straight line.
+- The name of the picture says what it shows.
+- It reads the last such table of a file, so a plot and the figures can't differ.
+- All axes are logarithmic: a cost that grows with its cause is a straight line. Across, the ticks
+  are what was measured. Up, they are powers of ten.
+- A curve has the same colour in all panels of a picture. What is slow is dashed.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 from pathlib import Path
+from types import MappingProxyType
 
-from benchmarks.broadcast_report import GROWTH
+from benchmarks import broadcast_report, workers_report
 
 Curve = list[tuple[float, float]]
-"""The cost in µs by the number of subscribers."""
+"""Numbers by what they grow with."""
 
-WIDTH, HEIGHT = 720, 420
-LEFT, RIGHT, TOP, BOTTOM = 80, 260, 40, 60
-"""Margins. The names of the curves are on the right."""
+Curves = dict[str, Curve]
+"""By the heads of a table's columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One plot of a picture."""
+
+    growth: str
+    """The line before its table."""
+    across: str
+    up: str
+
+
+PICTURES: Mapping[str, Sequence[Panel]] = MappingProxyType(
+    {
+        "broadcast": (Panel(broadcast_report.GROWTH, "subscribers", "µs of CPU for one event"),),
+        "workers": (
+            Panel(workers_report.PUBLISHED, "publishes at the same time", "publishes/s"),
+            Panel(workers_report.PUBLISH_CPU, "publishes at the same time", "µs of CPU for each"),
+            Panel(workers_report.DELAYS, "events/s", "ms to a client, p50 and p99 (dashed)"),
+            Panel(workers_report.DELIVERIES, "workers", "deliveries/s of events in a row"),
+        ),
+    }
+)
+
+PANEL_WIDTH, PANEL_HEIGHT = 450, 400
+SMALL_WIDTH, SMALL_HEIGHT = 360, 290
+"""Of each panel, if a picture has several."""
+
+LEFT, RIGHT, TOP, BOTTOM = 80, 20, 40, 60
+"""Margins of a panel."""
+
+NAMES_WIDTH, NAME_HEIGHT = 260, 18
+"""The names of the curves are on the right."""
 
 COLOURS = ("#c2410c", "#ca8a04", "#15803d", "#1d4ed8", "#6b7280", "#7e22ce")
 
-NAME_HEIGHT = 18
 
-
-def read_curves(text: str) -> dict[str, Curve]:
-    """Return the curves of the last table, by contender."""
-    _, _, table = text.rpartition(GROWTH)
+def read_curves(text: str, growth: str) -> Curves:
+    """Return the curves of the last table after a line."""
+    _, found, table = text.rpartition(growth)
+    if not found:
+        raise SystemExit(f"there is no table after {growth!r}")
     lines = [line for line in table.strip().split("\n\n")[0].splitlines() if line.startswith("|")]
     head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {
-        name: [(number(row[0]), number(row[column])) for row in rows]
+        name: [(number(row[0]), number(row[column])) for row in rows if row[column] != "-"]
         for column, name in enumerate(head)
         if column
     }
@@ -44,71 +81,111 @@ def number(text: str) -> float:
 
 
 class Axis:
-    """Places numbers on a logarithmic axis, whose ends are powers of ten.
+    """Places numbers on a logarithmic axis.
 
     Args:
-        numbers: all that have a place on it.
-        begin: where the smallest power of ten is, in pixels.
+        ticks: its ends, and what is shown between them.
+        begin: where the smallest tick is, in pixels.
         end: where the largest one is.
     """
 
-    def __init__(self, numbers: Sequence[float], begin: float, end: float) -> None:
-        self._lowest, self._highest = floor(log10(min(numbers))), ceil(log10(max(numbers)))
+    def __init__(self, ticks: Sequence[float], begin: float, end: float) -> None:
+        self.ticks = ticks
+        self._lowest, self._highest = log10(min(ticks)), log10(max(ticks))
         self._begin, self._end = begin, end
 
     def place(self, one: float) -> float:
         """Return the pixel of a number."""
-        part = (log10(one) - self._lowest) / max(1, self._highest - self._lowest)
+        part = (log10(one) - self._lowest) / ((self._highest - self._lowest) or 1)
         return round(self._begin + part * (self._end - self._begin), 1)
 
-    def ticks(self) -> list[int]:
-        """Return the powers of ten."""
-        return [10**power for power in range(self._lowest, self._highest + 1)]
+
+def powers(numbers: Sequence[float]) -> list[float]:
+    """Return the powers of ten around some numbers."""
+    lowest, highest = floor(log10(min(numbers))), ceil(log10(max(numbers)))
+    return [10.0**power for power in range(lowest, highest + 1)]
 
 
-def draw(curves: dict[str, Curve]) -> str:
-    """Return the plot as SVG."""
-    points = [point for curve in curves.values() for point in curve]
-    across = Axis([subscribers for subscribers, _ in points], LEFT, WIDTH - RIGHT)
-    up = Axis([cost for _, cost in points], HEIGHT - BOTTOM, TOP)
+def draw(pictured: Sequence[tuple[Panel, Curves]]) -> str:
+    """Return the plot as SVG: panels in two columns, and the names of their curves."""
+    several = len(pictured) > 1
+    width, height = (SMALL_WIDTH, SMALL_HEIGHT) if several else (PANEL_WIDTH, PANEL_HEIGHT)
+    columns, rows = min(2, len(pictured)), ceil(len(pictured) / 2)
+    colours = colours_of(pictured)
+    whole = f"{columns * width + NAMES_WIDTH} {rows * height}"
     style = 'font-family="system-ui, sans-serif" font-size="13" fill="#374151"'
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {style}>',
-            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-            *draw_axes(across, up),
-            *draw_curves(curves, across, up),
-            "</svg>\n",
-        ]
-    )
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole}" {style}>',
+        '<rect width="100%" height="100%" fill="white"/>',
+    ]
+    for at, (panel, curves) in enumerate(pictured):
+        parts.append(f'<g transform="translate({at % 2 * width} {at // 2 * height})">')
+        parts += [*draw_panel(panel, curves, colours, width, height), "</g>"]
+    return "\n".join([*parts, *draw_names(colours, columns * width), "</svg>\n"])
 
 
-def draw_axes(across: Axis, up: Axis) -> Iterator[str]:
-    bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-    for tick in across.ticks():
+def colours_of(pictured: Sequence[tuple[Panel, Curves]]) -> dict[str, str]:
+    """Return the colours of all curves, in the order in which those of the first panel end."""
+    first = pictured[0][1]
+    ordered = sorted(first, key=lambda name: -first[name][-1][1])
+    names = dict.fromkeys(main_part(name) for _, curves in pictured for name in curves)
+    colours = dict(zip(names, COLOURS, strict=False))
+    return {name: colours[name] for name in dict.fromkeys([*ordered, *names])}
+
+
+def main_part(name: str) -> str:
+    """Return what a curve is of, without which part of it."""
+    for part in (workers_report.MIDDLE, workers_report.LATE):
+        name = name.removesuffix(f", {part}")
+    return name
+
+
+def draw_panel(
+    panel: Panel, curves: Curves, colours: Mapping[str, str], width: int, height: int
+) -> Iterator[str]:
+    points = [point for curve in curves.values() for point in curve]
+    right, bottom = width - RIGHT, height - BOTTOM
+    across = Axis(sorted({x for x, _ in points}), LEFT, right)
+    up = Axis(powers([y for _, y in points]), bottom, TOP)
+    for tick in across.ticks:
         x = across.place(tick)
         yield f'<path d="M{x} {TOP}V{bottom}" stroke="#e5e7eb"/>'
-        yield f'<text x="{x}" y="{bottom + 20}" text-anchor="middle">{tick:,}</text>'
-    for tick in up.ticks():
+        yield f'<text x="{x}" y="{bottom + 20}" text-anchor="middle">{tick:,.10g}</text>'
+    for tick in up.ticks:
         y = up.place(tick)
         yield f'<path d="M{LEFT} {y}H{right}" stroke="#e5e7eb"/>'
-        yield f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{tick:,}</text>'
+        yield f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{tick:,.10g}</text>'
     middle = (LEFT + right) / 2
-    yield f'<text x="{middle}" y="{HEIGHT - 14}" text-anchor="middle">subscribers</text>'
-    yield f'<text x="{LEFT - 60}" y="{TOP - 16}">µs of CPU for one event</text>'
+    yield f'<text x="{middle}" y="{height - 18}" text-anchor="middle">{escape(panel.across)}</text>'
+    yield f'<text x="20" y="{TOP - 16}">{escape(panel.up)}</text>'
+    for name, curve in curves.items():
+        yield from draw_curve(curve, across, up, name, colours[main_part(name)])
 
 
-def draw_curves(curves: dict[str, Curve], across: Axis, up: Axis) -> Iterator[str]:
-    """Draw the curves, and their names in the order in which they end."""
-    by_end = sorted(curves, key=lambda name: -curves[name][-1][1])
-    for colour, (name, curve) in zip(COLOURS, curves.items(), strict=False):
-        corners = " ".join(f"{across.place(x)},{up.place(y)}" for x, y in curve)
-        yield f'<polyline points="{corners}" fill="none" stroke="{colour}" stroke-width="2"/>'
-        y = TOP + NAME_HEIGHT * (by_end.index(name) + 1)
+def draw_curve(curve: Curve, across: Axis, up: Axis, name: str, colour: str) -> Iterator[str]:
+    """Draw a curve, with a point for each number: it may have only one."""
+    dashed = ' stroke-dasharray="4 4"' if name.endswith(workers_report.LATE) else ""
+    places = [(across.place(x), up.place(y)) for x, y in curve]
+    corners = " ".join(f"{x},{y}" for x, y in places)
+    line = f'fill="none" stroke="{colour}" stroke-width="2"{dashed}'
+    yield f'<polyline points="{corners}" {line}/>'
+    for x, y in places:
+        yield f'<circle cx="{x}" cy="{y}" r="2.5" fill="{colour}"/>'
+
+
+def draw_names(colours: Mapping[str, str], left: float) -> Iterator[str]:
+    for row, (name, colour) in enumerate(colours.items()):
         text = escape(name.replace("`", ""))
-        yield f'<text x="{WIDTH - RIGHT + 16}" y="{y}" fill="{colour}">{text}</text>'
+        y = TOP + NAME_HEIGHT * (row + 1)
+        yield f'<text x="{left + 10}" y="{y}" fill="{colour}">{text}</text>'
+
+
+def main(figures: Path, picture: Path) -> None:
+    text = figures.read_text("utf-8")
+    panels = PICTURES[picture.stem]
+    pictured = [(panel, read_curves(text, panel.growth)) for panel in panels]
+    picture.write_text(draw(pictured), "utf-8")
 
 
 if __name__ == "__main__":
-    figures, picture = map(Path, sys.argv[1:])
-    picture.write_text(draw(read_curves(figures.read_text("utf-8"))), "utf-8")
+    main(*map(Path, sys.argv[1:]))

@@ -1,6 +1,7 @@
 """How fast kept events are replayed to one subscriber: no server, no sockets.
 
-The events are in the hub's memory. A client that has seen the first of them asks for the rest.
+The events are in the hub's store. A client that has seen the first of them asks for the rest. Its
+hub has just been opened, and nobody has subscribed to it.
 """
 
 import asyncio
@@ -40,18 +41,16 @@ class Replayed:
             raise IncompleteError(f"{-self._left} events too many were replayed")
 
 
-async def replay(count: int) -> float:
-    hub = sse_middleware.Hub(keep=sse_middleware.Keep(count=count + 1, seconds=300))
+async def replay(count: int, url: str | None) -> float:
+    hub = sse_middleware.Hub(url, keep=sse_middleware.Keep(count=count + 1, seconds=300))
 
     async def subscribe(scope: Scope, receive: Receive, send: Send) -> None:
         await EventSourceResponse(hub.subscribe(TOPIC))(scope, receive, send)
 
     app = SSEMiddleware(subscribe, hub=hub)
     async with hub:
-        first, *_ = [
-            await hub.publish(TOPIC, ServerSentEvent(raw_data=new_event()))
-            for _ in range(count + 1)
-        ]
+        first = await hub.publish(TOPIC, new_item())
+        await asyncio.gather(*(hub.publish(TOPIC, new_item()) for _ in range(count)))
         query = f"last_event_id={first}".encode()
         scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": query}
         replayed = Replayed(count)
@@ -62,8 +61,12 @@ async def replay(count: int) -> float:
     return count / seconds
 
 
-def replays_per_second(count: int, times: int) -> list[float]:
+def new_item() -> ServerSentEvent:
+    return ServerSentEvent(raw_data=new_event())
+
+
+def replays_per_second(count: int, times: int, url: str | None = None) -> list[float]:
     """Return how many events a second are replayed, each time. Without a hub there are no times."""
     if not hasattr(sse_middleware, "Hub"):
         return []
-    return [asyncio.run(replay(count)) for _ in range(times)]
+    return [asyncio.run(replay(count, url)) for _ in range(times)]

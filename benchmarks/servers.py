@@ -1,7 +1,8 @@
 """Starts the contenders' servers and ends them.
 
 Rules of this file:
-- There is one process per contender. It prints its port as its first line.
+- There is one process per contender, or several workers of one. Each prints its port as its first
+  line.
 - Every process that is started here is ended here, by its own handle, whatever happens in between.
 - better-sse takes part if `node` and the package are found. The environment variable BETTER_SSE
   names the folder of the package. By default it is in `node_modules` next to this file.
@@ -13,10 +14,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 HERE = Path(__file__).parent
@@ -55,10 +57,26 @@ def serving(contenders: Iterable[str], server: str = UVICORN) -> Iterator[dict[s
         end(processes.values())
 
 
-def start(contender: str, server: str) -> "subprocess.Popen[bytes]":
+@contextmanager
+def serving_many(
+    contender: str, number: int, environment: Mapping[str, str]
+) -> Iterator[list[RunningServer]]:
+    """Run several servers of one contender during the block, as `serving` does."""
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        processes.extend(start(contender, UVICORN, environment) for _ in range(number))
+        yield [running(contender, process) for process in processes]
+    finally:
+        end(processes)
+
+
+def start(
+    contender: str, server: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         command(contender, server),
         cwd=HERE.parent,
+        env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,  # so that its workers can be killed with it

@@ -48,6 +48,9 @@ async def publish_all(
     publish: Callable[[str], Awaitable[object]], query: Mapping[str, str]
 ) -> None:
     """Publish events: each at its moment, each in a step of the event loop, or all in one."""
+    if "tasks" in query:
+        await asyncio.gather(*(publish(new_event()) for _ in range(int(query["count"]))))
+        return
     loop = asyncio.get_running_loop()
     begin = loop.time()
     every = float(query["every"]) if "every" in query else None

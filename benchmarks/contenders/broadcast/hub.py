@@ -1,4 +1,9 @@
-"""`sse_middleware` with its hub. Each stream begins with a position, and each event has an id."""
+"""`sse_middleware` with its hub. Each stream begins with a position, and each event has an id.
+
+`HUB_URL` says where several such processes keep their events. Without it they are in memory.
+"""
+
+import os
 
 from starlette.requests import Request
 
@@ -7,7 +12,7 @@ from sse_middleware import EventSourceResponse, Hub, ServerSentEvent, SSEMiddlew
 
 TOPIC = "room"
 
-hub = Hub()
+hub = Hub(os.environ.get("HUB_URL"))
 
 
 async def subscribe(_request: Request) -> EventSourceResponse:
