@@ -159,7 +159,8 @@ class Checked:
 
 @contextmanager
 def checked(server: RedisServer, prefix: str) -> Iterator[Checked]:
-    connection = redis.Connection(HOST, server.port, protocol=2)
+    kind: Any = redis.Connection  # without types in some versions
+    connection = kind(HOST, server.port, protocol=2)
     try:
         yield Checked(connection, prefix)
     finally:
