@@ -80,6 +80,15 @@ class Snapshot:
     topics: Mapping[str, Kept]
 
 
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Events that were appended."""
+
+    clocks: list[int]
+    mark: int
+    """The mark of the incarnation that has them. The hub may not know it yet."""
+
+
 DAY = 24 * 60 * 60 * 1_000_000
 """Microseconds for which a store knows the last clock of a topic."""
 
@@ -124,7 +133,7 @@ class Store(Protocol):
         *,
         once: str | None = None,
         run: RunAppend | None = None,
-    ) -> list[int]:
+    ) -> Appended:
         """Number events, keep them and announce them: all of them or none, with nothing between.
 
         Args:
@@ -136,8 +145,8 @@ class Store(Protocol):
             run: what else belongs to an append to the topic's run. Then there is no `once`.
 
         Returns:
-            Their clocks, or the clocks of the append that came first with `once`. Nothing if the
-            run had this append before.
+            Their clocks, or the clocks of the append that came first with `once`. None if the run
+            had this append before. In any case, the mark of the incarnation that has them now.
 
         Raises:
             FencedError: the run may not be appended to.

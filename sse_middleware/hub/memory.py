@@ -22,6 +22,7 @@ from sse_middleware.hub.abc import (
     DAY,
     MARK_BITS,
     ONCE_SECONDS,
+    Appended,
     Entry,
     Incarnation,
     Kept,
@@ -88,24 +89,27 @@ class MemoryStore:
         *,
         once: str | None = None,
         run: RunAppend | None = None,
-    ) -> list[int]:
+    ) -> Appended:
         """Number events, keep them, and call the listeners. See `Store`."""
         now = self._now()
         self._prune(now)
         if not events:
-            return []
+            return self._appended([])
         if once is not None and (topic, once) in self._once:
-            return self._once[topic, once][1]
+            return self._appended(self._once[topic, once][1])
         if run is None:
-            return self._append(topic, events, keep, once, now)
+            return self._appended(self._append(topic, events, keep, once, now))
         stored = self._run_of(topic, now)
         if stored is None:
             raise fenced(None, run, now)
         if not stored.takes(run, now):
-            return []
+            return self._appended([])
         clocks = self._append(topic, events, keep, None, now)
         stored.note(run, clocks[-1], now)
-        return clocks
+        return self._appended(clocks)
+
+    def _appended(self, clocks: list[int]) -> Appended:
+        return Appended(clocks, self._incarnations[-1].mark)
 
     def _append(
         self, topic: str, events: Sequence[bytes], keep: Keep, once: str | None, now: int

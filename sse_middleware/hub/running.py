@@ -10,6 +10,7 @@ from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.hub.abc import Snapshot, Store
 from sse_middleware.hub.backoff import Backoff
 from sse_middleware.hub.from_threads import LoopCalls
+from sse_middleware.hub.ids import Position, format_position
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.listening import ListeningLoop
 from sse_middleware.hub.paging import Pages
@@ -70,7 +71,10 @@ class RunningHub:
         """Publish an event. Returns its id."""
         worker = self.worker
         await self.know_store()
-        (clock,) = await self.store.append(topic, (block,), keep, once=once)
+        appended = await self.store.append(topic, (block,), keep, once=once)
+        (clock,) = appended.clocks
+        if appended.mark != worker.mark:  # the store has begun anew, which the worker will see
+            return format_position(Position(clock, appended.mark))
         worker.top = max(worker.top, clock)
         return worker.ids.of(clock)
 

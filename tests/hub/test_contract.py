@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
-from sse_middleware.hub.abc import DAY, MARK_BITS, ONCE_SECONDS, Entry, Store
+from sse_middleware.hub.abc import DAY, MARK_BITS, ONCE_SECONDS, Appended, Entry, Store
 from sse_middleware.hub.gaps import floor_of
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.run import STARTED, FencedError, Run, RunAppend, RunState, end_marker
@@ -57,14 +57,14 @@ class TestAppend:
         async with open_store() as store:
             clocks: list[int] = []
             for topic in ("a", "b", "a", "c"):
-                clocks += await store.append(topic, (b"1", b"2"), KEEP)
+                clocks += (await store.append(topic, (b"1", b"2"), KEEP)).clocks
             assert clocks == sorted(set(clocks))
 
     async def test_each_entry_knows_the_one_before(self, open_store: OpenStore) -> None:
         async with open_store() as store:
-            first, second = await store.append("a", (b"1", b"2"), KEEP)
+            first, second = (await store.append("a", (b"1", b"2"), KEEP)).clocks
             await store.append("b", (b"x",), KEEP)
-            (third,) = await store.append("a", (b"3",), KEEP)
+            (third,) = (await store.append("a", (b"3",), KEEP)).clocks
             kept = (await store.read(("a",), 0, 10)).topics["a"]
             assert kept.entries == (
                 Entry(first, 0, b"1"),
@@ -76,8 +76,16 @@ class TestAppend:
 
     async def test_nothing_is_appended_without_events(self, open_store: OpenStore) -> None:
         async with open_store() as store:
-            assert await store.append("a", (), KEEP) == []
-            assert (await store.read(("a",), 0, 10)).topics["a"].last is None
+            appended = await store.append("a", (), KEEP)
+            snapshot = await store.read(("a",), 0, 10)
+            assert appended == Appended([], snapshot.state.mark)
+            assert snapshot.topics["a"].last is None
+
+    async def test_it_names_the_incarnation(self, open_store: OpenStore) -> None:
+        async with open_store() as store:
+            for once in (None, "x", "x"):
+                appended = await store.append("a", (b"1",), KEEP, once=once)
+                assert appended.mark == (await store.read((), 0, 0)).state.mark
 
     async def test_once(self, open_store: OpenStore, pass_time: PassTime) -> None:
         async with open_store() as store:
@@ -94,7 +102,7 @@ class TestAppend:
 class TestKeep:
     async def test_the_newest_are_kept(self, open_store: OpenStore) -> None:
         async with open_store() as store:
-            clocks = await store.append("a", (b"1", b"2", b"3"), Keep(count=2))
+            clocks = (await store.append("a", (b"1", b"2", b"3"), Keep(count=2))).clocks
             kept = (await store.read(("a",), 0, 10)).topics["a"]
             assert blocks(kept.entries) == [b"2", b"3"]
             assert kept.first == Entry(clocks[1], clocks[0], b"")
@@ -113,10 +121,10 @@ class TestKeep:
     async def test_of_nothing_only_the_last_clock_is_known(self, open_store: OpenStore) -> None:
         async with open_store() as store:
             await store.append("a", (b"1",), KEEP)
-            _, last = await store.append("a", (b"2", b"3"), Keep(count=0))
+            _, last = (await store.append("a", (b"2", b"3"), Keep(count=0))).clocks
             kept = (await store.read(("a",), 0, 10)).topics["a"]
             assert (kept.first, kept.entries, kept.last) == (None, (), last)
-            (clock,) = await store.append("a", (b"4",), KEEP)
+            (clock,) = (await store.append("a", (b"4",), KEEP)).clocks
             kept = (await store.read(("a",), 0, 10)).topics["a"]
             assert kept.entries == (Entry(clock, last, b"4"),)
 
@@ -138,7 +146,7 @@ class TestKeep:
         self, open_store: OpenStore, pass_time: PassTime
     ) -> None:
         async with open_store() as store:
-            clocks = await store.append("a", (b"1",), Keep(seconds=10))
+            clocks = (await store.append("a", (b"1",), Keep(seconds=10))).clocks
             await pass_time(DAY / 1e6 - 60)
             await store.append("b", (b"2",), KEEP)
             assert (await store.read(("a",), 0, 10)).topics["a"].last == clocks[0]
@@ -147,9 +155,9 @@ class TestKeep:
         self, open_store: OpenStore, pass_time: PassTime
     ) -> None:
         async with open_store() as store:
-            *_, last = await store.append("a", (b"1", b"2"), Keep(seconds=2))
+            last = (await store.append("a", (b"1", b"2"), Keep(seconds=2))).clocks[-1]
             await pass_time(3)
-            (clock,) = await store.append("a", (b"3",), KEEP)
+            (clock,) = (await store.append("a", (b"3",), KEEP)).clocks
             kept = (await store.read(("a",), 0, 10)).topics["a"]
             assert kept.entries == (Entry(clock, last, b"3"),)
 
@@ -169,7 +177,7 @@ class TestRead:
 
     async def test_a_page(self, open_store: OpenStore) -> None:
         async with open_store() as store:
-            clocks = await store.append("a", (b"1", b"2", b"3", b"4"), KEEP)
+            clocks = (await store.append("a", (b"1", b"2", b"3", b"4"), KEEP)).clocks
             kept = (await store.read(("a",), clocks[0], 2)).topics["a"]
             assert blocks(kept.entries) == [b"2", b"3"]
             assert kept.more
@@ -182,7 +190,7 @@ class TestRead:
     async def test_several_topics(self, open_store: OpenStore) -> None:
         async with open_store() as store:
             await store.append("a", (b"1",), KEEP)
-            (last,) = await store.append("b", (b"2",), KEEP)
+            (last,) = (await store.append("b", (b"2",), KEEP)).clocks
             snapshot = await store.read(("a", "b", "c"), 0, 10)
             found = {name: blocks(kept.entries) for name, kept in snapshot.topics.items()}
             assert found == {"a": [b"1"], "b": [b"2"], "c": []}
@@ -195,7 +203,7 @@ class TestRead:
             (first,) = state.incarnations
             assert first.start <= state.clock
             assert 0 <= state.mark < 1 << MARK_BITS
-            (clock,) = await store.append("a", (b"1",), KEEP)
+            (clock,) = (await store.append("a", (b"1",), KEEP)).clocks
             assert clock > state.clock, "a position is known before the first event"
             assert (await other.read((), 0, 0)).state.incarnations != state.incarnations
 
@@ -228,7 +236,7 @@ class TestListen:
     async def test_a_tick_brings_the_clock(self, open_store: OpenStore) -> None:
         async with open_store() as store:
             heard, other = Heard(store), Heard(store)
-            (clock,) = await store.append("a", (b"1",), KEEP)
+            (clock,) = (await store.append("a", (b"1",), KEEP)).clocks
             await heard.wait()
             assert heard.ticks == [(clock, (await store.read((), 0, 0)).state.mark)]
             assert other.ticks == []
@@ -261,7 +269,8 @@ async def write(
     store: Store, token: str, number: int, *texts: bytes, end: RunState | None = None
 ) -> list[int]:
     blocks = texts if end is None else (*texts, end_marker(end))
-    return await store.append("r", blocks, WHOLE, run=RunAppend(token, number, 10, end))
+    appended = await store.append("r", blocks, WHOLE, run=RunAppend(token, number, 10, end))
+    return appended.clocks
 
 
 async def found(store: Store) -> Run:
@@ -290,7 +299,7 @@ class TestRun:
 
     async def test_a_topic_has_its_start(self, open_store: OpenStore) -> None:
         async with open_store() as store:
-            (earlier,) = await store.append("r", (b"1",), KEEP)
+            (earlier,) = (await store.append("r", (b"1",), KEEP)).clocks
             heard = Heard(store)
             await heard.listener.add(("r",))
             run = await begin(store, "x")
@@ -470,15 +479,15 @@ class TestClock:
 
     async def test_clocks_are_microseconds_of_the_present(self, open_store: OpenStore) -> None:
         async with open_store() as store:
-            (clock,) = await store.append("a", (b"1",), KEEP)
+            (clock,) = (await store.append("a", (b"1",), KEEP)).clocks
             await anyio.sleep(10)
-            (later,) = await store.append("a", (b"1",), KEEP)
+            (later,) = (await store.append("a", (b"1",), KEEP)).clocks
             assert abs(clock / 1e6 - time.time()) < 60
             assert later - clock >= 9_999_000
 
     async def test_a_day_later_the_floor_still_tells(self, open_store: OpenStore) -> None:
         async with open_store() as store:
-            (clock,) = await store.append("a", (b"1",), Keep(seconds=10))
+            (clock,) = (await store.append("a", (b"1",), Keep(seconds=10))).clocks
             await anyio.sleep(2 * DAY / 1e6)
             for _ in range(3):
                 await store.append("b", (b"2",), KEEP)

@@ -22,7 +22,7 @@ from sse_middleware.errors import (
     PublishUnknownError,
     StoreError,
 )
-from sse_middleware.hub.abc import Store
+from sse_middleware.hub.abc import Appended, Store
 from sse_middleware.hub.http_publisher import MAX_SIZE, HTTPPublisher
 from sse_middleware.hub.memory import MemoryStore
 from sse_middleware.testing import EventClient
@@ -429,7 +429,7 @@ class TestRefused:
 class Away(MemoryStore):
     """A store that can be read, and doesn't take events."""
 
-    async def append(self, *args: Any, **options: Any) -> list[int]:
+    async def append(self, *args: Any, **options: Any) -> Appended:
         raise StoreError("Redis at secret.internal is away")
 
 
@@ -438,12 +438,12 @@ class Unknown(MemoryStore):
 
     lost = 1
 
-    async def append(self, *args: Any, **options: Any) -> list[int]:
-        clocks = await super().append(*args, **options)
+    async def append(self, *args: Any, **options: Any) -> Appended:
+        appended = await super().append(*args, **options)
         if self.lost:
             self.lost -= 1
             raise PublishUnknownError("the connection broke")
-        return clocks
+        return appended
 
 
 @asynccontextmanager

@@ -1,25 +1,23 @@
 """The scripts' arguments and replies, as the rest of the hub knows them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from sse_middleware.hub.abc import DAY, ONCE_SECONDS, Entry, Incarnation, Kept, Snapshot, State
+from sse_middleware.hub.abc import (
+    DAY,
+    ONCE_SECONDS,
+    Appended,
+    Entry,
+    Incarnation,
+    Kept,
+    Snapshot,
+    State,
+)
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.redis.keys import Keys
 
 DAY_MS = DAY // 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """What a script has appended, now or before."""
-
-    clocks: list[int]
-    """Of the events."""
-    mark: int
-    """Of the incarnation."""
 
 
 def append_keys(keys: Keys, topic: bytes, once: str | None) -> list[bytes]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from sse_middleware.hub.abc import Appended
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.redis.calls import append_keys, appended, kept_ms
 from sse_middleware.hub.redis.keys import Keys
@@ -41,10 +42,10 @@ def renew_arguments(token: str, keep: Keep, seconds: float) -> list[bytes]:
     return [token.encode(), _microseconds(seconds), *kept_ms(keep)]
 
 
-def appended_to_run(reply: Any, run: RunAppend) -> list[int]:
-    """Return the clocks of what was appended. Raises `FencedError` if the run refuses it."""
+def appended_to_run(reply: Any, run: RunAppend) -> Appended:
+    """Return what was appended. Raises `FencedError` if the run refuses it."""
     if isinstance(reply, bytes):
-        return appended(reply).clocks if reply else []
+        return appended(reply)
     now, stored = (0, None) if reply is None else _stored(reply)
     raise fenced(stored, run, now)
 

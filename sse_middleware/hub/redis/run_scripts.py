@@ -54,7 +54,7 @@ if token ~= ARGV[7] then
 end
 local aborts, over = ending == 'aborted', tonumber(ends) <= now
 if not aborts and its_number < known then
-  return ''
+  return '0 0 ' .. mark
 end
 if state ~= 'running' or aborts ~= over or (not aborts and its_number > known) then
   return found()
@@ -67,10 +67,10 @@ if ending ~= '' then
   redis.call('HSET', key, 'state', ending, 'end', reached)
 end
 redis.call('PEXPIRE', key, keep_ms)
-return added
+return added .. ' ' .. mark
 """
 )
-"""Returns what was added, an empty text if it was added before, and the run if it is refused."""
+"""Returns what was added, no events if they were added before, and the run if it is refused."""
 
 FIND_RUN = (
     _RUN

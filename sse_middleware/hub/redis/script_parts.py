@@ -100,11 +100,10 @@ for i = 1, count do
     return told
   end
 end
-local added = clocks[1] .. ' ' .. count .. ' ' .. mark
+local added = clocks[1] .. ' ' .. count
 """
 """Numbers the events after ``ARGV[offset]``, keeps them and announces them, or ends the script with
-the error. ``added`` has the first clock, the number of events, and the mark. The clocks follow each
-other.
+the error. ``added`` has the first clock and the number of events. The clocks follow each other.
 
 Only if the hash was lost, the clock may be at or below an entry that is there. An event that can't
 be announced must not stay, because a listener takes silence for completeness.

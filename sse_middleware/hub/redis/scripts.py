@@ -9,7 +9,7 @@ local once, once_ms, offset = KEYS[4], ARGV[7], 7
 if once then
   local appended = redis.call('GET', once)
   if appended then
-    return appended
+    return appended .. ' ' .. mark
   end
 end
 """
@@ -18,7 +18,7 @@ end
 if once then
   redis.call('SET', once, added, 'PX', once_ms)
 end
-return added
+return added .. ' ' .. mark
 """
 )
 """Returns what was added, now or before."""

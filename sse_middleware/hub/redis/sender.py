@@ -21,9 +21,9 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from sse_middleware.errors import PublishUnknownError, StoreError, printable
-from sse_middleware.hub.abc import MARK_BITS
+from sse_middleware.hub.abc import MARK_BITS, Appended
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.redis.calls import Appended, append_arguments, append_keys, appended
+from sse_middleware.hub.redis.calls import append_arguments, append_keys, appended
 from sse_middleware.hub.redis.checks import Command, described, getting_ready, refused
 from sse_middleware.hub.redis.keys import Keys
 from sse_middleware.hub.redis.scripts import APPEND

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from sse_middleware.errors import ConfigurationError, PublishUnknownError
 from sse_middleware.event_loop.loop import running_asyncio_task
-from sse_middleware.hub.abc import Listener, OnEvent, OnTick, Snapshot
+from sse_middleware.hub.abc import Appended, Listener, OnEvent, OnTick, Snapshot
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.redis.calls import (
     adding_arguments,
@@ -97,7 +97,7 @@ class RedisStore:
         *,
         once: str | None = None,
         run: RunAppend | None = None,
-    ) -> list[int]:
+    ) -> Appended:
         """Number events, keep them and announce them. See `Store`.
 
         Raises:
@@ -105,7 +105,7 @@ class RedisStore:
             PublishUnknownError: they may be appended.
         """
         if not events:
-            return []
+            return Appended([], (await self.read((), 0, 0)).state.mark)
         if run is not None:
             return await self._append_to_run(topic.encode(), events, keep, run)
         try:
@@ -115,11 +115,11 @@ class RedisStore:
                 f"Redis may have published to the topic, and {error}: publish it again with "
                 "once= to have it once"
             ) from error
-        return appended(reply).clocks
+        return appended(reply)
 
     async def _append_to_run(
         self, topic: bytes, events: Sequence[bytes], keep: Keep, run: RunAppend
-    ) -> list[int]:
+    ) -> Appended:
         names = run_keys(self._keys, topic)
         adding = adding_arguments(self._keys, topic, keep)
         arguments = run_append_arguments(adding, events, run)

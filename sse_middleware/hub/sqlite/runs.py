@@ -7,6 +7,7 @@ Rules of this file:
 
 from collections.abc import Sequence
 
+from sse_middleware.hub.abc import Appended
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.run import STARTED, Run, RunAppend, StoredRun, fenced
 from sse_middleware.hub.sqlite.tables import Tables
@@ -28,7 +29,7 @@ def begin_run(
     if present is not None and present.stays(token, restart=restart):
         return present.at(now)
     tables.drop(topic, now)
-    (start,) = tables.append(topic, (STARTED,), keep, None, now)
+    (start,) = tables.append(topic, (STARTED,), keep, None, now).clocks
     run = StoredRun.begun(token, start, seconds, unwatched_limit, now)
     tables.runs.write(topic, run)
     return run.at(now)
@@ -36,19 +37,24 @@ def begin_run(
 
 def append_to_run(
     tables: Tables, topic: str, events: Sequence[bytes], keep: Keep, append: RunAppend, now: int
-) -> list[int]:
+) -> Appended:
     """Append to a run. See `Store`."""
     if not events:
-        return []
+        return _nothing_appended(tables)
     run = tables.runs.find(topic, now)
     if run is None:
         raise fenced(None, append, now)
     if not run.takes(append, now):
-        return []
-    clocks = tables.append(topic, events, keep, None, now)
-    run.note(append, clocks[-1], now)
+        return _nothing_appended(tables)
+    appended = tables.append(topic, events, keep, None, now)
+    run.note(append, appended.clocks[-1], now)
     tables.runs.write(topic, run)
-    return clocks
+    return appended
+
+
+def _nothing_appended(tables: Tables) -> Appended:
+    """Return the answer to an append that adds nothing."""
+    return Appended([], tables.reach()[2])
 
 
 def find_run(tables: Tables, topic: str, now: int) -> Run | None:

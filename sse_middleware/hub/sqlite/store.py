@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from anyio import move_on_after
 
-from sse_middleware.hub.abc import Listener, OnEvent, OnTick, Snapshot
+from sse_middleware.hub.abc import Appended, Listener, OnEvent, OnTick, Snapshot
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.run import Run, RunAppend
 from sse_middleware.hub.sqlite import runs
@@ -51,16 +51,16 @@ class SQLiteStore:
         *,
         once: str | None = None,
         run: RunAppend | None = None,
-    ) -> list[int]:
+    ) -> Appended:
         """Number events, keep them and announce them. See `Store`."""
 
-        def work(tables: Tables, now: int) -> list[int]:
+        def work(tables: Tables, now: int) -> Appended:
             if run is None:
                 return tables.append(topic, events, keep, once, now)
             return runs.append_to_run(tables, topic, events, keep, run, now)
 
-        clocks: list[int] = await self._thread.submit(work, writes=True).wait()
-        return clocks
+        appended: Appended = await self._thread.submit(work, writes=True).wait()
+        return appended
 
     async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
         """Return what is kept. See `Store`."""

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from sse_middleware.hub.abc import (
     DAY,
     ONCE_SECONDS,
+    Appended,
     Entry,
     Incarnation,
     Kept,
@@ -95,9 +96,9 @@ class Tables:
 
     def append(
         self, topic: str, events: Sequence[bytes], keep: Keep, once: str | None, now: int
-    ) -> list[int]:
+    ) -> Appended:
         """Number events and keep them. See `Store`."""
-        clock, pruned = self._execute("SELECT clock, pruned FROM hub_store").fetchone()
+        clock, pruned, mark = self.reach()
         pruned = max(pruned, self._prune(now))
         clocks = [] if once is None else self._remembered(topic, once, now)
         if events and not clocks:
@@ -106,7 +107,7 @@ class Tables:
             if once is not None:
                 self._remember(topic, once, clocks, now)
         self._execute("UPDATE hub_store SET clock = ?, pruned = ?", (clock, pruned))
-        return clocks
+        return Appended(clocks, mark)
 
     def _add(
         self, topic: str, events: Sequence[bytes], keep: Keep, clock: int, now: int

@@ -1,11 +1,12 @@
 """Several hubs on one Redis."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import pytest
+from anyio.to_thread import run_sync
 
 from sse_middleware import Hub, Keep
 from sse_middleware.wire.decoding import EventStreamDecoder, MessageEvent
@@ -13,6 +14,8 @@ from sse_middleware.wire.decoding import EventStreamDecoder, MessageEvent
 from .server import RedisServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
+
+StartServer = Callable[..., RedisServer]
 
 
 class Client:
@@ -124,6 +127,20 @@ async def test_no_topic_hears_that_another_hub_begins(
         await other.publish("a", 1)
         assert await client.until(1) == ["1"]
     assert caplog.messages == [], "the connection that listens is still the same"
+
+
+@pytest.mark.parametrize("once", [None, "x"])
+async def test_after_a_restart_publish_returns_the_id_that_is_read(
+    start_server: StartServer, once: str | None
+) -> None:
+    server = start_server("--appendonly", "yes", "--appendfsync", "always")
+    async with Hub(server.url) as hub:
+        before = await hub.publish("a", 1, once=once)
+        await run_sync(server.kill)
+        await run_sync(server.start)
+        at = await hub.publish("a", 1, once=once)
+        assert at != before
+        assert at == (await hub.history("a")).events[-1].id
 
 
 async def test_a_position_holds_at_the_other(hubs: tuple[Hub, Hub]) -> None:

@@ -90,12 +90,12 @@ class TestRights:
         server.ask("ACL", "SETUSER", "ann", "on", ">pw", "~{shop}:*", "&{shop}:*", "+@all")
         url = server.url.replace("redis://", "redis://ann:pw@")
         async with opened(url) as store:
-            (first,) = await store.append("a", (b"1",), KEEP)
+            (first,) = (await store.append("a", (b"1",), KEEP)).clocks
             server.ask("ACL", "SETUSER", "ann", "resetchannels")
             with pytest.raises(StoreError, match="can't publish"):
                 await store.append("a", (b"2", b"3"), KEEP, once="x")
             server.ask("ACL", "SETUSER", "ann", "&{shop}:*")
-            (last,) = await store.append("a", (b"4",), KEEP, once="x")
+            (last,) = (await store.append("a", (b"4",), KEEP, once="x")).clocks
             entries = (await store.read(("a",), 0, 10)).topics["a"].entries
             assert blocks(entries) == [b"1", b"4"]
             assert (entries[1].clock, entries[1].before) == (last, first)

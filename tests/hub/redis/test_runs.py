@@ -7,6 +7,7 @@ import pytest
 from anyio.to_thread import run_sync
 
 from sse_middleware.errors import PublishUnknownError, StoreError
+from sse_middleware.hub.abc import Appended
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.redis.store import RedisStore
 from sse_middleware.hub.run import STARTED, FencedError, RunAppend, RunState, end_marker
@@ -174,7 +175,7 @@ class TestUnknownOutcomes:
                     topic, "x", keep, seconds, restart=False, unwatched_limit=None
                 )
 
-            def append(topic: str) -> Awaitable[list[int]]:
+            def append(topic: str) -> Awaitable[Appended]:
                 return store.append(topic, (b"1",), keep, run=RunAppend("x", 0, 60))
 
             server.pause()

@@ -57,7 +57,7 @@ class TestIncarnations:
     async def test_a_restart_begins_another_one(self, start_server: StartServer) -> None:
         server = start_server("--appendonly", "yes", "--appendfsync", "always")
         async with opened(server.url) as store:
-            (clock,) = await store.append("a", (b"1",), KEEP)
+            (clock,) = (await store.append("a", (b"1",), KEEP)).clocks
             (before,) = await marks(store)
             server.kill()
             await run_sync(server.start)
@@ -100,7 +100,7 @@ class TestClocks:
     ) -> None:
         async with opened(shared_server.url, prefix) as store:
             for _ in range(20):
-                (clock,) = await store.append("a", (b"1",), KEEP)
+                (clock,) = (await store.append("a", (b"1",), KEEP)).clocks
                 assert abs(clock / 1e6 - time.time()) < 60
                 assert (await store.read((), 0, 0)).state.clock == clock
 
@@ -111,7 +111,8 @@ class TestClocks:
         async with opened(shared_server.url, prefix) as store:
             await store.read((), 0, 0)
             shared_server.ask("HSET", f"{{{prefix}}}:clock", "t", str(ahead))
-            assert await store.append("a", (b"1", b"2"), KEEP) == [ahead + 1, ahead + 2]
+            appended = await store.append("a", (b"1", b"2"), KEEP)
+            assert appended.clocks == [ahead + 1, ahead + 2]
 
     @pytest.mark.parametrize("lost", ["clock", "clock last:a"])
     async def test_entries_survive_the_loss_of_the_clock(
@@ -123,7 +124,7 @@ class TestClocks:
             shared_server.ask("HSET", f"{{{prefix}}}:clock", "t", str(ahead))
             await store.append("a", (b"1",), KEEP)
             shared_server.ask("DEL", *(f"{{{prefix}}}:{name}" for name in lost.split()))
-            assert await store.append("a", (b"2",), KEEP) == [ahead + 2]
+            assert (await store.append("a", (b"2",), KEEP)).clocks == [ahead + 2]
             assert await kept(store) == [b"1", b"2"]
 
 
@@ -174,7 +175,7 @@ class TestPipelines:
                 for task in tasks[::2]:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                clocks = [task.result()[0] for task in tasks if not task.cancelled()]
+                clocks = [task.result().clocks[0] for task in tasks if not task.cancelled()]
                 assert len(clocks) >= 50
                 entries = (await store.read(("a",), 0, 1000)).topics["a"].entries
                 assert set(clocks) <= {entry.clock for entry in entries}

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from sse_middleware.hub.abc import (
     MARK_BITS,
+    Appended,
     Entry,
     Incarnation,
     Kept,
@@ -278,8 +279,12 @@ class SimulatedStore:
         *,
         once: str | None = None,
         run: RunAppend | None = None,
-    ) -> list[int]:
-        return await self.link.publish(lambda server: server.append(topic, events, keep, run))
+    ) -> Appended:
+        def append(server: Server) -> Appended:
+            clocks = server.append(topic, events, keep, run)
+            return Appended(clocks, server.incarnations[-1].mark)
+
+        return await self.link.publish(append)
 
     async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
         def read(server: Server) -> Snapshot:

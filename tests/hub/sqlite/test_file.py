@@ -67,7 +67,7 @@ class TestReplaced:
 
     async def test_a_file_that_is_moved_is_whole(self, path: Path) -> None:
         async with opened(path) as store:
-            clocks = await store.append("a", (b"1",), KEEP)
+            clocks = (await store.append("a", (b"1",), KEEP)).clocks
             moved = path.rename(path.with_suffix(".moved"))
             await store.append("a", (b"2",), KEEP)
         async with opened(moved) as store:
@@ -79,16 +79,16 @@ class TestReplaced:
             await store.read((), 0, 0)
 
             def append(tables: object, now: int) -> object:
-                clocks = tables.append("a", (b"1",), KEEP, None, now)  # type: ignore[attr-defined]
+                appended = tables.append("a", (b"1",), KEEP, None, now)  # type: ignore[attr-defined]
                 if not runs:
                     path.unlink()
                 runs.append(now)
-                return clocks
+                return appended
 
             runs: list[int] = []
-            clocks = await store._thread.submit(append, writes=True).wait()
+            appended = await store._thread.submit(append, writes=True).wait()
             kept = (await store.read(("a",), 0, 10)).topics["a"]
-            assert [entry.clock for entry in kept.entries] == clocks
+            assert [entry.clock for entry in kept.entries] == appended.clocks
 
     @pytest.mark.parametrize("logs_stay", [True, False])
     async def test_an_older_copy(self, path: Path, logs_stay: bool) -> None:
@@ -96,13 +96,13 @@ class TestReplaced:
             await store.append("a", (b"1",), KEEP)
             copy = path.with_suffix(".copy")
             _backup(path, copy)
-            (lost,) = await store.append("a", (b"2",), KEEP)
+            (lost,) = (await store.append("a", (b"2",), KEEP)).clocks
             before = (await store.read((), 0, 0)).state
             if not logs_stay:
                 for suffix in ("-wal", "-shm"):
                     Path(f"{path}{suffix}").unlink()
             copy.replace(path)
-            (clock,) = await store.append("a", (b"3",), KEEP)
+            (clock,) = (await store.append("a", (b"3",), KEEP)).clocks
             snapshot = await store.read(("a",), 0, 10)
             assert [entry.block for entry in snapshot.topics["a"].entries] == [b"1", b"3"]
             assert [one.mark for one in snapshot.state.incarnations][:-1] == [before.mark]

@@ -36,7 +36,8 @@ async def begin(
 async def write(
     store: SQLiteStore, token: str, number: int, *blocks: bytes, end: RunState | None = None
 ) -> list[int]:
-    return await store.append("r", blocks, WHOLE, run=RunAppend(token, number, LEASE, end))
+    append = RunAppend(token, number, LEASE, end)
+    return (await store.append("r", blocks, WHOLE, run=append)).clocks
 
 
 async def state_of(store: SQLiteStore) -> RunState | None:

@@ -60,7 +60,7 @@ async def test_a_tick_comes_after_the_news(path: Path) -> None:
         heard = Heard(other)
         await heard.listener.add(("a",))
         with busy(other):
-            (clock,) = await one.append("a", (b"1",), KEEP)
+            (clock,) = (await one.append("a", (b"1",), KEEP)).clocks
         await heard.listener.tick()
         assert [found[0] for found in heard.ticks] == [clock]
         assert heard.blocks == [b"1"]
@@ -176,10 +176,10 @@ async def test_once_and_runs_are_shared(path: Path) -> None:
 async def test_clocks_rise_even_if_time_steps_back(path: Path) -> None:
     now = [wall_clock()]
     async with opened(path, now=lambda: now[0]) as one, opened(path, now=lambda: now[0]) as other:
-        clocks = await one.append("a", (b"1", b"2"), KEEP)
+        clocks = (await one.append("a", (b"1", b"2"), KEEP)).clocks
         now[0] -= 3_600_000_000
         for store in (one, other, one):
-            clocks += await store.append("a", (b"3",), KEEP)
+            clocks += (await store.append("a", (b"3",), KEEP)).clocks
         assert clocks == sorted(set(clocks))
         assert clocks[-1] - clocks[0] == 4
         kept = (await one.read(("a",), 0, 10)).topics["a"]
@@ -188,13 +188,13 @@ async def test_clocks_rise_even_if_time_steps_back(path: Path) -> None:
 
 async def test_ids_go_on_after_all_were_closed(path: Path) -> None:
     async with opened(path) as store:
-        (first,) = await store.append("a", (b"1",), KEEP)
+        (first,) = (await store.append("a", (b"1",), KEEP)).clocks
         state = (await store.read((), 0, 0)).state
     async with opened(path) as store:
         again = await store.read(("a",), 0, 10)
         assert again.state.incarnations == state.incarnations
         assert again.topics["a"].last == first
-        assert (await store.append("a", (b"2",), KEEP))[0] > first
+        assert (await store.append("a", (b"2",), KEEP)).clocks[0] > first
 
 
 async def test_a_listener_that_is_too_late_learns_it(path: Path) -> None:
