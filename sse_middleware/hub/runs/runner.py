@@ -144,11 +144,12 @@ class Runner:
         """Call the factory. Returns false if that fails, which whoever asked for the run learns."""
         settings = self._plan.settings
         try:
+            first = without_id(self._control.first())  # it may fail, so it is made first
             content = checked_content(self._plan.factory())
             name = origin_of(None, content)
             encoding = ItemEncoding(settings, self._plan.item_type, name)
             self._producer = producer_of(content, RunEncoder(encoding))
-            self._log.put(without_id(self._control.first()))
+            self._log.put(first)
         except Exception as error:
             self._refusal = error
             self._fail(error)

@@ -93,7 +93,7 @@ class TestPreset:
             raise OopsError
 
         with pytest.raises(OopsError):
-            await hub.resumable("k", numbers(1), preset=Preset(first=first))
+            await hub.resumable("k", lambda: pytest.fail("called"), preset=Preset(first=first))
         assert await hub.state("k") is RunState.ERROR
         assert await viewed(hub) == []
 
