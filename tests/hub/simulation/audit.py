@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.run import RUN_TOPIC, STARTED, Run, RunAppend, RunState
 from tests.hub.simulation.client import Violation
-from tests.hub.simulation.store import Contents, Server, Surroundings
+from tests.hub.simulation.server import Contents, Server, Surroundings
 
 
 class Payload(NamedTuple):

@@ -18,7 +18,8 @@ from typing import Any
 
 from sse_middleware.hub.runs.runs import STOPS
 from tests.hub.simulation.client import Violation
-from tests.hub.simulation.store import AnswerT, Link, Server, SimulatedListener
+from tests.hub.simulation.server import Server
+from tests.hub.simulation.store import AnswerT, Link, SimulatedListener
 
 START = 1000.0
 

@@ -12,11 +12,11 @@ from sse_middleware.hub.hub import Hub
 from sse_middleware.hub.ids import parse_position
 from sse_middleware.testing import VirtualTime
 from tests.hub.simulation.client import Client, Violation
+from tests.hub.simulation.server import Server
 from tests.hub.simulation.store import (
     KEEP,
     TOPICS,
     Link,
-    Server,
     SimulatedStore,
     number_of,
 )
