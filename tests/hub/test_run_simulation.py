@@ -67,17 +67,6 @@ FOUND_BY: dict[str, Trace] = {
         ("restart", (1, 1, 1)),
         ("wait", (3,)),
     ],
-    "any_end": [
-        ("begin", (0, 0, 1)),
-        ("emit", (1, 1, 0)),
-        ("wait", (0,)),
-        ("leave", (0, 10)),
-        ("finish_work", (1,)),
-        ("wait", (2,)),
-        ("restart", (1, 0, 1)),
-        ("come_back", (0, 0, 0)),
-        ("wait", (1,)),
-    ],
     "events_after_end": [("begin", (0, 0, 1)), ("fail_work", (1,)), ("wait", (2,))],
     "another_run_untold": [
         ("begin", (0, 0, 1)),

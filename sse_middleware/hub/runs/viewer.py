@@ -109,6 +109,7 @@ class Viewer(Subscription):
         self._open_hub()
         self._watched.watch(self)
         await super().open(wake)
+        self.look_at(self.run)
 
     def _begins(self) -> bool:
         """Find the position, once what there is of an earlier run is known to be gone."""

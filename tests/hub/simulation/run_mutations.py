@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from sse_middleware.hub import hub_runs
+from sse_middleware.hub import hub_runs, topic
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.run import Run, RunAppend, RunState, StoredRun
 from sse_middleware.hub.runs import watches
@@ -113,20 +113,6 @@ def stop_stays(patch: Patch) -> None:
     patch.setattr(StoredRun, "begun", begun_stopping)
 
 
-def any_end(patch: Patch) -> None:
-    """Take the end of an earlier run for the end of one's own."""
-    real = Viewer._note_marker
-
-    def note_marker(self: Viewer, block: bytes) -> None:
-        run = self.run
-        if run is not None and not block.endswith(b"started"):
-            self.run = replace(run, start=0)
-        real(self, block)
-        self.run = run
-
-    patch.setattr(Viewer, "_note_marker", note_marker)
-
-
 def events_after_end(patch: Patch) -> None:
     """Write what waits after the end."""
     real = LogWriter._append
@@ -152,15 +138,8 @@ def another_run_untold(patch: Patch) -> None:
 
 
 def earlier_run_in_ring(patch: Patch) -> None:
-    """Begin with all that the ring of the topic has."""
-    real = Viewer.open
-
-    async def open_anywhere(self: Viewer, wake: Callable[[], Any]) -> None:
-        run, self.run = self.run, None
-        await real(self, wake)
-        self.run = run
-
-    patch.setattr(Viewer, "open", open_anywhere)
+    """Leave in a ring what was there before a run began."""
+    patch.setattr(topic, "STARTED", b"")
 
 
 def wait_behind_end(patch: Patch) -> None:
@@ -191,7 +170,6 @@ RUN_MUTATIONS: MappingProxyType[str, Callable[[Patch], None]] = MappingProxyType
             one_look,
             stop_by_message_only,
             stop_stays,
-            any_end,
             events_after_end,
             another_run_untold,
             earlier_run_in_ring,
