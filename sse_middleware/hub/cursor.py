@@ -71,6 +71,13 @@ class Cursor:
         if at is not None and clock > at.clock:
             self.at = Position(clock, at.mark)
 
+    def has_passed(self, clock: int, state: State) -> bool:
+        """Whether it has moved on from a clock, past all that a store had at a moment.
+
+        A position above the store's clock is a mistake only where it was there before the read.
+        """
+        return self.mark == state.mark and self.clock > max(clock, state.clock)
+
     def begin(self, clock: int, state: State) -> None:
         """Begin after a clock of a store, or where the server allows."""
         since = self._wanted.since

@@ -337,11 +337,12 @@ class Subscription(NotIterable):
     def _enter(self, page: Page) -> bytes:
         """Begin with a page, unless it doesn't fit. Returns the gaps that it shows."""
         self._entered = True
-        if page.state.mark != self._worker.mark:
-            self._page = None  # another incarnation has begun meanwhile
+        cursor, state = self._cursor, page.state
+        if state.mark != self._worker.mark or cursor.has_passed(page.after, state):
+            self._page = None  # it came too late
             return b""
-        gap = self._cursor.enter(page.state, page.floors)
-        if self._cursor.clock < page.after:
+        gap = cursor.enter(state, page.floors)
+        if cursor.clock < page.after:
             self._page = None
             return gap
         return gap + self._expired(page)
