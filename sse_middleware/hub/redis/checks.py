@@ -15,7 +15,7 @@ import os
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from sse_middleware.errors import ConfigurationError, StoreError, printable
 from sse_middleware.hub.redis.keys import Keys
@@ -52,6 +52,14 @@ def refused(error: Exception, keys: Sequence[bytes]) -> StoreError:
         f"Redis has something that is not the hub's in one of the keys {names}: "
         f"give the hub another prefix, or remove it: {said}"
     )
+
+
+def is_replica(error: Exception) -> bool:
+    """Whether a server refuses to write because it has become a replica.
+
+    Before Redis 7, the code of an error in a script stands in the middle of its text.
+    """
+    return isinstance(error, ReadOnlyError) or "READONLY" in str(error)
 
 
 def getting_ready(
@@ -96,11 +104,12 @@ def _check_server(info: dict[str, str]) -> None:
         raise ConfigurationError(
             f"the hub needs Redis 6.2 or later, or Valkey, and this is {printable(version)}"
         )
-    if info.get("redis_mode") == "sentinel":
+    mode = info.get("redis_mode", info.get("server_mode"))  # Valkey's name is the second one
+    if mode == "sentinel":
         raise ConfigurationError(
             "this is a sentinel, not a server: use redis+sentinel://host:port/service"
         )
-    if info.get("redis_mode") == "cluster":
+    if mode == "cluster":
         raise ConfigurationError(
             "the hub needs one Redis, not a cluster: use a server of its own, or sentinels"
         )

@@ -22,11 +22,11 @@ from hashlib import sha1
 from random import Random
 from typing import Any
 
-from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import NoScriptError
 
 from sse_middleware.errors import ConfigurationError, StoreError, printable
 from sse_middleware.hub.abc import MARK_BITS
-from sse_middleware.hub.redis.checks import described, refused
+from sse_middleware.hub.redis.checks import described, is_replica, refused
 from sse_middleware.hub.redis.duplex import Duplex, Reply, pack
 
 ANSWER_SECONDS = 5.0
@@ -178,7 +178,7 @@ class Commands:
             self._leaving = True
             self._again.append(command)
         else:
-            self._leaving |= isinstance(reply, ReadOnlyError)
+            self._leaving |= isinstance(reply, Exception) and is_replica(reply)
             if not command.future.done():
                 command.future.set_result(reply)
         if self._leaving and not self._sent:

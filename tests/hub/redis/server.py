@@ -22,7 +22,10 @@ HOST = "127.0.0.1"
 STARTING = 10.0
 """Seconds that a server has until it answers."""
 
-COMMAND = next(filter(shutil.which, ("redis-server", "valkey-server")), None)
+COMMAND = next(
+    filter(shutil.which, (os.environ.get("REDIS_SERVER", "redis-server"), "valkey-server")), None
+)
+"""``REDIS_SERVER`` in the environment names another one."""
 
 
 def needed() -> None:
@@ -34,9 +37,12 @@ def needed() -> None:
 
 
 def free_port() -> int:
-    """Return a port below those that connections take by themselves."""
+    """Return a port below those that connections take by themselves.
+
+    So is the port that a server of a cluster opens 10,000 above it.
+    """
     while True:
-        port = random.randint(20_000, 30_000)
+        port = random.randint(20_000, 22_000)
         with suppress(OSError), socket.socket() as probe:
             probe.bind((HOST, port))
             return port

@@ -87,12 +87,13 @@ class TestListener:
 class TestRights:
     async def test_what_cannot_be_announced_is_not_kept(self, start_server: StartServer) -> None:
         server = start_server()
-        server.ask("ACL", "SETUSER", "ann", "on", ">pw", "~{shop}:*", "&{shop}:*", "+@all")
+        rights = ("resetchannels", "~{shop}:*", "&{shop}:*", "+@all")
+        server.ask("ACL", "SETUSER", "ann", "on", ">pw", *rights)
         url = server.url.replace("redis://", "redis://ann:pw@")
         async with opened(url) as store:
             (first,) = (await store.append("a", (b"1",), KEEP)).clocks
             server.ask("ACL", "SETUSER", "ann", "resetchannels")
-            with pytest.raises(StoreError, match="can't publish"):
+            with pytest.raises(StoreError, match=r"can't publish|No permissions"):
                 await store.append("a", (b"2", b"3"), KEEP, once="x")
             server.ask("ACL", "SETUSER", "ann", "&{shop}:*")
             (last,) = (await store.append("a", (b"4",), KEEP, once="x")).clocks
