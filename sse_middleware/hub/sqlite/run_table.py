@@ -9,7 +9,8 @@ Rules of this file:
 """
 
 import sqlite3
-from dataclasses import astuple
+from dataclasses import fields
+from operator import attrgetter
 
 from sse_middleware.hub.run import RunState, StoredRun
 
@@ -19,6 +20,8 @@ CREATE TABLE IF NOT EXISTS hub_runs (
     unwatched_limit REAL, number INTEGER, state TEXT, "end" INTEGER, stopping INTEGER)
 """
 """The columns after the first are the fields of `StoredRun`, in their order."""
+
+_values_of = attrgetter(*(field.name for field in fields(StoredRun)))
 
 
 class RunTable:
@@ -50,7 +53,7 @@ class RunTable:
             "INSERT OR REPLACE INTO hub_runs "
             "SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM hub_topics "
             "WHERE name = ? AND first IS NOT NULL",
-            (*astuple(run), topic),
+            (*_values_of(run), topic),
         )
 
     def remove(self, number: int) -> None:
