@@ -10,7 +10,8 @@ Rules of this file:
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from anyio import Event
 
@@ -119,7 +120,7 @@ class Runner:
             self.stop()
         return True
 
-    def _begin_run(self) -> Awaitable[Run]:
+    def _begin_run(self) -> Coroutine[Any, Any, Run]:
         plan = self._plan
         return self._store.begin_run(
             plan.topic,
