@@ -2,18 +2,20 @@
 
 Rules of this file:
 - The producer puts events in. The writer takes all of them at once.
+- Texts are framed in one go, at the latest when they are taken. See `Outbox`. The writer is woken
+  when the first event is put, so it need not be woken for each of those that follow at once.
 - If much waits, the producer waits for room. So a store that is slow slows the producer down. A
   producer that never suspends gives way to the event loop, as that of a stream does.
 - An event that would make the run too large is not taken. Then the run fails.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.event_loop.wakeup import wakeup
 from sse_middleware.hub.worker import nothing
-from sse_middleware.stream.outbox import TIME_SLICE
+from sse_middleware.stream.outbox import STRIDE, TIME_SLICE
 from sse_middleware.wire.encoding import encode_data
 
 BOUND = 64 * 1024
@@ -42,19 +44,19 @@ class RunLog:
         "raised",
         "size",
         "texts",
-        "waiting",
         "wanted",
     )
 
     def __init__(self, max_bytes: int, on_too_large: Callable[[], object]) -> None:
         self.texts: list[bytes] = []
         self.frame_texts: Callable[[Iterable[bytes]], bytes] = encode_data
-        self.size = self.look_at = 0
+        self.size = 0
+        """How many bytes wait."""
+        self.look_at = 0
+        """The size at which the producer must call `is_full`."""
         self.closed = False
         self.awaited = False
         """Whether the producer waits for room."""
-        self.waiting = 0
-        """How many bytes wait."""
         self.wanted = 1
         """How many bytes must wait before the writer is woken."""
         self.raised = wakeup()
@@ -71,47 +73,56 @@ class RunLog:
 
     def put(self, frame: bytes, events: int = 1) -> bool:  # noqa: ARG002 - a `FrameSink`
         """Add an event. Returns true if the producer must wait for `room`."""
-        self._add_texts()
         if frame:
-            self._add(frame)
-        return self._is_full()
+            self._add_texts()
+            self._add((frame,))
+            self.size += len(frame)
+        return self.is_full()
 
     def is_full(self) -> bool:
-        """Add what was put as texts. Returns true if the producer must wait for `room`."""
-        self._add_texts()
-        return self._is_full()
+        """Say whether the producer must wait for `room`, and wake the writer if enough waits.
 
-    def _is_full(self) -> bool:
-        """Whether it is closed, much waits, or the event loop has not been run for a while."""
-        if self.closed or self.waiting >= BOUND:
-            return True
-        return monotonic() - self._slice_began >= TIME_SLICE
+        It must wait if much waits, or if the event loop has not been run for a while.
+        """
+        now = monotonic()
+        self._add_texts()
+        if not self.look_at:
+            self._slice_began = now
+        if self.size and not self.closed:
+            self.look_at = self.size + min(STRIDE, self._left + 1)
+        if self.size >= self.wanted:
+            self.raised.set()
+        return self.closed or self.size >= BOUND or now - self._slice_began >= TIME_SLICE
 
     def _add_texts(self) -> None:
-        for text in self.texts:
-            self._add(self.frame_texts((text,)))
-        self.texts.clear()
+        if self.texts:
+            frame = self.frame_texts
+            events = [frame((text,)) for text in self.texts]
+            self.texts.clear()
+            self._add(events)
 
-    def _add(self, event: bytes) -> None:
+    def _add(self, events: Sequence[bytes]) -> None:
+        """Add events, up to the first one that is too much."""
         if self.closed:
             return
-        self._left -= len(event)
-        if self._left < 0:
-            self._on_too_large()
+        left = self._left - sum(map(len, events))
+        if left >= 0:
+            self._left = left
+            self._events += events
             return
-        if not self._events:
-            self._slice_began = monotonic()
-        self._events.append(event)
-        self.waiting += len(event)
-        if self.waiting >= self.wanted:
-            self.raised.set()
+        for event in events:
+            self._left -= len(event)
+            if self._left < 0:
+                break
+            self._events.append(event)
+        self._on_too_large()
 
     async def room(self) -> bool:
         """Wait for room. Returns false if nothing more is wanted."""
         self.awaited = True
         try:
             await self._checkpoint()
-            while self.waiting >= BOUND and not self.closed:
+            while self.size >= BOUND and not self.closed:
                 await self._moved.wait()
             self._slice_began = monotonic()
         finally:
@@ -120,8 +131,9 @@ class RunLog:
 
     def take(self) -> list[bytes]:
         """Return all events that wait."""
+        self._add_texts()
         events, self._events = self._events, []
-        self.waiting = 0
+        self.size = self.look_at = 0
         self._moved.set()
         return events
 
@@ -129,6 +141,7 @@ class RunLog:
         """Take nothing more. What waits can still be taken."""
         self._add_texts()
         self.closed = True
+        self.look_at = 0
         self._moved.set()
 
     def let_go(self) -> None:

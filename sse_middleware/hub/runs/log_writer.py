@@ -102,8 +102,8 @@ class LogWriter:
                 await self._wait()
                 if self._clock() >= self._renew_at:
                     await self._renew()
-                if self._log.waiting:
-                    await self._append(self._log.take(), kept_while_running(self._ttl))
+                if events := self._log.take():
+                    await self._append(events, kept_while_running(self._ttl))
             if self._end is not None and not self._fenced:
                 state, last = self._end
                 events = [*self._log.take(), *last, end_marker(state)]
@@ -116,10 +116,10 @@ class LogWriter:
         log = self._log
         while self._end is None:
             now, due = self._clock(), self._renew_at
-            if log.waiting:
+            if log.size:
                 log.wanted = ENOUGH
                 due = min(due, self._appended + GATHERED)
-            if now >= due or log.waiting >= ENOUGH:
+            if now >= due or log.size >= ENOUGH:
                 break
             with move_on_after(due - now):
                 await log.raised.wait()
