@@ -14,8 +14,9 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 
-from anyio import Event, move_on_after, sleep
+from anyio import Event, sleep
 
+from sse_middleware.event_loop.alarm import Alarm
 from sse_middleware.hub.abc import Store
 from sse_middleware.hub.backoff import LONGEST, Backoff
 from sse_middleware.hub.keep import Keep
@@ -66,8 +67,10 @@ class LogWriter:
         self._topic = plan.topic
         self._ttl = plan.ttl
         self._token = token
+        self._keep = kept_while_running(plan.ttl)
         self._log = log
         self._clock = clock
+        self._alarm = Alarm(clock, log.raised.set)
         self._on_stop = on_stop
         self._on_fenced = on_fenced
         limit = plan.unwatched_limit
@@ -103,12 +106,13 @@ class LogWriter:
                 if self._clock() >= self._renew_at:
                     await self._renew()
                 if events := self._log.take():
-                    await self._append(events, kept_while_running(self._ttl))
+                    await self._append(events, self._keep)
             if self._end is not None and not self._fenced:
                 state, last = self._end
                 events = [*self._log.take(), *last, end_marker(state)]
                 await self._append(events, kept_after_end(self._ttl), state)
         finally:
+            self._alarm.stop()
             self.ended.set()
 
     async def _wait(self) -> None:
@@ -121,8 +125,8 @@ class LogWriter:
                 due = min(due, self._appended + GATHERED)
             if now >= due or log.size >= ENOUGH:
                 break
-            with move_on_after(due - now):
-                await log.raised.wait()
+            self._alarm.set(due)
+            await log.raised.wait()
         log.wanted = 1
 
     async def _append(
@@ -152,8 +156,8 @@ class LogWriter:
         """Make the lease last, and look whether the run is to stop."""
         began = self._clock()
         try:
-            keep = kept_while_running(self._ttl)
-            run = await answered(self._store.renew_run(self._topic, self._token, keep, LEASE))
+            call = self._store.renew_run(self._topic, self._token, self._keep, LEASE)
+            run = await answered(call)
         except Exception as error:
             logger.debug("the lease of a run could not be renewed: %r", error)
             self._renew_at = self._clock() + self._renewed_each / 3
