@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from benchmarks import broadcast_report, report, workers_report
+from benchmarks import broadcast_report, report, runs_report, workers_report
 from benchmarks.broadcast import measure_broadcasts
 from benchmarks.churn import measure_churn
 from benchmarks.compression import measure_compression
@@ -26,6 +26,8 @@ from benchmarks.progress import say
 from benchmarks.queues import measure_queues
 from benchmarks.rates import measure_rates
 from benchmarks.replay import replays_per_second
+from benchmarks.runs import measure_memories, measured_stores
+from benchmarks.runs import measure_tokens as measure_tokens_of_runs
 from benchmarks.servers import better_sse_versions, missing_better_sse
 from benchmarks.stores import measure_publishing, measure_replays, places
 from benchmarks.tokens import measure_tokens
@@ -83,6 +85,19 @@ def workers(size: Size) -> Iterator[str]:
         yield from workers_report.fan_out_parts(*measure_fan_out(found, part), part)
 
 
+def runs(size: Size) -> Iterator[str]:
+    """What a run of a hub costs beside a plain stream of the same generator."""
+    part = size.runs
+    with places() as places_found:
+        found = measured_stores(places_found)
+        yield runs_report.stores_line(found)
+        fast, paced = measure_tokens_of_runs(found, part)
+        yield runs_report.fast_table(fast)
+        yield runs_report.paced_title(part)
+        yield runs_report.paced_table(paced)
+        yield from runs_report.memory_parts(*measure_memories(found, part), part)
+
+
 def churn(size: Size) -> list[str]:
     """Clients that come and go, and the tasks that they leave."""
     return report.churn_parts(*measure_churn(size), size)
@@ -102,7 +117,7 @@ PARTS: dict[str, Callable[[Size], Iterable[str]]] = {
     part.__name__: part
     for part in (
         *(rates, requests, memory, pings, tokens, queues),
-        *(broadcast, workers, churn, latency, compression),
+        *(broadcast, workers, runs, churn, latency, compression),
     )
 }
 

@@ -7,7 +7,8 @@ with the noise of the start, and short compared with the changes of a shared mac
 
 from dataclasses import dataclass
 
-from benchmarks import workers_plan
+from benchmarks import runs_plan, workers_plan
+from benchmarks.runs_plan import RunsSize
 from benchmarks.servers import (
     BARE_PROTOCOL,
     BETTER_SSE,
@@ -163,6 +164,7 @@ class Size:
     context_events: int
     """How many events of 78 bytes each of them has seen then. zstd's window is 512 KiB."""
     workers: WorkersSize
+    runs: RunsSize
     budget: float = 120.0
     """Seconds after which no other round of loads begins."""
     broadcast_budget: float = 45.0
@@ -391,6 +393,7 @@ FULL = Size(
     contexts=50,
     context_events=8_000,
     workers=workers_plan.FULL,
+    runs=runs_plan.FULL,
 )
 QUICK = Size(
     rounds=2,
@@ -424,4 +427,5 @@ QUICK = Size(
     contexts=10,
     context_events=100,
     workers=workers_plan.QUICK,
+    runs=runs_plan.QUICK,
 )
