@@ -19,7 +19,7 @@ from pathlib import Path
 from sse_middleware.wire.decoding import Decoded
 
 from .client import HOST, Http1Client
-from .servers import _free_port, _wait_until_it_accepts
+from .servers import _wait_until_it_accepts, free_port
 
 HERE = Path(__file__).parent
 
@@ -247,7 +247,7 @@ class Served:
 @contextmanager
 def served(way: Way, output: Path) -> Iterator[Served]:
     """Run a server as long as the block lasts, or until it ends by itself."""
-    port, other = _free_port(), _free_port()
+    port, other = free_port(), free_port()
     with output.open("wb") as file, _started(way, port, other, file.fileno()) as process:
         try:
             server = Served(way, process, port, other, output)

@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import dedent
 
 from .client import HOST
-from .servers import STOPPING, _free_port, _wait_until_it_accepts
+from .servers import STOPPING, _wait_until_it_accepts, free_port
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -38,7 +38,7 @@ class Proxy:
 @contextmanager
 def proxied(upstream: int, directory: Path) -> Iterator[Proxy]:
     """Run nginx before a server on a port, as long as the block lasts."""
-    proxy = Proxy(*(_free_port() for _ in range(4)))
+    proxy = Proxy(*(free_port() for _ in range(4)))
     directory.mkdir()
     configuration = directory / "nginx.conf"
     configuration.write_text(_configuration(proxy, upstream, directory))

@@ -1,13 +1,14 @@
 """The servers under test: how to start each of them, and what it can't do."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -177,7 +178,7 @@ class Server:
 @contextmanager
 def running(kind: Kind, output: Path) -> Iterator[Server]:
     """Run a server as long as the block lasts."""
-    port = _free_port()
+    port = free_port()
     with output.open("wb") as file, _started(kind, port, file.fileno()) as process:
         try:
             _wait_until_it_accepts(process, port, output)
@@ -186,11 +187,16 @@ def running(kind: Kind, output: Path) -> Iterator[Server]:
             _stop(process)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> int:
+    """Return a port below those that connections take by themselves.
+
+    So is the port that a server of a Redis cluster opens 10,000 above it.
+    """
+    while True:
+        port = random.randint(20_000, 22_000)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind((HOST, port))
+            return port
 
 
 def _started(kind: Kind, port: int, output: int) -> subprocess.Popen[bytes]:

@@ -20,7 +20,7 @@ import pytest
 from .client import HOST
 from .hub_client import Finished, Subscriber
 from .hub_record import violations
-from .servers import Kind, _free_port, _started, _stop, _wait_until_it_accepts
+from .servers import Kind, _started, _stop, _wait_until_it_accepts, free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -78,7 +78,7 @@ class Servers:
 
 @contextmanager
 def started(workers: int, output: Path) -> Iterator[Servers]:
-    servers = Servers(_free_port(), workers, output)
+    servers = Servers(free_port(), workers, output)
     servers.start()
     try:
         yield servers

@@ -1,10 +1,8 @@
 """A redis-server of the tests' own, in a directory of its own, ended by its own process id."""
 
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,6 +14,8 @@ import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from tests.e2e.servers import free_port
 
 HOST = "127.0.0.1"
 
@@ -34,18 +34,6 @@ def needed() -> None:
         if os.environ.get("CI"):
             pytest.fail("redis-server is not installed")
         pytest.skip("redis-server is not installed")
-
-
-def free_port() -> int:
-    """Return a port below those that connections take by themselves.
-
-    So is the port that a server of a cluster opens 10,000 above it.
-    """
-    while True:
-        port = random.randint(20_000, 22_000)
-        with suppress(OSError), socket.socket() as probe:
-            probe.bind((HOST, port))
-            return port
 
 
 class RedisServer:

@@ -10,9 +10,10 @@ from anyio.to_thread import run_sync
 
 from sse_middleware import Hub, Keep, Publisher
 from sse_middleware.errors import ConfigurationError, EncodingError, StoreError, TopicError
+from tests.e2e.servers import free_port
 
 from .proxy import Proxy
-from .server import HOST, RedisServer, free_port
+from .server import HOST, RedisServer
 from .test_hubs import reading
 from .test_store import opened
 

@@ -1,14 +1,8 @@
 """Two processes of an application share a hub in Redis."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
@@ -18,56 +12,19 @@ from anyio.to_thread import run_sync
 
 from sse_middleware import Publisher
 from sse_middleware.wire.decoding import EventStreamDecoder, MessageEvent
+from tests.e2e.workers import Worker, started
 
-from .server import HOST, RedisServer, free_port
+from .server import RedisServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
-
-STARTING = 20.0
-"""Seconds that a worker has until it accepts connections."""
-
-
-@dataclass
-class Worker:
-    url: str
-    process: subprocess.Popen[bytes]
 
 
 @pytest.fixture
 def workers(shared_server: RedisServer, tmp_path: Path) -> Iterator[list[Worker]]:
     """Two servers of the same application."""
-    started: list[Worker] = []
-    try:
-        started.extend(_start(shared_server.url, tmp_path / f"output{one}") for one in range(2))
-        yield started
-    finally:
-        for worker in started:
-            worker.process.kill()
-            worker.process.wait()
-
-
-def _start(hub_url: str, output: Path) -> Worker:
-    port = free_port()
-    command = ("uvicorn", "tests.hub.redis.app:app", "--host", HOST, "--port", str(port))
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command, "--log-level", "warning"],
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            env={**os.environ, "HUB_URL": hub_url},
-            cwd=Path(__file__).parents[3],
-        )
-    deadline = time.monotonic() + STARTING
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-            return Worker(f"http://{HOST}:{port}", process)
-        except OSError:
-            time.sleep(0.02)  # until the next attempt; nothing tells when a process listens
-    process.kill()
-    process.wait()
-    raise RuntimeError(f"the worker did not start:\n{output.read_text()}")
+    environment = {"HUB_URL": shared_server.url}
+    with started(2, "tests.hub.redis.app:app", environment, tmp_path) as workers:
+        yield workers
 
 
 class Stream:
@@ -133,7 +90,7 @@ async def test_a_worker_is_killed_and_its_client_goes_on_at_the_other(
                 await publish(client, other, "1")
                 await publish(client, one, "2")
                 assert [await stream.next() for _ in range(2)] == ["1", "2"]
-                one.process.kill()
+                one.kill()
                 assert await stream.next() is None
             await publish(client, other, "3")
             await run_sync(publisher.publish, "a", "4")

@@ -1,0 +1,85 @@
+"""An answer of 2,000 tokens, with two pages that view it at two workers and lose them often.
+
+Both have the identical text, exactly once, and the generator ran once.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+from .pages import Browser, browser
+from .workers import Worker
+
+APP = "tests.e2e.run_app:app"
+TOKENS = 2000
+CUTS = 20
+EACH = 75
+"""Tokens between two cuts, if the cuts can keep up."""
+
+LONGEST = 45.0
+"""Seconds of a scene."""
+
+Fault = Callable[[], Awaitable[object]]
+
+
+class Journal:
+    """What the generators of all workers have noted. See `run_app`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "journal"
+        self.path.touch()
+
+    def count(self, line: str) -> int:
+        return self.path.read_text().splitlines().count(line)
+
+
+def chat(key: str, label: str, tokens: int = 100_000, *, restart: bool = False) -> str:
+    """Return what a page asks for that begins a run."""
+    return f"/chat/{key}?label={label}&tokens={tokens}{'&restart=1' if restart else ''}"
+
+
+def text(label: str, tokens: int) -> list[str]:
+    """Return the first tokens of a run."""
+    return [f'"{label}{number} "' for number in range(tokens)]
+
+
+async def a_long_answer(
+    workers: Sequence[Worker], journal: Journal, key: str, faults: Mapping[int, Fault]
+) -> None:
+    """Play the scene.
+
+    Args:
+        workers: two of them.
+        journal: of both.
+        key: of the run.
+        faults: what else happens after a cut of the connection, by its number.
+    """
+    one, other = workers
+    target, expected = chat(key, "t", TOKENS), text("t", TOKENS)
+    async with browser(LONGEST) as pages:
+        ann = bob = pages.open(one, target)
+        for number in range(1, CUTS + 1):
+            await ann.has(max(len(ann.tokens) + 1, number * EACH))
+            ann.cut(workers[number % 2])
+            if number == CUTS // 4:
+                await ann.has(len(ann.tokens) + 1)
+                ann.reload(other)
+            if number == CUTS // 2:
+                bob = pages.open(other, target)
+            if number in faults:
+                await faults[number]()
+        for page in (ann, bob):
+            await page.over.wait()
+            assert page.tokens == expected
+            assert (page.failures, page.gaps) == ([], 0)
+        assert ann.connections >= CUTS + len(("the first", "that of the reload", "the last"))
+        await _it_is_over(pages, workers, key, target, expected)
+    assert journal.count(f"began {key} t") == journal.count(f"closed {key} t") == 1
+
+
+async def _it_is_over(
+    pages: Browser, workers: Sequence[Worker], key: str, target: str, expected: list[str]
+) -> None:
+    """Know of both workers that the run is done, and that they have all of it yet."""
+    for worker in workers:
+        assert await pages.get(worker, f"/state/{key}") == "done"
+        assert (await pages.whole(worker, target)).tokens == expected
