@@ -8,6 +8,7 @@ from sse_middleware.hub.publishing import check_topic
 from sse_middleware.hub.run import RUN_TOPIC, Run, RunState
 from sse_middleware.hub.runs.plan import MAX_BYTES, TTL, Factory, RunPlan
 from sse_middleware.hub.runs.viewer import Viewer
+from sse_middleware.hub.store_calls import retried
 from sse_middleware.hub.wanted import Where, checked_subject
 from sse_middleware.items.item_type import ItemType
 from sse_middleware.running_request import RUNNING_REQUEST
@@ -27,6 +28,8 @@ class HubRuns(HubLifecycle):
 
     A generator runs in the hub, and each event that it yields is kept. Whoever views the run gets
     all of it, from the beginning, and goes on where it has been if it comes back.
+
+    While the store is away, each call tries again, for about five seconds.
     """
 
     async def resumable(
@@ -69,7 +72,7 @@ class HubRuns(HubLifecycle):
         Raises:
             TopicError: the key can't be one.
             ConfigurationError: another argument can't work.
-            StoreError: the store is away.
+            StoreError: the store stays away.
             HubError: the hub is not open, or in another event loop.
             Exception: what the factory raised. The viewers learn that the run has failed.
         """
@@ -81,7 +84,7 @@ class HubRuns(HubLifecycle):
         check_limit("stop_when_unwatched", stop_when_unwatched, "None lets the run go on")
         running, overrides = self._here(), Overrides(settings)
         owner = checked_subject(subject)
-        await running.know_store()
+        await retried(running.know_store)
         request = RUNNING_REQUEST.get()
         if request is not None and request.last_event_id:
             run = await running.runs.find(topic)
@@ -119,14 +122,14 @@ class HubRuns(HubLifecycle):
         Raises:
             TopicError: the key can't be one.
             ConfigurationError: another argument can't work.
-            StoreError: the store is away.
+            StoreError: the store stays away.
             HubError: the hub is not open, or in another event loop.
         """
         topic = _topic_of(key)
         check_function("where", where)
         owner = checked_subject(subject)
         running = self._here()
-        await running.know_store()
+        await retried(running.know_store)
         run = await running.runs.find(topic)
         return self._viewer(topic, run, Overrides({}), owner, where)
 
@@ -138,7 +141,7 @@ class HubRuns(HubLifecycle):
 
         Raises:
             TopicError: the key can't be one.
-            StoreError: the store is away.
+            StoreError: the store stays away.
             HubError: the hub is not open, or in another event loop.
         """
         return await self._here().runs.stop(_topic_of(key))
@@ -148,7 +151,7 @@ class HubRuns(HubLifecycle):
 
         Raises:
             TopicError: the key can't be one.
-            StoreError: the store is away.
+            StoreError: the store stays away.
             HubError: the hub is not open, or in another event loop.
         """
         run = await self._here().runs.find(_topic_of(key))

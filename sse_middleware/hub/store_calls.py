@@ -1,24 +1,23 @@
-"""`answered`: what a store answers, if it answers in time.
+"""`answered` and `retried`: what a store answers, if it answers in time."""
 
-A limit of time costs as much as an append to memory. So it begins where a call first suspends.
-"""
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from collections.abc import Coroutine, Generator
-from types import coroutine
-from typing import Any, TypeVar
+from anyio import current_time, fail_after, sleep
 
-from anyio import fail_after
+from sse_middleware.errors import ConfigurationError, HubError, PublishUnknownError, StoreError
+from sse_middleware.hub.backoff import Backoff
 
-from sse_middleware.errors import StoreError
+logger = logging.getLogger(__name__)
 
 STORE_TIMEOUT = 5.0
-"""Seconds that a store has for an answer."""
+"""Seconds that a store has for an answer, and for which it may be away."""
 
 AnswerT = TypeVar("AnswerT")
 
 
-@coroutine
-def answered(call: Coroutine[Any, Any, AnswerT]) -> Generator[Any, Any, AnswerT]:
+async def answered(call: Awaitable[AnswerT]) -> AnswerT:
     """Return what a store answers.
 
     Raises:
@@ -26,30 +25,34 @@ def answered(call: Coroutine[Any, Any, AnswerT]) -> Generator[Any, Any, AnswerT]
         Exception: what the store raises.
     """
     try:
-        waits_for = call.send(None)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return] # the store has not suspended
-    return (yield from _in_time(call, waits_for).__await__())
-
-
-async def _in_time(call: Coroutine[Any, Any, AnswerT], waits_for: Any) -> AnswerT:
-    try:
         with fail_after(STORE_TIMEOUT):
-            return await _rest_of(call, waits_for)
+            return await call
     except TimeoutError as error:
         raise StoreError(f"the store gave no answer in {STORE_TIMEOUT:g} s") from error
 
 
-@coroutine
-def _rest_of(call: Coroutine[Any, Any, AnswerT], waits_for: Any) -> Generator[Any, Any, AnswerT]:
-    """Go on with a call that has suspended."""
-    try:
-        while True:
-            try:
-                sent = yield waits_for
-            except BaseException as error:
-                waits_for = call.throw(error)
-            else:
-                waits_for = call.send(sent)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return] # as declared
+async def retried(call: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+    """Return what a store answers to a call that may be made twice.
+
+    While the store is away, the call is made again, for `STORE_TIMEOUT` seconds. A request that
+    comes meanwhile waits. If it were refused, an ``EventSource`` would never come back.
+
+    Raises:
+        Exception: the store is still away, or the call can't succeed later either.
+    """
+    backoff, until = Backoff(), current_time() + STORE_TIMEOUT
+    while True:
+        began = current_time()
+        try:
+            return await answered(call())
+        except Exception as error:
+            if began >= until or _is_final(error):
+                raise
+            logger.debug("the store of a hub is asked again: %r", error)
+        await sleep(backoff.next())
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether another call would raise the same: the store isn't away."""
+    is_away = isinstance(error, StoreError | PublishUnknownError)
+    return isinstance(error, ConfigurationError | HubError) and not is_away

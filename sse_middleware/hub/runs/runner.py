@@ -10,8 +10,7 @@ Rules of this file:
 """
 
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from anyio import Event
 
@@ -26,7 +25,7 @@ from sse_middleware.hub.runs.log import RunLog
 from sse_middleware.hub.runs.log_writer import LogWriter
 from sse_middleware.hub.runs.plan import LEASE, RunPlan, kept_while_running
 from sse_middleware.hub.runs.run_encoder import RunEncoder, without_id
-from sse_middleware.hub.store_calls import answered
+from sse_middleware.hub.store_calls import retried
 from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
 from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.running_request import RUNNING_REQUEST
@@ -106,10 +105,7 @@ class Runner:
         """Win the lease. Returns false if there is a run, or if the store is away."""
         began = self._clock()
         try:
-            try:
-                self.run = await answered(self._begin_run())
-            except Exception:  # it may have begun: the same token doesn't begin another one
-                self.run = await answered(self._begin_run())
+            self.run = await retried(self._begin_run)
         except Exception as error:
             self._refusal = error
             return False
@@ -120,7 +116,8 @@ class Runner:
             self.stop()
         return True
 
-    def _begin_run(self) -> Coroutine[Any, Any, Run]:
+    def _begin_run(self) -> Awaitable[Run]:
+        """Begin it, if it hasn't begun: the same token doesn't begin another one."""
         plan = self._plan
         return self._store.begin_run(
             plan.topic,

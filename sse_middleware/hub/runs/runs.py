@@ -13,13 +13,14 @@ from anyio import CancelScope, Lock, move_on_after
 
 from sse_middleware.errors import HubError
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
+from sse_middleware.hub.abc import Store
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.published_event import PublishedEvent
 from sse_middleware.hub.run import Run
 from sse_middleware.hub.runs.plan import RunPlan, new_token
 from sse_middleware.hub.runs.runner import Runner
 from sse_middleware.hub.runs.watches import Watches, look_at
-from sse_middleware.hub.store_calls import STORE_TIMEOUT, answered
+from sse_middleware.hub.store_calls import STORE_TIMEOUT, answered, retried
 from sse_middleware.hub.topic_reader import TopicReader
 from sse_middleware.hub.wanted import OpenHub
 
@@ -45,7 +46,7 @@ class Runs:
         self._reader: TopicReader | None = None
         self._opening = Lock()
         self._attempts = 0
-        self._draining = False
+        self._draining = self._ended = False
         self.watches = Watches(hub().worker.store, tasks.create_task)
 
     async def begin(self, plan: RunPlan) -> Run:
@@ -102,12 +103,11 @@ class Runs:
 
     async def find(self, topic: str) -> Run | None:
         """Return the run of a topic, ``None`` if there is none. Raises why it isn't known."""
-        return await look_at(self._hub().worker.store, topic)
+        return await retried(lambda: look_at(self._store(), topic))
 
     async def stop(self, topic: str) -> bool:
         """Stop the run of a topic, wherever it is produced. Returns false if none runs."""
-        store = self._hub().worker.store
-        run = await answered(store.stop_run(topic))
+        run = await retried(lambda: self._store().stop_run(topic))
         if run is None or not run.is_running:
             return False
         if (runner := self._runners.get(run.token)) is not None:
@@ -115,7 +115,7 @@ class Runs:
             return True
         event = b"data: %b\n\n" % run.token.encode()
         try:
-            await answered(store.append(STOPS, (event,), Keep(0)))
+            await answered(self._store().append(STOPS, (event,), Keep(0)))
         except Exception as error:
             logger.debug("a stop is noted, and not announced: %r", error)
         return True
@@ -133,8 +133,15 @@ class Runs:
             with CancelScope(shield=True):  # each of them has a bound
                 await _all_ended(runners)
 
+    def _store(self) -> Store:
+        """Return the store. Raises `HubError` once the hub is closed."""
+        if self._ended:
+            raise HubError("the hub was closed while its store was away")
+        return self._hub().worker.store
+
     def end(self) -> None:
-        """Let nobody wait any more for a run that never began."""
+        """Let nobody wait any more, for a run that never began or for the store."""
+        self._ended = True
         for runner in self._runners.values():
             runner.decided.set()
 

@@ -215,7 +215,7 @@ class TestDurable:
     async def test_it_can_not_be_noted(self, memory_workers: Workers) -> None:
         async with memory_workers.hub() as hub:
             await hub.resumable("k", for_ever)
-            memory_workers.faults[0].fail_before["stop_run"] = 1
+            memory_workers.faults[0].fail_before["stop_run"] = 100
             with pytest.raises(OSError, match="stop_run"):
                 await hub.stop("k")
             assert await is_running(hub)
