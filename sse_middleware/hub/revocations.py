@@ -10,7 +10,7 @@ Rules of this file:
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import anyio
 
@@ -18,7 +18,7 @@ from sse_middleware.hub.ids import parse_position
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.published_event import PublishedEvent
 from sse_middleware.hub.topic_reader import TopicReader
-from sse_middleware.hub.wanted import OpenHub, OpenStream
+from sse_middleware.hub.wanted import FindHub, OpenStream
 
 TOPIC = "\0disconnect"
 """The name of the topic. No topic of the application can have it."""
@@ -37,7 +37,7 @@ class Revocations:
         hub: returns the open hub.
     """
 
-    def __init__(self, hub: Callable[[], OpenHub]) -> None:
+    def __init__(self, hub: FindHub) -> None:
         self._hub = hub
         self._streams = dict[str, dict[OpenStream, None]]()
         """By subject."""

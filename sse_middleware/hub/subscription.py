@@ -1,8 +1,8 @@
 """`Subscription`: one subscriber of topics.
 
 Rules of this file:
-- A subscriber has no queue. It has a position, and takes what lies after it: from the rings of its
-  topics, or from a page of the store if the rings don't go back that far.
+- A subscriber has no queue. It takes what lies after its position: from the rings of its topics, or
+  from a page of the store if they don't go back that far.
 - It takes nothing above the lowest clock up to which its topics are complete.
 - The rules of gaps apply to each page, and to the rings in the same way.
 - Its position is claimed only for what was taken, and only while the store is there.
@@ -19,7 +19,7 @@ from sse_middleware.hub.ids import parse_position
 from sse_middleware.hub.paging import Flight, Page
 from sse_middleware.hub.taker import Taker
 from sse_middleware.hub.topic import Topic, floors_of_rings
-from sse_middleware.hub.wanted import OpenHub, Wanted
+from sse_middleware.hub.wanted import FindHub, OpenHub, Wanted
 from sse_middleware.hub.worker import Worker, nothing
 
 
@@ -59,9 +59,7 @@ class Subscription(NotIterable):
 
     _worker: Worker
 
-    def __init__(
-        self, hub: Callable[[], OpenHub], wanted: Wanted, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, hub: FindHub, wanted: Wanted, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._made = clock()
         self.ended = False
@@ -92,7 +90,7 @@ class Subscription(NotIterable):
         return self._clock() - self._made
 
     def on_gap(self, callback: Callable[[list[str], str], object]) -> None:
-        """Have a function called with the topics and the reason of each gap that is told."""
+        """Have a function called with the topics and the reason of each gap."""
         self._cursor.on_gap = callback
 
     def send_no_positions(self) -> None:

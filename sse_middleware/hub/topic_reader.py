@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sse_middleware.hub.published_event import PublishedEvent
 from sse_middleware.hub.subscription import Subscription
-from sse_middleware.hub.wanted import OpenHub, Wanted
+from sse_middleware.hub.wanted import FindHub, Wanted
 
 _TAKEN_AT_ONCE = 64 * 1024
 
@@ -24,7 +24,7 @@ class TopicReader:
 
     def __init__(
         self,
-        hub: Callable[[], OpenHub],
+        hub: FindHub,
         topic: str,
         note: Callable[[PublishedEvent], object],
         on_gap: Callable[[int], object],

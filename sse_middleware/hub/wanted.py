@@ -80,6 +80,10 @@ class OpenHub(Protocol):
         """Know it no more."""
 
 
+FindHub = Callable[[], OpenHub]
+"""Returns the open hub. Raises `HubError` unless it is open in the running event loop."""
+
+
 def checked_subject(subject: object) -> str | None:
     """Return the name of a subject. Raises `ConfigurationError` if it is empty."""
     name = None if subject is None else str(subject)

@@ -89,7 +89,7 @@ class RunLog:
         if not self.look_at:
             self._slice_began = now
         if self.size and not self.closed:
-            self.look_at = self.size + min(STRIDE, self._left + 1)
+            self.look_at = self.size + min(self.size, STRIDE, self._left + 1)
         if self.size >= self.wanted:
             self.raised.set()
         return self.closed or self.size >= BOUND or now - self._slice_began >= TIME_SLICE

@@ -7,7 +7,7 @@ Rules of this file:
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from anyio import CancelScope, Lock, move_on_after
 
@@ -22,7 +22,7 @@ from sse_middleware.hub.runs.runner import Runner
 from sse_middleware.hub.runs.watches import Watches, look_at
 from sse_middleware.hub.store_calls import STORE_TIMEOUT, answered, retried
 from sse_middleware.hub.topic_reader import TopicReader
-from sse_middleware.hub.wanted import OpenHub
+from sse_middleware.hub.wanted import FindHub
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Runs:
         tasks: where runs are produced.
     """
 
-    def __init__(self, hub: Callable[[], OpenHub], tasks: DaemonTaskGroup) -> None:
+    def __init__(self, hub: FindHub, tasks: DaemonTaskGroup) -> None:
         self._hub = hub
         self._tasks = tasks
         self._runners = dict[str, Runner]()

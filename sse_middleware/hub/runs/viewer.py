@@ -19,7 +19,7 @@ from sse_middleware.hub.ids import Position, parse_position
 from sse_middleware.hub.published_event import PublishedEvent
 from sse_middleware.hub.run import RUN_TOPIC, Run, RunState
 from sse_middleware.hub.subscription import Subscription
-from sse_middleware.hub.wanted import OpenHub, Wanted, Where
+from sse_middleware.hub.wanted import FindHub, Wanted, Where
 from sse_middleware.settings import Overrides
 
 NO_CONTENT, NOT_FOUND = 204, 404
@@ -55,7 +55,7 @@ class Viewer(Subscription):
 
     def __init__(
         self,
-        hub: Callable[[], OpenHub],
+        hub: FindHub,
         topic: str,
         run: Run | None,
         watched: Watched,

@@ -9,7 +9,6 @@ Rules of this file:
 """
 
 import sqlite3
-from dataclasses import fields
 from operator import attrgetter
 
 from sse_middleware.hub.run import RunState, StoredRun
@@ -21,7 +20,10 @@ CREATE TABLE IF NOT EXISTS hub_runs (
 """
 """The columns after the first are the fields of `StoredRun`, in their order."""
 
-_values_of = attrgetter(*(field.name for field in fields(StoredRun)))
+_values_of = attrgetter(
+    *("token", "start", "until", "watched", "unwatched_limit", "number", "state", "end", "stopping")
+)
+"""Copies nothing, as ``astuple`` does."""
 
 
 class RunTable:
