@@ -28,9 +28,10 @@ class RunningRequest:
     settings: StreamSettings
 
     @property
-    def last_event_id(self) -> str:
-        """The id of the last event that the client has had, ``""`` without one."""
-        return last_event_id(self.scope.get("headers", ()), self.scope.get("query_string", b""))
+    def only_views(self) -> bool:
+        """Whether it must begin nothing: its client comes back, or wants no body (``HEAD``)."""
+        headers, query = self.scope.get("headers", ()), self.scope.get("query_string", b"")
+        return self.scope.get("method") == "HEAD" or last_event_id(headers, query) != ""
 
 
 RUNNING_REQUEST: ContextVar[RunningRequest | None] = ContextVar("running_request", default=None)

@@ -52,7 +52,8 @@ class HubRuns(HubLifecycle):
         goes on when the client leaves. What belongs to the request, such as a dependency with
         ``yield``, may be closed by then.
 
-        A request that has an id only views: a client that comes back never begins a run again.
+        A request that has an id only views: a client that comes back never begins a run again. Nor
+        does ``HEAD``.
         `SSEMiddleware` tells the id of the request, if it has this hub.
 
         Args:
@@ -86,7 +87,7 @@ class HubRuns(HubLifecycle):
         owner = checked_subject(subject)
         await retried(running.know_store)
         request = RUNNING_REQUEST.get()
-        if request is not None and request.last_event_id:
+        if request is not None and request.only_views:
             run = await running.runs.find(topic)
         else:
             outer = StreamSettings() if request is None else request.settings
