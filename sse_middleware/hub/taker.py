@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
 from operator import itemgetter
 
-from sse_middleware.hub.cursor import Cursor
+from sse_middleware.hub.cursor import NOWHERE, Cursor
 from sse_middleware.hub.paging import Page
 from sse_middleware.hub.published_event import ReadEvents
 from sse_middleware.hub.ring import Latest
@@ -67,9 +67,7 @@ class Taker(Cursor):
 
         It can be taken if these are all events that follow the position.
         """
-        at = self.at
-        if at is None:
-            return b""
+        at = self.at or NOWHERE
         latest = topics[0].latest if len(topics) == 1 else _latest_of(topics, at.clock)
         if latest is None or not latest.after <= at.clock < latest.first:
             return b""

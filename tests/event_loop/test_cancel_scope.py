@@ -1,12 +1,13 @@
 """`EdgeCancelScope` cancels its block once, and lets a cancellation from outside through."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import pytest
 
-from sse_middleware.event_loop.asyncio_cancel_scope import RECANCEL_INTERVAL
+from sse_middleware.event_loop.asyncio_cancel_scope import ABANDON_AFTER, RECANCEL_INTERVAL
 from sse_middleware.event_loop.cancel_scope import edge_cancel_scope
 
 pytestmark = pytest.mark.anyio
@@ -55,6 +56,19 @@ async def test_a_cleanup_that_hangs_is_cancelled_again() -> None:
             finally:
                 await anyio.sleep_forever()
     assert anyio.current_time() - begin <= 5 + RECANCEL_INTERVAL
+
+
+@only_asyncio
+@pytest.mark.usefixtures("virtual_time")
+async def test_a_block_that_swallows_each_cancellation_is_given_up() -> None:
+    scope = edge_cancel_scope(5)
+    begin = anyio.current_time()
+    with scope:
+        scope.cancel()
+        while not scope.abandoned:
+            with suppress(asyncio.CancelledError):
+                await anyio.sleep(60)
+    assert 5 + ABANDON_AFTER <= anyio.current_time() - begin <= 2 * 60
 
 
 async def test_it_knows_whether_it_was_cancelled() -> None:
