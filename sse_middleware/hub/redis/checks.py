@@ -33,6 +33,9 @@ _PASSING = (
 )
 """Errors of a server that may do it later: codes, and what redis-py makes of them."""
 
+NAME_LENGTH = 8
+"""How much of a server's ``run_id`` is in each message."""
+
 Command = Sequence[Any]
 """A command and its arguments."""
 
@@ -74,14 +77,27 @@ def getting_ready(
         listens: whether the right to listen is needed.
 
     Returns:
-        The server's ``run_id``, ``b""`` if it doesn't matter.
+        What scripts get as ``ARGV[1]``.
     """
     info = yield from _info()
     _check_server(info)
     yield from _check_rights(keys, listens=listens)
     for script in scripts:
         yield "SCRIPT LOAD", script
-    return b"" if durable else _run_id(info)
+    run_id = info.get("run_id", "").encode()
+    if durable:
+        return b"%b durable" % run_id
+    if not run_id:
+        raise ConfigurationError(
+            "this Redis doesn't say its run_id, so a loss after a restart couldn't be told: "
+            "use durable=True if it loses nothing that it has acknowledged"
+        )
+    return run_id
+
+
+def name_of_server(info: bytes) -> bytes:
+    """Return how messages name a server, from its answer to INFO. ``b""`` if it doesn't say."""
+    return _parsed(info).get("run_id", "").encode()[:NAME_LENGTH]
 
 
 def _info() -> Generator[Command, Any, dict[str, str]]:
@@ -94,7 +110,11 @@ def _info() -> Generator[Command, Any, dict[str, str]]:
         raise ConfigurationError(
             f"the user of Redis needs the command INFO: {printable(described(error))}"
         ) from error
-    lines = found.decode(errors="replace").splitlines()
+    return _parsed(found)
+
+
+def _parsed(info: bytes) -> dict[str, str]:
+    lines = info.decode(errors="replace").splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
@@ -121,16 +141,6 @@ def _check_server(info: dict[str, str]) -> None:
         )
     if info.get("role", "master") != "master":
         raise StoreError("the server is a replica: connect to the primary")
-
-
-def _run_id(info: dict[str, str]) -> bytes:
-    run_id = info.get("run_id", "")
-    if not run_id:
-        raise ConfigurationError(
-            "this Redis doesn't say its run_id, so a loss after a restart couldn't be told: "
-            "use durable=True if it loses nothing that it has acknowledged"
-        )
-    return run_id.encode()
 
 
 def _check_rights(keys: Keys, *, listens: bool) -> Generator[Command, Any, None]:

@@ -42,8 +42,8 @@ class Session:
     """A connection that is ready."""
 
     connection: Any
-    run_id: bytes
-    """Which server it leads to, ``b""`` if that doesn't matter."""
+    server: bytes
+    """Which one it leads to, as scripts get it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Commands:
         self._sent = deque[_Command]()
         self._again: list[_Command] = []
         self._duplex: Duplex | None = None
-        self._run_id = b""
+        self._server = b""
         self._leaving = False
         self._connecting: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -144,7 +144,7 @@ class Commands:
             self._refuse(_refusal(error))
             return
         self._connecting = None
-        self._run_id = session.run_id
+        self._server = session.server
         self._leaving = False
         self._duplex = Duplex(session.connection, self._take, self._on_reply, self._lose)
         self._duplex.wake()
@@ -164,7 +164,7 @@ class Commands:
         for command in waiting:
             if not command.future.done():
                 mark = b"%d" % self._random.getrandbits(MARK_BITS)
-                both = pack(self._run_id, mark)
+                both = pack(self._server, mark)
                 pieces.append(b"*%d\r\n%b%b%b" % (command.size, command.head, both, command.tail))
                 self._sent.append(command)
         if pieces and self._timer is None:

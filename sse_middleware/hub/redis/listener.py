@@ -4,6 +4,8 @@ Rules of this file:
 - It connects when the first topics are added. It never connects again.
 - `add` returns when each subscription is confirmed. What is published after that is heard.
 - A tick is sent where events are appended, to a channel that only this listener has subscribed to.
+- Only its own server may have sent what it hears. A primary that has become a replica passes on
+  what the new one sends, and may leave something out. So it is left.
 """
 
 import asyncio
@@ -27,7 +29,7 @@ class RedisListener:
     """See `Listener`.
 
     Args:
-        connect: returns a new connection.
+        connect: returns a new connection, and how messages name its server.
         keys: names of channels.
         send_tick: asks for a tick.
         on_event: see `Store.listen`, as the next ones.
@@ -37,7 +39,7 @@ class RedisListener:
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[Any]],
+        connect: Callable[[], Awaitable[tuple[Any, bytes]]],
         keys: Keys,
         send_tick: SendTick,
         on_event: OnEvent,
@@ -52,6 +54,7 @@ class RedisListener:
         """By channel."""
         self._ticks = keys.tick(os.urandom(8).hex())
         self._duplex: Duplex | None = None
+        self._server = b""
         self._connecting: asyncio.Task[None] | None = None
         self._to_write: list[bytes] = []
         self._asked = self._confirmed = 0
@@ -107,7 +110,7 @@ class RedisListener:
 
     async def _open(self) -> None:
         self._check()
-        connection = await self._connect()
+        connection, self._server = await self._connect()
         self._duplex = Duplex(connection, self._take, self._on_reply, self._on_lost)
         await self._subscribe([self._ticks])
 
@@ -137,8 +140,7 @@ class RedisListener:
 
     def _on_reply(self, reply: Reply) -> None:
         if isinstance(reply, ResponseError):
-            if self._duplex is not None:
-                self._duplex.lose(reply)
+            self._lose(reply)
             return
         kind, channel, what = reply
         if kind == b"message":
@@ -151,15 +153,21 @@ class RedisListener:
                     future.set_result(None)
 
     def _on_message(self, channel: bytes, message: bytes) -> None:
-        if channel == self._ticks:
-            clock, mark = message.split()
-            self._on_tick(int(clock), int(mark))
-            return
         topic = self._topics.get(channel)
-        if topic is not None:
-            head, _, block = message.partition(b"\n")
-            clock, before, mark = head.split()
-            self._on_event(topic, Entry(int(clock), int(before), block), int(mark))
+        if topic is None and channel != self._ticks:
+            return
+        head, _, block = message.partition(b"\n")
+        clock, *before, mark, server = head.split(b" ")
+        if server != self._server:
+            self._lose(StoreError("the server is a replica now, or was one until now"))
+        elif topic is None:
+            self._on_tick(int(clock), int(mark))
+        else:
+            self._on_event(topic, Entry(int(clock), int(before[0]), block), int(mark))
+
+    def _lose(self, reason: Exception) -> None:
+        if self._duplex is not None:
+            self._duplex.lose(reason)
 
     def _on_lost(self, reason: Exception) -> None:
         self._end(str(reason) or repr(reason))

@@ -6,9 +6,10 @@ Rules of this file:
   replica only at its first write.
 - ``KEYS[1]`` is a hash of the store: its clock ``t``, the present incarnation's mark ``m``, the
   server ``r`` that it began on, and all incarnations ``i`` as ``mark:start;``.
-- ``ARGV[1]`` is the ``run_id`` of the server that the connection leads to, or empty if the store
-  doesn't lose what it acknowledged. ``ARGV[2]`` is a random mark, for a new incarnation.
+- ``ARGV[1]`` is the ``run_id`` of the server that the connection leads to. More follows it if the
+  store doesn't lose what it acknowledged. ``ARGV[2]`` is a random mark, for a new incarnation.
 - A server that the store hasn't seen before begins an incarnation, whichever script sees it first.
+- A message names the server that sent it. Replicas pass it on, but may leave something out.
 - Lua's own text of a clock is rounded. ``string.format`` writes all digits.
 - A topic has a stream of its events, and a key with the clock of its last one. Each entry of the
   stream has the clock of the event before, ``p``, and the event, ``d``.
@@ -27,7 +28,9 @@ INCARNATION = (
     + """
 local had = redis.call('HMGET', KEYS[1], 't', 'm', 'r')
 local t, mark = tonumber(had[1]) or now, had[2]
-if not mark or (ARGV[1] ~= '' and ARGV[1] ~= had[3]) then
+local server, durable = ARGV[1]:match('^(%w*)(.*)$')
+local from = ' ' .. server:sub(1, 8)
+if not mark or (durable == '' and server ~= had[3]) then
   local all = redis.call('HGET', KEYS[1], 'i') or ''
   local _, count = all:gsub(';', ';')
   if count >= 64 then
@@ -38,7 +41,7 @@ if not mark or (ARGV[1] ~= '' and ARGV[1] ~= had[3]) then
     mark = text((mark + 1) % 1048576)
   end
   all = all .. mark .. ':' .. text(t) .. ';'
-  redis.call('HSET', KEYS[1], 't', text(t), 'm', mark, 'r', ARGV[1], 'i', all)
+  redis.call('HSET', KEYS[1], 't', text(t), 'm', mark, 'r', server, 'i', all)
 end
 """
 )
@@ -91,7 +94,7 @@ redis.call('SET', last, reached, 'PX', last_ms)
 
 for i = 1, count do
   local told = redis.pcall('PUBLISH', channel,
-    clocks[i] .. ' ' .. clocks[i - 1] .. ' ' .. mark .. '\\n' .. ARGV[offset + i])
+    clocks[i] .. ' ' .. clocks[i - 1] .. ' ' .. mark .. from .. '\\n' .. ARGV[offset + i])
   if type(told) == 'table' and told.err then
     for j = 1, count do
       redis.call('XDEL', stream, clocks[j] .. '-0')

@@ -58,7 +58,7 @@ TICK = (
     INCARNATION
     + """
 redis.call('HDEL', KEYS[1], 'tick')
-return redis.call('PUBLISH', ARGV[3], text(t) .. ' ' .. mark)
+return redis.call('PUBLISH', ARGV[3], text(t) .. ' ' .. mark .. from)
 """
 )
 """Removes what isn't there: a command that writes fails on a server that has become a replica. And

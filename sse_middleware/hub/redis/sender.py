@@ -56,7 +56,7 @@ class RedisSender:
         self._lock = threading.Lock()
         self._process = os.getpid()
         self._connection: Any = None
-        self._run_id = b""
+        self._server = b""
         self._script = sha1(APPEND.encode(), usedforsecurity=False).hexdigest()
 
     def append(self, topic: str, events: Sequence[bytes], keep: Keep, once: str | None) -> Appended:
@@ -95,7 +95,7 @@ class RedisSender:
         mark = b"%d" % self._random.getrandbits(MARK_BITS)
         try:
             connection.send_command(
-                *("EVALSHA", self._script, len(keys), *keys, self._run_id, mark, *arguments),
+                *("EVALSHA", self._script, len(keys), *keys, self._server, mark, *arguments),
                 check_health=False,
             )
             reply: bytes = connection.read_response()
@@ -140,7 +140,7 @@ class RedisSender:
         self._connection = connection = kind(retry=Retry(NoBackoff(), 0), **arguments)
         connection.connect()
         steps = getting_ready(self._keys, (APPEND,), durable=self._durable, listens=False)
-        self._run_id = _get_ready(connection, steps)
+        self._server = _get_ready(connection, steps)
 
     def _find_master(self) -> tuple[str, int]:
         options = {**self._address.sentinel_arguments, "retry": Retry(NoBackoff(), 0)}
@@ -167,7 +167,7 @@ def _is_closed(connection: Any) -> bool:
 
 
 def _get_ready(connection: Any, steps: Generator[Command, Any, bytes]) -> bytes:
-    """Check a connection. Returns the server's ``run_id``."""
+    """Check a connection. Returns which server it leads to, as scripts get it."""
     command = next(steps)
     while True:
         connection.send_command(*command, check_health=False)

@@ -7,7 +7,8 @@ Rules of this file:
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -24,7 +25,7 @@ from sse_middleware.hub.redis.calls import (
     read_keys,
     snapshot,
 )
-from sse_middleware.hub.redis.checks import getting_ready
+from sse_middleware.hub.redis.checks import getting_ready, name_of_server
 from sse_middleware.hub.redis.commands import AnswerLostError, Call, Commands, Session
 from sse_middleware.hub.redis.connecting import Connector, connector_of
 from sse_middleware.hub.redis.keys import Keys
@@ -194,7 +195,7 @@ class RedisStore:
         done = {one for one in self._listeners if one.is_over}
         self._listeners -= done
         listener = RedisListener(
-            self._connect, self._keys, self._tick, on_event, on_tick, on_broken
+            self._connect_listener, self._keys, self._tick, on_event, on_tick, on_broken
         )
         self._listeners.add(listener)
         return listener
@@ -222,21 +223,29 @@ class RedisStore:
     async def _tick(self, channel: bytes) -> None:
         await self._run(TICK, [self._keys.clock], [channel])
 
-    async def _connect(self) -> Any:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            return await self._connector.connect()
+    async def _connect_listener(self) -> tuple[Any, bytes]:
+        """Return a new connection, and how messages name its server."""
+        async with self._connected() as connection:
+            await connection.send_command("INFO", "server", check_health=False)
+            return connection, name_of_server(await connection.read_response())
 
     async def _open_session(self) -> Session:
+        async with self._connected() as connection:
+            return Session(connection, await self._get_ready(connection))
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Any]:
+        """Make a connection. If something fails in the block, it is closed again."""
         async with asyncio.timeout(CONNECT_SECONDS):
             connection = await self._connector.connect()
             try:
-                return Session(connection, await self._get_ready(connection))
+                yield connection
             except BaseException:
                 await connection.disconnect(nowait=True)
                 raise
 
     async def _get_ready(self, connection: Any) -> bytes:
-        """Check a connection. Returns the server's ``run_id``."""
+        """Check a connection. Returns what scripts get as ``ARGV[1]``."""
         scripts = (APPEND, READ, TICK, *RUN_SCRIPTS)
         steps = getting_ready(self._keys, scripts, durable=self._durable, listens=True)
         command = next(steps)
@@ -248,5 +257,5 @@ class RedisStore:
             except ResponseError as error:
                 command = steps.throw(error)
             except StopIteration as end:
-                run_id: bytes = end.value
-                return run_id
+                server: bytes = end.value
+                return server

@@ -139,9 +139,10 @@ def _flood(server: RedisServer) -> None:
     with server.client() as client:
         channels = client.pubsub_channels("{scene}:0:tick:*")
         mark = client.hget("{scene}:clock", "m")
+        name = client.info("server")["run_id"][:8]
         pipe = client.pipeline(transaction=True)
         for channel in channels * 40:
-            pipe.publish(channel, f"0 {mark}{' ' * 100_000}")
+            pipe.publish(channel, f"0 {mark} {name}\n{' ' * 100_000}")
         pipe.execute()
 
 

@@ -10,7 +10,7 @@ from sse_middleware.errors import StoreError
 from tests.hub.test_contract import Heard, blocks
 
 from .proxy import Proxy
-from .server import RedisServer
+from .server import HOST, RedisServer
 from .test_store import KEEP, kept, opened
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
@@ -40,6 +40,23 @@ class TestListener:
                 await listener.tick()
             assert broken == [1]
             assert server.ask("PUBSUB", "CHANNELS") == []
+
+    async def test_it_hears_only_its_own_server(self, start_server: StartServer) -> None:
+        primary = start_server()
+        replica = start_server("--replicaof", HOST, str(primary.port))
+        replica.wait_until(lambda: replica.ask("ROLE")[3] == "connected")
+        broken = anyio.Event()
+        heard: list[object] = []
+        async with Proxy(replica.port).running() as proxy, opened(proxy.url, durable=True) as store:
+            listener = store.listen(
+                lambda *one: heard.append(one), lambda *one: heard.append(one), broken.set
+            )
+            await listener.add(("a",))
+            proxy.target = primary.port
+            await store.append("a", (b"1",), KEEP)
+            with anyio.fail_after(5):
+                await broken.wait()
+            assert heard == [], "a replica may leave something out"
 
     async def test_what_was_added_again_is_heard(
         self, shared_server: RedisServer, prefix: str
