@@ -2,7 +2,8 @@
 
 Rules of this file:
 - A ring covers (floor, last]: it has all of a topic's events between these clocks.
-- A ring has a bound in bytes. The newest event always stays. What goes raises the floor.
+- A ring has a bound in bytes. The newest event always stays. What goes raises the floor. Once the
+  bound is passed, a little more goes, so that the next events find room.
 - Nearly all subscribers ask for the same slice, so the joined bytes of a few slices are kept.
 """
 
@@ -18,6 +19,9 @@ RING_BYTES = 256 * 1024
 
 _SLICES_KEPT = 8
 """How many joined slices are kept."""
+
+_ROOM = 32
+"""The part of a ring that becomes room: without it, each event would look for those that go."""
 
 _GONE_AT_ONCE = 64
 """How many events go before the lists are cut. Cutting moves all that stay."""
@@ -133,7 +137,7 @@ class Ring(Frames):
         first = self._skipped
         over = ends[-1] - self._size
         if ends[first] - len(self._blocks[first]) < over:
-            self._skip(over)
+            self._skip(over + self._size // _ROOM)
 
     def _skip(self, over: int) -> None:
         """Let those go that begin before this many bytes, but for the newest one."""

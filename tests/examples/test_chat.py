@@ -107,6 +107,9 @@ def test_a_model_with_the_interface_of_openai(tmp_path: Path) -> None:
             assert text_of(read(response, 2)) == "one two "
             client.post(f"{answer}/stop").raise_for_status()
         model.wait_for_ending()
+        assert (
+            text_of(events_of(client.get(f"{answer}/events").content)) == "one two "
+        )  # to the end
         assert client.get(answer).json() == {"state": "stopped"}
 
 

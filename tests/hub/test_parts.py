@@ -134,13 +134,13 @@ class TestRing:
             assert ring.take(ring.floor, clock, 10**6)[0] == b"".join(blocks[ring.floor : clock])
             if ring.floor:
                 over = sum(map(len, blocks[ring.floor - 1 : clock]))
-                assert over > size or not len(blocks[ring.floor - 1])
+                assert over > size - size // 32 or not len(blocks[ring.floor - 1])
 
     def test_what_has_gone_is_cut_off(self) -> None:
         ring = Ring(100)
         for clock in range(1, 1000):
             ring.put(clock, b"0123456789")
-        assert (ring.floor, len(list(ring.after_clock(0)))) == (989, 10)
+        assert (ring.floor, len(list(ring.after_clock(0)))) == (990, 9)
         assert len(ring._clocks) < 150
 
     def test_it_restarts(self) -> None:

@@ -224,6 +224,7 @@ async def test_a_killed_worker_s_run_is_aborted(
 ) -> None:
     other = workers[0]
     async with viewed([mortal, other], key) as (pages, ann, bob):
+        await bob.has(len(bob.tokens) + 100)  # so that its worker looked at the run a while ago
         began = monotonic()
         mortal.kill()
         ann.worker = other
