@@ -41,9 +41,6 @@ BEGUN_AT_ONCE = 50
 TTL = 600
 """Seconds that they are kept."""
 
-STILL = 0.3
-"""Seconds in which the memory of a process that has nothing to do doesn't grow."""
-
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -224,48 +221,52 @@ def measure_memories(
     """Return what a plain stream takes, what runs take by store, and how many there were."""
     runs, tokens = min(size.held_runs, raise_open_files()), size.held_tokens
     say(f"memory of {runs:,} plain streams")
-    plain = viewed_kib(found[MEMORY], PLAIN, runs, tokens)
+    plain = viewed_kib(found[MEMORY], PLAIN, runs, size)
     memories: dict[str, Memory] = {}
     for name, place in found.items():
         say(f"memory of {runs:,} runs: {name}")
         memories[name] = Memory(
-            viewed_kib(place, RUN, runs, tokens),
-            unviewed_kib(place, runs, runs, f"n={tokens}&held=1"),
-            unviewed_kib(place, runs, BEGUN_AT_ONCE, f"n={tokens}"),
+            viewed_kib(place, RUN, runs, size),
+            unviewed_kib(place, runs, runs, f"n={tokens}&held=1", size.still),
+            unviewed_kib(place, runs, BEGUN_AT_ONCE, f"n={tokens}", size.still),
         )
     return plain, memories, runs
 
 
-def viewed_kib(place: Place, path: str, runs: int, tokens: int) -> float:
+def viewed_kib(place: Place, path: str, runs: int, size: RunsSize) -> float:
     """Return what each of some streams takes that go on after some tokens."""
     with server_at(place) as server:
-        target = f"{path}?n={tokens}&held=1"
+        target = f"{path}?n={size.held_tokens}&held=1"
         with idle_streams(server.port, 1, target):  # loads modules
-            before = still_kib(server)
+            before = still_kib(server, size.still)
         with idle_streams(server.port, runs, target):
-            return (still_kib(server) - before) / runs
+            after = still_kib(server, size.still)
+        asyncio.run(get(server.port, "/end"))
+    return (after - before) / runs
 
 
-def unviewed_kib(place: Place, runs: int, at_once: int, query: str) -> float:
+def unviewed_kib(place: Place, runs: int, at_once: int, query: str, still: float) -> float:
     """Return what each of some runs takes that nobody views."""
     with server_at(place) as server:
         begin(server, 1, query)  # loads modules
-        before = still_kib(server)
+        before = still_kib(server, still)
         for first in range(0, runs, at_once):
             begin(server, min(at_once, runs - first), query)
-        return (still_kib(server) - before) / runs
+        after = still_kib(server, still)
+        asyncio.run(get(server.port, "/end"))
+    return (after - before) / runs
 
 
 def begin(server: RunningServer, runs: int, query: str) -> None:
     asyncio.run(get(server.port, f"/begin?count={runs}&ttl={TTL}&{query}"))
 
 
-def still_kib(server: RunningServer) -> float:
+def still_kib(server: RunningServer, still: float) -> float:
     """Return the resident memory of a server, once it grows no more."""
     kib, end = -1, time.monotonic() + TIMEOUT
     while time.monotonic() < end:
         before, kib = kib, resident_kib(server.pid) or 0
         if kib <= before:
             break
-        time.sleep(STILL)
+        time.sleep(still)
     return kib

@@ -28,6 +28,8 @@ class RunsSize:
     """How many runs there are when their memory is measured."""
     held_tokens: int
     """How many tokens each of them has."""
+    still: float
+    """Seconds in which the memory of a process that has nothing to do doesn't grow."""
 
 
 FULL = RunsSize(
@@ -39,6 +41,7 @@ FULL = RunsSize(
     seconds=1.5,
     held_runs=2_000,
     held_tokens=100,
+    still=0.4,
 )
 QUICK = RunsSize(
     rounds=1,
@@ -49,4 +52,5 @@ QUICK = RunsSize(
     seconds=0.1,
     held_runs=20,
     held_tokens=10,
+    still=0.05,
 )

@@ -14,6 +14,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from itertools import count
+from secrets import token_hex
 from typing import Any
 
 from starlette.applications import Starlette
@@ -27,11 +28,14 @@ from sse_middleware import EventSourceResponse, Hub, SSEMiddleware
 TTL = 30.0
 """Seconds that a run is kept after its end, unless ``ttl`` says so. Its viewer needs less."""
 
+OWN = token_hex(8)
+
 LOOK = 0.01
 """Seconds between two looks at what generators do."""
 
 hub = Hub(os.environ.get("HUB_URL"))
-keys = map(str, count())
+keys = (f"{OWN}{number}" for number in count())
+"""Of runs. No other process has the same ones, so that each request begins a run."""
 ending = asyncio.Event()
 working = set[object]()
 """The generators that have tokens to yield."""
