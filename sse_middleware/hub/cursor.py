@@ -108,7 +108,7 @@ class Cursor:
                 self._told = _NONE
         if verdict.reason is None:
             return b""
-        return self._gap(self._wanted.names, verdict.reason)
+        return self.gap(self._wanted.names, verdict.reason)
 
     def is_behind(self, name: str, floor: int) -> bool:
         """Whether events of a topic may be gone that were not told to be."""
@@ -120,9 +120,10 @@ class Cursor:
         if not found:
             return b""
         self._told = {**self._told, **found}
-        return self._gap(found, GapReason.EXPIRED)
+        return self.gap(found, GapReason.EXPIRED)
 
-    def _gap(self, names: Iterable[str], reason: GapReason) -> bytes:
+    def gap(self, names: Iterable[str], reason: GapReason) -> bytes:
+        """Return an event that tells a gap of topics."""
         self.events += 1
         topics = [name.removeprefix(RUN_TOPIC) for name in names]
         self.on_gap(topics, reason.value)

@@ -7,14 +7,15 @@ Rules of this file:
 - The entry of the end becomes a block with an id and no data. A client that comes back after it has
   had everything, and is answered with 204. So its ``EventSource`` doesn't come back again. For
   clients that take such a block for an event it is only the line, which joins what comes next.
-- If another run begins in the topic, the viewer's run makes way, and its stream ends there.
+- If another run begins in the topic, the viewer's run makes way, and its stream ends there. If the
+  run is gone before its end was taken, a gap is told.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from sse_middleware.hub.gaps import later_starts
+from sse_middleware.hub.gaps import GapReason, later_starts
 from sse_middleware.hub.ids import Position, parse_position
 from sse_middleware.hub.published_event import PublishedEvent
 from sse_middleware.hub.run import RUN_TOPIC, Run, RunState
@@ -78,7 +79,7 @@ class Viewer(Subscription):
         self.outcome: RunState | None = None
         """How the run has ended, once its end was taken."""
         self.end_block = b""
-        """What moves the client's position behind the end, once that was taken."""
+        """What comes last: what moves the client's position behind the end, or a gap."""
         self._watched = watched
 
     def status(self, last_event_id: str) -> int | None:
@@ -118,18 +119,24 @@ class Viewer(Subscription):
 
     def look_at(self, run: Run | None) -> None:
         """Look at the present run of the topic. End if nothing more of this one's will come."""
-        if (
-            run is None
-            or self.run is None
-            or self.run.token != run.token
-            or (run.end and self._begins_behind(run.end))
-        ):
+        if run is None:
+            self._lose()
+        elif self.run is None or self.run.token != run.token or self._begins_behind(run.end):
             self.end()
+
+    def _lose(self) -> None:
+        """End with a gap: the run is gone, and its end was not taken."""
+        if self._is_in_store() and not self.ended:
+            self.end_block = self._cursor.gap((self.topic,), GapReason.EXPIRED)
+        self.end()
+
+    def _is_in_store(self) -> bool:
+        """Whether its position is one of the present store. Otherwise that is a gap of its own."""
+        return self._hub is not None and self._cursor.mark == self._worker.mark
 
     def _begins_behind(self, end: int) -> bool:
         """Whether the client came back with a position behind the end of the run."""
-        opened = self._hub is not None and self._cursor.mark == self._worker.mark
-        return opened and self.clock >= end
+        return end > 0 and self._is_in_store() and self.clock >= end
 
     def close(self) -> None:
         """Want nothing more. See `Subscription.close`."""
