@@ -19,7 +19,7 @@ from pathlib import Path
 from sse_middleware.wire.decoding import Decoded
 
 from .client import HOST, Http1Client
-from .servers import _wait_until_it_accepts, free_port
+from .servers import free_port, wait_until_it_accepts
 
 HERE = Path(__file__).parent
 
@@ -205,7 +205,7 @@ class Served:
     def get_ready(self, *, other: bool = False) -> None:
         """Wait until it serves, with all its workers."""
         port = self.other if other else self.port
-        _wait_until_it_accepts(self.process, port, self.output)
+        wait_until_it_accepts(self.process, port, self.output)
         with Http1Client(port) as client:
             client.get("/plain")
             client.body()

@@ -32,17 +32,17 @@ async def events(request: Request) -> Response:
 
 
 async def publish(request: Request) -> Response:
-    """Publish everything. Answer with the moment and the id of each event, by topic."""
+    """Publish everything. Answer with what the ledger has of each event."""
     random = Random(int(request.query_params["seed"]))
-    published: dict[str, list[tuple[float, str]]] = {topic: [] for topic in TOPICS}
-    for position in range(EVENTS):
+    published: list[dict[str, object]] = []
+    for number in range(EVENTS):
         topic = random.choice(TOPICS)
-        number = len(published[topic]) + 1
         filler = "x" * (WIDE_SIZE if topic == WIDE else SIZE)
-        item = {"topic": topic, "number": number, "position": position, "filler": filler}
-        moment = time.monotonic()
-        published[topic].append((moment, str(await hub.publish(topic, item))))
-        if position % AT_ONCE == 0:
+        begun = time.monotonic()
+        at = await hub.publish(topic, {"topic": topic, "number": number, "filler": filler})
+        event = {"topic": topic, "begun": begun, "id": at, "told": time.monotonic()}
+        published.append(event)
+        if number % AT_ONCE == 0:
             await anyio.sleep(PAUSE)
     return JSONResponse(published)
 

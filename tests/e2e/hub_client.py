@@ -4,7 +4,8 @@ import asyncio
 import json
 import socket
 import struct
-from bisect import bisect_right
+import sys
+from array import array
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from random import Random
@@ -22,33 +23,44 @@ SLOW_PAUSE = 0.02
 AWAY = [0, 0.01, 0.1, 0.3, 0, 0.01, 0.1, 0.3, 0, 0.01, 0.1, 0.3, 1, 1, 1, 5]
 """Seconds between two connections."""
 
-Answer = Mapping[str, Sequence[tuple[float, str]]]
-"""What the publisher answers: by topic, the moment and the id of each event."""
+BROKEN = (OSError, asyncio.IncompleteReadError)
+"""What a client sees whose server was killed."""
 
-Finished = asyncio.Future[Answer]
-"""Done when everything is published."""
+Finished = asyncio.Future[Mapping[str, int]]
+"""Done when everything is published, with the number of each topic's last event."""
 
 
 class Subscriber:
     """One client, over all of its connections.
 
     Args:
-        port: where the server listens.
+        ports: where servers listen. It begins at the first one, and comes back to any.
         topics: what it subscribes to.
         random: decides when it leaves, how, and for how long.
         slow: whether it reads less than is published.
+        persistent: whether it comes back also if its server breaks off.
     """
 
-    def __init__(self, port: int, topics: Sequence[str], random: Random, *, slow: bool) -> None:
-        self.port = port
+    def __init__(
+        self,
+        ports: Sequence[int],
+        topics: Sequence[str],
+        random: Random,
+        *,
+        slow: bool = False,
+        persistent: bool = False,
+    ) -> None:
         self.topics = topics
         self.connections = 0
+        self.broken_off = 0
+        self._ports = ports
         self._random = random
         self._slow = slow
+        self._expected = BROKEN if persistent else ()
         self._last_id = ""
-        self._events: list[tuple[float, MessageEvent]] = []
-        self._had = dict.fromkeys(topics, 0)  # the number of the last event of each topic
+        self._had = dict.fromkeys(topics, -1)  # the number of the last event of each topic
         self._primed = asyncio.Event()
+        self._record = _CompactRecord()
 
     async def run(self, finished: Finished) -> None:
         """Come and go until everything is published. Then read the rest."""
@@ -56,37 +68,45 @@ class Subscriber:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._random.uniform(0.1, 6 if self._slow else 3)):
                     await self._visit(finished)
-            await asyncio.sleep(self._random.choice(AWAY))
-        await self._visit(finished)
+            await self._stay_away(finished)
+        while not self._is_complete(finished):
+            await self._visit(finished)
+
+    async def _stay_away(self, finished: Finished) -> None:
+        """Wait for a time, or until everything is published."""
+        await asyncio.wait([finished], timeout=self._random.choice(AWAY))
 
     async def _visit(self, finished: Finished) -> None:
         """Read one connection, until there is nothing more to come."""
+        port = self._random.choice(self._ports) if self.connections else self._ports[0]
+        self.connections += 1
+        try:
+            await self._read(port, finished)
+        except self._expected:
+            self.broken_off += 1
+            await asyncio.sleep(0.05)  # until the next attempt; nothing tells when a server listens
+
+    async def _read(self, port: int, finished: Finished) -> None:
         decoder = EventStreamDecoder(last_event_id=self._last_id)
-        async with self._connected() as reader:
+        async with self._connected(port) as reader:
             body = _ChunkedBody()
-            while not self._complete(finished):
+            while not self._is_complete(finished):
                 hurried = finished.done() or not self._slow
                 received = await reader.read(READ_AT_ONCE if hurried else SLOW_READ)
                 if not received:
-                    return
-                for event in decoder.feed(body.feed(received)):
-                    if isinstance(event, MessageEvent):
-                        self._take(event)
-                if decoder.last_event_id:
-                    self._last_id = decoder.last_event_id
-                    self._primed.set()
+                    raise ConnectionError("the server has ended the stream")
+                self._take(decoder, body.feed(received))
                 await asyncio.sleep(0 if hurried else SLOW_PAUSE)
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[asyncio.StreamReader]:
+    async def _connected(self, port: int) -> AsyncIterator[asyncio.StreamReader]:
         """Make a request. At the end the connection is closed, or broken off."""
-        self.connections += 1
         connection = socket.socket()
         connection.setblocking(False)
         if self._slow:  # before the first window is offered
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
         try:
-            await asyncio.get_running_loop().sock_connect(connection, (HOST, self.port))
+            await asyncio.get_running_loop().sock_connect(connection, (HOST, port))
             reader, writer = await asyncio.open_connection(sock=connection, limit=SLOW_READ)
         except BaseException:
             connection.close()
@@ -114,55 +134,77 @@ class Subscriber:
         target = f"/events?{urlencode(query)}"
         return f"GET {target} HTTP/1.1\r\nHost: {HOST}\r\n{header}\r\n".encode()
 
-    def _take(self, event: MessageEvent) -> None:
-        self._events.append((monotonic(), event))
-        if event.type == "message":
-            item = json.loads(event.data)
-            self._had[item["topic"]] = item["number"]
-
-    def _complete(self, finished: Finished) -> bool:
-        if not finished.done():
-            return False
-        answer = finished.result()
-        return all(self._had[topic] >= len(answer[topic]) for topic in self.topics)
-
-    def record(self, answer: Answer) -> Record:
-        """Return what was read, for the checker."""
-        return list(self._seen(answer))
-
-    def _seen(self, answer: Answer) -> Iterator[Seen | Gap]:
-        for moment, event in self._events:
+    def _take(self, decoder: EventStreamDecoder, received: bytes) -> None:
+        moment = monotonic()
+        for event in decoder.feed(received):
+            if not isinstance(event, MessageEvent):
+                continue
             item = json.loads(event.data)
             if event.type == "gap":
-                yield Gap(tuple(item["topics"]))
+                gap = Gap(tuple(item["topics"]), item["reason"], event.last_event_id)
+                self._record.add_gap(gap)
             else:
-                moments = answer[item["topic"]]
-                newest = bisect_right(moments, moment, key=lambda one: one[0])
-                yield Seen(item["topic"], item["number"], item["position"], newest)
+                self._record.add(item["number"], event.last_event_id, moment)
+                self._had[item["topic"]] = item["number"]
+        if decoder.last_event_id:
+            self._last_id = decoder.last_event_id
+            if not self._primed.is_set():
+                self._record.begin = self._last_id
+                self._primed.set()
 
-    def wrong_ids(self, answer: Answer) -> list[str]:
-        """Return the ids of events that are not those that `publish` returned."""
-        return [
-            event.last_event_id
-            for _, event in self._events
-            if event.type == "message" and event.last_event_id != _published_id(event, answer)
-        ]
+    def _is_complete(self, finished: Finished) -> bool:
+        if not finished.done():
+            return False
+        last = finished.result()
+        return all(self._had[topic] >= last[topic] for topic in self.topics)
+
+    def record(self) -> Record:
+        """Return what was read, for the checker."""
+        return Record(self.topics, self._record.begin, tuple(self._record))
 
     async def wait_until_primed(self) -> None:
         """Wait until it has a position: what is published from now on is for it."""
         await self._primed.wait()
 
     @property
-    def gaps(self) -> int:
-        """How many gaps it was told."""
-        return sum(event.type == "gap" for _, event in self._events)
+    def numbers(self) -> Sequence[int]:
+        """The numbers of the events that it has read."""
+        return self._record.numbers
+
+    @property
+    def gaps(self) -> Sequence[Gap]:
+        """The gaps that it was told."""
+        return self._record.gaps
 
 
-def _published_id(event: MessageEvent, answer: Answer) -> str:
-    item = json.loads(event.data)
-    topic: str = item["topic"]
-    number: int = item["number"]
-    return answer[topic][number - 1][1]
+class _CompactRecord:
+    """What was read. Thousands of events of a thousand subscribers have room in memory."""
+
+    def __init__(self) -> None:
+        self.begin = ""
+        self.numbers = array("l")
+        self.gaps: list[Gap] = []
+        self._moments = array("d")
+        self._ids: list[str] = []
+        self._gaps_at: list[int] = []
+
+    def add(self, number: int, id: str, moment: float) -> None:
+        self.numbers.append(number)
+        self._moments.append(moment)
+        self._ids.append(sys.intern(id))  # the other subscribers have it too
+
+    def add_gap(self, gap: Gap) -> None:
+        self._gaps_at.append(len(self.numbers))
+        self.gaps.append(gap)
+
+    def __iter__(self) -> Iterator[Seen | Gap]:
+        seen = zip(self.numbers, self._ids, self._moments, strict=True)
+        begin = 0
+        for at, gap in [*zip(self._gaps_at, self.gaps, strict=True), (len(self.numbers), None)]:
+            yield from (Seen(*next(seen)) for _ in range(begin, at))
+            begin = at
+            if gap is not None:
+                yield gap
 
 
 class _ChunkedBody:

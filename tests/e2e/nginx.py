@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import dedent
 
 from .client import HOST
-from .servers import STOPPING, _wait_until_it_accepts, free_port
+from .servers import STOPPING, free_port, wait_until_it_accepts
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -48,7 +48,7 @@ def proxied(upstream: int, directory: Path) -> Iterator[Proxy]:
             [NGINX or "nginx", "-e", "stderr", "-c", configuration], stderr=file.fileno()
         )
     try:
-        _wait_until_it_accepts(process, proxy.documented, output)
+        wait_until_it_accepts(process, proxy.documented, output)
         yield proxy
     finally:
         process.terminate()

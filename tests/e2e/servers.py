@@ -7,11 +7,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from .client import HOST, Client, Http1Client, Http2Client
@@ -27,6 +28,8 @@ PATIENCE = 5.0
 
 TURNS = 5
 """Equal answers in a row after which no message is still on its way."""
+
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 WHOLE_LIFE = ["started", "closed", "ended"]
 """The journal of a stream whose generator was entered and left, and whose request is over."""
@@ -179,16 +182,16 @@ class Server:
 def running(kind: Kind, output: Path) -> Iterator[Server]:
     """Run a server as long as the block lasts."""
     port = free_port()
-    with output.open("wb") as file, _started(kind, port, file.fileno()) as process:
+    with output.open("wb") as file, started(kind, port, file.fileno()) as process:
         try:
-            _wait_until_it_accepts(process, port, output)
+            wait_until_it_accepts(process, port, output)
             yield Server(kind, port, output)
         finally:
-            _stop(process)
+            stop(process)
 
 
 def free_port() -> int:
-    """Return a port below those that connections take by themselves.
+    """Return a port below those that connections take by themselves, so that it stays free.
 
     So is the port that a server of a Redis cluster opens 10,000 above it.
     """
@@ -199,7 +202,10 @@ def free_port() -> int:
             return port
 
 
-def _started(kind: Kind, port: int, output: int) -> subprocess.Popen[bytes]:
+def started(
+    kind: Kind, port: int, output: int, environment: Mapping[str, str] = NO_VARIABLES
+) -> subprocess.Popen[bytes]:
+    """Start a server. Its output goes to a file."""
     here = str(Path(__file__).parent)
     paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
@@ -207,12 +213,18 @@ def _started(kind: Kind, port: int, output: int) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"},
+        env={
+            **os.environ,
+            **environment,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONUNBUFFERED": "1",
+        },
         start_new_session=True,  # so that its workers can be killed with it
     )
 
 
-def _wait_until_it_accepts(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
+def wait_until_it_accepts(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
+    """Wait until a server listens. Raises if it ends, or takes too long."""
     deadline = time.monotonic() + STARTING
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -223,7 +235,8 @@ def _wait_until_it_accepts(process: subprocess.Popen[bytes], port: int, output: 
     raise RuntimeError(f"the server did not start:\n{output.read_text()}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server. Raises if that takes too long."""
     process.terminate()
     try:
         process.wait(STOPPING)

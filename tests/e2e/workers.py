@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .client import HOST
-from .servers import _wait_until_it_accepts, free_port
+from .servers import free_port, wait_until_it_accepts
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +39,7 @@ class Worker:
             )
 
     def wait_until_it_accepts(self) -> None:
-        _wait_until_it_accepts(self.process, self.port, self.output)
+        wait_until_it_accepts(self.process, self.port, self.output)
 
     def pause(self) -> None:
         """Let it do nothing until `resume`. Its connections stay."""

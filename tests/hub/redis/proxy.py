@@ -3,8 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 HOST = "127.0.0.1"
+
+
+@dataclass(eq=False)
+class Link:
+    """A connection to the proxy, and its connection to the server."""
+
+    hub: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    drops_replies: bool = False
+    drops_commands: bool = False
+
+    @property
+    def is_closed(self) -> bool:
+        return self.hub.transport.is_closing()
+
+    def cut(self) -> None:
+        for writer in (self.hub, self.server):
+            writer.transport.abort()
 
 
 class Proxy:
@@ -23,12 +42,12 @@ class Proxy:
         self.drop_replies = False
         self.drop_commands = False
         self.port = 0
-        self.connections = 0
         self.cuts = 0
+        self.links = set[Link]()
+        """The connections that are open."""
         self._passing = asyncio.Event()
         self._passing.set()
         self._tasks = set[asyncio.Task[None]]()
-        self._writers = set[asyncio.StreamWriter]()
 
     @property
     def url(self) -> str:
@@ -46,8 +65,8 @@ class Proxy:
 
     def cut(self) -> None:
         """Cut all connections."""
-        for writer in self._writers:
-            writer.transport.abort()
+        for link in self.links:
+            link.cut()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Proxy"]:
@@ -57,23 +76,22 @@ class Proxy:
             yield self
         finally:
             server.close()
+            self.cut()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            self.cut()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._writers.add(writer)
         try:
             server_reader, server_writer = await asyncio.open_connection(HOST, self.target)
         except OSError:
             writer.transport.abort()
             return
-        self._writers.add(server_writer)
+        link = Link(writer, server_writer)
+        self.links.add(link)
         for work in (
-            self._pass(reader, server_writer, writer, replies=False),
-            self._pass(server_reader, writer, server_writer, replies=True),
+            self._pass(reader, server_writer, link, replies=False),
+            self._pass(server_reader, writer, link, replies=True),
         ):
             task = asyncio.create_task(work)
             self._tasks.add(task)
@@ -83,7 +101,7 @@ class Proxy:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        other: asyncio.StreamWriter,
+        link: Link,
         *,
         replies: bool,
     ) -> None:
@@ -93,7 +111,7 @@ class Proxy:
                 await self._passing.wait()
                 if self.delay:
                     await asyncio.sleep(self.delay)
-                if self.drop_replies if replies else self.drop_commands:
+                if self._drops(link, replies=replies):
                     continue
                 if replies and self.cut_after is not None and passed + len(piece) > self.cut_after:
                     writer.write(piece[: max(0, self.cut_after - passed)])
@@ -106,6 +124,11 @@ class Proxy:
         except OSError:
             pass
         finally:
-            for one in (writer, other):
-                one.close()
-                self._writers.discard(one)
+            link.hub.close()
+            link.server.close()
+            self.links.discard(link)
+
+    def _drops(self, link: Link, *, replies: bool) -> bool:
+        if replies:
+            return self.drop_replies or link.drops_replies
+        return self.drop_commands or link.drops_commands

@@ -1,268 +1,219 @@
-"""Hubs on one Redis, a publisher, and subscribers that come and go while something goes wrong.
+"""Two workers on one Redis, hundreds of clients, and something that goes wrong.
+
+Each worker is a uvicorn process. The clients are a process of their own, on real sockets. They are
+killed and come back at random, to any worker. Events are published through the workers. While that
+goes on, one worker is killed and replaced, and a fault strikes.
 
 Rules of this file:
-- One publisher awaits each publish. After a refusal it tries again. If the outcome is unknown, it
-  publishes again with the same ``once=``, unless Redis may have lost that: then it goes on with the
-  next number, and nobody needs to have seen this one.
-- A subscriber keeps the id that it was last sent. It comes back with it, to any hub.
-- After the fault a few events more are published. Each subscriber reads until it has the last ones.
+- The fault begins when a quarter of the events is published. The worker is killed at a half.
+- After it, an event is published to each topic that everybody must see.
+- What Redis had acknowledged and lost is no violation, if a gap tells it. It is counted.
 """
 
-import json
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from random import Random
+from time import monotonic
 
-import anyio
+from anyio.to_thread import run_sync
 
-from sse_middleware.errors import PublishUnknownError, StoreError
-from sse_middleware.hub.hub import Hub
-from sse_middleware.hub.keep import Keep
-from sse_middleware.wire.decoding import EventStreamDecoder, MessageEvent
-from tests.e2e.hub_record import Gap, Record, Seen, violations
+from tests.e2e.hub_crowd import Crowd, Report, watching
+from tests.e2e.hub_publishers import Publishers, wait_until
+from tests.e2e.hub_record import Ledger
+from tests.e2e.hub_servers import HubServer
 
-TOPICS = ("a", "b", "c", "d")
+from .proxy import Proxy
+from .server import RedisServer
 
-KEPT = 400
+TOPICS = [f"topic:{number}" for number in range(20)]
 
-LONGEST = 45.0
-"""Seconds of a scene."""
+SEED = 20
 
-PACE = 0.002
-"""Seconds between two events."""
+LONGEST = 280.0
+"""Seconds of a scene, without its beginning."""
 
-
-class Publisher:
-    """Publishes numbered events."""
-
-    def __init__(self, hub: Hub, *, lossy: bool) -> None:
-        self.hub = hub
-        self.lossy = lossy
-        self.last = Counter[str]()
-        self.position = 0
-        self.refused = 0
-        self.unknown = set[tuple[str, int]]()
-        self.repeated = 0
-        self.goal = 0
-        self.reached = anyio.Event()
-
-    def skipped(self, topic: str, below: int | None = None) -> int:
-        """Return how many numbers of a topic, below one of them, had an unknown outcome."""
-        return sum(
-            one == topic and (below is None or number < below) for one, number in self.unknown
-        )
-
-    async def publish(self, topic: str) -> None:
-        """Publish an event, however often it is refused."""
-        self.last[topic] += 1
-        self.position += 1
-        number = self.last[topic]
-        item = {"topic": topic, "number": number, "position": self.position}
-        while True:
-            try:
-                await self.hub.publish(topic, item, once=f"{self.position}")
-                return
-            except PublishUnknownError:
-                if self.lossy:
-                    self.unknown.add((topic, number))
-                    return
-                self.repeated += 1
-            except StoreError:
-                self.refused += 1
-                await anyio.sleep(0.02)
-
-    async def run(self, over: anyio.Event, random: Random) -> None:
-        """Publish until something is over."""
-        while not over.is_set():
-            await self.publish(random.choice(TOPICS))
-            if self.position >= self.goal:
-                self.reached.set()
-            await anyio.sleep(PACE)
+StartServer = Callable[..., RedisServer]
 
 
-class Reader:
-    """A client of some topics."""
+@dataclass(frozen=True)
+class Size:
+    """How large a scene is."""
 
-    def __init__(self, hubs: Sequence[Hub], publisher: Publisher, random: Random) -> None:
-        self.topics = random.sample(TOPICS, random.randint(1, len(TOPICS)))
-        self.primed = anyio.Event()
-        self.visits = 0
-        self._hubs = hubs
-        self._publisher = publisher
-        self._random = random
-        self._last_id = ""
-        self._had = Counter[str]()
-        self._record: list[Seen | Gap] = []
-        self._steady = random.random() < 0.3
-        self._over = False
-
-    async def run(self, over: anyio.Event) -> None:
-        """Read until everything was had."""
-        while not (over.is_set() and self._has_all()):
-            self.visits += 1
-            await self._visit(over)
-            await anyio.sleep(self._random.random() * 0.3)
-
-    async def _visit(self, over: anyio.Event) -> None:
-        subscription = self._random.choice(self._hubs).subscribe(*self.topics)
-        subscription.resume(self._last_id)
-        decoder = EventStreamDecoder(last_event_id=self._last_id)
-        woken = anyio.Event()
-
-        def wake() -> None:
-            woken.set()
-
-        patience = LONGEST if self._steady else 0.2 + self._random.random()
-        with anyio.move_on_after(patience):
-            try:
-                await subscription.open(wake)
-                self._feed(decoder, subscription.position_frame())
-                while not (over.is_set() and self._has_all()):
-                    woken = anyio.Event()
-                    while taken := subscription.take(1000):
-                        self._feed(decoder, taken)
-                    with anyio.move_on_after(0.3) as silence:
-                        await woken.wait()
-                    if silence.cancelled_caught:
-                        self._feed(decoder, subscription.position_frame())
-            finally:
-                subscription.close()
-
-    def _feed(self, decoder: EventStreamDecoder, block: bytes) -> None:
-        for event in decoder.feed(block):
-            if isinstance(event, MessageEvent):
-                self._take(event)
-        if decoder.last_event_id:
-            self._last_id = decoder.last_event_id
-            self.primed.set()
-
-    def _take(self, event: MessageEvent) -> None:
-        item = json.loads(event.data)
-        if event.type == "gap":
-            self._record.append(Gap(tuple(item["topics"])))
-            return
-        topic, number = item["topic"], item["number"]
-        self._had[topic] = max(self._had[topic], number)
-        newest = self._publisher.last[topic]
-        self._record.append(Seen(topic, number, item["position"], newest))
-
-    def _has_all(self) -> bool:
-        return all(self._had[topic] >= self._publisher.last[topic] for topic in self.topics)
-
-    @property
-    def gaps(self) -> int:
-        return sum(isinstance(one, Gap) for one in self._record)
-
-    def violations(self) -> list[str]:
-        """Return how the promise was broken. Numbers with an unknown outcome don't count."""
-        publisher = self._publisher
-        last = {topic: publisher.last[topic] - publisher.skipped(topic) for topic in self.topics}
-        return list(violations(self._known(), last, KEPT, lossy=publisher.lossy))
-
-    def _known(self) -> Record:
-        publisher = self._publisher
-        return [
-            one
-            if isinstance(one, Gap)
-            else Seen(
-                one.topic,
-                one.number - publisher.skipped(one.topic, one.number),
-                one.position,
-                one.newest,
-            )
-            for one in self._record
-            if isinstance(one, Gap) or (one.topic, one.number) not in publisher.unknown
-        ]
+    clients: int
+    """Of each worker."""
+    events: int
+    rate: float
+    """Events a second."""
+    kept: int
+    """Events of a topic."""
+    pause: float
+    """Seconds between two blows of a fault that strikes again and again."""
 
 
+FULL = Size(clients=500, events=20_000, rate=700, kept=100, pause=1)
+SMALL = Size(clients=30, events=1000, rate=400, kept=30, pause=0.2)
+
+
+@dataclass
 class Scene:
-    """What a test sees of its scene."""
+    """What a fault sees, and can do harm to."""
 
-    def __init__(self, publisher: Publisher, readers: Sequence[Reader]) -> None:
-        self.publisher = publisher
-        self.readers = readers
+    size: Size
+    redis: list[RedisServer]
+    """The server that is written to at first, then others."""
+    proxies: list[Proxy]
+    """Of each worker, if the scene has any."""
+    workers: list[HubServer]
+    publishers: Publishers
+    survivor: RedisServer = field(init=False)
+    """The server that is written to in the end."""
+
+    def __post_init__(self) -> None:
+        self.survivor = self.redis[0]
+
+    async def published(self, share: float) -> None:
+        """Wait until this share of the events is published."""
+        await self.publishers.until(int(share * self.size.events))
 
     @property
-    def gaps(self) -> int:
-        return sum(reader.gaps for reader in self.readers)
+    def share(self) -> float:
+        """The share of the events that is published."""
+        return self.publishers.done / self.size.events
 
-    async def published(self, count: int) -> None:
-        """Wait until this many events more were published, so that the fault strikes among them."""
-        publisher = self.publisher
-        publisher.goal, publisher.reached = publisher.position + count, anyio.Event()
-        await publisher.reached.wait()
-
-
-Fault = Callable[[Scene], Awaitable[None]]
+    async def refused(self) -> None:
+        """Wait until a hub has found out that Redis is away."""
+        publishers, before = self.publishers, self.publishers.failed
+        await wait_until(lambda: publishers.failed > before)
 
 
-async def play(
-    urls: Sequence[str],
-    fault: Fault,
-    *,
-    lossy: bool = False,
-    durable: bool = False,
-    roam: bool = True,
-    readers: int = 12,
-    seed: int = 20,
-) -> Scene:
-    """Let a fault strike, and check what each subscriber has read.
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What goes wrong.
 
     Args:
-        urls: of the hubs. The first one publishes.
-        fault: does harm. The scene goes on for a little after it.
-        lossy: whether Redis may lose what it has acknowledged.
+        strike: does harm.
+        begin: starts Redis, and returns the servers.
+        url: where the workers look for it.
+        proxied: whether each worker has a proxy.
+        begins_anew: whether Redis begins a new life, in which it may have lost what it had
+            acknowledged. Then a publish with an unknown outcome can't be repeated.
+        loses: whether it has lost something in the end, ``None`` if it depends.
         durable: whether the hubs believe that it can't.
-        roam: whether subscribers come back to any hub, and not always to the same one.
-        readers: how many.
-        seed: of all randomness.
+        workers: how many processes one server has.
     """
-    random = Random(seed)
-    with anyio.fail_after(LONGEST):
-        async with _opened(urls, durable=durable) as hubs:
-            publisher = Publisher(hubs[0], lossy=lossy)
-            crowd = []
-            for number in range(readers):
-                theirs = hubs[1:] if roam else [hubs[1:][number % len(hubs[1:])]]
-                crowd.append(Reader(theirs, publisher, Random(random.random())))
-            scene = Scene(publisher, crowd)
-            await _play(scene, fault, random)
-    for reader in crowd:
-        assert reader.violations() == []
-    return scene
+
+    name: str
+    strike: Callable[[Scene], Awaitable[None]]
+    begin: Callable[[StartServer], Sequence[RedisServer]]
+    url: Callable[[Sequence[RedisServer]], str] = lambda servers: servers[0].url
+    proxied: bool = False
+    begins_anew: bool = False
+    loses: bool | None = False
+    durable: bool = False
+    workers: int = 1
 
 
-async def _play(scene: Scene, fault: Fault, random: Random) -> None:
-    struck, over = anyio.Event(), anyio.Event()
-    async with anyio.create_task_group() as tasks:
-        for reader in scene.readers:
-            tasks.start_soon(reader.run, over)
-        for reader in scene.readers:
-            await reader.primed.wait()
-        async with anyio.create_task_group() as publishing:
-            publishing.start_soon(scene.publisher.run, struck, random)
-            await scene.published(100)
-            await fault(scene)
-            await scene.published(100)
-            struck.set()
-        for topic in TOPICS:
-            await _publish_last(scene.publisher, topic)
-        over.set()
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a scene."""
+
+    report: Report
+    publishers: Publishers
+    lost: Sequence[int]
+    """The numbers of events that Redis had acknowledged and has lost."""
+    seconds: float
+
+    @property
+    def told(self) -> str:
+        """The figures, in words."""
+        report, publishers = self.report, self.publishers
+        unread = set(self.lost).intersection(report.unread)
+        return (
+            f"{len(publishers.published)} events, {publishers.refused} refusals, "
+            f"{publishers.repeated} repeated, {publishers.unknown} with an unknown outcome; "
+            f"{report.told}; acknowledged and lost: {len(self.lost)}, of which {len(unread)} "
+            f"reached nobody; {self.seconds:.1f} s"
+        )
 
 
-async def _publish_last(publisher: Publisher, topic: str) -> None:
-    """Publish an event that everybody must have seen."""
-    await publisher.publish(topic)
-    while (topic, publisher.last[topic]) in publisher.unknown:
-        await publisher.publish(topic)
+async def play(fault: Fault, size: Size, start: StartServer, directory: Path) -> Outcome:
+    """Let a fault strike, and check what each client has read."""
+    redis = list(await run_sync(fault.begin, start))
+    async with AsyncExitStack() as stack:
+        proxies = [Proxy(redis[0].port) for _ in range(2 if fault.proxied else 0)]
+        for proxy in proxies:
+            await stack.enter_async_context(proxy.running())
+        urls = [proxy.url for proxy in proxies] or [fault.url(redis)] * (2 // fault.workers)
+        workers = [
+            HubServer(directory / f"worker{number}", _environment(url, fault, size), fault.workers)
+            for number, url in enumerate(urls)
+        ]
+        await stack.enter_async_context(_running(workers))
+        ports = [worker.port for worker in workers]
+        publishers = Publishers(
+            ports, TOPICS, size.rate, Random(SEED), repeats=not fault.begins_anew
+        )
+        scene = Scene(size, redis, proxies, workers, publishers)
+        async with asyncio.timeout(LONGEST):
+            return await _play(scene, fault)
+
+
+def _environment(url: str, fault: Fault, size: Size) -> Mapping[str, str]:
+    durable = "yes" if fault.durable else "no"
+    return {"HUB_URL": url, "HUB_KEPT": str(size.kept), "HUB_DURABLE": durable}
 
 
 @asynccontextmanager
-async def _opened(urls: Sequence[str], *, durable: bool) -> AsyncIterator[list[Hub]]:
-    async with AsyncExitStack() as stack:
-        keep = Keep(count=KEPT, seconds=300)
-        hubs = [Hub(url, prefix="scene", keep=keep, durable=durable) for url in urls]
-        for hub in hubs:
-            await stack.enter_async_context(hub)
-        yield hubs
+async def _running(workers: Sequence[HubServer]) -> AsyncIterator[None]:
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for worker in workers:
+                tasks.create_task(run_sync(worker.start))
+        yield
+        for worker in workers:
+            await run_sync(worker.stop)
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+async def _play(scene: Scene, fault: Fault) -> Outcome:
+    publishers, size, begun = scene.publishers, scene.size, monotonic()
+    clients = size.clients * fault.workers
+    crowd = Crowd([worker.port for worker in scene.workers], clients, TOPICS, SEED)
+    async with watching(crowd) as process:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(publishers.run(size.events))
+            await scene.published(0.25)
+            tasks.create_task(_replace_worker(scene))
+            await fault.strike(scene)
+        await publishers.publish_last()
+        lives = await run_sync(lives_of, scene.survivor)
+        ledger = Ledger(publishers.published, size.kept, lives)
+        report = await process.finish(ledger)
+    return Outcome(report, publishers, ledger.lost(), monotonic() - begun)
+
+
+async def _replace_worker(scene: Scene) -> None:
+    """Kill a worker, and start another one in its place. A server of several does that itself."""
+    await scene.published(0.5)
+    publishers, worker = scene.publishers, scene.workers[0]
+    if len(scene.workers) > 1:
+        await run_sync(worker.kill)
+        await run_sync(worker.start)
+        return
+    present = len(publishers.workers)
+    os.kill(next(iter(publishers.workers)), signal.SIGKILL)
+    await wait_until(partial(publishers.have_answered, present + 1))
+
+
+def lives_of(server: RedisServer) -> list[tuple[int, int]]:
+    """Return the lives that a server knows: their marks, and the clocks at which they began."""
+    lives = str(server.ask("HGET", "{sse}:clock", "i")).strip(";").split(";")
+    return [(int(mark), int(start)) for mark, start in (life.split(":") for life in lives)]

@@ -15,9 +15,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.e2e.client import HOST
 from tests.e2e.servers import free_port
-
-HOST = "127.0.0.1"
 
 STARTING = 10.0
 """Seconds that a server has until it answers."""
@@ -130,6 +129,12 @@ class RedisServer:
         """Send one command."""
         with self.client() as client:
             return client.execute_command(*command)
+
+    def info(self, section: str) -> str:
+        """Return what it says about itself, as text."""
+        with self.client() as client:
+            client.set_response_callback("INFO", str)
+            return str(client.execute_command("INFO", section))
 
     def client(self) -> redis.Redis:
         """Return a client that repeats nothing."""

@@ -18,9 +18,10 @@ from sse_middleware.errors import StoreError
 from sse_middleware.hub.redis.checks import getting_ready, is_replica
 from sse_middleware.hub.redis.keys import Keys
 from sse_middleware.hub.redis.scripts import APPEND, TICK
+from tests.e2e.client import HOST
 from tests.e2e.servers import free_port
 
-from .server import HOST, RedisServer
+from .server import RedisServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
 

@@ -7,10 +7,11 @@ import anyio
 import pytest
 
 from sse_middleware.errors import StoreError
+from tests.e2e.client import HOST
 from tests.hub.test_contract import Heard, blocks
 
 from .proxy import Proxy
-from .server import HOST, RedisServer
+from .server import RedisServer
 from .test_store import KEEP, kept, opened
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]

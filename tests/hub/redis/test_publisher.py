@@ -10,10 +10,11 @@ from anyio.to_thread import run_sync
 
 from sse_middleware import Hub, Keep, Publisher
 from sse_middleware.errors import ConfigurationError, EncodingError, StoreError, TopicError
+from tests.e2e.client import HOST
 from tests.e2e.servers import free_port
 
 from .proxy import Proxy
-from .server import HOST, RedisServer
+from .server import RedisServer
 from .test_hubs import reading
 from .test_store import opened
 

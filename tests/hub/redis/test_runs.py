@@ -11,10 +11,11 @@ from sse_middleware.hub.abc import Appended
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.redis.store import RedisStore
 from sse_middleware.hub.run import STARTED, FencedError, RunAppend, RunState, end_marker
+from tests.e2e.client import HOST
 from tests.hub.test_contract import WHOLE, Heard, begin, blocks, found, texts_of, write
 
 from .proxy import Proxy
-from .server import HOST, RedisServer
+from .server import RedisServer
 from .test_store import marks, opened
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
