@@ -58,8 +58,8 @@ def producer_of_subscription(
 
 def _tell_gap(context: RequestContext, topics: list[str], reason: str) -> None:
     slot = context.slot
-    if slot is not None and slot.info is not None:
-        slot.tell(GapTold(slot.info, tuple(topics), reason))
+    assert slot is not None and slot.info is not None  # noqa: S101, PT018 - it is open, and observed
+    slot.tell(GapTold(slot.info, tuple(topics), reason))
 
 
 def _id_of(scope: Scope) -> str:

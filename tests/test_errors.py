@@ -39,6 +39,13 @@ def test_an_event_too_large_has_its_bound_and_what_was_decoded_before() -> None:
     assert (str(again), again.decoded) == (str(error), error.decoded)
 
 
+def test_a_run_too_large_has_its_bound() -> None:
+    error = errors.RunTooLargeError(10)
+    assert "max_bytes=10" in str(error)
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.max_bytes) == (str(error), 10)
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [

@@ -11,11 +11,13 @@ from sse_middleware.errors import ConfigurationError
 from sse_middleware.event_loop.loop import soon_caller
 from sse_middleware.hub.abc import DAY, MARK_BITS, Entry, Incarnation, Kept, State
 from sse_middleware.hub.backoff import Backoff
+from sse_middleware.hub.cursor import Cursor
 from sse_middleware.hub.gaps import GapReason, Verdict, floor_of, judge
 from sse_middleware.hub.ids import IdFormat, Position, format_position, parse_position
 from sse_middleware.hub.keep import Keep, KeepRules
 from sse_middleware.hub.pump import WOKEN_AT_ONCE, Pump
 from sse_middleware.hub.ring import Frames, Ring
+from sse_middleware.hub.wanted import Wanted
 
 clocks = st.integers(0, (1 << 55) - 1)
 marks = st.integers(0, (1 << MARK_BITS) - 1)
@@ -210,3 +212,10 @@ def test_each_wait_is_longer_up_to_a_limit() -> None:
     backoff.reset()
     assert backoff.next() == pytest.approx(0.1)
     assert Backoff(lambda: 0.0).next() == pytest.approx(0.05)
+
+
+def test_a_client_may_get_no_block_that_has_only_an_id() -> None:
+    cursor = Cursor(Wanted(("a",), Position(1, 2)))
+    assert cursor.block() == f"id: {format_position(Position(1, 2))}\n\n".encode()
+    cursor.sends_positions = False
+    assert cursor.block() == b""

@@ -105,17 +105,12 @@ class RunLog:
         """Add events, up to the first one that is too much."""
         if self.closed:
             return
-        left = self._left - sum(map(len, events))
-        if left >= 0:
-            self._left = left
-            self._events += events
-            return
         for event in events:
             self._left -= len(event)
             if self._left < 0:
-                break
+                self._on_too_large()
+                return
             self._events.append(event)
-        self._on_too_large()
 
     async def room(self) -> bool:
         """Wait for room. Returns false if nothing more is wanted."""

@@ -215,9 +215,8 @@ class Runner:
 
     def _too_large(self) -> None:
         """End the run: its events take too much."""
-        if self._failure is None:
-            self._failure = RunTooLargeError(self._plan.max_bytes)
-            logger.error("a run failed: %s: %s", self._name(), self._failure)
+        self._failure = RunTooLargeError(self._plan.max_bytes)
+        logger.error("a run failed: %s: %s", self._name(), self._failure)
         self._end(RunState.ERROR)
 
     def _fenced(self) -> None:
