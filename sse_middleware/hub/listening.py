@@ -4,8 +4,9 @@ Rules of this file:
 - While somebody subscribes to a topic, there is one listener. A topic is added to it before it is
   read. So nothing is missed in between.
 - Topics are read in chunks, so that a chunk doesn't hold up the store for long.
-- A tick is asked for every few seconds. If none comes back in a few seconds in which the event loop
-  responds, the listener is replaced. A second in which the loop was blocked counts as one.
+- A tick is asked for every few seconds, and when topics are ahead of the watermark. If none comes
+  back in a few seconds in which the event loop responds, the listener is replaced. A second in
+  which the loop was blocked counts as one.
 - If anything fails, the listener is replaced after a wait. Then all topics are read again.
 - Without subscribers there is no listener and no timer.
 """
@@ -180,6 +181,10 @@ class ListeningLoop:
             if topic.apply(kept, snapshot.state, fill=fill) and not topic.to_fill:
                 worker.unsynced.pop(topic, None)
             worker.pump.wake_all_of(topic)
+            if kept.entries and topic.base > worker.watermark:
+                worker.ahead[topic] = None
+        if worker.ahead:
+            self._next_tick = 0
 
 
 def _kind(topic: Topic) -> tuple[bool, bool]:

@@ -5,6 +5,8 @@ Rules of this file:
   was published up to it, to topics that are synced, has come.
 - The top is the highest clock of the store that the worker has seen. A position above it may still
   be right: another worker may be ahead.
+- A topic may be read when the store is ahead of the watermark. Who has other topics as well can't
+  take all of it yet. So the store is asked for its clock, which wakes these subscribers.
 - What comes with another mark than the store's present one comes from another server. Then the
   listener is replaced.
 - A new incarnation makes all rings empty. The rules of gaps say where each subscriber goes on.
@@ -51,6 +53,8 @@ class Worker:
         """Topics without subscribers, by when the last one left. The first one left first."""
         self.unsynced = dict[Topic, None]()
         """Topics that must be read."""
+        self.ahead = dict[Topic, None]()
+        """Topics with events that were read when the store was ahead of the watermark."""
         self.ids = IdFormat(0)
         """Makes the ids of the present incarnation."""
         self.state: State | None = None
@@ -102,6 +106,7 @@ class Worker:
         for topic in forgotten:
             del self.idle[topic], self.topics[topic.name]
             self.unsynced.pop(topic, None)
+            self.ahead.pop(topic, None)
         return [topic.name for topic in forgotten]
 
     def must_read(self, topic: Topic) -> None:
@@ -139,6 +144,10 @@ class Worker:
         """Raise the watermark."""
         self.watermark = max(self.watermark, clock)
         self.top = max(self.top, clock)
+        if self.ahead:
+            for topic in [one for one in self.ahead if one.base <= clock]:
+                del self.ahead[topic]
+                self.pump.wake_all_of(topic)
 
     def suspect_listener(self) -> None:
         """Have the listener replaced."""
