@@ -66,7 +66,6 @@ def check_that_nothing_is_lost(outcome: Outcome) -> None:
     report = outcome.report
     assert set(report.gaps) <= {"expired"}
     assert outcome.publishers.unknown == len(outcome.lost) == 0
-    assert report.gaps or not report.unread  # what nobody has read was told to have expired
     # What this is about did happen: clients came back, and were broken off by a killed worker.
     assert report.connections > 2 * report.clients
     assert report.broken_off > 0
