@@ -5,6 +5,7 @@ import random
 from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Any
 
 from sse_middleware.hub.abc import Entry
@@ -243,14 +244,19 @@ class World:
             raise Violation(f"a gap of {topic}, and nothing of it is gone")
 
     def gone(self, client: Client) -> dict[str, set[int]]:
-        """Return what a client's store does not have any more."""
+        """Return what a client's store does not have any more, now or when it was read."""
         assert client.link is not None
-        server = client.link.server
-        server.expire()
-        kept = {
-            number_of(one.block) for entries in server.contents.topics.values() for one in entries
+        now, before = client.link.server, client.link.read_from
+        return {
+            topic: self._gone(now, topic) | (set() if now is before else self._gone(before, topic))
+            for topic in client.topics
         }
-        return {topic: set(self.truth[topic]) - kept for topic in client.topics}
+
+    def _gone(self, server: Server, topic: str) -> set[int]:
+        server.expire()
+        kept = {number_of(one.block) for one in server.contents.topics.get(topic, [])}
+        newest = server.contents.clock if server is not self.primary else inf
+        return {one for one in self.truth[topic] if self.clocks[one] <= newest} - kept
 
     def pages(self, hub: int) -> bool:
         """Whether clients of a hub read pages."""
