@@ -23,7 +23,10 @@ from tests.hub.simulation.runs_world import RunsWorld
 from tests.hub.simulation.traces import Trace
 
 SEED = int(os.environ.get("HUB_SEED", "0"))
-TRACES = int(os.environ.get("HUB_TRACES", "500"))
+TRACES = int(os.environ.get("HUB_TRACES", "200"))
+
+PARTS = 10
+"""Tests that share the traces, so that each takes a second or two."""
 
 FOUND_BY: dict[str, Trace] = {
     "no_fence_by_token": [
@@ -146,8 +149,9 @@ def _small_rings_and_pages() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def test_random_traces() -> None:
-    for seed in range(SEED, SEED + TRACES):
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_traces(part: int) -> None:
+    for seed in range(SEED + part, SEED + TRACES, PARTS):
         try:
             play_runs(random_run_trace(seed), seed)
         except Exception as error:
