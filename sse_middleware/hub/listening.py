@@ -66,11 +66,15 @@ class ListeningLoop:
         worker.on_need = self._wakeup.set
 
     async def run(self) -> None:
-        """Listen whenever somebody subscribes. Never returns."""
+        """Listen whenever somebody subscribes, until the worker is closed.
+
+        The task is cancelled then. But anyio before 4.6 may swallow that at the end of a timeout.
+        """
         worker = self._worker
-        while True:
-            while not worker.topics:
+        while not worker.closed:
+            if not worker.topics:
                 await self._wakeup.wait()
+                continue
             try:
                 await self._listen()
             except Exception as error:
@@ -100,7 +104,7 @@ class ListeningLoop:
         listener = worker.store.listen(worker.on_event, worker.on_tick, worker.suspect_listener)
         self._next_tick = self._expected = 0
         try:
-            while worker.topics:
+            while worker.topics and not worker.closed:
                 await self._step(listener)
         finally:
             listener.close()

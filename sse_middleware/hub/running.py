@@ -89,6 +89,8 @@ class RunningHub:
     def end(self) -> None:
         """End all subscriptions, the calls of threads, and who waits for a run to begin."""
         self.calls.close()
+        self.worker.closed = True
+        self.worker.on_need()
         self.runs.end()
         for subscription in tuple(self._subscriptions):
             subscription.end()

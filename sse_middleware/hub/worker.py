@@ -65,6 +65,8 @@ class Worker:
         """How many ticks have come."""
         self.suspect = False
         """Whether the listener must be replaced."""
+        self.closed = False
+        """Whether nothing more is to be heard."""
         self.on_need: Callable[[], object] = nothing
         """Called when there is something to read, or the listener must be replaced."""
         self._now_offset = 0.0

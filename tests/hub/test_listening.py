@@ -7,13 +7,16 @@ from typing import Any
 import anyio
 import pytest
 
+from sse_middleware.event_loop.loop import clock, soon_caller
 from sse_middleware.hub import worker
 from sse_middleware.hub.abc import Entry, Incarnation, Snapshot
+from sse_middleware.hub.backoff import Backoff
 from sse_middleware.hub.hub import Hub
-from sse_middleware.hub.listening import CHUNK, PATIENCE, TICK
+from sse_middleware.hub.listening import CHUNK, PATIENCE, TICK, ListeningLoop
 from sse_middleware.hub.memory import MemoryStore
 from sse_middleware.hub.paging import FLIGHTS_AT_ONCE
 from sse_middleware.hub.store_calls import STORE_TIMEOUT
+from sse_middleware.hub.worker import Worker
 from sse_middleware.testing import VirtualTime
 from sse_middleware.testing.virtual_time.schedule import DeadlockError
 from tests.hub.subscribers import passed, subscribed
@@ -330,3 +333,10 @@ async def test_a_few_pages_are_read_at_a_time() -> None:
         for subscription in subscriptions:
             assert b"reset" in subscription.take(1000)
             subscription.close()
+
+
+async def test_it_ends_with_its_worker() -> None:
+    """Also if its cancellation is swallowed, as anyio before 4.6 may do."""
+    closed = Worker(MemoryStore(), clock(), soon_caller())
+    closed.closed = True
+    await ListeningLoop(closed, Backoff()).run()
