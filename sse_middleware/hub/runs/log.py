@@ -15,8 +15,11 @@ from time import monotonic
 from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.event_loop.wakeup import wakeup
 from sse_middleware.hub.worker import nothing
-from sse_middleware.stream.outbox import STRIDE, TIME_SLICE
+from sse_middleware.stream.outbox import TIME_SLICE
 from sse_middleware.wire.encoding import encode_data
+
+STRIDE = 16
+"""Bytes that may be put between two looks at the clock: an event or two."""
 
 BOUND = 64 * 1024
 """Bytes that may wait before the producer must wait for room."""
@@ -89,7 +92,7 @@ class RunLog:
         if not self.look_at:
             self._slice_began = now
         if self.size and not self.closed:
-            self.look_at = self.size + min(self.size, STRIDE, self._left + 1)
+            self.look_at = self.size + min(STRIDE, self._left + 1)
         if self.size >= self.wanted:
             self.raised.set()
         return self.closed or self.size >= BOUND or now - self._slice_began >= TIME_SLICE
