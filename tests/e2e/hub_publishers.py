@@ -10,6 +10,7 @@ Rules of this file:
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from random import Random
 from time import monotonic
 
@@ -83,9 +84,14 @@ class Publishers:
         """How many events have an unknown outcome."""
         return len(self._unknown)
 
-    def have_answered(self, count: int) -> bool:
-        """Whether this many processes have answered."""
-        return len(self.workers) >= count
+    async def know(self, count: int) -> None:
+        """Ask again and again, until this many processes have answered."""
+        while len(self.workers) < count:
+            connection = _Connection(self)
+            with suppress(RefusedError, UnknownError):
+                await connection.ask("GET", "/publish/a")
+            connection.close()
+            await asyncio.sleep(0.01)  # nothing tells when a process listens
 
     async def until(self, count: int) -> None:
         """Wait until this many events are done."""
@@ -163,9 +169,18 @@ class _Connection:
 
     async def post(self, target: str, body: bytes) -> str:
         """Publish. Returns the event's id."""
+        answered, text = await self.ask("POST", target, body)
+        if b" 200 " in answered.partition(b"\r\n")[0]:
+            return str(json.loads(text)["id"])
+        self.close()  # the next attempt may be made elsewhere
+        assert b" 503 " in answered.partition(b"\r\n")[0], (answered, text)
+        raise UnknownError if b"unknown" in text else RefusedError
+
+    async def ask(self, method: str, target: str, body: bytes = b"") -> tuple[bytes, bytes]:
+        """Make a request. Returns the head and the body of the answer."""
         reader, writer = await self._connected()
         head = (
-            f"POST {target} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
+            f"{method} {target} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         try:
@@ -174,13 +189,9 @@ class _Connection:
         except (OSError, asyncio.IncompleteReadError) as error:
             self.close()
             raise UnknownError from error
-        if b" 200 " in answered.partition(b"\r\n")[0]:
-            worker = int(answered.lower().partition(b"worker: ")[2].split()[0])
-            self._publishers.workers[worker] = None
-            return str(json.loads(text)["id"])
-        self.close()  # the next attempt may be made elsewhere
-        assert b" 503 " in answered.partition(b"\r\n")[0], (answered, text)
-        raise UnknownError if b"unknown" in text else RefusedError
+        worker = int(answered.lower().partition(b"worker: ")[2].split()[0])
+        self._publishers.workers[worker] = None
+        return answered, text
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._reader is None or self._writer is None:

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -19,7 +18,7 @@ import pytest
 from anyio.to_thread import run_sync
 
 from .hub_crowd import Crowd, Report, watching
-from .hub_publishers import Publishers, wait_until
+from .hub_publishers import Publishers
 from .hub_record import Ledger
 from .hub_servers import HubServer
 
@@ -64,7 +63,7 @@ async def kill_each(publishers: Publishers, size: Size) -> None:
     """Kill each of the first workers, in the first half."""
     for number in range(size.workers):
         await publishers.until(size.events * (number + 1) // (2 * size.workers + 2))
-        await wait_until(partial(publishers.have_answered, number + 1))
+        await publishers.know(number + 1)
         os.kill(list(publishers.workers)[number], signal.SIGKILL)
 
 

@@ -16,7 +16,6 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from random import Random
 from time import monotonic
@@ -208,9 +207,9 @@ async def _replace_worker(scene: Scene) -> None:
         await run_sync(worker.kill)
         await run_sync(worker.start)
         return
-    present = len(publishers.workers)
+    await publishers.know(2)
     os.kill(next(iter(publishers.workers)), signal.SIGKILL)
-    await wait_until(partial(publishers.have_answered, present + 1))
+    await publishers.know(3)
 
 
 def lives_of(server: RedisServer) -> list[tuple[int, int]]:
