@@ -187,7 +187,9 @@ async def hand_over(scene: Scene) -> None:
 
 
 def _is_replica(server: RedisServer) -> bool:
-    return "role:slave" in server.info("replication")
+    with suppress(redis.RedisError):  # a sentinel cuts all connections to it
+        return "role:slave" in server.info("replication")
+    return False
 
 
 def _knows(sentinel: RedisServer, primary: RedisServer) -> bool:
