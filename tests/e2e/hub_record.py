@@ -199,10 +199,11 @@ class _Check:
         self._position = position
         self._history = history = self._ledger.history(position.mark)
         self._due = {topic: history.place_after(topic, position.clock) for topic in self._topics}
+        events = self._ledger.events
         self._had = {
             number: at
             for number, at in self._had.items()
-            if number not in history.places or at.clock <= position.clock
+            if at.clock <= position.clock or (events[number].id and number not in history.places)
         }
 
     def gap(self, one: Gap) -> Iterator[str]:

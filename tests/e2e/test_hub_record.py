@@ -166,6 +166,25 @@ class TestSeveralLives:
         back = gap("a", "b", at=at(9, OLD), reason="reset")
         assert self.found(*WHOLE, lost, *self.REST, back, *WHOLE, lost, *self.REST) == []
 
+    def test_so_may_one_with_an_unknown_outcome(self) -> None:
+        ledger = Ledger([*self.LEDGER.events, Published("a", begun=5)], 9, self.LEDGER.lives)
+        lost = gap("a", "b", at=at(30, NEW), reason="lost")
+        back = gap("a", "b", at=at(9, OLD), reason="reset")
+        unknown = Seen(7, at(55), 9)
+        record: list[Seen | Gap] = [
+            *WHOLE,
+            unknown,
+            lost,
+            *self.REST,
+            back,
+            *WHOLE,
+            unknown,
+            lost,
+            *self.REST,
+        ]
+        assert found(record, ledger=ledger) == ["a: the end is missing"]
+        assert len(found([*WHOLE, unknown, unknown], ledger=ledger)) > 1
+
 
 class TestLedger:
     def test_ids_rise_if_publishing_was_awaited(self) -> None:
