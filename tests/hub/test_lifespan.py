@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left_behind")]
 
 
 async def test_it_is_closed_before_the_server_hears_of_the_end(anyio_backend_name: str) -> None:
-    """As with hypercorn, which then cancels the lifespan. On trio that is no error."""
+    """As with hypercorn, which then cancels the lifespan. That is no error, also on trio."""
     hub = Hub()
     app = SSEMiddleware(Starlette(), hub=hub)
     asked = ["lifespan.shutdown", "lifespan.startup"]
@@ -30,7 +30,6 @@ async def test_it_is_closed_before_the_server_hears_of_the_end(anyio_backend_nam
         await app({"type": "lifespan"}, receive, send)
     on_trio = anyio_backend_name == "trio"
     assert open_at == {"lifespan.startup.complete": True, "lifespan.shutdown.complete": on_trio}
-    assert scope.cancelled_caught is on_trio
     assert not hub.is_open
 
 
