@@ -1,4 +1,4 @@
-"""What a response does with a subscription of a hub, or with one who views a run."""
+"""What a response does with a subscription of a hub, or with a viewer of a run."""
 
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ def settings_for(content: Any, settings: StreamSettings) -> StreamSettings:
 
 
 def answer_instead(content: Any, scope: Scope) -> Response | None:
-    """Return what answers one who views a run if there is nothing to stream, otherwise ``None``."""
+    """Return what answers a viewer of a run if there is nothing to stream, otherwise ``None``."""
     status = content.status(_id_of(scope)) if isinstance(content, Viewer) else None
     if status is None:
         return None

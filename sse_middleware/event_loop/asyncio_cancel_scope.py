@@ -87,7 +87,7 @@ class AsyncioCancelScope:
         self._cleanup_timeout = cleanup_timeout
         self._inside = inside  # whether there may be scopes outside
         self._scope = scope  # which shields the block from the scopes outside
-        self._block: Block | None = None  # who is told
+        self._block: Block | None = None  # what is told
         self._on_end: Callable[[], object] = _nothing
         self._rest: asyncio.Task[None] | None = None  # what was taken from the block's task
         self._running = False

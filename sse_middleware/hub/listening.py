@@ -21,7 +21,7 @@ from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.event_loop.wakeup import wakeup
 from sse_middleware.hub.abc import Listener
 from sse_middleware.hub.backoff import Backoff
-from sse_middleware.hub.store_calls import STORE_TIMEOUT
+from sse_middleware.hub.store_calls import STORE_TIMEOUT, answered
 from sse_middleware.hub.topic import NEVER, Topic
 from sse_middleware.hub.worker import LINGER, Worker
 
@@ -99,8 +99,7 @@ class ListeningLoop:
         worker = self._worker
         worker.suspect = False
         if worker.state is None:
-            with fail_after(STORE_TIMEOUT):
-                worker.note((await worker.store.read((), 0, 0)).state)
+            worker.note((await answered(worker.store.read((), 0, 0))).state)
         listener = worker.store.listen(worker.on_event, worker.on_tick, worker.suspect_listener)
         self._next_tick = self._expected = 0
         try:
@@ -136,8 +135,7 @@ class ListeningLoop:
         self._patience = PATIENCE
         now = worker.clock()
         self._next_tick, self._second_ends = now + TICK, now + 1
-        with fail_after(STORE_TIMEOUT):
-            await listener.tick()
+        await answered(listener.tick())
 
     async def _wait_for_tick(self) -> None:
         """Wait until a second has passed. Raises if that was the last one."""

@@ -17,7 +17,7 @@ from itertools import accumulate
 from operator import attrgetter
 from typing import Any, Protocol
 
-from anyio import fail_after, sleep
+from anyio import sleep
 
 from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.hub.abc import Entry, Snapshot, State
@@ -26,7 +26,7 @@ from sse_middleware.hub.gaps import complete_of, floor_of, lowest
 from sse_middleware.hub.ids import IdFormat
 from sse_middleware.hub.listening import CHUNK
 from sse_middleware.hub.ring import Frames
-from sse_middleware.hub.store_calls import STORE_TIMEOUT
+from sse_middleware.hub.store_calls import answered
 from sse_middleware.hub.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -155,9 +155,8 @@ class Pages:
         names, found = flight.names, []
         limit = max(FEWEST, PAGE_EVENTS // len(names))
         for begin in range(0, len(names), CHUNK):
-            with fail_after(STORE_TIMEOUT):
-                chunk = names[begin : begin + CHUNK]
-                found.append(await self._worker.store.read(chunk, flight.after, limit))
+            chunk = names[begin : begin + CHUNK]
+            found.append(await answered(self._worker.store.read(chunk, flight.after, limit)))
             self._worker.note(found[-1].state)
         if any(one.state.mark != found[0].state.mark for one in found):
             raise LookupError("the store has begun anew meanwhile")

@@ -5,7 +5,7 @@ Rules of this file:
   was published up to it, to topics that are synced, has come.
 - The top is the highest clock of the store that the worker has seen. A position above it may still
   be right: another worker may be ahead.
-- A topic may be read when the store is ahead of the watermark. Who has other topics as well can't
+- A topic may be read when the store is ahead of the watermark. A subscriber of other topics can't
   take all of it yet. So the store is asked for its clock, which wakes these subscribers.
 - What comes with another mark than the store's present one comes from another server. Then the
   listener is replaced.

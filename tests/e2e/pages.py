@@ -90,7 +90,7 @@ class Page:
         self._moved = anyio.Event()
 
     async def has(self, tokens: int) -> None:
-        """Wait until it has so many tokens."""
+        """Wait until it has this number of tokens."""
         while len(self.tokens) < tokens:
             assert not self.over.is_set(), f"it was told the end after {len(self.tokens)} tokens"
             await self._moved.wait()
@@ -134,7 +134,7 @@ class Browser:
 
 @asynccontextmanager
 async def browser(longest: float) -> AsyncIterator[Browser]:
-    """Open a browser, for so many seconds at most."""
+    """Open a browser, for this number of seconds at most."""
     with anyio.fail_after(longest):
         async with httpx.AsyncClient(timeout=longest) as client, anyio.create_task_group() as tasks:
             yield Browser(client, tasks)

@@ -29,10 +29,10 @@ from sse_middleware.hub.worker import nothing
 logger = logging.getLogger(__name__)
 
 GATHERED = 0.01
-"""Seconds."""
+"""Seconds between the beginnings of two appends, unless much waits."""
 
 ENOUGH = 4096
-"""Bytes."""
+"""Bytes that are appended at once."""
 
 RENEWED = 3.0
 """Seconds between two renewals of the lease."""

@@ -1,4 +1,4 @@
-"""`Viewer`: one who views a run. To its stream it is a subscription to the run's topic.
+"""`Viewer`: a client that views a run. To its stream it is a subscription to the run's topic.
 
 Rules of this file:
 - It begins with the run's first event, or after the last one that the client has had. What came

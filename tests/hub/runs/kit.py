@@ -139,6 +139,23 @@ async def for_ever() -> AsyncIterator[int]:
         await anyio.sleep_forever()
 
 
+def cleaning_up(seconds: float, log: list[str]) -> Callable[[], AsyncIterator[int]]:
+    """Return a factory of generators whose cleanup awaits."""
+
+    async def generate() -> AsyncIterator[int]:
+        try:
+            while True:
+                yield 0
+                await anyio.sleep_forever()
+        finally:
+            log.append("begun")
+            with anyio.CancelScope(shield=True):  # trio's way; asyncio needs none
+                await anyio.sleep(seconds)
+            log.append("cleaned up")
+
+    return generate
+
+
 async def answer_to(
     app: Any, last_event_id: str = "", method: str = "GET", url: str = "/"
 ) -> httpx.Response:

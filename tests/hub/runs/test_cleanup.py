@@ -1,6 +1,6 @@
 """A run that is stopped cleans up, within bounds."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import anyio
 import pytest
@@ -10,28 +10,12 @@ from sse_middleware import Hub
 from sse_middleware.hub.run import RunState
 from tests.hub.runs.kit import (
     Workers,
+    cleaning_up,
     until_state,
     viewed,
 )
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left_behind")]
-
-
-def cleaning_up(seconds: float, log: list[str]) -> Callable[[], AsyncIterator[int]]:
-    """Return a factory of generators whose cleanup awaits."""
-
-    async def generate() -> AsyncIterator[int]:
-        try:
-            while True:
-                yield 0
-                await anyio.sleep_forever()
-        finally:
-            log.append("begun")
-            with anyio.CancelScope(shield=True):  # trio's way; asyncio needs none
-                await anyio.sleep(seconds)
-            log.append("cleaned up")
-
-    return generate
 
 
 class TestCleanup:

@@ -1,7 +1,7 @@
 """A run is stopped from any worker, and cleans up."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import anyio
 import pytest
@@ -15,6 +15,7 @@ from tests.hub.runs.kit import (
     Workers,
     answer_to,
     attaching,
+    cleaning_up,
     data_of,
     for_ever,
     last_id,
@@ -25,23 +26,6 @@ from tests.hub.runs.kit import (
 from tests.served import events_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left_behind")]
-
-
-def cleaning_up(seconds: float, log: list[str]) -> Callable[[], AsyncIterator[int]]:
-    """Return a factory of generators whose cleanup awaits."""
-
-    async def generate() -> AsyncIterator[int]:
-        try:
-            while True:
-                yield 0
-                await anyio.sleep_forever()
-        finally:
-            log.append("begun")
-            with anyio.CancelScope(shield=True):  # trio's way; asyncio needs none
-                await anyio.sleep(seconds)
-            log.append("cleaned up")
-
-    return generate
 
 
 async def is_running(hub: Hub) -> bool:
