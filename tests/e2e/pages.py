@@ -36,7 +36,8 @@ class Page:
         self.tokens: list[str] = []
         self.failures: list[str] = []
         """What `error_event` told."""
-        self.gaps = 0
+        self.gaps: list[int] = []
+        """How many tokens it had when it was told each gap."""
         self.connections = 0
         self.over = anyio.Event()
         """Set when it doesn't come back any more."""
@@ -83,7 +84,7 @@ class Page:
             case "failed":
                 self.failures.append(event.data)
             case _:
-                self.gaps += 1
+                self.gaps.append(len(self.tokens))
 
     def _wake(self) -> None:
         self._moved.set()

@@ -70,7 +70,7 @@ async def a_long_answer(
         for page in (ann, bob):
             await page.over.wait()
             assert page.tokens == expected
-            assert (page.failures, page.gaps) == ([], 0)
+            assert (page.failures, page.gaps) == ([], [])
         assert ann.connections >= CUTS + len(("the first", "that of the reload", "the last"))
         await _it_is_over(pages, workers, key, target, expected)
     assert journal.count(f"began {key} t") == journal.count(f"closed {key} t") == 1

@@ -7,8 +7,9 @@ Rules of this file:
 - The entry of the end becomes a block with an id and no data. A client that comes back after it has
   had everything, and is answered with 204. So its ``EventSource`` doesn't come back again. For
   clients that take such a block for an event it is only the line, which joins what comes next.
-- If another run begins in the topic, the viewer's run makes way, and its stream ends there. If the
-  run is gone before its end was taken, a gap is told.
+- If another run begins in the topic, the viewer's run makes way, and its stream ends there. The
+  same block moves the client to the beginning of that run, so a gap that it was told of the old one
+  isn't told again. If the run is gone before its end was taken, a gap is told.
 """
 
 from collections.abc import Callable
@@ -79,7 +80,7 @@ class Viewer(Subscription):
         self.outcome: RunState | None = None
         """How the run has ended, once its end was taken."""
         self.end_block = b""
-        """What comes last: what moves the client's position behind the end, or a gap."""
+        """What comes last: what moves the client's position after the end, or a gap."""
         self._watched = watched
 
     def status(self, last_event_id: str) -> int | None:
@@ -171,7 +172,7 @@ class Viewer(Subscription):
         self.ended = True
         if marker != b"started":
             self.outcome = RunState(marker.decode())
-            self.end_block = line + (b"\n\n" if self._cursor.sends_positions else b"\n")
+        self.end_block = line + (b"\n\n" if self._cursor.sends_positions else b"\n")
 
 
 def _but_markers(where: Where | None) -> Where | None:
