@@ -1,10 +1,5 @@
-"""The servers, each in a process of its own, and what npm installs.
+"""The servers, each in a process of its own, and the packages of npm."""
 
-What is missing skips a test, unless ``ALL_CLIENTS`` is set: then it fails.
-"""
-
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,13 +14,13 @@ import pytest
 
 from tests.chromium import chromium
 from tests.examples.test_app import free_port, wait_for
+from tests.must_run import MUST_RUN
+from tests.npm import install
 
 NPM = (
     *("ai@6.0.326", "htmx2@npm:htmx.org@2.0.11", "htmx-ext-sse@2.2.4", "htmx4@npm:htmx.org@4.0.1"),
     "@microsoft/fetch-event-source@2.0.1",
 )
-
-MUST_RUN = "ALL_CLIENTS" in os.environ
 
 
 @dataclass
@@ -69,32 +64,13 @@ def client_library(name: str) -> ModuleType:
     return module
 
 
-def missing(what: str) -> None:
-    """Skip the test, or fail it."""
-    (pytest.fail if MUST_RUN else pytest.skip)(f"there is no {what}")
-
-
 @pytest.fixture(scope="session")
 def npm_packages(pytestconfig: pytest.Config) -> Path:
-    """Install the packages, unless they are there from the last time."""
-    directory = pytestconfig.cache.mkdir("npm")
-    npm = shutil.which("npm")
-    if npm is None:
-        missing("npm")
-    wanted = directory / "installed"
-    if not wanted.exists() or wanted.read_text() != " ".join(NPM):
-        options = ("--no-save", "--no-audit", "--no-fund", "--ignore-scripts")
-        command = [str(npm), "install", *options, "--prefix", str(directory), *NPM]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        wanted.write_text(" ".join(NPM))
-    return directory / "node_modules"
+    return install(pytestconfig, *NPM)
 
 
 @pytest.fixture(scope="module")  # its event loop is in the way of asynchronous tests
 def browser() -> Iterator[Any]:
-    if MUST_RUN:
-        client_library("playwright")
     with chromium() as browser:
         yield browser
 

@@ -1,14 +1,14 @@
 """The AI SDK's own transport reads the streams, in node."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.presets.clients.conftest import Served, missing
+from tests.npm import node
+from tests.presets.clients.conftest import Served
 
 pytestmark = pytest.mark.e2e
 
@@ -16,11 +16,8 @@ SCRIPT = Path(__file__).with_name("ai_sdk.mjs")
 
 
 def read(packages: Path, api: str) -> Any:
-    node = shutil.which("node")
-    if node is None:
-        missing("node")
     done = subprocess.run(
-        [str(node), str(SCRIPT), str(packages), api, "one two"],
+        [node(), str(SCRIPT), str(packages), api, "one two"],
         capture_output=True,
         text=True,
         timeout=30,

@@ -1,7 +1,6 @@
 """Clients resume the streams of docs/runs.md after a cut, each in the way of its own protocol."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.presets.clients.conftest import Served, client_library, missing, served
+from tests.npm import node
+from tests.presets.clients.conftest import Served, client_library, served
 
 pytestmark = pytest.mark.e2e
 
@@ -24,10 +24,7 @@ def documented() -> Iterator[Served]:
 
 
 def test_the_ai_sdk(documented: Served, npm_packages: Path) -> None:
-    node = shutil.which("node")
-    if node is None:
-        missing("node")
-    command = [str(node), str(SCRIPT), str(npm_packages), documented.url]
+    command = [node(), str(SCRIPT), str(npm_packages), documented.url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
     read = json.loads(done.stdout)

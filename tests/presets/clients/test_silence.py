@@ -4,7 +4,6 @@ Some take a blank line for the end of an event once an id has come, fetch-event-
 """
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.presets.clients.conftest import Served, client_library, missing
+from tests.npm import node
+from tests.presets.clients.conftest import Served, client_library
 
 pytestmark = pytest.mark.e2e
 
@@ -35,10 +35,7 @@ def test_httpx_sse(troubled: Served, path: str) -> None:
 
 
 def test_fetch_event_source(troubled: Served, npm_packages: Path) -> None:
-    node = shutil.which("node")
-    if node is None:
-        missing("node")
-    command = [str(node), str(SCRIPT), str(npm_packages), f"{troubled.url}/bare"]
+    command = [node(), str(SCRIPT), str(npm_packages), f"{troubled.url}/bare"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)
