@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from sse_middleware import Hub, RunState
+from sse_middleware.errors import StoreError
 from sse_middleware.hub.runs.plan import MAX_BYTES, TTL
 from sse_middleware.testing import EventClient
 from sse_middleware.wire import EventStreamDecoder, MessageEvent
@@ -167,6 +168,17 @@ class TestTheAISDK:
                 assert len([event async for event in first]) < 100
             assert (await client.post("/api/chat/c/stop")).status_code == 200
         assert (await client.get("/api/chat/c/stream")).status_code == 204
+
+
+async def test_an_event_source_comes_back_when_the_store_does(
+    client: EventClient, names: dict[str, Any]
+) -> None:
+    async def away() -> None:
+        raise StoreError("the store is away")
+
+    names["app"].get("/away")(away)
+    response = await client.get("/away", headers={"accept": "text/event-stream"})
+    assert (response.status_code, response.text) == (200, "retry: 5000\n\n")
 
 
 async def test_starting_after(client: EventClient) -> None:
