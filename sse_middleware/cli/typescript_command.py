@@ -1,0 +1,43 @@
+"""The command ``typescript``: its arguments, and where it writes."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sse_middleware.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+
+def add_to(commands: "_SubParsersAction[Any]") -> None:
+    """Add the command to those of a parser."""
+    parser: ArgumentParser = commands.add_parser(
+        "typescript", help="write the types of streams as a TypeScript module"
+    )
+    parser.add_argument(
+        "target",
+        help="module:name of an application, of an endpoint with @event_stream, or of an item type",
+    )
+    parser.add_argument("-o", "--output", type=Path, help="a file to write instead of stdout")
+    parser.set_defaults(run=lambda options: run(parser, options))
+
+
+def run(parser: ArgumentParser, options: Namespace) -> int:
+    """Write the module. Returns the exit code. An error exits with the code 2."""
+    # The other commands need neither Starlette nor Pydantic, which take some time to import.
+    from sse_middleware.cli.typescript import (  # noqa: PLC0415 - as said
+        streams_of,
+        typescript_of,
+    )
+
+    try:
+        text = typescript_of(streams_of(options.target))
+    except ConfigurationError as error:
+        parser.error(str(error))
+    if options.output is None:
+        sys.stdout.write(text)
+    else:
+        options.output.write_text(text, "utf-8")
+    return 0
