@@ -18,6 +18,9 @@ from sse_middleware.introspection.starlette import routes_of
 from sse_middleware.items.item_type import ItemType, ItemTypes, underlying
 from sse_middleware.response import EventSourceResponse
 
+Mounts = tuple[tuple[str, Any], ...]
+"""Mounted applications, each with the whole prefix of its paths."""
+
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -29,25 +32,36 @@ class FoundStream:
         path: the path's template, including the paths of its mounts.
         method: the first of ``GET``, ``POST``, ... that it answers.
         item_type: the declared type of its items, ``None`` for anything.
+        endpoint: what the route calls, without decorators that keep it as ``__wrapped__``.
+        mounts: the mounted applications that it is in, outermost first, with their prefixes.
     """
 
     path: str
     method: str
     item_type: ItemType | None
+    endpoint: Any
+    mounts: Mounts
 
 
-def find_streams(routes: Iterable[Any], prefix: str = "") -> Iterator[FoundStream]:
+def find_streams(routes: Iterable[Any], mounts: Mounts = ()) -> Iterator[FoundStream]:
     """Yield the streams of routes, in their order.
+
+    Args:
+        routes: of an application.
+        mounts: the applications that it is mounted in, each with the whole prefix of its paths.
 
     Raises:
         ConfigurationError: a declared item type can't be evaluated, or Pydantic doesn't know it.
     """
+    prefix = mounts[-1][0] if mounts else ""
     for route in flat_routes(routes):
-        path = prefix + (getattr(route, "path", None) or "")  # a Host has none
+        path = prefix + re.sub(r":\w+}", "}", getattr(route, "path", None) or "")  # a Host has none
         if getattr(route, "endpoint", None) is not None:
-            yield from _streams_of_route(route, re.sub(r":\w+}", "}", path))
+            for method, endpoint, item_type in _streams_of_route(route):
+                yield FoundStream(path, method, item_type, endpoint, mounts)
         else:
-            yield from find_streams(routes_of(getattr(route, "app", None)) or (), path)
+            app = getattr(route, "app", None)
+            yield from find_streams(routes_of(app) or (), (*mounts, (path, app)))
 
 
 def misplaced_tags(routes: Iterable[Any]) -> list[str]:
@@ -96,19 +110,20 @@ def response_class_of(route: Any) -> Any:
     return getattr(response_class, "value", response_class)  # FastAPI wraps a default
 
 
-def _streams_of_route(route: Any, path: str) -> Iterator[FoundStream]:
+def _streams_of_route(route: Any) -> Iterator[tuple[str, Any, ItemType | None]]:
+    """Yield the methods for which a route streams, with their endpoints and item types."""
     if isinstance(route.endpoint, type):  # Starlette's HTTPEndpoint
         for method in _METHODS:
             handler = getattr(route.endpoint, method.lower(), None)
             if hasattr(handler, ITEM_TYPE):
-                yield FoundStream(path, method, getattr(handler, ITEM_TYPE)())
+                yield method, handler, getattr(handler, ITEM_TYPE)()
         return
     function = underlying(route.endpoint)
     method = next((one for one in _METHODS if one in (getattr(route, "methods", None) or ())), "")
     if hasattr(function, ITEM_TYPE):
-        yield FoundStream(path, method, getattr(function, ITEM_TYPE)())
+        yield method, function, getattr(function, ITEM_TYPE)()
     elif _has_response_class(route):
-        yield FoundStream(path, method, ItemTypes().of(route.endpoint))
+        yield method, function, ItemTypes().of(route.endpoint)
 
 
 def _has_response_class(route: Any) -> bool:

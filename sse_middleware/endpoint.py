@@ -39,6 +39,10 @@ ITEM_TYPE = "__sse_item_type__"
 """The attribute of an endpoint with a function that returns its `ItemType`, or ``None``."""
 
 
+SETTINGS = "__sse_settings__"
+"""The attribute of an endpoint with the `Overrides` that its tag was given."""
+
+
 FUNCTION = "__sse_function__"
 """The attribute of an endpoint with the function that was tagged."""
 
@@ -121,7 +125,7 @@ class _Tag:
         check("status_code", status_code, status_code is None or known, allowed)
         self._headers = None if headers is None else dict(headers)
         self._status_code = status_code
-        self._overrides = Overrides(settings)
+        self.overrides = Overrides(settings)
         self.item_type = item_type if item_type is UNSET else ItemType.declared(item_type)
         self._reported: set[str] = set()
 
@@ -141,6 +145,7 @@ class _Tag:
         dressed = _dressed(endpoint, function, signature)
         setattr(dressed, ITEM_TYPE, tagged.resolved_item_type)
         setattr(dressed, FUNCTION, function)
+        setattr(dressed, SETTINGS, self.overrides)
         if isinstance(function, FunctionType):
             setattr(function, TAGGED, ref(function))
         return dressed
@@ -156,7 +161,7 @@ class _Tag:
             answer = _FastAPIResponse(
                 shared, content, self._status_code, self._headers, item_type=item_type
             )
-        answer.overrides = self._overrides
+        answer.overrides = self.overrides
         answer.origin, answer.reported = name, self._reported
         return answer
 

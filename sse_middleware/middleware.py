@@ -107,7 +107,8 @@ class SSEMiddleware:
         self._polling = Polling(self.app)
         self._templates = StreamTemplates()
         check("hub", hub, hub is None or isinstance(hub, Hub), "a Hub, or None")
-        self._hub = hub
+        self.hub = hub
+        """The hub that opens and closes with the application."""
         self._openapi = openapi
         # The application that was described last, so that none is described at each request.
         self._described: object = ...
@@ -181,7 +182,7 @@ class SSEMiddleware:
             accept = None
         response = AdoptedResponse(self.app, scope, context, send, self._rules, accept, route)
         try:
-            if self._hub is None:
+            if self.hub is None:
                 await response.respond()
             else:
                 await _respond_known(response, scope, context.settings)
@@ -193,10 +194,10 @@ class SSEMiddleware:
         """Run the lifespan, or pass on a type of scope that is unknown here."""
         if scope["type"] == "lifespan":
             await self._refuse_start_if_wrong(scope, receive, send)
-            if self._hub is None or self._hub.is_open:
+            if self.hub is None or self.hub.is_open:
                 await self._registries.run_lifespan(self.app, scope, receive, send)
             else:
-                await self._run_lifespan_with(self._hub, scope, receive, send)
+                await self._run_lifespan_with(self.hub, scope, receive, send)
         else:
             await self.app(scope, receive, send)
 

@@ -10,6 +10,9 @@ Schema = dict[str, Any]
 
 DEFINITIONS = "#/$defs/"
 
+_WRITTEN = "tsType"
+"""The keyword of a schema that is written as it is."""
+
 _RESERVED = (
     "Array EventSource EventSourceInit Handlers JSON MessageEvent Object Record Streams "
     "TypedEventSource URL subscribe any bigint boolean never null number object string symbol "
@@ -29,6 +32,21 @@ _BASIC = MappingProxyType(
         "null": "null",
     }
 )
+
+
+def written_as(text: str) -> Schema:
+    """Return the schema of a type that is written as this text."""
+    return {_WRITTEN: text}
+
+
+def closed_object(properties: Mapping[str, Schema]) -> Schema:
+    """Return the schema of an object with these properties and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 class TypeWriter:
@@ -55,6 +73,8 @@ class TypeWriter:
         """Return the type of a schema. `indent` spaces begin each line after the first."""
         if isinstance(schema, bool):
             schema = {} if schema else {"enum": []}
+        if _WRITTEN in schema:
+            return str(schema[_WRITTEN])
         if "$ref" in schema:
             return self._names[schema["$ref"].removeprefix(DEFINITIONS)]
         if "const" in schema:
