@@ -13,7 +13,7 @@ from sse_middleware.errors import ConfigurationError, printable
 from sse_middleware.legacy.bodies.adapters import STREAMING_TYPES, AdapterFactory
 from sse_middleware.legacy.bodies.body_format import BodyFormat
 from sse_middleware.legacy.bodies.conversion import Conversion, EventFields
-from sse_middleware.legacy.bodies.event_boundaries import EncodedStream, ForeignEventStream
+from sse_middleware.legacy.bodies.foreign_stream import EncodedStream, ForeignEventStream
 from sse_middleware.legacy.route import LegacyRoute, adapter_of
 from sse_middleware.wire.request_headers import EVENT_STREAM, prefers_events
 from sse_middleware.wire.response_headers import ResponseHead

@@ -20,7 +20,7 @@ from sse_middleware.legacy.bodies.adapters import (
     Lines,
 )
 from sse_middleware.legacy.bodies.conversion import Conversion, EventFields
-from sse_middleware.legacy.bodies.event_boundaries import ForeignEventStream
+from sse_middleware.legacy.bodies.foreign_stream import ForeignEventStream
 from sse_middleware.legacy.bodies.transcoder import Transcoder
 from tests.legacy.steps import Steps, work
 

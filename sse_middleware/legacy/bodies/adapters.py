@@ -12,7 +12,7 @@ Rules of this file:
 - The work is linear in the length of the body, however it is cut. After each few thousand bytes an
   adapter yields a piece or ``None``, so that others can run.
 
-Event streams aren't split at all: see `event_boundaries`.
+Event streams aren't split at all: see `foreign_stream`.
 """
 
 from abc import abstractmethod

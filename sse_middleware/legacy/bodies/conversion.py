@@ -9,7 +9,7 @@ Rules of this file:
 - A slice has whole events, and costs a few milliseconds at most: it has few pieces and few bytes.
   A large piece is checked and framed in steps, and sent in a slice of its own. So the caller can
   let others run between two slices.
-- An event stream passes unchanged (`event_boundaries`).
+- An event stream passes unchanged (`foreign_stream`).
 - ``max_event_size`` bounds the frame of each event, whatever adapter has made the piece.
 """
 
@@ -31,7 +31,7 @@ from sse_middleware.legacy.bodies.adapters import (
     JSONSequence,
 )
 from sse_middleware.legacy.bodies.body_format import BodyFormat
-from sse_middleware.legacy.bodies.event_boundaries import ForeignEventStream
+from sse_middleware.legacy.bodies.foreign_stream import ForeignEventStream
 from sse_middleware.legacy.json.lookup import lookup
 from sse_middleware.legacy.json.scanner import checked
 from sse_middleware.wire.encoding import (

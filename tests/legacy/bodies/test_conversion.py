@@ -18,7 +18,7 @@ from sse_middleware.legacy.bodies.adapters import (
     Lines,
 )
 from sse_middleware.legacy.bodies.conversion import LARGE, Conversion, EventFields
-from sse_middleware.legacy.bodies.event_boundaries import ForeignEventStream
+from sse_middleware.legacy.bodies.foreign_stream import ForeignEventStream
 
 
 def converted(

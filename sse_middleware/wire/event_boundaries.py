@@ -1,4 +1,4 @@
-r"""`ForeignEventStream`: passes another library's stream on, and knows where frames may go in.
+r"""`EventBoundaries`: follows the bytes of a foreign event stream, and knows where its events end.
 
 Rules of this file:
 - Not a byte is changed, and none is held back. Only the state is kept: within an event, or between
@@ -13,8 +13,6 @@ Rules of this file:
   wait for the next byte, unless CR alone has ended lines of this stream, and CRLF has ended none.
 - A byte order mark counts only as the first bytes of a stream. Nothing goes in between its bytes.
   After a frame it would no longer be a mark, and would spoil the first line.
-- An event that is not complete at the end of the body is left as it is, and clients drop it. If it
-  is to be delivered, a blank line is added.
 - If events have a bound, an event that grows over it is an error. The events before it pass. What
   has passed of the large event itself stays incomplete, so clients drop it.
 """
@@ -23,12 +21,12 @@ import re
 from collections.abc import Iterator
 
 from sse_middleware.errors import BodyError
-from sse_middleware.legacy.bodies.body_format import BodyFormat
 
 PASS_STEP = 64 * 1024
 """Bytes that are looked at between two pauses."""
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
+_CR = 0x0D
 _EOL = rb"(?:\r\n|\n|\r)"
 _LINES = rb"[^\r\n]*+(?:%b[^\r\n]++)*(?:%b(%b)?)?" % (_EOL, _EOL, _EOL)
 
@@ -41,15 +39,18 @@ _EVENT = re.compile(rb"(?<![^\r\n])(?=[^:\r\n])" + _LINES)
 """An event from its first field on, up to its blank line, which is the group, or up to the end."""
 
 
-class ForeignEventStream:
-    """``text/event-stream``: the stream passes unchanged. It is also its own `BodyAdapter`."""
+class EventBoundaries:
+    """The state of one stream, whose bytes pass unchanged.
 
-    def __init__(self, body: BodyFormat) -> None:
+    Args:
+        max_event_size: bytes that one event may take, with its fields. ``None`` sets no bound.
+    """
+
+    def __init__(self, max_event_size: int | None = None) -> None:
         self.events = 0
         """How many events ended in what was yielded last."""
-        self._bound = body.max_event_size
-        self._longest = min(body.max_event_size or PASS_STEP, PASS_STEP)
-        self._delivers = body.unfinished == "deliver"
+        self._bound = max_event_size
+        self._longest = min(max_event_size or PASS_STEP, PASS_STEP)
         self._start: bytes | None = b""  # the first bytes, while they may be a byte order mark
         self._in_event = False
         self._in_line = False
@@ -90,14 +91,12 @@ class ForeignEventStream:
         for at in range(0, len(chunk), PASS_STEP):
             yield from self._pass(chunk[at : at + PASS_STEP])
 
-    def end(self) -> Iterator[bytes]:
-        """Yield the blank line that is missing, if incomplete events are delivered."""
-        missing = self._missing() if self._delivers else b""
-        if missing:
-            yield from self._pass(missing)
-        self._after_cr = False  # nothing follows a last CR any more
+    def note_end(self) -> None:
+        """Note that the stream has ended: nothing follows a last CR any more."""
+        self._after_cr = False
 
-    def _missing(self) -> bytes:
+    def missing(self) -> bytes:
+        """Return what would complete the open event or comment, ``b""`` if there is none."""
         if self._in_event:
             # An LF after a CR only completes a CRLF.
             return b"\n\n" if self._in_line or self._after_cr else b"\n"
@@ -119,12 +118,12 @@ class ForeignEventStream:
     def _after_bom(self, part: bytes) -> bytes:
         """Return what follows the byte order mark, if there is one."""
         seen = self._start or b""
-        first = (seen + part)[: len(_BOM)]
-        self._in_line = first != _BOM
-        if first == _BOM:
+        first = (seen + part)[: len(BOM)]
+        self._in_line = first != BOM
+        if first == BOM:
             self._start = None
-            return part[len(_BOM) - len(seen) :]
-        if _BOM.startswith(first):
+            return part[len(BOM) - len(seen) :]
+        if BOM.startswith(first):
             self._start = first
             return b""
         self._start = None
@@ -185,20 +184,23 @@ class ForeignEventStream:
         return None
 
 
-class EncodedStream(ForeignEventStream):
-    """An event stream in a coding such as gzip: nothing may go in, since nothing is known of it."""
+def end_of_last_event(text: bytes) -> int:
+    """Return where the last blank line of a text ends, 0 if there is none.
 
-    between_events = False
+    A blank line whose CR ends the text doesn't count: its LF may follow.
+    """
+    end = text.rfind(b"\n\n") + 2
+    if b"\r" not in text:
+        return end if end > 1 else 0
+    last = len(text) - text.endswith(b"\r")
+    ends = [text.rfind(pair, 0, last) + 2 for pair in (b"\n\n", b"\r\r", b"\n\r")]
+    end = max(ends)
+    if end == 1:
+        return 0
+    return end + (text[end - 1] == _CR and text.startswith(b"\n", end))
 
-    def is_one_event(self, chunk: bytes) -> bool:  # noqa: ARG002 - that can't be known
-        """Say no."""
-        return False
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the chunk. It counts as an event."""
-        self.events = int(bool(chunk))
-        yield chunk
-
-    def end(self) -> Iterator[bytes]:
-        """Yield nothing."""
-        yield from ()
+def events_in(text: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where the events of a text begin and end. The text begins between two events."""
+    for event in _EVENT.finditer(text):
+        yield event.span()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sse_middleware.errors import BodyError
 from sse_middleware.legacy import BodyFormat
-from sse_middleware.legacy.bodies.event_boundaries import ForeignEventStream
+from sse_middleware.legacy.bodies.foreign_stream import ForeignEventStream
 from sse_middleware.wire import EventStreamDecoder, MessageEvent
 
 DELIVER = BodyFormat(unfinished="deliver")
