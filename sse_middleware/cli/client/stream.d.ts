@@ -1,4 +1,4 @@
-/** An event of a stream. `id` is the last event id: pass it as `lastEventId` to go on after the event. */
+/** An event of a stream. `id` is the last event id: with it as `lastEventId` a stream goes on after the event. */
 export type StreamEvent<Events> = {
     [Name in keyof Events & string]: {
         event: Name;
@@ -6,64 +6,67 @@ export type StreamEvent<Events> = {
         id: string;
     };
 }[keyof Events & string];
-/** A value of a query. An array is sent as several parameters of one name. */
+/** A value in a query. An array is sent as several parameters of one name. */
 export type QueryValue = string | number | boolean | null | undefined;
 /** Options of `stream`. `signal`, `headers`, `credentials` and others are those of `fetch`. */
 export interface StreamInit extends Omit<RequestInit, "body" | "method"> {
-    /** Comes before the path. A browser needs none for its own server. */
+    /** What comes before the path. A page needs none for the server that it comes from. */
     baseUrl?: string | undefined;
     /** The values of the path's parameters. */
     params?: {
         [name: string]: string | number | boolean;
     } | undefined;
+    /** The parameters of the query. `undefined` and `null` are left out. */
     query?: {
         [name: string]: QueryValue | readonly QueryValue[];
     } | undefined;
-    /** The body, as JSON. */
+    /** The body, which is sent as JSON. */
     json?: unknown;
+    /** A body that is not JSON. */
     body?: BodyInit | undefined;
+    /** What sends the requests, for example with a token that it renews. */
     fetch?: typeof fetch | undefined;
-    /** The id of the last event that an earlier `stream` had. */
+    /** The `id` of the last event that an earlier stream had. */
     lastEventId?: string | undefined;
-    /** "always" is the default of GET: a stream that ends is opened again. "on-error" is that of others. */
+    /** "always", the default of GET, also reopens a stream that ended. "on-error" is that of others. */
     reconnect?: "always" | "on-error" | "never" | undefined;
-    /** Attempts one after the other without an event. No limit is the default. */
+    /** How many attempts in a row may bring no event. By default there is no limit. */
     maxRetries?: number | undefined;
-    /** Milliseconds before the first attempt to reconnect: 3000, unless the server sends `retry`. */
+    /** Milliseconds before the first attempt: 3000 by default. The server's `retry` replaces it. */
     retryDelay?: number | undefined;
-    /** Milliseconds that doubling does not pass: 30000. */
+    /** Milliseconds up to which the delay doubles: 30000 by default. */
     maxRetryDelay?: number | undefined;
-    /** Milliseconds of silence after which a connection counts as lost. 0 switches this off. */
+    /** Milliseconds of silence after which a connection is lost. 0 waits without end. */
     idleTimeout?: number | undefined;
-    /** Whether an event is the last one. The loop ends, and does not get the event. */
+    /** Whether an event is the last one. The loop ends, and does not get this event. */
     end?: ((event: {
         event: string;
         raw: string;
     }) => boolean) | undefined;
-    /** Called when a stream is open, also after it was reconnected. */
+    /** Called each time the stream opens. */
     onopen?: ((response: Response) => void) | undefined;
-    /** Called before each wait, with its milliseconds, and the number of the attempt after it. */
+    /** Called before each wait: why, for how many milliseconds, and which attempt comes next. */
     onwait?: ((info: {
         error: unknown;
         delay: number;
         attempt: number;
     }) => void) | undefined;
 }
-/** A stream that can't be opened, or not again. `cause` is the error of the network, if there is one. */
+/** The options of a request of which only the path is known. */
+export type OpenRequest = Pick<StreamInit, "query" | "json" | "body">;
+/** The arguments of `stream` after the path. They may be missing if no option is required. */
+export type StreamArguments<Own> = {} extends Own ? [init?: Omit<StreamInit, "params" | "query" | "json" | "body"> & Own] : [init: Omit<StreamInit, "params" | "query" | "json" | "body"> & Own];
+/** Why a stream can't be opened, or not again. `cause` is the error of `fetch`, if there is one. */
 export declare class StreamError extends Error {
-    /** The last response, if there is one. Its body can be read if it is not a stream. */
+    /** The last response. If it is not a stream, its body can still be read. */
     readonly response: Response | undefined;
     constructor(message: string, response?: Response, cause?: unknown);
 }
-/** What a request takes of which only the path is known. */
-export type OpenRequest = Pick<StreamInit, "query" | "json" | "body">;
-/** Arguments of `stream`: the options may be left out if the request needs none of them. */
-export type StreamArguments<Request> = {} extends Request ? [init?: Omit<StreamInit, "params" | "query" | "json" | "body"> & Request] : [init: Omit<StreamInit, "params" | "query" | "json" | "body"> & Request];
 /**
- * Opens a stream, and opens it again where it broke off, until the loop over it ends.
+ * Opens a stream, and opens it again where it broke off: `for await (const event of stream("/path"))`.
  *
- * `for await (const { event, data } of stream("/path")) ...` A `break`, or the `signal`, closes the
- * connection at once. Data that is not JSON is a string.
+ * The loop ends with the stream, or when `signal` is aborted. `break` closes the connection at once.
+ * Data that is not JSON is passed as a string.
  */
 export declare function stream<Path extends keyof Streams & keyof Requests>(path: Path, ...init: StreamArguments<Requests[Path]>): AsyncGenerator<StreamEvent<Streams[Path]>, void, undefined>;
 export declare function stream<Events>(url: URL, init?: StreamInit): AsyncGenerator<StreamEvent<Events>, void, undefined>;

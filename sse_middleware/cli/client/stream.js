@@ -1,6 +1,6 @@
-/** A stream that can't be opened, or not again. `cause` is the error of the network, if there is one. */
+/** Why a stream can't be opened, or not again. `cause` is the error of `fetch`, if there is one. */
 export class StreamError extends Error {
-    /** The last response, if there is one. Its body can be read if it is not a stream. */
+    /** The last response. If it is not a stream, its body can still be read. */
     response;
     constructor(message, response, cause) {
         super(message, { cause });
@@ -10,122 +10,67 @@ export class StreamError extends Error {
 }
 export function stream(target, init = {}) {
     let closed = false;
-    let interrupt = nothing;
+    let interrupt = nothing; // ends what is waited for
     const close = () => {
         closed = true;
         interrupt();
     };
     async function* events() {
-        const route = routes[`${target}`] ?? {};
-        const { signal, maxRetryDelay = 30_000, idleTimeout = route.idle } = init;
-        const [, method = "GET", path = ""] = /^(?:([A-Z]+) )?(.*)/s.exec(`${target}`) ?? [];
-        const mode = init.reconnect ?? (method === "GET" ? "always" : "on-error");
-        const isLast = init.end ?? (({ event, raw }) => event === route.end?.[0] && raw === route.end[1]);
-        let retry = init.retryDelay ?? 3000;
-        let lastEventId = init.lastEventId ?? "";
+        const [name, method = "GET", path = ""] = /^(?:([A-Z]+) )?(.*)/s.exec(`${target}`) ?? [""];
+        const { idle, end } = routes[name] ?? {};
+        const { signal, maxRetries = Infinity, maxRetryDelay = 30_000, idleTimeout = idle } = init;
+        const { reconnect = method === "GET" ? "always" : "on-error" } = init;
+        const isLast = init.end ?? (({ event, raw }) => event === end?.[0] && raw === end[1]);
+        let { lastEventId = "", retryDelay = Math.min(3000, maxRetryDelay) } = init;
         let attempt = 0;
-        closed = closed || !!signal?.aborted;
+        closed ||= !!signal?.aborted;
         signal?.addEventListener("abort", close);
         try {
             while (!closed) {
-                const connection = new AbortController();
-                let response;
-                let reader;
-                let error;
-                let isSilent = false;
-                interrupt = () => {
-                    connection.abort();
-                    (reader ?? response?.body)?.cancel().catch(nothing);
-                };
-                const inTime = async (pending) => {
-                    const silence = () => {
-                        isSilent = true;
-                        interrupt();
-                    };
-                    const timer = idleTimeout && setTimeout(silence, Math.min(idleTimeout, LONGEST_DELAY));
-                    try {
-                        return await pending;
-                    }
-                    catch (cause) {
-                        error = new StreamError("The connection was lost.", response, cause);
-                    }
-                    finally {
-                        clearTimeout(timer);
-                    }
-                    return undefined;
-                };
-                // What can't be sent at all is thrown here: it is no error of the network.
-                const send = request(method, path, init, lastEventId, connection.signal);
-                response = await inTime(send());
-                if (closed)
+                // What can't be sent at all is thrown by `request`: no later attempt would succeed.
+                const controller = new AbortController();
+                const send = request(method, path, init, lastEventId, controller.signal);
+                const connection = connect(controller, send, idleTimeout);
+                interrupt = connection.close;
+                const response = await connection.open();
+                if (closed || response?.status === 204)
                     return;
-                let isOpen = false;
-                if (response) {
-                    if (response.status === 204)
-                        return;
-                    isOpen = response.status === 200 && /^text\/event-stream *(;|$)/i.test(response.headers.get("content-type") ?? "");
-                    if (isOpen) {
-                        init.onopen?.(response);
-                        const parse = parser(lastEventId, (milliseconds) => (retry = milliseconds));
-                        reader = response.body?.getReader();
-                        for (;;) {
-                            const chunk = reader && (await inTime(reader.read()));
+                if (response && isStream(response)) {
+                    init.onopen?.(response);
+                    const parse = parser(lastEventId, (milliseconds) => (retryDelay = milliseconds));
+                    for (let chunk; (chunk = await connection.read());) {
+                        for (const { event, raw, id } of parse(chunk)) {
+                            attempt = 0;
+                            lastEventId = id;
+                            if (raw === undefined)
+                                continue;
+                            if (isLast({ event, raw }))
+                                return;
+                            yield { event, data: parsed(raw), id };
                             if (closed)
                                 return;
-                            if (!chunk?.value)
-                                break;
-                            for (const { event, raw, id } of parse(chunk.value)) {
-                                attempt = 0;
-                                lastEventId = id;
-                                if (raw === undefined)
-                                    continue;
-                                if (isLast({ event, raw }))
-                                    return;
-                                yield { event, data: parsed(raw), id };
-                                if (closed)
-                                    return;
-                            }
-                        }
-                    }
-                    else {
-                        const { status } = response;
-                        error = new StreamError(`The server answered with ${status}, and not with a stream.`, response);
-                        if (!/^(408|425|429|50[0234])$/.test(`${status}`)) {
-                            interrupt = nothing; // its body can be read
-                            throw error;
                         }
                     }
                 }
-                if (isSilent)
-                    error = new StreamError("The server was silent for too long.", response);
-                if (isOpen && !error && mode !== "always")
+                const { outcome, error } = connection.failure() ?? outcomeOf(response);
+                if (closed || (outcome === "ended" && reconnect !== "always"))
                     return;
-                const isLost = (isOpen || isSilent) && error;
-                error ??= new StreamError("The stream has ended.", response);
-                if (mode === "never" ||
-                    attempt >= (init.maxRetries ?? Infinity) ||
-                    (isLost && method !== "GET" && !lastEventId)) {
-                    interrupt = nothing;
+                if (outcome === "refused" ||
+                    (outcome === "lost" && method !== "GET" && !lastEventId) ||
+                    reconnect === "never" ||
+                    attempt >= maxRetries) {
+                    interrupt = nothing; // the body of the response can be read
                     throw error;
                 }
                 interrupt();
-                const backoff = Math.min(Math.max(retry, attempt && 500) * 2 ** attempt, Math.max(maxRetryDelay, retry));
+                const asked = retryAfter(response);
+                const backoff = Math.max(retryDelay, attempt && 500) * 2 ** attempt;
+                const limited = Math.min(backoff, Math.max(retryDelay, maxRetryDelay));
+                const delay = asked || Math.round(limited * (1 - Math.random() / 4));
                 attempt += 1;
-                const told = retryAfter(response);
-                const delay = Math.min(told || backoff * (1 - Math.random() / 4), LONGEST_DELAY);
                 init.onwait?.({ error, delay, attempt });
-                await new Promise((resolve) => {
-                    const timer = setTimeout(resolve, delay);
-                    interrupt = () => {
-                        clearTimeout(timer);
-                        resolve();
-                    };
-                    if (closed)
-                        interrupt();
-                    if (!told)
-                        online.addEventListener?.("online", interrupt);
-                });
-                online.removeEventListener?.("online", interrupt);
+                if (!closed)
+                    await pause(delay, !asked, (end) => (interrupt = end));
             }
         }
         finally {
@@ -136,17 +81,57 @@ export function stream(target, init = {}) {
     const generator = events();
     const finish = generator.return.bind(generator);
     generator.return = (value) => {
-        close(); // a pending `next` ends now, and not with the next event
+        close(); // otherwise it would wait for the next event
         return finish(value);
     };
     return generator;
 }
 const nothing = () => { };
-const LONGEST_DELAY = 2 ** 31 - 1; // of setTimeout, 24 days
-const online = globalThis;
-/** Prepares the request of one attempt, and returns the function that sends it. */
+const LONGEST = 2 ** 31 - 1; // milliseconds of a timer, 24 days
+/** Makes one attempt: sends a request, and reads the response when it is asked to. */
+function connect(controller, send, idleTimeout) {
+    let response;
+    let reader;
+    let failure;
+    let settle = nothing;
+    const close = () => {
+        controller.abort();
+        (reader ?? response?.body)?.cancel().catch(nothing);
+        settle();
+    };
+    const fail = (outcome, message, cause) => {
+        failure ??= { outcome, error: new StreamError(message, response, cause) };
+        close();
+    };
+    /** Returns a result, or undefined when the connection fails, is closed, or is silent too long. */
+    const inTime = (pending) => new Promise((resolve) => {
+        const silent = () => fail("lost", "The server was silent for too long");
+        const timer = idleTimeout && setTimeout(silent, Math.min(idleTimeout, LONGEST));
+        const done = (result) => {
+            clearTimeout(timer);
+            resolve(result);
+        };
+        settle = done;
+        pending.then(done, (cause) => fail(response ? "lost" : "unreachable", "The connection was lost", cause));
+    });
+    return {
+        close,
+        failure: () => failure,
+        open: () => inTime(send().then((head) => {
+            response = head;
+            if (controller.signal.aborted)
+                close(); // it came too late
+            return head;
+        })),
+        read: async () => {
+            reader ??= response?.body?.getReader();
+            return reader && (await inTime(reader.read()))?.value;
+        },
+    };
+}
+/** Prepares a request, and returns the function that sends it. */
 function request(method, path, init, lastEventId, signal) {
-    const { baseUrl = "", params = {}, query = {}, json, body } = init;
+    const { baseUrl = "", params = {}, query = {}, json, body = null, fetch: send } = init;
     const headers = new Headers(init.headers);
     const setDefault = (name, value) => {
         if (!headers.has(name))
@@ -156,9 +141,9 @@ function request(method, path, init, lastEventId, signal) {
     if (json !== undefined)
         setDefault("content-type", "application/json");
     // A header has bytes: those of UTF-8, as an EventSource sends them.
-    const bytes = new TextEncoder().encode(lastEventId);
+    const bytes = Array.from(new TextEncoder().encode(lastEventId), (byte) => String.fromCharCode(byte));
     if (lastEventId)
-        headers.set("last-event-id", String.fromCharCode(...bytes));
+        headers.set("last-event-id", bytes.join(""));
     const search = new URLSearchParams();
     for (const [name, values] of Object.entries(query)) {
         for (const value of [values].flat())
@@ -168,24 +153,51 @@ function request(method, path, init, lastEventId, signal) {
     const url = baseUrl.replace(/\/$/, "") +
         path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(`${params[name]}`)) +
         (`${search}` && (path.includes("?") ? "&" : "?") + search);
-    const options = { cache: "no-store", ...init, method, headers, signal };
-    if (json !== undefined)
-        options.body = JSON.stringify(json);
-    else if (body !== undefined)
-        options.body = body;
-    const own = init.fetch;
-    if (own)
-        return () => own(url, options);
+    const options = {
+        cache: "no-store",
+        ...init,
+        method,
+        headers,
+        signal,
+        body: json === undefined ? body : JSON.stringify(json),
+    };
+    if (send)
+        return () => send(url, options);
     const prepared = new Request(url, options);
     return () => fetch(prepared);
 }
-/** Returns the milliseconds that a response asks to wait, 0 or NaN if it asks for none. */
+function isStream(response) {
+    const type = response.headers.get("content-type") ?? "";
+    return response.status === 200 && /^text\/event-stream\s*(;|$)/i.test(type);
+}
+/** Returns how an attempt has ended that has not failed. */
+function outcomeOf(response) {
+    const isOpen = response && isStream(response);
+    const outcome = isOpen ? "ended" : /^(408|425|429|50[0234])$/.test(`${response?.status}`) ? "busy" : "refused";
+    const message = isOpen ? "The stream has ended" : `The server answered with ${response?.status}, not a stream`;
+    return { outcome, error: new StreamError(message, response) };
+}
+/** Returns the milliseconds that a response asks to wait, or 0. */
 function retryAfter(response) {
-    const after = response?.headers.get("retry-after") ?? "";
-    if (/^\d+$/.test(after))
-        return Number(after) * 1000;
+    const value = response?.headers.get("retry-after") ?? "";
     const now = Date.parse(response?.headers.get("date") ?? "") || Date.now();
-    return Math.max(0, Date.parse(after) - now);
+    const delay = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now;
+    return Math.min(Math.max(delay, 0) || 0, LONGEST);
+}
+/** Waits. It ends earlier if the function that `oninterrupt` gets is called, or back online. */
+function pause(delay, untilOnline, oninterrupt) {
+    const browser = globalThis; // nothing else tells that it is online
+    return new Promise((resolve) => {
+        const end = () => {
+            clearTimeout(timer);
+            browser.removeEventListener?.("online", end);
+            resolve();
+        };
+        const timer = setTimeout(end, Math.min(delay, LONGEST));
+        if (untilOnline)
+            browser.addEventListener?.("online", end);
+        oninterrupt(end);
+    });
 }
 function parsed(raw) {
     try {
@@ -195,45 +207,48 @@ function parsed(raw) {
         return raw;
     }
 }
-/** Reads text/event-stream, by the WHATWG HTML standard, 9.2.6. `raw` is undefined for a block with only an id. */
+/** Reads text/event-stream: WHATWG HTML, 9.2.6. Returns a function from a chunk to what it ends. */
 function parser(lastEventId, onretry) {
     const decoder = new TextDecoder();
-    let line = "";
     let isAfterCR = false;
+    let line = "";
     let event = "";
     let data = "";
     let id;
+    const dispatch = () => {
+        lastEventId = id ?? lastEventId;
+        const raw = data ? data.slice(0, -1) : undefined;
+        const block = { event: event || "message", raw, id: lastEventId };
+        const isEmpty = raw === undefined && id === undefined;
+        event = data = "";
+        id = undefined;
+        return isEmpty ? [] : [block];
+    };
+    const interpret = () => {
+        const [, field, value = ""] = /^([^:]*):? ?(.*)/s.exec(line) ?? [];
+        if (field === "data")
+            data += value + "\n";
+        else if (field === "event")
+            event = value;
+        else if (field === "id" && !value.includes("\0"))
+            id = value;
+        else if (field === "retry" && /^\d+$/.test(value))
+            onretry(Number(value));
+    };
     return (chunk) => {
-        let text = decoder.decode(chunk, { stream: true });
-        if (!text)
-            return [];
-        if (isAfterCR && text[0] === "\n")
-            text = text.slice(1);
-        isAfterCR = text ? text.endsWith("\r") : false;
-        const lines = text.split(/\r\n?|\n/);
+        const text = decoder.decode(chunk, { stream: true });
+        const isRestOfCRLF = isAfterCR && text[0] === "\n";
+        if (text)
+            isAfterCR = text.endsWith("\r"); // which ends its line at once
+        const pieces = text.slice(Number(isRestOfCRLF)).split(/\r\n?|\n/);
+        const rest = pieces.pop();
         const blocks = [];
-        const rest = lines.pop() ?? "";
-        for (const piece of lines) {
+        for (const piece of pieces) {
             line += piece;
-            const colon = line.indexOf(":");
-            const field = colon < 0 ? line : line.slice(0, colon);
-            const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
-            if (!line) {
-                lastEventId = id ?? lastEventId;
-                if (data || id !== undefined) {
-                    blocks.push({ event: event || "message", raw: data ? data.slice(0, -1) : undefined, id: lastEventId });
-                }
-                event = data = "";
-                id = undefined;
-            }
-            else if (field === "data")
-                data += value + "\n";
-            else if (field === "event")
-                event = value;
-            else if (field === "id" && !value.includes("\0"))
-                id = value;
-            else if (field === "retry" && /^\d+$/.test(value))
-                onretry(Number(value));
+            if (line)
+                interpret();
+            else
+                blocks.push(...dispatch());
             line = "";
         }
         line += rest;

@@ -1,45 +1,56 @@
-/** An event of a stream. `id` is the last event id: pass it as `lastEventId` to go on after the event. */
+/** An event of a stream. `id` is the last event id: with it as `lastEventId` a stream goes on after the event. */
 export type StreamEvent<Events> = {
   [Name in keyof Events & string]: { event: Name; data: Events[Name]; id: string };
 }[keyof Events & string];
 
-/** A value of a query. An array is sent as several parameters of one name. */
+/** A value in a query. An array is sent as several parameters of one name. */
 export type QueryValue = string | number | boolean | null | undefined;
 
 /** Options of `stream`. `signal`, `headers`, `credentials` and others are those of `fetch`. */
 export interface StreamInit extends Omit<RequestInit, "body" | "method"> {
-  /** Comes before the path. A browser needs none for its own server. */
+  /** What comes before the path. A page needs none for the server that it comes from. */
   baseUrl?: string | undefined;
   /** The values of the path's parameters. */
   params?: { [name: string]: string | number | boolean } | undefined;
+  /** The parameters of the query. `undefined` and `null` are left out. */
   query?: { [name: string]: QueryValue | readonly QueryValue[] } | undefined;
-  /** The body, as JSON. */
+  /** The body, which is sent as JSON. */
   json?: unknown;
+  /** A body that is not JSON. */
   body?: BodyInit | undefined;
+  /** What sends the requests, for example with a token that it renews. */
   fetch?: typeof fetch | undefined;
-  /** The id of the last event that an earlier `stream` had. */
+  /** The `id` of the last event that an earlier stream had. */
   lastEventId?: string | undefined;
-  /** "always" is the default of GET: a stream that ends is opened again. "on-error" is that of others. */
+  /** "always", the default of GET, also reopens a stream that ended. "on-error" is that of others. */
   reconnect?: "always" | "on-error" | "never" | undefined;
-  /** Attempts one after the other without an event. No limit is the default. */
+  /** How many attempts in a row may bring no event. By default there is no limit. */
   maxRetries?: number | undefined;
-  /** Milliseconds before the first attempt to reconnect: 3000, unless the server sends `retry`. */
+  /** Milliseconds before the first attempt: 3000 by default. The server's `retry` replaces it. */
   retryDelay?: number | undefined;
-  /** Milliseconds that doubling does not pass: 30000. */
+  /** Milliseconds up to which the delay doubles: 30000 by default. */
   maxRetryDelay?: number | undefined;
-  /** Milliseconds of silence after which a connection counts as lost. 0 switches this off. */
+  /** Milliseconds of silence after which a connection is lost. 0 waits without end. */
   idleTimeout?: number | undefined;
-  /** Whether an event is the last one. The loop ends, and does not get the event. */
+  /** Whether an event is the last one. The loop ends, and does not get this event. */
   end?: ((event: { event: string; raw: string }) => boolean) | undefined;
-  /** Called when a stream is open, also after it was reconnected. */
+  /** Called each time the stream opens. */
   onopen?: ((response: Response) => void) | undefined;
-  /** Called before each wait, with its milliseconds, and the number of the attempt after it. */
+  /** Called before each wait: why, for how many milliseconds, and which attempt comes next. */
   onwait?: ((info: { error: unknown; delay: number; attempt: number }) => void) | undefined;
 }
 
-/** A stream that can't be opened, or not again. `cause` is the error of the network, if there is one. */
+/** The options of a request of which only the path is known. */
+export type OpenRequest = Pick<StreamInit, "query" | "json" | "body">;
+
+/** The arguments of `stream` after the path. They may be missing if no option is required. */
+export type StreamArguments<Own> = {} extends Own
+  ? [init?: Omit<StreamInit, "params" | "query" | "json" | "body"> & Own]
+  : [init: Omit<StreamInit, "params" | "query" | "json" | "body"> & Own];
+
+/** Why a stream can't be opened, or not again. `cause` is the error of `fetch`, if there is one. */
 export class StreamError extends Error {
-  /** The last response, if there is one. Its body can be read if it is not a stream. */
+  /** The last response. If it is not a stream, its body can still be read. */
   readonly response: Response | undefined;
 
   constructor(message: string, response?: Response, cause?: unknown) {
@@ -49,19 +60,11 @@ export class StreamError extends Error {
   }
 }
 
-/** What a request takes of which only the path is known. */
-export type OpenRequest = Pick<StreamInit, "query" | "json" | "body">;
-
-/** Arguments of `stream`: the options may be left out if the request needs none of them. */
-export type StreamArguments<Request> = {} extends Request
-  ? [init?: Omit<StreamInit, "params" | "query" | "json" | "body"> & Request]
-  : [init: Omit<StreamInit, "params" | "query" | "json" | "body"> & Request];
-
 /**
- * Opens a stream, and opens it again where it broke off, until the loop over it ends.
+ * Opens a stream, and opens it again where it broke off: `for await (const event of stream("/path"))`.
  *
- * `for await (const { event, data } of stream("/path")) ...` A `break`, or the `signal`, closes the
- * connection at once. Data that is not JSON is a string.
+ * The loop ends with the stream, or when `signal` is aborted. `break` closes the connection at once.
+ * Data that is not JSON is passed as a string.
  */
 export function stream<Path extends keyof Streams & keyof Requests>(
   path: Path,
@@ -74,116 +77,66 @@ export function stream<Events>(
 export function stream(
   target: string | URL,
   init: StreamInit = {},
-): AsyncGenerator<StreamEvent<Record<string, unknown>>, void, undefined> {
+): AsyncGenerator<{ event: string; data: unknown; id: string }, void, undefined> {
   let closed = false;
-  let interrupt = nothing;
+  let interrupt = nothing; // ends what is waited for
   const close = (): void => {
     closed = true;
     interrupt();
   };
 
-  async function* events(): AsyncGenerator<StreamEvent<Record<string, unknown>>, void, undefined> {
-    const route = routes[`${target}`] ?? {};
-    const { signal, maxRetryDelay = 30_000, idleTimeout = route.idle } = init;
-    const [, method = "GET", path = ""] = /^(?:([A-Z]+) )?(.*)/s.exec(`${target}`) ?? [];
-    const mode = init.reconnect ?? (method === "GET" ? "always" : "on-error");
-    const isLast = init.end ?? (({ event, raw }) => event === route.end?.[0] && raw === route.end[1]);
-    let retry = init.retryDelay ?? 3000;
-    let lastEventId = init.lastEventId ?? "";
+  async function* events() {
+    const [name, method = "GET", path = ""] = /^(?:([A-Z]+) )?(.*)/s.exec(`${target}`) ?? [""];
+    const { idle, end } = routes[name] ?? {};
+    const { signal, maxRetries = Infinity, maxRetryDelay = 30_000, idleTimeout = idle } = init;
+    const { reconnect = method === "GET" ? "always" : "on-error" } = init;
+    const isLast = init.end ?? (({ event, raw }) => event === end?.[0] && raw === end[1]);
+    let { lastEventId = "", retryDelay = Math.min(3000, maxRetryDelay) } = init;
     let attempt = 0;
-    closed = closed || !!signal?.aborted;
+    closed ||= !!signal?.aborted;
     signal?.addEventListener("abort", close);
     try {
       while (!closed) {
-        const connection = new AbortController();
-        let response: Response | undefined;
-        let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-        let error: StreamError | undefined;
-        let isSilent = false;
-        interrupt = (): void => {
-          connection.abort();
-          (reader ?? response?.body)?.cancel().catch(nothing);
-        };
-        const inTime = async <T>(pending: Promise<T>): Promise<T | undefined> => {
-          const silence = (): void => {
-            isSilent = true;
-            interrupt();
-          };
-          const timer = idleTimeout && setTimeout(silence, Math.min(idleTimeout, LONGEST_DELAY));
-          try {
-            return await pending;
-          } catch (cause) {
-            error = new StreamError("The connection was lost.", response, cause);
-          } finally {
-            clearTimeout(timer);
-          }
-          return undefined;
-        };
-        // What can't be sent at all is thrown here: it is no error of the network.
-        const send = request(method, path, init, lastEventId, connection.signal);
-        response = await inTime(send());
-        if (closed) return;
-        let isOpen = false;
-        if (response) {
-          if (response.status === 204) return;
-          isOpen = response.status === 200 && /^text\/event-stream *(;|$)/i.test(response.headers.get("content-type") ?? "");
-          if (isOpen) {
-            init.onopen?.(response);
-            const parse = parser(lastEventId, (milliseconds) => (retry = milliseconds));
-            reader = response.body?.getReader();
-            for (;;) {
-              const chunk = reader && (await inTime(reader.read()));
+        // What can't be sent at all is thrown by `request`: no later attempt would succeed.
+        const controller = new AbortController();
+        const send = request(method, path, init, lastEventId, controller.signal);
+        const connection = connect(controller, send, idleTimeout);
+        interrupt = connection.close;
+        const response = await connection.open();
+        if (closed || response?.status === 204) return;
+        if (response && isStream(response)) {
+          init.onopen?.(response);
+          const parse = parser(lastEventId, (milliseconds) => (retryDelay = milliseconds));
+          for (let chunk; (chunk = await connection.read()); ) {
+            for (const { event, raw, id } of parse(chunk)) {
+              attempt = 0;
+              lastEventId = id;
+              if (raw === undefined) continue;
+              if (isLast({ event, raw })) return;
+              yield { event, data: parsed(raw), id };
               if (closed) return;
-              if (!chunk?.value) break;
-              for (const { event, raw, id } of parse(chunk.value)) {
-                attempt = 0;
-                lastEventId = id;
-                if (raw === undefined) continue;
-                if (isLast({ event, raw })) return;
-                yield { event, data: parsed(raw), id };
-                if (closed) return;
-              }
-            }
-          } else {
-            const { status } = response;
-            error = new StreamError(`The server answered with ${status}, and not with a stream.`, response);
-            if (!/^(408|425|429|50[0234])$/.test(`${status}`)) {
-              interrupt = nothing; // its body can be read
-              throw error;
             }
           }
         }
-        if (isSilent) error = new StreamError("The server was silent for too long.", response);
-        if (isOpen && !error && mode !== "always") return;
-        const isLost = (isOpen || isSilent) && error;
-        error ??= new StreamError("The stream has ended.", response);
+        const { outcome, error } = connection.failure() ?? outcomeOf(response);
+        if (closed || (outcome === "ended" && reconnect !== "always")) return;
         if (
-          mode === "never" ||
-          attempt >= (init.maxRetries ?? Infinity) ||
-          (isLost && method !== "GET" && !lastEventId)
+          outcome === "refused" ||
+          (outcome === "lost" && method !== "GET" && !lastEventId) ||
+          reconnect === "never" ||
+          attempt >= maxRetries
         ) {
-          interrupt = nothing;
+          interrupt = nothing; // the body of the response can be read
           throw error;
         }
         interrupt();
-        const backoff = Math.min(
-          Math.max(retry, attempt && 500) * 2 ** attempt,
-          Math.max(maxRetryDelay, retry),
-        );
+        const asked = retryAfter(response);
+        const backoff = Math.max(retryDelay, attempt && 500) * 2 ** attempt;
+        const limited = Math.min(backoff, Math.max(retryDelay, maxRetryDelay));
+        const delay = asked || Math.round(limited * (1 - Math.random() / 4));
         attempt += 1;
-        const told = retryAfter(response);
-        const delay = Math.min(told || backoff * (1 - Math.random() / 4), LONGEST_DELAY);
         init.onwait?.({ error, delay, attempt });
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, delay);
-          interrupt = (): void => {
-            clearTimeout(timer);
-            resolve();
-          };
-          if (closed) interrupt();
-          if (!told) online.addEventListener?.("online", interrupt);
-        });
-        online.removeEventListener?.("online", interrupt);
+        if (!closed) await pause(delay, !asked, (end) => (interrupt = end));
       }
     } finally {
       signal?.removeEventListener("abort", close);
@@ -194,7 +147,7 @@ export function stream(
   const generator = events();
   const finish = generator.return.bind(generator);
   generator.return = (value) => {
-    close(); // a pending `next` ends now, and not with the next event
+    close(); // otherwise it would wait for the next event
     return finish(value);
   };
   return generator;
@@ -202,11 +155,71 @@ export function stream(
 
 const nothing = (): void => {};
 
-const LONGEST_DELAY = 2 ** 31 - 1; // of setTimeout, 24 days
+const LONGEST = 2 ** 31 - 1; // milliseconds of a timer, 24 days
 
-const online = globalThis as Partial<EventTarget>;
+type Outcome = "ended" | "lost" | "unreachable" | "busy" | "refused";
 
-/** Prepares the request of one attempt, and returns the function that sends it. */
+interface Failure {
+  outcome: Outcome;
+  error: StreamError;
+}
+
+/** Makes one attempt: sends a request, and reads the response when it is asked to. */
+function connect(
+  controller: AbortController,
+  send: () => Promise<Response>,
+  idleTimeout: number | undefined,
+) {
+  let response: Response | undefined;
+  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  let failure: Failure | undefined;
+  let settle = nothing;
+
+  const close = (): void => {
+    controller.abort();
+    (reader ?? response?.body)?.cancel().catch(nothing);
+    settle();
+  };
+
+  const fail = (outcome: Outcome, message: string, cause?: unknown): void => {
+    failure ??= { outcome, error: new StreamError(message, response, cause) };
+    close();
+  };
+
+  /** Returns a result, or undefined when the connection fails, is closed, or is silent too long. */
+  const inTime = <T>(pending: Promise<T>): Promise<T | undefined> =>
+    new Promise((resolve) => {
+      const silent = (): void => fail("lost", "The server was silent for too long");
+      const timer = idleTimeout && setTimeout(silent, Math.min(idleTimeout, LONGEST));
+      const done = (result?: T): void => {
+        clearTimeout(timer);
+        resolve(result);
+      };
+      settle = done;
+      pending.then(done, (cause: unknown) =>
+        fail(response ? "lost" : "unreachable", "The connection was lost", cause),
+      );
+    });
+
+  return {
+    close,
+    failure: () => failure,
+    open: () =>
+      inTime(
+        send().then((head) => {
+          response = head;
+          if (controller.signal.aborted) close(); // it came too late
+          return head;
+        }),
+      ),
+    read: async (): Promise<Uint8Array | undefined> => {
+      reader ??= response?.body?.getReader();
+      return reader && (await inTime(reader.read()))?.value;
+    },
+  };
+}
+
+/** Prepares a request, and returns the function that sends it. */
 function request(
   method: string,
   path: string,
@@ -214,7 +227,7 @@ function request(
   lastEventId: string,
   signal: AbortSignal,
 ): () => Promise<Response> {
-  const { baseUrl = "", params = {}, query = {}, json, body } = init;
+  const { baseUrl = "", params = {}, query = {}, json, body = null, fetch: send } = init;
   const headers = new Headers(init.headers);
   const setDefault = (name: string, value: string): void => {
     if (!headers.has(name)) headers.set(name, value);
@@ -222,8 +235,8 @@ function request(
   setDefault("accept", "text/event-stream");
   if (json !== undefined) setDefault("content-type", "application/json");
   // A header has bytes: those of UTF-8, as an EventSource sends them.
-  const bytes = new TextEncoder().encode(lastEventId);
-  if (lastEventId) headers.set("last-event-id", String.fromCharCode(...bytes));
+  const bytes = Array.from(new TextEncoder().encode(lastEventId), (byte) => String.fromCharCode(byte));
+  if (lastEventId) headers.set("last-event-id", bytes.join(""));
   const search = new URLSearchParams();
   for (const [name, values] of Object.entries(query)) {
     for (const value of [values].flat()) if (value != null) search.append(name, `${value}`);
@@ -232,21 +245,57 @@ function request(
     baseUrl.replace(/\/$/, "") +
     path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(`${params[name]}`)) +
     (`${search}` && (path.includes("?") ? "&" : "?") + search);
-  const options: RequestInit = { cache: "no-store", ...(init as RequestInit), method, headers, signal };
-  if (json !== undefined) options.body = JSON.stringify(json);
-  else if (body !== undefined) options.body = body;
-  const own = init.fetch;
-  if (own) return () => own(url, options);
+  const options: RequestInit = {
+    cache: "no-store",
+    ...(init as RequestInit),
+    method,
+    headers,
+    signal,
+    body: json === undefined ? body : JSON.stringify(json),
+  };
+  if (send) return () => send(url, options);
   const prepared = new Request(url, options);
   return () => fetch(prepared);
 }
 
-/** Returns the milliseconds that a response asks to wait, 0 or NaN if it asks for none. */
+function isStream(response: Response): boolean {
+  const type = response.headers.get("content-type") ?? "";
+  return response.status === 200 && /^text\/event-stream\s*(;|$)/i.test(type);
+}
+
+/** Returns how an attempt has ended that has not failed. */
+function outcomeOf(response: Response | undefined): Failure {
+  const isOpen = response && isStream(response);
+  const outcome = isOpen ? "ended" : /^(408|425|429|50[0234])$/.test(`${response?.status}`) ? "busy" : "refused";
+  const message = isOpen ? "The stream has ended" : `The server answered with ${response?.status}, not a stream`;
+  return { outcome, error: new StreamError(message, response) };
+}
+
+/** Returns the milliseconds that a response asks to wait, or 0. */
 function retryAfter(response: Response | undefined): number {
-  const after = response?.headers.get("retry-after") ?? "";
-  if (/^\d+$/.test(after)) return Number(after) * 1000;
+  const value = response?.headers.get("retry-after") ?? "";
   const now = Date.parse(response?.headers.get("date") ?? "") || Date.now();
-  return Math.max(0, Date.parse(after) - now);
+  const delay = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now;
+  return Math.min(Math.max(delay, 0) || 0, LONGEST);
+}
+
+/** Waits. It ends earlier if the function that `oninterrupt` gets is called, or back online. */
+function pause(
+  delay: number,
+  untilOnline: boolean,
+  oninterrupt: (end: () => void) => void,
+): Promise<void> {
+  const browser = globalThis as Partial<EventTarget>; // nothing else tells that it is online
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      browser.removeEventListener?.("online", end);
+      resolve();
+    };
+    const timer = setTimeout(end, Math.min(delay, LONGEST));
+    if (untilOnline) browser.addEventListener?.("online", end);
+    oninterrupt(end);
+  });
 }
 
 function parsed(raw: string): unknown {
@@ -257,41 +306,54 @@ function parsed(raw: string): unknown {
   }
 }
 
-/** Reads text/event-stream, by the WHATWG HTML standard, 9.2.6. `raw` is undefined for a block with only an id. */
+interface Block {
+  event: string;
+  /** The data. Undefined if the block only has an id. */
+  raw: string | undefined;
+  id: string;
+}
+
+/** Reads text/event-stream: WHATWG HTML, 9.2.6. Returns a function from a chunk to what it ends. */
 function parser(
   lastEventId: string,
   onretry: (milliseconds: number) => void,
-): (chunk: Uint8Array) => { event: string; raw: string | undefined; id: string }[] {
+): (chunk: Uint8Array) => Block[] {
   const decoder = new TextDecoder();
-  let line = "";
   let isAfterCR = false;
+  let line = "";
   let event = "";
   let data = "";
   let id: string | undefined;
+
+  const dispatch = (): Block[] => {
+    lastEventId = id ?? lastEventId;
+    const raw = data ? data.slice(0, -1) : undefined;
+    const block = { event: event || "message", raw, id: lastEventId };
+    const isEmpty = raw === undefined && id === undefined;
+    event = data = "";
+    id = undefined;
+    return isEmpty ? [] : [block];
+  };
+
+  const interpret = (): void => {
+    const [, field, value = ""] = /^([^:]*):? ?(.*)/s.exec(line) ?? [];
+    if (field === "data") data += value + "\n";
+    else if (field === "event") event = value;
+    else if (field === "id" && !value.includes("\0")) id = value;
+    else if (field === "retry" && /^\d+$/.test(value)) onretry(Number(value));
+  };
+
   return (chunk) => {
-    let text = decoder.decode(chunk, { stream: true });
-    if (!text) return [];
-    if (isAfterCR && text[0] === "\n") text = text.slice(1);
-    isAfterCR = text ? text.endsWith("\r") : false;
-    const lines = text.split(/\r\n?|\n/);
+    const text = decoder.decode(chunk, { stream: true });
+    const isRestOfCRLF = isAfterCR && text[0] === "\n";
+    if (text) isAfterCR = text.endsWith("\r"); // which ends its line at once
+    const pieces = text.slice(Number(isRestOfCRLF)).split(/\r\n?|\n/);
+    const rest = pieces.pop();
     const blocks = [];
-    const rest = lines.pop() ?? "";
-    for (const piece of lines) {
+    for (const piece of pieces) {
       line += piece;
-      const colon = line.indexOf(":");
-      const field = colon < 0 ? line : line.slice(0, colon);
-      const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
-      if (!line) {
-        lastEventId = id ?? lastEventId;
-        if (data || id !== undefined) {
-          blocks.push({ event: event || "message", raw: data ? data.slice(0, -1) : undefined, id: lastEventId });
-        }
-        event = data = "";
-        id = undefined;
-      } else if (field === "data") data += value + "\n";
-      else if (field === "event") event = value;
-      else if (field === "id" && !value.includes("\0")) id = value;
-      else if (field === "retry" && /^\d+$/.test(value)) onretry(Number(value));
+      if (line) interpret();
+      else blocks.push(...dispatch());
       line = "";
     }
     line += rest;
