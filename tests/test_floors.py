@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "discovery": ["endpoint"],
     "openapi": ["discovery"],
     "middleware": ["legacy", "openapi"],
-    "cli": ["discovery"],
+    "cli": ["middleware"],
     "observers": ["records", "errors"],
     "testing": ["events"],
     "pytest_plugin": ["testing"],
@@ -79,7 +79,7 @@ OUTSIDE = {
     "stats_endpoint": {"anyio", "starlette"},
     "openapi": {"fastapi", "pydantic", "starlette"},  # FastAPI inside functions, as trio
     "middleware": {"asgiref", "starlette"},
-    "cli": {"pydantic"},
+    "cli": {"pydantic", "typing_extensions"},
     "observers": {"opentelemetry"},
     "testing": {"anyio", "httpx", "starlette", "trio"},
     "pytest_plugin": {"pytest"},

@@ -27,7 +27,7 @@ class Documents:
             ConfigurationError: its document can't be made.
         """
         for prefix, mounted in reversed(found.mounts):
-            app = _inside(mounted)
+            _, app = unwrapped(mounted)
             if callable(getattr(type(app), "openapi", None)):
                 return self._operation(app, found.path.removeprefix(prefix), found.method)
         return None
@@ -41,11 +41,13 @@ class Documents:
         return None if described is None else Operation(described, schemas)
 
 
-def _inside(app: Any) -> Any:
-    """Return the application inside any middleware."""
+def unwrapped(app: Any) -> tuple[list[Any], Any]:
+    """Return the middlewares around an application, the outermost first, and what is inside."""
+    around = []
     while not hasattr(app, "routes") and hasattr(app, "app"):
+        around.append(app)
         app = app.app
-    return app
+    return around, app
 
 
 def _document_of(app: Any) -> Mapping[str, Any]:

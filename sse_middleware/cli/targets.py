@@ -4,7 +4,7 @@ Rules of this file:
 - Settings are those of the innermost middleware around an endpoint, with those of its tag over
   them. What a response is given when it is made can't be known.
 - Only an endpoint that returns what it streams can stream a subscription of a hub, so only that has
-  ``gap`` events: if it is annotated as one, or if its middleware has a hub.
+  ``gap`` events: if it is annotated so, or if a middleware around it has a hub.
 """
 
 import inspect
@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from sse_middleware import events
 from sse_middleware.cli.client_stream import ClientStream
-from sse_middleware.cli.operations import Documents
+from sse_middleware.cli.operations import Documents, unwrapped
 from sse_middleware.discovery import FoundStream, find_streams
 from sse_middleware.endpoint import FUNCTION, ITEM_TYPE, SETTINGS
 from sse_middleware.errors import ConfigurationError
@@ -68,12 +68,13 @@ def streams_of_application(app: Any) -> dict[str, ClientStream]:
 
 
 def _described(found: FoundStream, documents: Documents) -> ClientStream:
-    middleware = next(_middlewares(app for _, app in reversed(found.mounts)), None)
-    outer = StreamSettings() if middleware is None else middleware.settings
+    middlewares = list(_middlewares(app for _, app in reversed(found.mounts)))
+    outer = middlewares[0].settings if middlewares else StreamSettings()
     settings = getattr(found.endpoint, SETTINGS, Overrides({})).over(outer)
+    has_hub = any(one.hub is not None for one in middlewares)
     return ClientStream(
         found.item_type,
-        tells_gaps=_tells_gaps(found.endpoint, middleware),
+        tells_gaps=_may_subscribe(found.endpoint, has_hub=has_hub),
         idle_timeout=_idle_timeout(settings),
         last=_last_event(settings),
         operation=documents.operation_of(found),
@@ -81,27 +82,25 @@ def _described(found: FoundStream, documents: Documents) -> ClientStream:
 
 
 def _middlewares(apps: Iterable[Any]) -> Iterator[SSEMiddleware]:
-    """Yield the middlewares around and in applications: of each one, the innermost first."""
-    for app in apps:
-        around = []
-        while app is not None and not hasattr(app, "routes"):
-            around += [app] if isinstance(app, SSEMiddleware) else []
-            app = getattr(app, "app", None)
+    """Yield the middlewares in and around applications, the innermost of each one first."""
+    for outermost in apps:
+        around, app = unwrapped(outermost)
         for added in reversed(getattr(app, "user_middleware", ())):
             if isinstance(added.cls, type) and issubclass(added.cls, SSEMiddleware):
                 yield added.cls(app, *added.args, **added.kwargs)
-        yield from reversed(around)
+        yield from (one for one in reversed(around) if isinstance(one, SSEMiddleware))
 
 
-def _tells_gaps(endpoint: Any, middleware: SSEMiddleware | None) -> bool:
-    function = getattr(endpoint, FUNCTION, endpoint)
-    code = underlying(function)
+def _may_subscribe(endpoint: Any, *, has_hub: bool) -> bool:
+    """Whether an endpoint may return a subscription or the view of a run."""
+    code = underlying(getattr(endpoint, FUNCTION, endpoint))
     if inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code):
         return False
-    if middleware is not None and middleware.hub is not None:
-        return True
-    annotation = getattr(code, "__annotations__", {}).get("return")
-    return _names_subscription(evaluated(annotation, code))
+    try:
+        returned = evaluated(getattr(code, "__annotations__", {}).get("return", Any), code)
+    except Exception:  # it is only a hint here
+        return has_hub
+    return has_hub or _names_subscription(returned)
 
 
 def _names_subscription(annotation: Any) -> bool:
@@ -118,7 +117,7 @@ def _idle_timeout(settings: StreamSettings) -> float | None:
 
 
 def _last_event(settings: StreamSettings) -> tuple[str, str] | None:
-    """Return the name and the data of the event after a stream's last item, as a client reads it."""
+    """Return the name and the data of the event after the last item, as a client reads them."""
     last = None if settings.preset is None else settings.preset.last
     if last is None:
         return None

@@ -73,8 +73,6 @@ class TypeWriter:
         """Return the type of a schema. `indent` spaces begin each line after the first."""
         if isinstance(schema, bool):
             schema = {} if schema else {"enum": []}
-        if _WRITTEN in schema:
-            return str(schema[_WRITTEN])
         if "$ref" in schema:
             return self._names[schema["$ref"].removeprefix(DEFINITIONS)]
         if "const" in schema:
@@ -89,6 +87,8 @@ class TypeWriter:
         return self._of_type(schema, indent)
 
     def _of_type(self, schema: Schema, indent: int) -> str:
+        if _WRITTEN in schema:
+            return str(schema[_WRITTEN])
         kind = schema.get("type")
         if isinstance(kind, list):
             return _union(self.of({**schema, "type": one}, indent) for one in kind)

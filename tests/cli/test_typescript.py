@@ -31,6 +31,7 @@ from sse_middleware import (
     event_stream,
 )
 from sse_middleware.__main__ import main
+from sse_middleware.cli.client_stream import ClientStream
 from sse_middleware.cli.typescript import typescript_of
 from sse_middleware.cli.typescript_types import TypeWriter
 from sse_middleware.discovery import find_streams
@@ -183,8 +184,10 @@ export interface Everything {
 
 def written(**streams: Any) -> str:
     """What is written of item types, without the code that is always the same."""
-    text = typescript_of({name: ItemType.declared(one) for name, one in streams.items()})
-    head, code, _ = text.partition("/** A handler for each name")
+    text = typescript_of(
+        {name: ClientStream(ItemType.declared(one)) for name, one in streams.items()}
+    )
+    head, code, _ = text.partition("\n/** What the request of each stream takes.")
     assert code
     return head.partition("\n\n")[2].rstrip("\n")
 

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from examples.typed import app
+from sse_middleware.cli.client_stream import ClientStream
+from sse_middleware.cli.targets import streams_of_application
 from sse_middleware.cli.typescript import typescript_of
-from sse_middleware.discovery import find_streams
 from sse_middleware.items.item_type import ItemType
 from tests.chromium import chromium
 from tests.cli.test_typescript import Everything
@@ -78,8 +79,8 @@ export type { Missing };
 
 
 @pytest.fixture(scope="module")
-def tsc(tmp_path_factory: pytest.TempPathFactory) -> Compile:
-    return compiler(tmp_path_factory.mktemp("typescript"))
+def tsc(pytestconfig: pytest.Config) -> Compile:
+    return compiler(pytestconfig)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def example() -> Iterator[str]:
 
 
 def write_streams(folder: Path) -> None:
-    streams = {one.path: one.item_type for one in find_streams(app.routes)}
+    streams = streams_of_application(app)
     (folder / "streams.ts").write_text(typescript_of(streams), "utf-8")
 
 
@@ -157,7 +158,9 @@ def test_mistakes_do_not_compile(tsc: Compile, tmp_path: Path) -> None:
 
 
 def test_each_kind_of_type_compiles(tsc: Compile, tmp_path: Path) -> None:
-    text = typescript_of({"/everything": ItemType(Everything), "/anything": None})
+    text = typescript_of(
+        {"/everything": ClientStream(ItemType(Everything)), "/anything": ClientStream()}
+    )
     (tmp_path / "everything.ts").write_text(text, "utf-8")
     done = tsc(tmp_path / "everything.ts")
     assert done.returncode == 0, done.stdout

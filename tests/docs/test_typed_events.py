@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from sse_middleware.cli.targets import streams_of_application
 from sse_middleware.cli.typescript import typescript_of
-from sse_middleware.discovery import find_streams
 from sse_middleware.testing import EventClient
 from sse_middleware.wire import EventStreamDecoder
 
@@ -38,6 +38,6 @@ async def test_the_events_are_sent(app: Any, path: str, shown: str) -> None:
 
 
 def test_the_typescript_is_written(app: Any) -> None:
-    text = typescript_of({one.path: one.item_type for one in find_streams(app.routes)})
+    text = typescript_of(streams_of_application(app))
     [shown] = re.findall(r"```typescript\n(export interface.*?)```", PAGE, re.DOTALL)
     assert shown in text
