@@ -40,6 +40,21 @@ def item_schema(annotation: Any, json_schema: Callable[[Any], JsonSchema]) -> Js
     return {"oneOf" if all(member.names for member in members) else "anyOf": schemas}
 
 
+def schema_of_data(event_schema: JsonSchema) -> JsonSchema | None:
+    """Return the schema of the data of all events, ``None`` if no type is declared.
+
+    Args:
+        event_schema: what `item_schema` returned.
+    """
+    found = list[JsonSchema]()
+    for event in event_schema.get("oneOf") or event_schema.get("anyOf") or [event_schema]:
+        data = event["properties"]["data"].get("contentSchema")
+        if data is not None and data not in found:
+            found.append(deepcopy(data))
+    # Without the names of the events, the same data can match two schemas.
+    return {"anyOf": found} if len(found) > 1 else next(iter(found), None)
+
+
 def _schema_of_fields(data: JsonSchema | None, name: str | None = None) -> JsonSchema:
     schema = deepcopy(events._SSE_EVENT_SCHEMA)  # noqa: SLF001 - FastAPI's name
     if data is not None:

@@ -20,7 +20,7 @@ from sse_middleware.discovery import is_tagged, response_class_of
 from sse_middleware.endpoint import ITEM_TYPE
 from sse_middleware.introspection.fastapi import flat_routes
 from sse_middleware.items.item_type import ItemType, underlying
-from sse_middleware.openapi.item_schema import JsonSchema, item_schema
+from sse_middleware.openapi.item_schema import JsonSchema, item_schema, schema_of_data
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -45,18 +45,27 @@ class StreamOperation:
     place. If not, the item types are components all the same, as with FastAPI."""
 
     def describe(
-        self, document: dict[str, Any], made: dict[str, Any], event_schema: JsonSchema
-    ) -> None:
+        self,
+        document: dict[str, Any],
+        made: dict[str, Any],
+        event_schema: JsonSchema,
+        *,
+        data_schema: bool,
+    ) -> bool:
         """Describe the events in a document, if it has the operation.
 
         Args:
             document: the document to change.
             made: FastAPI's document of the application, without the user's own changes.
             event_schema: the schema of one event, which refers to the components of `made`.
+            data_schema: whether to add the schema of the data, unless the user declares a schema.
+
+        Returns:
+            Whether the document has the operation.
         """
         response, assumed = self._response(document), self._response(made)
         if not self.shown or response is None or assumed is None:
-            return
+            return False
         content = response.setdefault("content", {})
         body = content.pop(self._media_type, {})
         if "schema" in body:
@@ -68,8 +77,13 @@ class StreamOperation:
             content[EVENTS] = body
         elif body:
             content[self._media_type] = body
-        content[EVENTS] = _merged({"itemSchema": event_schema}, content.get(EVENTS, {}))
+        described, by_user = {"itemSchema": event_schema}, content.get(EVENTS, {})
+        data = schema_of_data(event_schema) if data_schema else None
+        if data is not None and "schema" not in by_user:
+            described["schema"] = data
+        content[EVENTS] = _merged(described, by_user)
         _add_components(document, made, event_schema)
+        return True
 
     @property
     def _media_type(self) -> str | None:

@@ -27,7 +27,7 @@ def run(*codes: str) -> dict[str, Any]:
 
 
 PAGE = ROOT / "docs/openapi.md"
-FASTAPI, BY_HAND, STARLETTE = blocks(PAGE, "python")
+FASTAPI, BY_HAND, VERSION, STARLETTE = blocks(PAGE, "python")
 
 
 async def test_by_the_middleware() -> None:
@@ -42,6 +42,16 @@ def test_without_a_request() -> None:
     names = run(FASTAPI, BY_HAND)
     assert json.loads(names["document"]) == names["app"].openapi()
     assert "itemSchema" in names["document"]
+
+
+def test_with_a_version() -> None:
+    assert run(FASTAPI, BY_HAND, VERSION)["app"].openapi()["openapi"] == "3.1.0"
+
+
+def test_with_the_type_of_the_data() -> None:
+    document = sse_openapi(run(FASTAPI)["app"], data_schema=True)
+    body = document["paths"]["/prices"]["get"]["responses"]["200"]["content"]["text/event-stream"]
+    assert f'"schema": {json.dumps(body["schema"])}' in PAGE.read_text("utf-8")
 
 
 def test_with_starlette() -> None:

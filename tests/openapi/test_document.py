@@ -99,7 +99,7 @@ def test_a_decorated_endpoint() -> None:
     assert content(document) == {"text/event-stream": {"itemSchema": ITEM}}
     assert document["components"]["schemas"]["Item"]["required"] == ["name"]
     assert list(document["paths"]) == ["/items"]
-    assert document["openapi"] == "3.1.0"
+    assert document["openapi"] == "3.2.0"
     assert app.openapi() is document
 
 
