@@ -17,6 +17,7 @@
 - `Hub`: publishes to topics. Clients that reconnect get what they missed. `Keep` says how much.
   `Hub.resumable` runs a generator that outlives its client; `RunState` says how it ends.
 - `Publisher`: publishes to a hub's topics without an event loop.
+- `relay`: passes the event stream of another server on. `UpstreamError` says what is wrong with it.
 - `presets`: what the clients of OpenAI, Anthropic, the AI SDK, MCP, htmx and Datastar expect.
 - `LegacyRoute`: makes streams of endpoints that know nothing of events.
 
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from sse_middleware.openapi.components import sse_components
     from sse_middleware.openapi.document import sse_openapi
     from sse_middleware.records import CloseReason
+    from sse_middleware.relaying.errors import UpstreamError
+    from sse_middleware.relaying.relay import relay
     from sse_middleware.request_context import RequestContext, last_event_id, sse_context
     from sse_middleware.response import EventSourceResponse
     from sse_middleware.settings import StreamOptions
@@ -70,11 +73,13 @@ __all__ = [
     "ServerSentEvent",
     "StreamOptions",
     "StreamStatsEndpoint",
+    "UpstreamError",
     "accepts_events",
     "event_stream",
     "format_sse_event",
     "last_event_id",
     "presets",
+    "relay",
     "sse_components",
     "sse_context",
     "sse_openapi",
@@ -103,10 +108,12 @@ _MODULES = MappingProxyType(
         "ServerSentEvent": "events",
         "StreamOptions": "settings",
         "StreamStatsEndpoint": "stats_endpoint",
+        "UpstreamError": "relaying.errors",
         "accepts_events": "wire.request_headers",
         "event_stream": "endpoint",
         "format_sse_event": "events",
         "last_event_id": "request_context",
+        "relay": "relaying.relay",
         "sse_components": "openapi.components",
         "sse_context": "request_context",
         "sse_openapi": "openapi.document",

@@ -39,6 +39,8 @@ from sse_middleware.items.stream_template import StreamTemplate, StreamTemplates
 from sse_middleware.registry.admission import admit, refuse
 from sse_middleware.registry.registry import Registry, Slot
 from sse_middleware.registry.taken_slots import Full
+from sse_middleware.relaying.producer import producer_of_relay
+from sse_middleware.relaying.relay import Relay
 from sse_middleware.request_context import RequestContext
 from sse_middleware.settings import Overrides, Policy, StreamOptions, StreamSettings
 from sse_middleware.stream.abc import FrameSink, Producer
@@ -74,8 +76,9 @@ class EventSourceResponse(StreamingResponse):
     the middleware the defaults do.
 
     Args:
-        content: an iterable or asynchronous iterable of items. An item is a `ServerSentEvent`,
-            ``None`` for a keep-alive, or data. A worker thread pulls a synchronous iterable.
+        content: an iterable or asynchronous iterable of items, ``hub.subscribe(...)``, or
+            ``relay(...)``. An item is a `ServerSentEvent`, ``None`` for a keep-alive, or data. A
+            worker thread pulls a synchronous iterable.
         status_code: of the response. A browser's ``EventSource`` accepts only 200. A 204 tells it
             not to reconnect.
         headers: added to ``Content-Type``, ``Cache-Control: no-cache, no-transform`` and
@@ -171,6 +174,8 @@ class EventSourceResponse(StreamingResponse):
         if isinstance(content, Subscription):
             producer, control = producer_of_subscription(content, scope, context, template, hints)
             return StreamPlan(producer, control, producer.outbox)
+        if isinstance(content, Relay):
+            return StreamPlan(*producer_of_relay(content, settings, template, hints))
         frames = ConfiguredControlFrames(template.control, hints)
         encoder = ItemEncoder(template.encoding, frames.ping, hints, frames.id_sent)
         return StreamPlan(producer_of(content, encoder), frames)

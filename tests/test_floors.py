@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "hub": ["stream", "items", "content", "running_request"],
     "request_context": ["stream", "items"],
     "hub_content": ["request_context", "hub"],
-    "response": ["hub_content"],
+    "relaying": ["stream", "items"],
+    "response": ["hub_content", "relaying"],
     "endpoint": ["response"],
     "legacy": ["response"],
     "compat": ["response"],
@@ -72,6 +73,7 @@ OUTSIDE = {
     "running_request": {"starlette"},  # types
     "content": {"pydantic"},
     "hub_content": {"starlette"},
+    "relaying": {"anyio", "starlette"},
     "response": {"pydantic", "starlette"},
     "endpoint": {"anyio", "starlette"},
     "legacy": {"anyio", "asgiref", "pydantic_core", "starlette"},

@@ -1,0 +1,1 @@
+"""Passes the event stream of another server on: `relay`."""

@@ -1,0 +1,130 @@
+"""`UpstreamReader`: the whole events of an upstream, and whether its stream is complete.
+
+Rules of this file:
+- A stream is complete if its body ends, without an error, between two events. If the last event of
+  a complete stream is known, it must have come.
+- What came before an error is returned before the error.
+- An error after the last event of a known end changes nothing: the stream was complete.
+- An event that is read gets an ``id`` only where the id of the stream changes. So it means the same
+  to a client.
+"""
+
+import sys
+from collections.abc import Iterator
+
+from sse_middleware.errors import BodyError
+from sse_middleware.events import ServerSentEvent
+from sse_middleware.relaying.errors import UpstreamError
+from sse_middleware.relaying.source import UpstreamSource
+from sse_middleware.relaying.stream_end import StreamEnd
+from sse_middleware.relaying.whole_events import Block, WholeEvents
+from sse_middleware.wire.decoding import EventStreamDecoder, MessageEvent, ReconnectionTime
+from sse_middleware.wire.event_boundaries import events_in
+
+
+class UpstreamReader:
+    """Reads one upstream.
+
+    Args:
+        source: the upstream.
+        end: the last event of a complete stream, if it is known.
+        max_event_size: bytes that one event may take.
+    """
+
+    __slots__ = ("_complete", "_end", "_events", "_failure", "_source")
+
+    def __init__(
+        self, source: UpstreamSource, end: StreamEnd | None, max_event_size: int | None
+    ) -> None:
+        self._source = source
+        self._end = end
+        self._events = WholeEvents(max_event_size)
+        self._failure: str | None = None
+        self._complete = False
+
+    async def read(self) -> list[Block] | None:
+        """Return what the next bytes complete, which may be nothing; ``None`` at the end.
+
+        Raises:
+            UpstreamError: the stream is broken.
+        """
+        if self._failure is not None:
+            raise UpstreamError(self._failure)
+        if self._complete:
+            return None
+        try:
+            chunk = await self._source.read()
+        except UpstreamError:
+            if self._end is None or not self._end_came():
+                raise
+            return None
+        return self._ended() if chunk is None else self._blocks(self._events.feed(chunk))
+
+    def _ended(self) -> list[Block]:
+        self._complete = True
+        blocks = self._blocks(self._events.end())
+        if self._failure is None and not self._end_came():
+            self._failure = "the upstream broke: its stream ended without its last event"
+        return blocks
+
+    def _end_came(self) -> bool:
+        """Whether the latest event is the last one of a complete stream."""
+        if self._end is None:
+            return True
+        found = [event for _, event in EventReader().read(self._events.last) if event is not None]
+        return bool(found) and self._end.matches(found[-1])
+
+    def _blocks(self, found: Iterator[Block]) -> list[Block]:
+        blocks = []
+        try:
+            for block in found:
+                blocks.append(block)  # noqa: PERF402 - an error must not lose what came before it
+        except BodyError as error:
+            self._failure = f"the upstream broke: {error}"
+        return blocks
+
+
+class EventReader:
+    """Reads the events of blocks, for a function that changes them."""
+
+    __slots__ = ("_decoder", "_id")
+
+    def __init__(self) -> None:
+        self._decoder = EventStreamDecoder(max_event_size=sys.maxsize)  # their size is checked
+        self._id = ""
+
+    def read(self, block: bytes) -> Iterator[tuple[bytes, ServerSentEvent | None]]:
+        """Yield each event with its bytes. What no client would dispatch has ``None``.
+
+        Raises:
+            UpstreamError: an event has a name that can't be sent on.
+        """
+        at = 0
+        for begin, end in events_in(block):
+            if begin > at:
+                yield block[at:begin], None
+            yield block[begin:end], self._event(block[begin:end])
+            at = end
+        if at < len(block):
+            yield block[at:], None
+
+    def _event(self, text: bytes) -> ServerSentEvent | None:
+        retry, message = None, None
+        for one in self._decoder.feed(text):
+            if isinstance(one, ReconnectionTime):
+                retry = one.milliseconds
+            elif isinstance(one, MessageEvent):
+                message = one
+        if message is None:
+            return None
+        id_, self._id = message.last_event_id, self._id
+        before, self._id = self._id, id_
+        try:
+            return ServerSentEvent(
+                raw_data=message.data,
+                event=None if message.type == "message" else message.type,
+                id=None if id_ == before else id_,
+                retry=retry,
+            )
+        except ValueError as error:
+            raise UpstreamError(f"the upstream sent an event with a wrong name: {error}") from error
