@@ -31,7 +31,7 @@ class UpstreamReader:
         max_event_size: bytes that one event may take.
     """
 
-    __slots__ = ("_complete", "_end", "_events", "_failure", "_source")
+    __slots__ = ("_end", "_ended", "_events", "_failure", "_source")
 
     def __init__(
         self, source: UpstreamSource, end: StreamEnd | None, max_event_size: int | None
@@ -39,8 +39,8 @@ class UpstreamReader:
         self._source = source
         self._end = end
         self._events = WholeEvents(max_event_size)
-        self._failure: str | None = None
-        self._complete = False
+        self._failure: UpstreamError | None = None
+        self._ended = False
 
     async def read(self) -> list[Block] | None:
         """Return what the next bytes complete, which may be nothing; ``None`` at the end.
@@ -49,30 +49,28 @@ class UpstreamReader:
             UpstreamError: the stream is broken.
         """
         if self._failure is not None:
-            raise UpstreamError(self._failure)
-        if self._complete:
+            failure, self._failure = self._failure, None  # its traceback holds this object
+            raise failure
+        if self._ended:
             return None
         try:
             chunk = await self._source.read()
-        except UpstreamError:
-            if self._end is None or not self._end_came():
-                raise
-            return None
-        return self._ended() if chunk is None else self._blocks(self._events.feed(chunk))
+        except UpstreamError as error:
+            return self._end_of_stream(error)
+        return self._end_of_stream() if chunk is None else self._blocks(self._events.feed(chunk))
 
-    def _ended(self) -> list[Block]:
-        self._complete = True
+    def _end_of_stream(self, failure: UpstreamError | None = None) -> list[Block]:
+        """Return what is whole now that nothing follows."""
+        self._ended = True
         blocks = self._blocks(self._events.end())
-        if self._failure is None and not self._end_came():
-            self._failure = "the upstream broke: its stream ended without its last event"
-        return blocks
-
-    def _end_came(self) -> bool:
-        """Whether the latest event is the last one of a complete stream."""
         if self._end is None:
-            return True
-        found = [event for _, event in EventReader().read(self._events.last) if event is not None]
-        return bool(found) and self._end.matches(found[-1])
+            self._failure = failure or self._failure
+        elif self._came(self._end):
+            self._failure = None
+        else:
+            missing = UpstreamError("the upstream broke: its stream ended without its last event")
+            self._failure = failure or self._failure or missing
+        return blocks
 
     def _blocks(self, found: Iterator[Block]) -> list[Block]:
         blocks = []
@@ -80,8 +78,13 @@ class UpstreamReader:
             for block in found:
                 blocks.append(block)  # noqa: PERF402 - an error must not lose what came before it
         except BodyError as error:
-            self._failure = f"the upstream broke: {error}"
+            self._failure = UpstreamError(f"the upstream broke: {error}")
         return blocks
+
+    def _came(self, end: StreamEnd) -> bool:
+        """Whether the latest event is the last one of a complete stream."""
+        found = [event for _, event in EventReader().read(self._events.last) if event is not None]
+        return bool(found) and end.matches(found[-1])
 
 
 class EventReader:

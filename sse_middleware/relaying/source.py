@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from inspect import isasyncgen, isawaitable, iscoroutine
 from typing import Any, Protocol, cast
 
-from anyio import move_on_after
+from anyio import CancelScope, move_on_after
 from starlette.exceptions import HTTPException
 
 from sse_middleware.errors import SSEError
@@ -27,6 +27,9 @@ ERROR_BODY_BOUND = 64 * 1024
 
 ERROR_BODY_TIMEOUT = 5.0
 """Seconds for an error's body. The error itself is known already."""
+
+MOST_BUFFERED = 1000
+"""Chunks that an HTTP library may give without waiting, when its body is broken off."""
 
 _OK = 200
 _GATEWAY_TIMEOUT = 504
@@ -68,11 +71,11 @@ class UpstreamSource:
         TypeError: it is something else.
     """
 
-    __slots__ = ("_chunks", "_entered", "_upstream")
+    __slots__ = ("_chunks", "_entered", "_is_response", "_upstream")
 
     def __init__(self, upstream: Any) -> None:
         self._upstream = _checked(upstream)
-        self._entered = False
+        self._entered = self._is_response = False
         self._chunks: AsyncIterator[bytes] | None = None
 
     async def read(self) -> bytes | None:
@@ -96,12 +99,14 @@ class UpstreamSource:
         """Close the upstream, also if it was never read, in this many seconds."""
         upstream, self._upstream = self._upstream, None
         chunks, self._chunks = self._chunks, None
-        entered, self._entered = self._entered, False
+        if self._is_response and chunks is not None:
+            await _end_reading(chunks)
         generator = next(filter(isasyncgen, (chunks, upstream)), None)
         if generator is not None:  # suspended inside of scopes of its own, so in none of ours
             await generator.aclose()
         with move_on_after(within, shield=True):
-            if entered:
+            if self._entered:
+                self._entered = False
                 await upstream.__aexit__(None, None, None)
             elif upstream is not generator and hasattr(upstream, "aclose"):
                 await upstream.aclose()
@@ -114,6 +119,7 @@ class UpstreamSource:
         if not hasattr(response, "aiter_bytes"):
             return aiter(cast("AsyncIterable[bytes]", response))
         await _check(response)
+        self._is_response = True
         return cast("UpstreamResponse", response).aiter_bytes()
 
 
@@ -184,6 +190,22 @@ async def _beginning_of_body(response: UpstreamResponse) -> bytes:
         except Exception:
             return body  # the status says more than this error
     return body[:ERROR_BODY_BOUND]
+
+
+async def _end_reading(chunks: AsyncIterator[bytes]) -> None:
+    """Break the reading of a body off.
+
+    Closing the outermost of httpx's generators would leave the others to the garbage collector. A
+    cancellation ends all of them.
+    """
+    with CancelScope() as scope:
+        scope.cancel()
+        try:
+            for _ in range(MOST_BUFFERED):
+                if await anext(chunks, None) is None:
+                    break
+        except Exception:  # noqa: S110 - nobody wants the rest of this body
+            pass
 
 
 def _broken(error: Exception) -> UpstreamError:

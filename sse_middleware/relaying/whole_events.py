@@ -46,7 +46,7 @@ class WholeEvents:
 
     def __init__(self, max_event_size: int | None) -> None:
         self._largest = max_event_size or LARGEST_EVENT
-        self._boundaries = EventBoundaries(self._largest)
+        self._boundaries = EventBoundaries(self._largest, bom=False)
         self._start: bytes | None = b""  # the first bytes, while they may be a byte order mark
         self._events = 0  # that have ended, and are not in a block yet
         self._held: list[bytes] = []
@@ -62,19 +62,16 @@ class WholeEvents:
             BodyError: an event is too large.
         """
         boundaries = self._boundaries
-        if not self._held and boundaries.is_one_event(chunk):
+        if self._start is not None:
+            chunk = self._after_bom(self._start + chunk)
+        elif not self._held and boundaries.is_one_event(chunk):  # the usual case
             self.last = chunk
             yield chunk, 1
             return
-        if self._start is not None:
-            chunk = self._after_bom(self._start + chunk)
         for part in boundaries.feed(chunk):
             self._events += boundaries.events
             if whole := self._whole(part):
-                if next(events_in(whole), None) is not None:
-                    self.last = whole
-                events, self._events = self._events, 0
-                yield whole, events
+                yield self._block(whole)
 
     def end(self) -> Iterator[Block]:
         """Yield what the end of the stream completes.
@@ -86,7 +83,13 @@ class WholeEvents:
         if not self._boundaries.between_events or self._start:
             raise BodyError("the stream ended in the middle of an event")
         if self._held:
-            yield self._taken(), self._events
+            yield self._block(self._taken())
+
+    def _block(self, whole: bytes) -> Block:
+        events, self._events = self._events, 0
+        if next(events_in(whole), None) is not None:
+            self.last = whole
+        return whole, events
 
     def _after_bom(self, first: bytes) -> bytes:
         if len(first) < len(BOM) and BOM.startswith(first):

@@ -44,14 +44,16 @@ class EventBoundaries:
 
     Args:
         max_event_size: bytes that one event may take, with its fields. ``None`` sets no bound.
+        bom: whether the stream may begin with a byte order mark.
     """
 
-    def __init__(self, max_event_size: int | None = None) -> None:
+    def __init__(self, max_event_size: int | None = None, *, bom: bool = True) -> None:
         self.events = 0
         """How many events ended in what was yielded last."""
         self._bound = max_event_size
         self._longest = min(max_event_size or PASS_STEP, PASS_STEP)
-        self._start: bytes | None = b""  # the first bytes, while they may be a byte order mark
+        # The first bytes, while they may be a byte order mark.
+        self._start: bytes | None = b"" if bom else None
         self._in_event = False
         self._in_line = False
         self._after_cr = False
