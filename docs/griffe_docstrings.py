@@ -1,0 +1,86 @@
+"""Extensions of griffe, which reads the docstrings for the site.
+
+- ``**settings: Unpack[StreamOptions]`` is shown as the settings themselves. griffe has an extension
+  for this. It works while a package is being loaded, so it fails where the types are in a module
+  that is loaded later. This one begins when the whole package is loaded.
+- A line that ends in ``::`` begins a block of code, as in reStructuredText. Pages are Markdown.
+"""
+
+import re
+from typing import Any
+
+import griffe
+
+UNPACK = {"typing.Unpack", "typing_extensions.Unpack"}
+
+
+class MarkdownBlocks(griffe.Extension):
+    """Removes the colons of reStructuredText before blocks of code."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Change the docstring of any object."""
+        if obj.docstring is not None:
+            obj.docstring.value = re.sub(r"(?m)(?<=\S)::$", ":", obj.docstring.value)
+            obj.docstring.value = re.sub(r"(?m)^::\n\n", "", obj.docstring.value)
+
+
+class KeywordSettings(griffe.Extension):
+    """Documents each key of an unpacked ``TypedDict`` among the other parameters of a function."""
+
+    def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **_: Any) -> None:
+        """Find the functions of a package that take such settings."""
+        for function in _functions(pkg):
+            for parameter in list(function.parameters):
+                options = _unpacked(parameter, loader)
+                if options is not None:
+                    _document(function, parameter.name, _rows(options))
+
+
+def _functions(holder: griffe.Module | griffe.Class) -> list[griffe.Function]:
+    """Return all functions of a module or class, at any depth."""
+    own = [one for one in holder.members.values() if not one.is_alias]
+    found = [one for one in own if isinstance(one, griffe.Function)]
+    for one in own:
+        if isinstance(one, griffe.Module | griffe.Class):
+            found += _functions(one)
+    return found
+
+
+def _unpacked(parameter: griffe.Parameter, loader: griffe.GriffeLoader) -> griffe.Class | None:
+    """Return the ``TypedDict`` of the package that a parameter unpacks."""
+    annotation = parameter.annotation
+    if not (
+        isinstance(annotation, griffe.ExprSubscript) and annotation.canonical_path in UNPACK
+    ) or isinstance(annotation.slice, str):
+        return None
+    try:
+        found = loader.modules_collection[annotation.slice.canonical_path]
+    except KeyError:  # a type of another package
+        return None
+    return found if isinstance(found, griffe.Class) else None
+
+
+def _rows(options: griffe.Class) -> list[griffe.DocstringParameter]:
+    return [
+        griffe.DocstringParameter(
+            name=one.name,
+            annotation=one.annotation,
+            description=one.docstring.value if one.docstring else "",
+        )
+        for one in options.attributes.values()
+    ]
+
+
+def _document(
+    function: griffe.Function, settings: str, rows: list[griffe.DocstringParameter]
+) -> None:
+    """Add the rows to the docstring of a function, or of the class that it makes."""
+    owner = function.parent if function.docstring is None else function
+    if owner is None or owner.docstring is None:
+        return
+    sections = owner.docstring.parsed
+    for section in sections:
+        if isinstance(section, griffe.DocstringSectionParameters):
+            section.value = [one for one in section.value if one.name.lstrip("*") != settings]
+    title = "Keyword settings, which may be left out:"
+    sections.append(griffe.DocstringSectionOtherParameters(rows, title=title))

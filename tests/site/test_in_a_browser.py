@@ -1,0 +1,115 @@
+"""The site in Chromium: as files and from a server, on a desktop and on a phone, light and dark."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chromium import chromium
+from tests.site import checks
+
+pytestmark = pytest.mark.e2e
+
+PHONE = {"width": 360, "height": 740}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server of files that logs nothing."""
+
+    def log_message(self, *_: Any) -> None:
+        """Log nothing."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    handler = partial(Quiet, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(params=["files", "server"])
+def address(request: pytest.FixtureRequest, site: Path) -> Iterator[str]:
+    if request.param == "files":
+        yield site.as_uri()
+    else:
+        with served(site) as url:
+            yield url
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """Open a page whose requests and errors are kept."""
+    page = browser.new_page()
+    page.requested = []
+    page.failed = []
+    page.on("request", lambda request: page.requested.append(request.url))
+    page.on("pageerror", lambda error: page.failed.append(str(error)))
+    page.on("response", lambda response: note_failure(page, response))
+    yield page
+    page.close()
+
+
+def note_failure(page: Any, response: Any) -> None:
+    if response.status >= 400:
+        page.failed.append(response.url)
+
+
+def outside(page: Any, address: str) -> list[str]:
+    return [url for url in page.requested if not url.startswith((address, "data:", "blob:"))]
+
+
+def test_no_page_asks_another_host(page: Any, address: str, site: Path) -> None:
+    for path in checks.pages(site):
+        if path.name != "404.html" or address.startswith("http"):  # it has absolute paths
+            page.goto(f"{address}/{path.relative_to(site).as_posix()}")
+    page.wait_for_load_state("networkidle")
+    assert len(page.requested) > len(checks.pages(site))
+    assert outside(page, address) == []
+    assert page.failed == []
+
+
+def test_search_finds_a_setting(page: Any, address: str) -> None:
+    page.goto(f"{address}/index.html", wait_until="networkidle")
+    page.keyboard.press("/")
+    page.keyboard.type("max_duration")
+    page.locator("[role=option][href*='settings.html']").first.click()
+    page.wait_for_url("**/settings.html**max_duration")
+    assert outside(page, address) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_follows_the_system_to_light_or_dark(browser: Any, site: Path, scheme: str) -> None:
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(f"{site.as_uri()}/index.html")
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.close()
+    brightness = sum(map(int, colour[4:-1].split(",")[:3]))
+    assert (brightness > 600) if scheme == "light" else (brightness < 200)
+
+
+def test_no_page_is_wider_than_a_phone(browser: Any, site: Path) -> None:
+    page = browser.new_page(viewport=PHONE)
+    wide = []
+    for path in checks.pages(site):
+        page.goto(path.as_uri())
+        if page.evaluate("document.documentElement.scrollWidth") > PHONE["width"]:
+            wide.append(path.name)
+    page.close()
+    assert wide == []
