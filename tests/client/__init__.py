@@ -1,0 +1,1 @@
+"""The TypeScript client, and other clients, with faults."""
