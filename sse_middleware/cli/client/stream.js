@@ -64,7 +64,7 @@ export function stream(target, init = {}) {
                 }
                 interrupt();
                 const asked = retryAfter(response);
-                const backoff = Math.max(retryDelay, attempt && 500) * 2 ** attempt;
+                const backoff = Math.max(retryDelay, attempt && 50) * 2 ** attempt;
                 const limited = Math.min(backoff, Math.max(retryDelay, maxRetryDelay));
                 const delay = asked || Math.round(limited * (1 - Math.random() / 4));
                 attempt += 1;
