@@ -131,9 +131,9 @@ export function stream(
         }
         interrupt();
         const asked = retryAfter(response);
-        const backoff = Math.max(retryDelay, attempt && 50) * 2 ** attempt;
+        const backoff = (retryDelay || (attempt && 500)) * 2 ** attempt;
         const limited = Math.min(backoff, Math.max(retryDelay, maxRetryDelay));
-        const delay = asked || Math.round(limited * (1 - Math.random() / 4));
+        const delay = Math.min(asked || Math.round(limited * (1 - Math.random() / 4)), LONGEST);
         attempt += 1;
         init.onwait?.({ error, delay, attempt });
         if (!closed) await pause(delay, !asked, (end) => (interrupt = end));
@@ -276,7 +276,7 @@ function retryAfter(response: Response | undefined): number {
   const value = response?.headers.get("retry-after") ?? "";
   const now = Date.parse(response?.headers.get("date") ?? "") || Date.now();
   const delay = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now;
-  return Math.min(Math.max(delay, 0) || 0, LONGEST);
+  return Math.max(delay, 0) || 0;
 }
 
 /** Waits. It ends earlier if the function that `oninterrupt` gets is called, or back online. */
@@ -292,7 +292,7 @@ function pause(
       browser.removeEventListener?.("online", end);
       resolve();
     };
-    const timer = setTimeout(end, Math.min(delay, LONGEST));
+    const timer = setTimeout(end, delay);
     if (untilOnline) browser.addEventListener?.("online", end);
     oninterrupt(end);
   });
