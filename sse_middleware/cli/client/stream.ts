@@ -234,9 +234,10 @@ function request(
   };
   setDefault("accept", "text/event-stream");
   if (json !== undefined) setDefault("content-type", "application/json");
-  // A header has bytes: those of UTF-8, as an EventSource sends them.
+  // A header has bytes: those of UTF-8, as an EventSource sends them. It can't have some of them.
   const bytes = Array.from(new TextEncoder().encode(lastEventId), (byte) => String.fromCharCode(byte));
-  if (lastEventId) headers.set("last-event-id", bytes.join(""));
+  const id = bytes.join("");
+  if (/^[\t -~\x80-\xff]+$/.test(id)) headers.set("last-event-id", id);
   const search = new URLSearchParams();
   for (const [name, values] of Object.entries(query)) {
     for (const value of [values].flat()) if (value != null) search.append(name, `${value}`);

@@ -238,7 +238,6 @@ for (const [name, init, path = "/"] of [
   ["a path without a server", { fetch: undefined }],
   ["a body with GET", { fetch: undefined, baseUrl: "http://127.0.0.1:1", body: "a" }],
   ["a header that can't be sent", { headers: { a: "1\n2" } }],
-  ["an id with a newline", { lastEventId: "1\n2" }],
   ["JSON that is none", { json: 1n }, "POST /answer"],
 ]) {
   test(`what can't be sent is thrown: ${name}`, async () => {
