@@ -11,7 +11,7 @@ Rules of this file:
 
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, suppress
 from inspect import isasyncgen, isawaitable, iscoroutine
 from typing import Any, Protocol, cast
 
@@ -180,13 +180,14 @@ def _retry_after(response: UpstreamResponse) -> dict[str, str] | None:
 async def _beginning_of_body(response: UpstreamResponse) -> bytes:
     """Read the body of an error, as far as it comes."""
     body = b""
+    chunks = response.aiter_bytes()
     with move_on_after(ERROR_BODY_TIMEOUT):
         try:
-            async with aclosing(cast("Any", response.aiter_bytes())) as chunks:
-                async for chunk in chunks:
-                    body += chunk
-                    if len(body) >= ERROR_BODY_BOUND:
-                        break
+            async for chunk in chunks:
+                body += chunk
+                if len(body) >= ERROR_BODY_BOUND:
+                    await _end_reading(chunks)
+                    break
         except Exception:
             return body  # the status says more than this error
     return body[:ERROR_BODY_BOUND]
@@ -198,14 +199,11 @@ async def _end_reading(chunks: AsyncIterator[bytes]) -> None:
     Closing the outermost of httpx's generators would leave the others to the garbage collector. A
     cancellation ends all of them.
     """
-    with CancelScope() as scope:
+    with CancelScope() as scope, suppress(Exception):  # nobody wants the rest of this body
         scope.cancel()
-        try:
-            for _ in range(MOST_BUFFERED):
-                if await anext(chunks, None) is None:
-                    break
-        except Exception:  # noqa: S110 - nobody wants the rest of this body
-            pass
+        for _ in range(MOST_BUFFERED):
+            if await anext(chunks, None) is None:
+                break
 
 
 def _broken(error: Exception) -> UpstreamError:
