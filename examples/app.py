@@ -1,13 +1,16 @@
-"""A FastAPI application that streams: a clock, a chat that answers word by word, and its page."""
+"""``python -m examples.app``: a clock, and a chat that answers word by word, for curl.
 
+``python -m examples`` shows more, in a browser.
+"""
+
+import argparse
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
+import uvicorn
 from fastapi import FastAPI, Header
-from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
 from sse_middleware import ServerSentEvent, SSEMiddleware, event_stream
@@ -27,12 +30,6 @@ class Prompt(BaseModel):
     """What the user says to the chat."""
 
     text: str
-
-
-@app.get("/")
-async def page() -> FileResponse:
-    """Show the streams in a browser."""
-    return FileResponse(Path(__file__).with_name("page.html"))
 
 
 @app.get("/clock")
@@ -65,3 +62,19 @@ async def quiet() -> AsyncIterator[str]:
     """Say nothing. Only keep-alives are sent, and only curl shows them."""
     await asyncio.Event().wait()
     yield "never"
+
+
+def main() -> None:
+    """Serve the application until you interrupt it."""
+    parser = argparse.ArgumentParser(prog="python -m examples.app", description=__doc__)
+    parser.add_argument("--port", type=int, default=8000)
+    port = parser.parse_args().port
+    print(f"curl -N http://127.0.0.1:{port}/clock", flush=True)
+    print(f"curl -N http://127.0.0.1:{port}/quiet", flush=True)
+    chat = f'-d \'{{"text": "hello"}}\' http://127.0.0.1:{port}/chat'
+    print(f"curl -N -H 'Content-Type: application/json' {chat}", flush=True)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
