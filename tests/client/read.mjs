@@ -13,8 +13,9 @@ const gates = new Map();
  * call.abort     aborts when this is told: "open", "wait" or "event"; "never" has it aborted before
  * call.fail      throws an error when this is told
  * call.byHand    asks for one event, and returns when `go` is called
- * call.slow      waits after each event until `go` is called
- * call.quiet     tells only how many events there were, at the end
+ * call.slow      takes so many milliseconds for the first event
+ * call.quiet     tells no events, only how many there were at the end
+ * call.tellAfter as `quiet`, but tells that so many more were there
  * call.data      what `end` compares the data with
  */
 export async function read(stream, number, call, tell) {
@@ -42,9 +43,13 @@ export async function read(stream, number, call, tell) {
     }
     for await (const { event, data, id } of stream(call.request, init)) {
       count += 1;
-      if (!call.quiet) say("event", { event, data, id });
+      if (!call.quiet && !call.tellAfter) say("event", { event, data, id });
+      if (count % call.tellAfter === 0) say("count", { count });
       if (count === call.leave) break;
-      if (call.slow) await new Promise((resolve) => gates.set(number, resolve));
+      if (count === 1 && call.slow) {
+        await new Promise((resolve) => setTimeout(resolve, call.slow));
+        say("slow");
+      }
     }
     say("end", { count });
   } catch (error) {
