@@ -6,8 +6,8 @@ Both run `read.mjs`, which tells what it sees. One place is used for many readin
 import json
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from queue import Empty, Queue
@@ -42,9 +42,9 @@ class Reading:
             met = [one for one in self.told if one["what"] in whats]
             if len(met) >= times:
                 return met[times - 1]
-            report = self._place.next(self._number)
-            assert report is not None, f"waiting for {whats}, told only {self.told}"
-            self.told.append(report)
+            reports = self._place.next(self._number)
+            assert reports, f"waiting for {whats}, told only {self.told}"
+            self.told += reports
 
     def finish(self) -> list[Report]:
         """Wait until it is over, and return all that was told."""
@@ -94,8 +94,14 @@ class Place(ABC):
             call: what `read.mjs` takes besides.
             init: what `stream` takes.
         """
-        request = f"{method} {shown.path}".strip()
-        options = {"baseUrl": self.server.url, **FAST, **init}
+        return self.read_at(self.server.url, shown.path, method, call=call, **init)
+
+    def read_at(
+        self, base: str, path: str, method: str = "", *, call: Report | None = None, **init: Any
+    ) -> Reading:
+        """Begin to read what any server has at a path."""
+        request = f"{method} {path}".strip()
+        options = {"baseUrl": base, **FAST, **init}
         number = next(self._numbers)
         self.begin(number, {**(call or {}), "request": request, "init": options})
         return Reading(self, number)
@@ -109,8 +115,8 @@ class Place(ABC):
         """Have something done to a reading."""
 
     @abstractmethod
-    def next(self, number: int) -> Report | None:
-        """Return what a reading tells next, ``None`` if it doesn't in time."""
+    def next(self, number: int) -> list[Report]:
+        """Wait until a reading tells more, and return it. If nothing comes in time, it is empty."""
 
 
 class Node(Place):
@@ -144,11 +150,13 @@ class Node(Place):
     def command(self, what: str, number: int) -> None:
         self._write({"do": what, "number": number})
 
-    def next(self, number: int) -> Report | None:
-        try:
-            return self._told[number].get(timeout=PATIENCE)
-        except Empty:
-            return None
+    def next(self, number: int) -> list[Report]:
+        told, found = self._told[number], []
+        with suppress(Empty):
+            found.append(told.get(timeout=PATIENCE))
+            while True:
+                found.append(told.get_nowait())
+        return found
 
     def close(self) -> int:
         """End it as a program that has nothing more to do, and return its exit code."""
@@ -194,7 +202,7 @@ PAGE = """async () => {
       const late = performance.now() + patience
       while (!queue(number).length && performance.now() < late)
         await new Promise(resolve => { wake = resolve; setTimeout(resolve, patience) })
-      return queue(number).shift() ?? null
+      return queue(number).splice(0)
     },
   })
 }"""
@@ -217,8 +225,8 @@ class Page(Place):
     def command(self, what: str, number: int) -> None:
         self.page.evaluate(f"number => {what}(number)", number)
 
-    def next(self, number: int) -> Report | None:
-        found: Report | None = self.page.evaluate(
+    def next(self, number: int) -> list[Report]:
+        found: list[Report] = self.page.evaluate(
             "([number, patience]) => next(number, patience)", [number, PATIENCE * 1000]
         )
         return found
@@ -235,13 +243,10 @@ def page_of(server: FaultServer, browser: Any, client: Path) -> Iterator[Page]:
     for path in (client, HERE / "read.mjs"):
         name = "/client.js" if path == client else "/read.mjs"
         server.files[name] = ("text/javascript", path.read_bytes())
-    page = browser.new_page()
+    page = browser.new_page(ignore_https_errors=True)
     place = Page(server, page)
     place.open()
     try:
         yield place
     finally:
         page.close()
-
-
-Find = Callable[[], Place]

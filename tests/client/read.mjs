@@ -28,7 +28,9 @@ export async function read(stream, number, call, tell) {
   };
   if (call.abort === "never") controller.abort();
   const init = { ...call.init, signal: controller.signal };
-  init.onopen = (response) => say("open", { status: response.status });
+  init.onopen = ({ status, headers }) => {
+    say("open", { status, coding: headers.get("content-encoding") });
+  };
   init.onwait = ({ error, delay, attempt }) => {
     say("wait", { delay, attempt, error: error?.name ?? null, message: String(error?.message) });
   };

@@ -72,7 +72,7 @@ def test_a_slow_reader_holds_the_network_back(place: Place, server: FaultServer)
     """The reader is slower than the idle timeout, too. That is no silence of the server."""
     count = 1000
     shown = server.show((head(), flood(BULK, count)), STOP)
-    reading = place.read(shown, call={"slow": 400, "quiet": True}, idleTimeout=150)
+    reading = place.read(shown, call={"slow": 1500, "quiet": True}, idleTimeout=1000)
     reading.until("slow")
     assert shown.asked[0].sent < count * len(BULK) / 2
     assert reading.finish()[-1]["count"] == count
