@@ -10,6 +10,7 @@ Rules of this file:
   ``NameInput``.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,6 +22,9 @@ COMPONENTS = "#/components/schemas/"
 
 _SchemaOf = Callable[[Schema], Schema]
 """Returns a schema of a document with its references changed to those of the written types."""
+
+_VALUE = {"type": ["string", "number", "boolean"]}
+"""The type of a parameter that nothing describes."""
 
 _JSON = re.compile(r"application/([\w.-]+\+)?json\b", re.IGNORECASE)
 
@@ -35,38 +39,42 @@ def request_maps(
         definitions: those of the events' data, which get the ones of the requests.
     """
     models = _Models(definitions)
-    requests = {
-        name: _open_request(name)
-        if stream.operation is None
-        else _described_request(stream.operation, models)
-        for name, stream in streams.items()
-    }
+    requests = {name: _request(name, stream.operation, models) for name, stream in streams.items()}
     return closed_object(requests), models.definitions
 
 
-def _open_request(name: str) -> Schema:
-    """Return the request of a stream of which only the path is known."""
-    parameters = re.findall(r"{(\w+)}", name)
-    if not parameters:
-        return written_as("OpenRequest")
-    value = {"type": ["string", "number", "boolean"]}
-    params = closed_object(dict.fromkeys(parameters, value))
-    return {"allOf": [written_as("OpenRequest"), closed_object({"params": params})]}
+def _request(name: str, operation: Operation | None, models: "_Models") -> Schema:
+    """Return the options for the request of a stream, as an object."""
+    if operation is None:
+        found, required = _open_options(is_get=name.startswith("/")), list[str]()
+    else:
+        found, required = _described_options(operation, models.of(operation))
+    params = {**dict.fromkeys(re.findall(r"{(\w+)}", name), _VALUE), **found.pop("params", {})}
+    if params:
+        found, required = {"params": closed_object(params), **found}, ["params", *required]
+    return {**closed_object(found), "required": required} if found else written_as("{}")
 
 
-def _described_request(operation: Operation, models: "_Models") -> Schema:
-    schema_of = models.of(operation)
-    options = {
-        option: _parameters(operation, place, schema_of)
-        for option, place in (("params", "path"), ("query", "query"))
-    }
-    found = {name: schema for name, schema in options.items() if schema["properties"]}
-    required = [name for name, schema in found.items() if schema["required"]]
+def _open_options(*, is_get: bool) -> dict[str, Schema]:
+    """Return the options for a request of which only the path is known."""
+    query = {"query": written_as('StreamInit["query"]')}
+    return query if is_get else {**query, "json": {}, "body": written_as('StreamInit["body"]')}
+
+
+def _described_options(
+    operation: Operation, schema_of: _SchemaOf
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the options for a request, with those that are required. ``params`` isn't closed."""
+    query = _parameters(operation, "query", schema_of)
+    found: dict[str, Any] = {"params": _parameters(operation, "path", schema_of)["properties"]}
+    if query["properties"]:
+        found["query"] = query
+    required = ["query"] if query["required"] else []
     body = operation.described.get("requestBody", {})
     for option, schema in _body(body.get("content", {}), schema_of):
         found[option] = schema
         required += [option] if body.get("required") else []
-    return {**closed_object(found), "required": required} if found else written_as("{}")
+    return found, required
 
 
 def _parameters(operation: Operation, place: str, schema_of: _SchemaOf) -> Schema:
@@ -94,6 +102,7 @@ class _Models:
 
     def __init__(self, definitions: Mapping[str, Schema]) -> None:
         self.definitions = dict(definitions)
+        self._of_events = definitions
         self._names: dict[tuple[int, str], str] = {}
 
     def of(self, operation: Operation) -> _SchemaOf:
@@ -111,14 +120,27 @@ class _Models:
             return {key: changed(value) for key, value in schema.items()}
 
         def named(component: str) -> str:
-            known = self._names.get((id(components), component))
-            if known is None:
-                known = self._names[id(components), component] = self._free_name(component)
-                self.definitions[known] = {}  # it may refer to itself
-                self.definitions[known] = changed(components[component])
-            return known
+            key = id(components), component
+            if key not in self._names and self._is_known(component, components):
+                self._names[key] = component
+            elif key not in self._names:
+                name = self._names[key] = self._free_name(component)
+                self.definitions[name] = {}  # it may refer to itself
+                self.definitions[name] = changed(components[component])
+            return self._names[key]
 
         return changed
+
+    def _is_known(
+        self, component: str, components: Mapping[str, Any], seen: frozenset[str] = frozenset()
+    ) -> bool:
+        """Whether an event's model is the same, and so is all that it refers to."""
+        text = json.dumps(components[component], sort_keys=True)
+        known = json.dumps(self._of_events.get(component), sort_keys=True)
+        others = set(re.findall(f'"{COMPONENTS}([^"]+)"', text)) - seen
+        return text.replace(f'"{COMPONENTS}', f'"{DEFINITIONS}') == known and all(
+            self._is_known(other, components, seen | {component, *others}) for other in others
+        )
 
     def _free_name(self, component: str) -> str:
         name = component

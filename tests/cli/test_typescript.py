@@ -428,6 +428,24 @@ def test_the_command_writes_the_events_of_a_type_or_an_endpoint(
     assert streams_in(path.read_text("utf-8")).startswith(f"{{\n  {key}: {{\n    sold: Sold;")
 
 
+def test_the_command_writes_javascript_and_its_types(tmp_path: Path) -> None:
+    path = tmp_path / "streams.js"
+    main(["typescript", f"{__name__}:app", "--js", "-o", str(path)])
+    code = path.read_text("utf-8")
+    assert '\nconst routes = {\n  "/sold": {"idle": 45000},\n' in code
+    assert "export function stream(target, init = {}) {\n" in code
+    assert streams_in((tmp_path / "streams.d.ts").read_text("utf-8")).startswith(
+        '{\n  "/sold": {\n    sold: Sold;\n  };\n'
+    )
+
+
+def test_javascript_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["typescript", f"{__name__}:app", "--js"])
+    assert caught.value.code == 2
+    assert "--js writes two files, so it needs --output streams.js" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [

@@ -40,9 +40,6 @@ export interface StreamInit extends Omit<RequestInit, "body" | "method"> {
   onwait?: ((info: { error: unknown; delay: number; attempt: number }) => void) | undefined;
 }
 
-/** The options of a request of which only the path is known. */
-export type OpenRequest = Pick<StreamInit, "query" | "json" | "body">;
-
 /** The arguments of `stream` after the path. They may be missing if no option is required. */
 export type StreamArguments<Own> = {} extends Own
   ? [init?: Omit<StreamInit, "params" | "query" | "json" | "body"> & Own]
