@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from benchmarks import broadcast_report, report, runs_report, workers_report
+from benchmarks import broadcast_report, relaying_report, report, runs_report, workers_report
 from benchmarks.broadcast import measure_broadcasts
 from benchmarks.churn import measure_churn
 from benchmarks.compression import measure_compression
@@ -25,6 +25,7 @@ from benchmarks.plan import FULL, QUICK, Size
 from benchmarks.progress import say
 from benchmarks.queues import measure_queues
 from benchmarks.rates import measure_rates
+from benchmarks.relaying import measure_relays
 from benchmarks.replay import replays_per_second
 from benchmarks.runs import measure_memories, measured_stores
 from benchmarks.runs import measure_tokens as measure_tokens_of_runs
@@ -98,6 +99,11 @@ def runs(size: Size) -> Iterator[str]:
         yield from runs_report.memory_parts(*measure_memories(found, part), part)
 
 
+def relay(size: Size) -> list[str]:
+    """What an event costs a gateway that passes on the stream of an upstream."""
+    return relaying_report.relaying_parts(measure_relays(size.relay), size.relay)
+
+
 def churn(size: Size) -> list[str]:
     """Clients that come and go, and the tasks that they leave."""
     return report.churn_parts(*measure_churn(size), size)
@@ -117,7 +123,7 @@ PARTS: dict[str, Callable[[Size], Iterable[str]]] = {
     part.__name__: part
     for part in (
         *(rates, requests, memory, pings, tokens, queues),
-        *(broadcast, workers, runs, churn, latency, compression),
+        *(broadcast, workers, runs, relay, churn, latency, compression),
     )
 }
 

@@ -7,7 +7,8 @@ with the noise of the start, and short compared with the changes of a shared mac
 
 from dataclasses import dataclass
 
-from benchmarks import runs_plan, workers_plan
+from benchmarks import relaying_plan, runs_plan, workers_plan
+from benchmarks.relaying_plan import RelaySize
 from benchmarks.runs_plan import RunsSize
 from benchmarks.servers import (
     BARE_PROTOCOL,
@@ -165,6 +166,7 @@ class Size:
     """How many events of 78 bytes each of them has seen then. zstd's window is 512 KiB."""
     workers: WorkersSize
     runs: RunsSize
+    relay: RelaySize
     budget: float = 120.0
     """Seconds after which no other round of loads begins."""
     broadcast_budget: float = 45.0
@@ -394,6 +396,7 @@ FULL = Size(
     context_events=8_000,
     workers=workers_plan.FULL,
     runs=runs_plan.FULL,
+    relay=relaying_plan.FULL,
 )
 QUICK = Size(
     rounds=2,
@@ -428,4 +431,5 @@ QUICK = Size(
     context_events=100,
     workers=workers_plan.QUICK,
     runs=runs_plan.QUICK,
+    relay=relaying_plan.QUICK,
 )

@@ -43,7 +43,11 @@ class RunningServer:
 
 
 @contextmanager
-def serving(contenders: Iterable[str], server: str = UVICORN) -> Iterator[dict[str, RunningServer]]:
+def serving(
+    contenders: Iterable[str],
+    server: str = UVICORN,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[dict[str, RunningServer]]:
     """Run the servers of contenders during the block, each in a fresh process.
 
     All are started before the first is waited for. They are ended in the same way.
@@ -51,7 +55,7 @@ def serving(contenders: Iterable[str], server: str = UVICORN) -> Iterator[dict[s
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for contender in dict.fromkeys(contenders):
-            processes[contender] = start(contender, server)
+            processes[contender] = start(contender, server, environment)
         yield {contender: running(contender, process) for contender, process in processes.items()}
     finally:
         end(processes.values())

@@ -19,7 +19,7 @@ from sse_middleware.relaying.source import UpstreamSource
 from sse_middleware.relaying.stream_end import StreamEnd
 from sse_middleware.relaying.whole_events import Block, WholeEvents
 from sse_middleware.wire.decoding import EventStreamDecoder, MessageEvent, ReconnectionTime
-from sse_middleware.wire.event_boundaries import events_in
+from sse_middleware.wire.event_boundaries import events_in, usual_events
 
 
 class UpstreamReader:
@@ -94,6 +94,7 @@ class EventReader:
 
     def __init__(self) -> None:
         self._decoder = EventStreamDecoder(max_event_size=sys.maxsize)  # their size is checked
+        self._decoder.feed(b"\n")  # no byte order mark follows
         self._id = ""
 
     def read(self, block: bytes) -> Iterator[tuple[bytes, ServerSentEvent | None]]:
@@ -102,6 +103,11 @@ class EventReader:
         Raises:
             UpstreamError: an event has a name that can't be sent on.
         """
+        usual, size = usual_events(block)
+        if size == len(block):
+            for text in usual:
+                yield text + b"\n\n", self._usual_event(text)
+            return
         at = 0
         for begin, end in events_in(block):
             if begin > at:
@@ -110,6 +116,16 @@ class EventReader:
             at = end
         if at < len(block):
             yield block[at:], None
+
+    def _usual_event(self, text: bytes) -> ServerSentEvent | None:
+        """Read an event without its blank line. Nearly all have one line of data and no more."""
+        if (
+            not text.startswith(b"data: ")
+            or b"\n" in text
+            or self._id != self._decoder.last_event_id
+        ):
+            return self._event(text + b"\n\n")
+        return ServerSentEvent(raw_data=text[6:].decode("utf-8", "replace"))
 
     def _event(self, text: bytes) -> ServerSentEvent | None:
         retry, message = None, None

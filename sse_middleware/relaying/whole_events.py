@@ -46,7 +46,7 @@ class WholeEvents:
 
     def __init__(self, max_event_size: int | None) -> None:
         self._largest = max_event_size or LARGEST_EVENT
-        self._boundaries = EventBoundaries(self._largest, bom=False)
+        self._boundaries = EventBoundaries(max_event_size, bom=False)
         self._start: bytes | None = b""  # the first bytes, while they may be a byte order mark
         self._events = 0  # that have ended, and are not in a block yet
         self._held: list[bytes] = []
@@ -61,15 +61,26 @@ class WholeEvents:
         Raises:
             BodyError: an event is too large.
         """
-        boundaries = self._boundaries
         if self._start is not None:
             chunk = self._after_bom(self._start + chunk)
-        elif not self._held and boundaries.is_one_event(chunk):  # the usual case
+        elif not self._held and self._boundaries.is_one_event(chunk):  # the usual case
             self.last = chunk
             yield chunk, 1
             return
-        for part in boundaries.feed(chunk):
-            self._events += boundaries.events
+        if self._held:
+            first, chunk = self._boundaries.cut_at_end_of_event(chunk)
+            yield from self._pass(first)
+        size, events = self._boundaries.usual_events(chunk)
+        if events:
+            self.last = chunk[:size]
+            yield self.last, events
+            chunk = chunk[size:]
+        yield from self._pass(chunk)
+
+    def _pass(self, chunk: bytes) -> Iterator[Block]:
+        """Yield the events that the next bytes complete, whatever their form."""
+        for part in self._boundaries.feed(chunk):
+            self._events += self._boundaries.events
             if whole := self._whole(part):
                 yield self._block(whole)
 
@@ -122,7 +133,7 @@ class WholeEvents:
         self._held_size += len(part)
         self._seam = (self._seam + part[-2:])[-2:]
         if self._held_size > self._largest + PASS_STEP:
-            raise BodyError(f"a line takes more than {self._largest} bytes")
+            raise BodyError(f"an event or a comment takes more than {self._largest} bytes")
 
     def _taken(self) -> bytes:
         whole = b"".join(self._held)

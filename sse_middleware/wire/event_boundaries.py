@@ -79,6 +79,19 @@ class EventBoundaries:
             and len(chunk) <= self._longest
         )
 
+    def usual_events(self, chunk: bytes) -> tuple[int, int]:
+        """Return how many bytes of a chunk are whole events, and how many events they are.
+
+        The answer is 0 unless all of them have the usual form. Then the state stays as it is. This
+        is many times faster than `feed`.
+        """
+        if self._in_event or self._in_line or self._after_cr or self._start is not None:
+            return 0, 0
+        events, size = usual_events(chunk)
+        if self._bound is not None and events and max(map(len, events)) + 2 > self._bound:
+            return 0, 0
+        return size, len(events)
+
     def cut_at_end_of_event(self, chunk: bytes) -> tuple[bytes, bytes]:
         """Return the parts of a chunk up to the end of the open event or comment, and after it."""
         at, _ = self._rest(chunk)
@@ -200,6 +213,23 @@ def end_of_last_event(text: bytes) -> int:
     if end == 1:
         return 0
     return end + (text[end - 1] == _CR and text.startswith(b"\n", end))
+
+
+_UNUSUAL = frozenset((b"", b"\n", b":"))
+"""How a piece between two blank lines begins that is not simply an event."""
+
+
+def usual_events(text: bytes) -> tuple[list[bytes], int]:
+    """Return the whole events of a text, without their blank lines, and the size of all of them.
+
+    There are none if the text has a CR, or a comment or another blank line between them. The text
+    begins between two events.
+    """
+    if b"\r" in text:
+        return [], 0
+    events = text.split(b"\n\n")
+    size = len(text) - len(events.pop())
+    return (events, size) if _UNUSUAL.isdisjoint({event[:1] for event in events}) else ([], 0)
 
 
 def events_in(text: bytes) -> Iterator[tuple[int, int]]:

@@ -106,7 +106,7 @@ def test_a_comment_that_never_ends_is_not_held_for_ever() -> None:
     events, piece = WholeEvents(100_000), b":" * 10_000
     for _ in range(10):
         assert list(events.feed(piece)) == []
-    with pytest.raises(BodyError, match="a line takes more than 100000 bytes"):
+    with pytest.raises(BodyError, match="an event or a comment takes more than 100000 bytes"):
         passed(events, [piece] * 10)
 
 

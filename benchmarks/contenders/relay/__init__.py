@@ -1,0 +1,1 @@
+"""Gateways that pass on the stream of an upstream, and the upstream itself."""
