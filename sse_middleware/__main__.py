@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from sse_middleware.cli import typescript_command
+from sse_middleware.cli.tail import command as tail_command
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -12,6 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(prog="python -m sse_middleware")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     typescript_command.add_to(commands)
+    tail_command.add_to(commands)
     options = parser.parse_args(arguments)
     code = options.run(options)
     if code:

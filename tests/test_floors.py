@@ -82,6 +82,7 @@ OUTSIDE = {
     "openapi": {"fastapi", "pydantic", "starlette"},  # FastAPI inside functions, as trio
     "middleware": {"asgiref", "starlette"},
     "cli": {"pydantic", "typing_extensions"},
+    "cli.tail": {"anyio", "httpx"},
     "observers": {"opentelemetry"},
     "testing": {"anyio", "httpx", "starlette", "trio"},
     "pytest_plugin": {"pytest"},
