@@ -3,7 +3,7 @@
 - ``**settings: Unpack[StreamOptions]`` is shown as the settings themselves. griffe has an extension
   for this. It works while a package is being loaded, so it fails where the types are in a module
   that is loaded later. This one begins when the whole package is loaded.
-- A line that ends in ``::`` begins a block of code, as in reStructuredText. Pages are Markdown.
+- Lines that end in ``::`` and simple tables are reStructuredText. Pages are Markdown.
 """
 
 import re
@@ -11,17 +11,19 @@ from typing import Any
 
 import griffe
 
+TABLE = re.compile(r"^=+(?: +=+)+\n(.*?)^=+(?: +=+)+$", re.MULTILINE | re.DOTALL)
 UNPACK = {"typing.Unpack", "typing_extensions.Unpack"}
 
 
 class MarkdownBlocks(griffe.Extension):
-    """Removes the colons of reStructuredText before blocks of code."""
+    """Makes Markdown of what is reStructuredText in a docstring."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Change the docstring of any object."""
         if obj.docstring is not None:
-            obj.docstring.value = re.sub(r"(?m)(?<=\S)::$", ":", obj.docstring.value)
-            obj.docstring.value = re.sub(r"(?m)^::\n\n", "", obj.docstring.value)
+            text = re.sub(r"(?m)(?<=\S)::$", ":", obj.docstring.value)
+            text = re.sub(r"(?m)^::\n\n", "", text)
+            obj.docstring.value = TABLE.sub(_as_markdown, text)
 
 
 class KeywordSettings(griffe.Extension):
@@ -34,6 +36,14 @@ class KeywordSettings(griffe.Extension):
                 options = _unpacked(parameter, loader)
                 if options is not None:
                     _document(function, parameter.name, _rows(options))
+
+
+def _as_markdown(table: re.Match[str]) -> str:
+    """Return a table whose cells are two spaces apart, or one after a closing backtick."""
+    rows = [re.split(r" {2,}|(?<=``) +", line.strip()) for line in table[1].splitlines()]
+    width = max(map(len, rows))
+    lines = [f"| {' | '.join(cells + [''] * (width - len(cells)))} |" for cells in rows]
+    return "\n".join([f"|{' |' * width}", f"|{'---|' * width}", *lines])
 
 
 def _functions(holder: griffe.Module | griffe.Class) -> list[griffe.Function]:
