@@ -1,4 +1,4 @@
-"""The documents that docs/openapi.md and the README show."""
+"""The documents that docs/openapi.md shows."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import pytest
 from examples.app import app as example
 from sse_middleware import sse_openapi
 from sse_middleware.testing import EventClient
-from tests.docs.test_readme import ROOT
+from tests.docs.pages import ROOT
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ FASTAPI, BY_HAND, VERSION, STARLETTE = blocks(PAGE, "python")
 async def test_by_the_middleware() -> None:
     async with EventClient(run(FASTAPI)["app"]) as client:
         document = (await client.http.get("/openapi.json")).json()
-    (shown,) = blocks(PAGE, "json")
+    shown, _ = blocks(PAGE, "json")
     assert document["paths"]["/prices"]["get"]["responses"]["200"]["content"] == json.loads(shown)
     assert list(document["components"]["schemas"]) == ["Price"]
 
@@ -62,8 +62,8 @@ def test_with_starlette() -> None:
     assert list(document["components"]["responses"]) == ["Prices"]
 
 
-def test_the_readme_shows_the_example() -> None:
-    (shown,) = blocks(ROOT / "README.md", "json")
+def test_the_example_at_the_end() -> None:
+    _, shown = blocks(PAGE, "json")
     paths = sse_openapi(example)["paths"]
     assert json.loads(shown) == {
         path: {

@@ -1,46 +1,49 @@
-"""The examples of the README work."""
+"""The examples of the README work, and the page is short."""
 
-import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
-import sse_middleware
 from sse_middleware.testing import EventClient
+from tests.docs.pages import ROOT, blocks_of, run_page
 
-ROOT = Path(__file__).parents[2]
+pytest.importorskip("fastapi", minversion="0.115.10")
 
+pytestmark = pytest.mark.anyio
 
-def code_under(heading: str) -> str:
-    section = (ROOT / "README.md").read_text("utf-8").partition(f"## {heading}\n")[2]
-    block = re.search(r"```python\n(.*?)```", section, re.DOTALL)
-    assert block, heading
-    return block[1]
+README = ROOT / "README.md"
 
 
-def test_the_test_of_an_endless_stream(tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text(code_under("Test your streams"), "utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout  # on asyncio and on trio
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    return run_page(README, monkeypatch)
 
 
-@pytest.mark.anyio
-async def test_a_broadcast() -> None:
-    names: dict[str, Any] = {"app": FastAPI()}
-    names |= {name: getattr(sse_middleware, name) for name in sse_middleware.__all__}
-    exec(code_under("Broadcasting"), names)
-    async with (
-        EventClient(names["app"]) as client,
-        client.stream("GET", "/rooms/lobby/events") as events,
-    ):
-        await events.next_id()
-        await names["hub"].publish("lobby", {"text": "hello"})
-        assert (await events.next()).json() == {"text": "hello"}
+def test_it_is_short() -> None:
+    assert len(README.read_text("utf-8").splitlines()) <= 130
+
+
+async def test_the_quickstart_prints_what_is_shown() -> None:
+    names: dict[str, Any] = {}
+    exec(blocks_of(README, "python")[0].code, names)
+    async with EventClient(names["app"]) as client:
+        assert (await client.get("/count")).text == blocks_of(README, "text")[0].code
+
+
+async def test_the_chat_is_resumed(names: dict[str, Any]) -> None:
+    async with EventClient(names["app"]) as client:
+        answer = (await client.post("/answers?question=why")).json()["answer"]
+        async with client.stream("GET", f"/answers/{answer}") as events:
+            first = await events.next()
+        again = {"last-event-id": first.id or ""}
+        async with client.stream("GET", f"/answers/{answer}", headers=again) as events:
+            words = [first.json(), *[event.json() async for event in events]]
+    assert "".join(words) == "You asked: why"
+
+
+async def test_the_room_is_heard_by_all(names: dict[str, Any]) -> None:
+    async with EventClient(names["app"]) as client:
+        await client.post("/say", json={"text": "hello"})
+        async with client.stream("GET", "/events") as one, client.stream("GET", "/events") as two:
+            for events in (one, two):
+                assert (await events.next()).json() == {"text": "hello"}
