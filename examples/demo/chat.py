@@ -60,16 +60,20 @@ async def state_of(answer: Id) -> dict[str, str]:
     return {"state": state}
 
 
-async def model(question: str) -> AsyncIterator[str]:
-    """Simulate a model that writes a word every tenth of a second."""
-    text = (
+def answer_to(question: str) -> str:
+    """Return what the simulated model says."""
+    return (
         f"You asked: “{question}” I am a simulated model, and I write slowly. Meanwhile cut my "
         "connection, or reload the page: not a word is lost, and none comes twice. I run on the "
         "server, in its hub, and I need nobody to look at me. Only “Stop” ends me before I have "
         "finished."
     )
+
+
+async def model(question: str) -> AsyncIterator[str]:
+    """Simulate a model that writes some eight words a second."""
     try:
-        for word in text.split():
+        for word in answer_to(question).split():
             yield f"{word} "
             await asyncio.sleep(0.12)
     finally:

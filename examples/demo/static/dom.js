@@ -38,7 +38,8 @@ export const keepingTheEnd = (log, change) => {
 
 export const tagged = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
 
-export const clock = (at = new Date()) => tagged("time", new Date(at).toLocaleTimeString([], { hour12: false }));
+// The beginning of a line: the time of day.
+export const clock = (at = new Date()) => tagged("time", `${new Date(at).toLocaleTimeString([], { hour12: false })} `);
 
 export const say = (id, text, bad = false) => {
   element(id).textContent = text;

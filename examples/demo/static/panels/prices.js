@@ -29,11 +29,12 @@ const onSale = ({ shares, euros }) => {
 const left = (at, now) => 98 - ((now - at) / 1000 / SECONDS) * 98;
 const top = (euros) => 3 + ((high - euros) / (high - low)) * (HEIGHT - 6);
 
-// The scale follows what is visible, without jumps.
+// The scale follows what is visible, and becomes finer without jumps.
 const scale = () => {
   const seen = points.map((point) => point.euros);
-  low += (Math.min(...seen) - 0.5 - low) * 0.1;
-  high += (Math.max(...seen) + 0.5 - high) * 0.1;
+  const [least, most] = [Math.min(...seen), Math.max(...seen)];
+  low = Math.min(least, low + (least - 0.5 - low) * 0.1);
+  high = Math.max(most, high + (most + 0.5 - high) * 0.1);
 };
 
 // The points in parts, between which there was no connection.
