@@ -167,7 +167,7 @@ def squeezed(text: str) -> str:
 
 def test_the_code_is_compiled_anew_after_each_change(tsc: Compile, tmp_path: Path) -> None:
     """If it fails, copy what it compiles into `sse_middleware/cli/client`."""
-    sources = [tmp_path / name for name in ("stream.ts", "subscribe.ts", "generated.d.ts")]
+    sources = [tmp_path / name for name in ("stream.ts", "subscribe.ts", "module.d.ts")]
     for path in sources:
         path.write_text((CODE / path.name).read_text("utf-8"), "utf-8")
     done = tsc(*sources, options=("--declaration",))

@@ -1,4 +1,4 @@
-/** An event of a stream. `id` is the last event id: with it as `lastEventId` a stream goes on after the event. */
+/** An event of a stream. With its `id` as `lastEventId`, another stream goes on after it. */
 export type StreamEvent<Events> = {
     [Name in keyof Events & string]: {
         event: Name;
@@ -54,7 +54,7 @@ export interface StreamInit extends Omit<RequestInit, "body" | "method"> {
 }
 /** The arguments of `stream` after the path. They may be missing if no option is required. */
 export type StreamArguments<Own> = {} extends Own ? [init?: Omit<StreamInit, "params" | "query" | "json" | "body"> & Own] : [init: Omit<StreamInit, "params" | "query" | "json" | "body"> & Own];
-/** Why a stream can't be opened, or not again. `cause` is the error of `fetch`, if there is one. */
+/** Says why a stream could not go on. `cause` is the error of `fetch`, if there is one. */
 export declare class StreamError extends Error {
     /** The last response. If it is not a stream, its body can still be read. */
     readonly response: Response | undefined;

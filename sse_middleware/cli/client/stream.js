@@ -1,4 +1,4 @@
-/** Why a stream can't be opened, or not again. `cause` is the error of `fetch`, if there is one. */
+/** Says why a stream could not go on. `cause` is the error of `fetch`, if there is one. */
 export class StreamError extends Error {
     /** The last response. If it is not a stream, its body can still be read. */
     response;
@@ -27,8 +27,8 @@ export function stream(target, init = {}) {
         signal?.addEventListener("abort", close);
         try {
             while (!closed) {
-                // What can't be sent at all is thrown by `request`: no later attempt would succeed.
                 const controller = new AbortController();
+                // It throws what can't be sent at all: no later attempt would succeed.
                 const send = request(method, path, init, lastEventId, controller.signal);
                 const connection = connect(controller, send, idleTimeout);
                 interrupt = connection.close;
@@ -64,9 +64,7 @@ export function stream(target, init = {}) {
                 }
                 interrupt();
                 const asked = retryAfter(response);
-                const backoff = (retryDelay || (attempt && 500)) * 2 ** attempt;
-                const limited = Math.min(backoff, Math.max(retryDelay, maxRetryDelay));
-                const delay = Math.min(asked || Math.round(limited * (1 - Math.random() / 4)), LONGEST);
+                const delay = Math.min(asked || backoff(attempt, retryDelay, maxRetryDelay), LONGEST);
                 attempt += 1;
                 init.onwait?.({ error, delay, attempt });
                 if (!closed)
@@ -174,8 +172,14 @@ function isStream(response) {
 /** Returns how an attempt has ended that has not failed. */
 function outcomeOf(response) {
     const isOpen = response && isStream(response);
-    const outcome = isOpen ? "ended" : /^(408|425|429|50[0234])$/.test(`${response?.status}`) ? "busy" : "refused";
-    const message = isOpen ? "The stream has ended" : `The server answered with ${response?.status}, not a stream`;
+    const outcome = isOpen
+        ? "ended"
+        : /^(408|425|429|50[0234])$/.test(`${response?.status}`)
+            ? "busy"
+            : "refused";
+    const message = isOpen
+        ? "The stream has ended"
+        : `The server answered with ${response?.status}, not a stream`;
     return { outcome, error: new StreamError(message, response) };
 }
 /** Returns the milliseconds that a response asks to wait, or 0. */
@@ -184,6 +188,13 @@ function retryAfter(response) {
     const now = Date.parse(response?.headers.get("date") ?? "") || Date.now();
     const delay = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now;
     return Math.max(delay, 0) || 0;
+}
+/** Returns the milliseconds before an attempt. The first one is number 0. */
+function backoff(attempt, retryDelay, maxRetryDelay) {
+    // A server may ask for no delay, but not for attempts that fail without end and without delay.
+    const doubled = (retryDelay || (attempt && 500)) * 2 ** attempt;
+    const limited = Math.min(doubled, Math.max(retryDelay, maxRetryDelay));
+    return Math.round(limited * (1 - Math.random() / 4)); // so that clients come back one by one
 }
 /** Waits. It ends earlier if the function that `oninterrupt` gets is called, or back online. */
 function pause(delay, untilOnline, oninterrupt) {

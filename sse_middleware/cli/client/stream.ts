@@ -1,4 +1,4 @@
-/** An event of a stream. `id` is the last event id: with it as `lastEventId` a stream goes on after the event. */
+/** An event of a stream. With its `id` as `lastEventId`, another stream goes on after it. */
 export type StreamEvent<Events> = {
   [Name in keyof Events & string]: { event: Name; data: Events[Name]; id: string };
 }[keyof Events & string];
@@ -45,7 +45,7 @@ export type StreamArguments<Own> = {} extends Own
   ? [init?: Omit<StreamInit, "params" | "query" | "json" | "body"> & Own]
   : [init: Omit<StreamInit, "params" | "query" | "json" | "body"> & Own];
 
-/** Why a stream can't be opened, or not again. `cause` is the error of `fetch`, if there is one. */
+/** Says why a stream could not go on. `cause` is the error of `fetch`, if there is one. */
 export class StreamError extends Error {
   /** The last response. If it is not a stream, its body can still be read. */
   readonly response: Response | undefined;
@@ -94,8 +94,8 @@ export function stream(
     signal?.addEventListener("abort", close);
     try {
       while (!closed) {
-        // What can't be sent at all is thrown by `request`: no later attempt would succeed.
         const controller = new AbortController();
+        // It throws what can't be sent at all: no later attempt would succeed.
         const send = request(method, path, init, lastEventId, controller.signal);
         const connection = connect(controller, send, idleTimeout);
         interrupt = connection.close;
@@ -128,9 +128,7 @@ export function stream(
         }
         interrupt();
         const asked = retryAfter(response);
-        const backoff = (retryDelay || (attempt && 500)) * 2 ** attempt;
-        const limited = Math.min(backoff, Math.max(retryDelay, maxRetryDelay));
-        const delay = Math.min(asked || Math.round(limited * (1 - Math.random() / 4)), LONGEST);
+        const delay = Math.min(asked || backoff(attempt, retryDelay, maxRetryDelay), LONGEST);
         attempt += 1;
         init.onwait?.({ error, delay, attempt });
         if (!closed) await pause(delay, !asked, (end) => (interrupt = end));
@@ -232,7 +230,9 @@ function request(
   setDefault("accept", "text/event-stream");
   if (json !== undefined) setDefault("content-type", "application/json");
   // A header has bytes: those of UTF-8, as an EventSource sends them. It can't have some of them.
-  const bytes = Array.from(new TextEncoder().encode(lastEventId), (byte) => String.fromCharCode(byte));
+  const bytes = Array.from(new TextEncoder().encode(lastEventId), (byte) =>
+    String.fromCharCode(byte),
+  );
   const id = bytes.join("");
   if (/^[\t -~\x80-\xff]+$/.test(id)) headers.set("last-event-id", id);
   const search = new URLSearchParams();
@@ -264,8 +264,14 @@ function isStream(response: Response): boolean {
 /** Returns how an attempt has ended that has not failed. */
 function outcomeOf(response: Response | undefined): Failure {
   const isOpen = response && isStream(response);
-  const outcome = isOpen ? "ended" : /^(408|425|429|50[0234])$/.test(`${response?.status}`) ? "busy" : "refused";
-  const message = isOpen ? "The stream has ended" : `The server answered with ${response?.status}, not a stream`;
+  const outcome = isOpen
+    ? "ended"
+    : /^(408|425|429|50[0234])$/.test(`${response?.status}`)
+      ? "busy"
+      : "refused";
+  const message = isOpen
+    ? "The stream has ended"
+    : `The server answered with ${response?.status}, not a stream`;
   return { outcome, error: new StreamError(message, response) };
 }
 
@@ -275,6 +281,14 @@ function retryAfter(response: Response | undefined): number {
   const now = Date.parse(response?.headers.get("date") ?? "") || Date.now();
   const delay = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now;
   return Math.max(delay, 0) || 0;
+}
+
+/** Returns the milliseconds before an attempt. The first one is number 0. */
+function backoff(attempt: number, retryDelay: number, maxRetryDelay: number): number {
+  // A server may ask for no delay, but not for attempts that fail without end and without delay.
+  const doubled = (retryDelay || (attempt && 500)) * 2 ** attempt;
+  const limited = Math.min(doubled, Math.max(retryDelay, maxRetryDelay));
+  return Math.round(limited * (1 - Math.random() / 4)); // so that clients come back one by one
 }
 
 /** Waits. It ends earlier if the function that `oninterrupt` gets is called, or back online. */

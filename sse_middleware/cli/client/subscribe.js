@@ -9,7 +9,7 @@ export class TypedEventSource {
         const listener = (event) => {
             // A connection that fails is an "error" without data.
             if (typeof event.data === "string")
-                handler(JSON.parse(event.data), event);
+                handler(parsed(event.data), event);
         };
         this.source.addEventListener(name, listener);
         return () => this.source.removeEventListener(name, listener);

@@ -18,7 +18,7 @@ export class TypedEventSource<Events> {
   ): () => void {
     const listener = (event: MessageEvent): void => {
       // A connection that fails is an "error" without data.
-      if (typeof event.data === "string") handler(JSON.parse(event.data) as Events[Name], event);
+      if (typeof event.data === "string") handler(parsed(event.data) as Events[Name], event);
     };
     this.source.addEventListener(name, listener);
     return () => this.source.removeEventListener(name, listener);

@@ -5,7 +5,16 @@ import { createServer } from "node:http";
 import { test } from "node:test";
 
 import {
-  answers, Body, events, impatient, online, onlineListeners, pending, read, status, timers,
+  answers,
+  Body,
+  events,
+  impatient,
+  online,
+  onlineListeners,
+  pending,
+  read,
+  status,
+  timers,
 } from "./kit.mjs";
 
 const { stream } = await import(process.env.CLIENT);
@@ -34,7 +43,11 @@ const STATES = {
     const reached = withResolvers();
     const body = new Body([], { hangs: true });
     steps.push(events(body));
-    return { body, reached: reached.promise, init: { onopen: () => setImmediate(reached.resolve) } };
+    return {
+      body,
+      reached: reached.promise,
+      init: { onopen: () => setImmediate(reached.resolve) },
+    };
   },
   waiting: (steps) => {
     const reached = withResolvers();
@@ -141,7 +154,9 @@ for (const name of ["onopen", "onwait", "end"]) {
 test("after a thousand connections nothing has grown", async () => {
   const before = timers();
   const { signal } = new AbortController();
-  const steps = Array.from({ length: 1000 }, (_, number) => number % 2 ? status(503) : events("data: 1\n\n"));
+  const steps = Array.from({ length: 1000 }, (_, number) =>
+    number % 2 ? status(503) : events("data: 1\n\n"),
+  );
   const { fetch } = answers(...steps);
   let most = 0;
   const onwait = () => {

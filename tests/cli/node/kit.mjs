@@ -43,8 +43,10 @@ export const events = (body = [], init = {}) => {
   return () => new Response(stream, { headers: EVENT_STREAM, ...init });
 };
 
-export const status = (code, headers = {}, text = code === 204 ? null : "why") =>
-  () => new Response(text, { status: code, headers });
+export const status =
+  (code, headers = {}, text = code === 204 ? null : "why") =>
+  () =>
+    new Response(text, { status: code, headers });
 
 export const unreachable = () => {
   throw new TypeError("fetch failed");
@@ -75,7 +77,11 @@ export async function read(generator) {
 }
 
 /** Returns the error of a promise. */
-export const thrown = (promise) => promise.then(() => undefined, (error) => error);
+export const thrown = (promise) =>
+  promise.then(
+    () => undefined,
+    (error) => error,
+  );
 
 /** The options of a stream whose waits end at once. `waits` gets what `onwait` is told. */
 export function impatient(waits = []) {

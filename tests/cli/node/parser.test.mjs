@@ -61,7 +61,10 @@ test("an event of 16 MB in chunks of 1 KB takes no time that grows with the squa
 });
 
 test("100,000 events in one chunk, or lines in one event, take no such time", async () => {
-  const { fetch } = answers(events("data: 1\n\n".repeat(100_000)), events("data: 1\n".repeat(100_000) + "\n"));
+  const { fetch } = answers(
+    events("data: 1\n\n".repeat(100_000)),
+    events("data: 1\n".repeat(100_000) + "\n"),
+  );
   const found = await read(stream("/", { ...impatient(), fetch }));
   assert.equal(found.length, 100_001);
   assert.equal(found.at(-1).data.length, 2 * 100_000 - 1);

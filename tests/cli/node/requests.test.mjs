@@ -51,7 +51,11 @@ test("another body has the type that fetch gives it", async () => {
 });
 
 test("own headers count more", async () => {
-  const own = { Accept: "text/plain, text/event-stream", "Content-Type": "application/x+json", b: "1" };
+  const own = {
+    Accept: "text/plain, text/event-stream",
+    "Content-Type": "application/x+json",
+    b: "1",
+  };
   const { headers } = await asked("POST /a", { json: 1, headers: own });
   assert.equal(headers.get("accept"), own.Accept);
   assert.equal(headers.get("content-type"), own["Content-Type"]);
@@ -95,7 +99,9 @@ for (const id of ["1", "é", "日本", "\u{1f600}", "a b", "a\u0085", "\t1", "x"
     });
     await once(server.listen(0, "127.0.0.1"), "listening");
     const baseUrl = `http://127.0.0.1:${server.address().port}`;
-    await read(stream("/a", { baseUrl, ...impatient(), maxRetries: 3 })).finally(() => server.close());
+    await read(stream("/a", { baseUrl, ...impatient(), maxRetries: 3 })).finally(() =>
+      server.close(),
+    );
     assert.deepEqual(found, [undefined, id.trim()]);
   });
 }

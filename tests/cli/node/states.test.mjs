@@ -2,7 +2,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { answers, Body, events, impatient, pending, read, status, thrown, unreachable } from "./kit.mjs";
+import {
+  answers,
+  Body,
+  events,
+  impatient,
+  pending,
+  read,
+  status,
+  thrown,
+  unreachable,
+} from "./kit.mjs";
 
 const { stream, StreamError } = await import(process.env.CLIENT);
 
@@ -57,7 +67,10 @@ for (const [name, answer] of [
   ["201 with events", events("why", { status: 201 })],
   ["HTML", () => new Response("why", { headers: { "content-type": "text/html" } })],
   ["no type", () => new Response(new TextEncoder().encode("why"))],
-  ["a similar type", () => new Response("why", { headers: { "content-type": "text/event-streams" } })],
+  [
+    "a similar type",
+    () => new Response("why", { headers: { "content-type": "text/event-streams" } }),
+  ],
 ]) {
   test(`any other answer is thrown, and can be read: ${name}`, async () => {
     const { fetch, requests } = answers(answer);
@@ -68,7 +81,11 @@ for (const [name, answer] of [
   });
 }
 
-for (const type of ["text/event-stream; charset=utf-8", "Text/Event-Stream", "text/event-stream ;a"]) {
+for (const type of [
+  "text/event-stream; charset=utf-8",
+  "Text/Event-Stream",
+  "text/event-stream ;a",
+]) {
   test(`a stream has the type ${type}`, async () => {
     const { fetch } = answers(events(ONE, { headers: { "content-type": type } }));
     assert.equal((await read(stream("/", { ...impatient(), fetch }))).length, 1);
@@ -77,7 +94,9 @@ for (const type of ["text/event-stream; charset=utf-8", "Text/Event-Stream", "te
 
 test("a stream without a body ends", async () => {
   const waits = [];
-  const { fetch } = answers(() => new Response(null, { headers: { "content-type": "text/event-stream" } }));
+  const { fetch } = answers(
+    () => new Response(null, { headers: { "content-type": "text/event-stream" } }),
+  );
   assert.deepEqual(await read(stream("/", { ...impatient(waits), fetch })), []);
   assert.equal(waits.length, 1);
 });
@@ -85,7 +104,11 @@ test("a stream without a body ends", async () => {
 // Open
 
 test("a stream that ends is opened again, with the last id", async () => {
-  const { fetch, requests } = answers(events(ONE), events("id: 2\n\ndata: 2\n\n"), events("id\n\n"));
+  const { fetch, requests } = answers(
+    events(ONE),
+    events("id: 2\n\ndata: 2\n\n"),
+    events("id\n\n"),
+  );
   const found = await read(stream("/", { ...impatient(), fetch }));
   assert.deepEqual(found, [
     { event: "message", data: 1, id: "1" },
@@ -116,7 +139,10 @@ test("reconnect: always is also for POST", async () => {
   const { fetch, requests } = answers(events("data: 1\n\n"));
   const init = { ...impatient(), reconnect: "always", json: { a: 1 } };
   assert.equal((await read(stream("POST /answer", { ...init, fetch }))).length, 1);
-  assert.deepEqual(requests.map(({ body }) => body), ['{"a":1}', '{"a":1}']);
+  assert.deepEqual(
+    requests.map(({ body }) => body),
+    ['{"a":1}', '{"a":1}'],
+  );
 });
 
 for (const [path, chunks] of [
@@ -179,7 +205,10 @@ test("it is data elsewhere, and under another name", async () => {
   assert.equal((await read(stream("POST /answer", { fetch })))[0].data, "[DONE]");
   const other = answers(events("data: [DONE]\n\ndata: {\n\ndata:\n\n"));
   const found = await read(stream("/", { ...impatient(), fetch: other.fetch }));
-  assert.deepEqual(found.map(({ data }) => data), ["[DONE]", "{", ""]);
+  assert.deepEqual(
+    found.map(({ data }) => data),
+    ["[DONE]", "{", ""],
+  );
 });
 
 test("an own `end` replaces that of the preset", async () => {

@@ -60,7 +60,10 @@ test("attempts are counted since the last event", async () => {
   const waits = [];
   const { fetch } = answers(unreachable, unreachable, events("data: 1\n\n"), unreachable);
   await read(stream("/", { ...impatient(waits), fetch }));
-  assert.deepEqual(waits.map(({ attempt }) => attempt), [1, 2, 1, 2]);
+  assert.deepEqual(
+    waits.map(({ attempt }) => attempt),
+    [1, 2, 1, 2],
+  );
 });
 
 test("after maxRetries the last error is thrown", async () => {

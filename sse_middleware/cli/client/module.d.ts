@@ -1,4 +1,4 @@
-// What is written for each application, as the compiler must know it to compile the rest.
+// What each file of this folder finds in the written module, besides its own names.
 interface Streams {}
 interface Requests {}
 declare const routes: {
@@ -9,3 +9,5 @@ declare const routes: {
     readonly end?: readonly [string, string];
   };
 };
+/** Returns the value of JSON, or the text itself if it is none. */
+declare function parsed(raw: string): unknown;
