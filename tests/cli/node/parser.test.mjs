@@ -38,7 +38,7 @@ for (const { shows, wire, events, last_event_id: last, retry } of cases) {
     for (const chunks of wire.length > 1000 ? [[bytes]] : everyCut(bytes)) {
       const { events: found, sent, delay } = await seen(chunks);
       assert.deepEqual(found, events);
-      assert.equal(sent, last.trim()); // a header has no spaces at its ends
+      assert.equal(sent, /[\v\f]/.test(last) ? "" : last.trim()); // as a header can have it
       assert.ok(delay >= Math.min(0.75 * longest, LONGEST) && delay <= Math.min(longest, LONGEST));
     }
   });
