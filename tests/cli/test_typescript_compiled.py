@@ -24,7 +24,15 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 DOCS = Path(__file__).parents[2] / "docs" / "typed-events.md"
 
 CLIENT = """
-import { subscribe, type Streams } from "./streams";
+import { stream, subscribe, type Streams } from "./streams";
+
+export async function read(found: (line: string) => void): Promise<void> {
+  const { origin } = location; // this module has a URL without one
+  for await (const e of stream("/job", { query: { fail: true }, baseUrl: origin })) {
+    found(`${e.event} ${e.id} ${e.event === "progress" ? e.data.percent : e.data.type}`);
+    if (e.event === "failed") break;
+  }
+}
 
 export function watch(found: (line: string) => void): void {
   const source = subscribe<Streams["/prices/{symbol}"]>("/prices/ACME", {
@@ -121,8 +129,10 @@ def test_a_client_compiles_and_reads_the_stream_in_a_browser(
         page = browser.new_page()
         page.goto(f"{example}/openapi.json")
         lines = run(page, tmp_path, "watch", 4) + run(page, tmp_path, "follow", 3)
+        read = run(page, tmp_path, "read", 3)
     prices = [f"price ACME {price}" for price in ("10.00", "10.50", "11.25")]
     assert lines == [*prices, "sold 3", "0 0", "50 50", "failed"]
+    assert read == ["progress 0 0", "progress 50 50", "failed 50 failed"]
 
 
 def run(page: Any, folder: Path, function: str, count: int) -> list[str]:
@@ -142,12 +152,15 @@ def as_url(code: str) -> str:
     return f"data:text/javascript;base64,{base64.b64encode(code.encode()).decode()}"
 
 
-def test_the_client_of_the_docs_compiles(tsc: Compile, tmp_path: Path) -> None:
+def test_the_clients_of_the_docs_compile(tsc: Compile, tmp_path: Path) -> None:
     write_streams(tmp_path)
-    [client] = re.findall(r"```typescript\n(import.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
-    (tmp_path / "client.ts").write_text(client, "utf-8")
-    done = tsc(tmp_path / "client.ts")
+    clients = re.findall(r"```typescript\n(import.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    paths = [tmp_path / f"client{number}.ts" for number in range(len(clients))]
+    for path, client in zip(paths, clients, strict=True):
+        path.write_text(client, "utf-8")
+    done = tsc(*paths)
     assert done.returncode == 0, done.stdout
+    assert len(clients) == 2
 
 
 def test_mistakes_do_not_compile(tsc: Compile, tmp_path: Path) -> None:

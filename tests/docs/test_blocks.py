@@ -86,8 +86,14 @@ CHECKS = {
     "sh": check_shell,
 }
 IN_NODE = ("javascript", "html")
-ELSEWHERE = {*IN_NODE, "nginx", "typescript"}
+ELSEWHERE = {*IN_NODE, "nginx", "typescript", "tsx"}
 """Languages whose tools are programs of their own."""
+COMPILED = {
+    "docs/typed-events.md": "tests/cli/test_typescript_compiled.py",
+    "docs/client.md": "tests/docs/test_client.py",
+    "docs/generators.md": "tests/openapi/generators/project.py",
+}
+"""Pages with TypeScript, and the tests that compile it."""
 
 
 @blocks()
@@ -172,9 +178,12 @@ def test_nginx_refuses_what_it_cannot_read(tmp_path: Path) -> None:
 
 
 def test_typescript_is_compiled_by_other_tests() -> None:
-    compiled = (ROOT / "tests" / "cli" / "test_typescript_compiled.py").read_text("utf-8")
-    for page in pages():
-        assert not blocks_of(page, "typescript") or page.name in compiled, page
+    with_typescript = {
+        page.relative_to(ROOT).as_posix() for page in pages() if blocks_of(page, "typescript")
+    }
+    assert with_typescript == COMPILED.keys()
+    for page, tests in COMPILED.items():
+        assert Path(page).name in (ROOT / tests).read_text("utf-8")
 
 
 @each_page
