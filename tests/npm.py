@@ -26,11 +26,11 @@ def node() -> str:
     return _tool("node")
 
 
-def install(config: pytest.Config, *packages: str) -> Path:
+def install(config: pytest.Config | None, *packages: str) -> Path:
     """Install packages, unless they are there from the last time.
 
     Args:
-        config: of pytest. Without its cache, the packages are installed each time.
+        config: of pytest. Without it and its cache, the packages are installed each time.
         packages: names with versions, as ``eventsource@4.1.0``.
 
     Returns:
@@ -50,10 +50,9 @@ def install(config: pytest.Config, *packages: str) -> Path:
     return folder / "node_modules"
 
 
-def _cache(config: pytest.Config) -> Path:
-    if hasattr(config, "cache") and config.cache is not None:
-        return config.cache.mkdir("npm")
-    return Path(mkdtemp())
+def _cache(config: pytest.Config | None) -> Path:
+    cache: pytest.Cache | None = getattr(config, "cache", None)
+    return Path(mkdtemp()) if cache is None else cache.mkdir("npm")
 
 
 def _tool(name: str) -> str:

@@ -1,5 +1,7 @@
 """A page of another origin: what the server must allow, and what is when it doesn't."""
 
+from typing import Any
+
 import pytest
 
 from tests.client.fault_server import (
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.e2e
 
 EVENT = b"id: %d\ndata: %d\n\n"
 
-ALLOWED = {"Access_Control_Allow_Origin": "*"}
+ALLOWED: dict[str, Any] = {"Access_Control_Allow_Origin": "*"}
 
 
 def preflight(headers: str) -> Answer:
@@ -76,8 +78,8 @@ def test_a_post_with_json_asks_for_its_type(in_page: Page, server: FaultServer) 
 
 @pytest.mark.parametrize("exposed", [True, False])
 def test_retry_after_must_be_exposed(in_page: Page, server: FaultServer, exposed: bool) -> None:
-    headers = {"Access_Control_Expose_Headers": "retry-after"} if exposed else {}
-    shown = server.show(status(503, Retry_After="1", **headers, **ALLOWED), status(204, **ALLOWED))
+    headers = {**ALLOWED, **({"Access_Control_Expose_Headers": "retry-after"} if exposed else {})}
+    shown = server.show(status(503, Retry_After="1", **headers), status(204, **ALLOWED))
     reading = in_page.read(shown, baseUrl=server.other)
     assert reading.finish()[-1]["what"] == "end"
     assert (reading.of("wait")[0]["delay"] == 1000) == exposed
