@@ -69,16 +69,20 @@ class RelayProducer:
         while (blocks := await self._reader.read()) is not None:
             if not blocks:
                 await checkpoint()  # nothing else may suspend
+            if self._reader.sends_ids:
+                self._note_id()
             for block, events in blocks:
                 if await self._put(block, events, sink):
                     return
 
     async def _put(self, block: bytes, events: int, sink: FrameSink, /) -> bool:
         """Put a block. Returns whether the sink wants no more."""
-        if not self._sends_ids and b"id:" in block:  # in data it does no harm
+        return sink.put(block, events) and not await sink.room()
+
+    def _note_id(self) -> None:
+        if not self._sends_ids:
             self._sends_ids = True
             self._on_id()
-        return sink.put(block, events) and not await sink.room()
 
     def stage(self) -> Stage:
         """Return `Stage.PRODUCING`: the upstream may always send more."""

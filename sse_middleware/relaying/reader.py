@@ -42,6 +42,11 @@ class UpstreamReader:
         self._failure: UpstreamError | None = None
         self._ended = False
 
+    @property
+    def sends_ids(self) -> bool:
+        """Whether an ``id`` may have passed."""
+        return self._events.sends_ids
+
     async def read(self) -> list[Block] | None:
         """Return what the next bytes complete, which may be nothing; ``None`` at the end.
 
@@ -103,9 +108,9 @@ class EventReader:
         Raises:
             UpstreamError: an event has a name that can't be sent on.
         """
-        usual, size = usual_events(block)
-        if size == len(block):
-            for text in usual:
+        usual = usual_events(block)
+        if usual.size == len(block):
+            for text in usual.events:
                 yield text + b"\n\n", self._usual_event(text)
             return
         at = 0

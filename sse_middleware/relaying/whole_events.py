@@ -42,6 +42,7 @@ class WholeEvents:
         "_seam",
         "_start",
         "last",
+        "sends_ids",
     )
 
     def __init__(self, max_event_size: int | None) -> None:
@@ -52,6 +53,8 @@ class WholeEvents:
         self._held: list[bytes] = []
         self._held_size = 0
         self._seam = b""  # the last bytes that are held: a blank line may begin there
+        self.sends_ids = False
+        """Whether an ``id`` may have passed."""
         self.last = b""
         """The latest block that has an event."""
 
@@ -64,16 +67,14 @@ class WholeEvents:
         if self._start is not None:
             chunk = self._after_bom(self._start + chunk)
         elif not self._held and self._boundaries.is_one_event(chunk):  # the usual case
-            self.last = chunk
-            yield chunk, 1
+            yield self._noted(chunk), 1
             return
         if self._held:
             first, chunk = self._boundaries.cut_at_end_of_event(chunk)
             yield from self._pass(first)
-        size, events = self._boundaries.usual_events(chunk)
+        events, size, only_data = self._boundaries.usual_events(chunk)
         if events:
-            self.last = chunk[:size]
-            yield self.last, events
+            yield self._noted(chunk[:size], only_data=only_data), len(events)
             chunk = chunk[size:]
         yield from self._pass(chunk)
 
@@ -98,9 +99,15 @@ class WholeEvents:
 
     def _block(self, whole: bytes) -> Block:
         events, self._events = self._events, 0
-        if next(events_in(whole), None) is not None:
-            self.last = whole
-        return whole, events
+        has_event = next(events_in(whole), None) is not None
+        return (self._noted(whole) if has_event else whole), events
+
+    def _noted(self, block: bytes, *, only_data: bool = False) -> bytes:
+        """Keep what must be known of a block that has an event, and return it."""
+        self.last = block
+        if not (only_data or self.sends_ids):
+            self.sends_ids = b"id:" in block  # in data it does no harm
+        return block
 
     def _after_bom(self, first: bytes) -> bytes:
         if len(first) < len(BOM) and BOM.startswith(first):

@@ -19,6 +19,7 @@ Rules of this file:
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from sse_middleware.errors import BodyError
 
@@ -79,18 +80,18 @@ class EventBoundaries:
             and len(chunk) <= self._longest
         )
 
-    def usual_events(self, chunk: bytes) -> tuple[int, int]:
-        """Return how many bytes of a chunk are whole events, and how many events they are.
+    def usual_events(self, chunk: bytes) -> "UsualEvents":
+        """Return the whole events at the start of a chunk.
 
-        The answer is 0 unless all of them have the usual form. Then the state stays as it is. This
+        There are none unless all of them have the usual form. Then the state stays as it is. This
         is many times faster than `feed`.
         """
         if self._in_event or self._in_line or self._after_cr or self._start is not None:
-            return 0, 0
-        events, size = usual_events(chunk)
-        if self._bound is not None and events and max(map(len, events)) + 2 > self._bound:
-            return 0, 0
-        return size, len(events)
+            return NO_EVENTS
+        found = usual_events(chunk)
+        if self._bound is not None and max(map(len, found.events), default=0) + 2 > self._bound:
+            return NO_EVENTS
+        return found
 
     def cut_at_end_of_event(self, chunk: bytes) -> tuple[bytes, bytes]:
         """Return the parts of a chunk up to the end of the open event or comment, and after it."""
@@ -215,21 +216,41 @@ def end_of_last_event(text: bytes) -> int:
     return end + (text[end - 1] == _CR and text.startswith(b"\n", end))
 
 
+class UsualEvents(NamedTuple):
+    """Whole events in a form that needs no look at each byte."""
+
+    events: list[bytes]
+    """The events, without their blank lines."""
+    size: int
+    """Bytes of all of them, with their blank lines."""
+    only_data: bool
+    """Whether it is known that each event has one line, and that none is an ``id``."""
+
+
+NO_EVENTS = UsualEvents([], 0, only_data=True)
+
 _UNUSUAL = frozenset((b"", b"\n", b":"))
 """How a piece between two blank lines begins that is not simply an event."""
 
 
-def usual_events(text: bytes) -> tuple[list[bytes], int]:
-    """Return the whole events of a text, without their blank lines, and the size of all of them.
+def usual_events(text: bytes) -> UsualEvents:
+    """Return the whole events at the start of a text that begins between two events.
 
-    There are none if the text has a CR, or a comment or another blank line between them. The text
-    begins between two events.
+    There are none if the text has a CR, or a comment or another blank line between them.
     """
-    if b"\r" in text:
-        return [], 0
-    events = text.split(b"\n\n")
-    size = len(text) - len(events.pop())
-    return (events, size) if _UNUSUAL.isdisjoint({event[:1] for event in events}) else ([], 0)
+    size = text.rfind(b"\n\n") + 2
+    if size == 1 or b"\r" in text:
+        return NO_EVENTS
+    # Splitting at one byte takes half the time of splitting at two.
+    lines = text[:size].split(b"\n")
+    lines.pop()
+    events, blank = lines[::2], lines[1::2]
+    if {event[:1] for event in events} == {b"d"} and blank.count(b"") == len(events):
+        return UsualEvents(events, size, only_data=True)
+    events = text[: size - 2].split(b"\n\n")
+    if _UNUSUAL.isdisjoint({event[:1] for event in events}):
+        return UsualEvents(events, size, only_data=False)
+    return NO_EVENTS
 
 
 def events_in(text: bytes) -> Iterator[tuple[int, int]]:

@@ -64,14 +64,16 @@ def passed(events: WholeEvents, chunks: Iterable[bytes]) -> list[bytes]:
 @given(cut(STREAM))
 @example([b"data: x\r\n\r", b"\ndata: y\r", b"\n\r\nz"])
 @example([b"data: x\n\ndata: y\r\n\r", b"\n"])
+@example([b"\n", b"data: x\n\ndata: y\n\nda", b"ta: z\n\n\n\ndata: 1\n\n: c\n\nid: 1\n\n"])
 def test_each_block_ends_between_two_events_and_what_is_held_is_not_whole(
     chunks: list[bytes],
 ) -> None:
     events, body = WholeEvents(None), b"".join(chunks).removeprefix(BOM)
     state = {0: (False, False, 0), **dict(enumerate(bytewise(body), 1))}
-    at = 0
-    for block in passed(events, chunks):
-        at += len(block)
+    at = counted = 0
+    for block, count in (found for chunk in chunks for found in events.feed(chunk)):
+        at, counted = at + len(block), counted + count
+        assert b"\r" in body or counted == state[at][2]
         assert body[:at].endswith(block)
         assert not any(state[at][:2])
         assert events.last in body
