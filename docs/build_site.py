@@ -22,7 +22,7 @@ DOCS = ROOT / "docs"
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)")
 CODE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 IMAGES = {".svg", ".png"}
-LANGUAGES = {".py": "python", ".html": "html"}
+LANGUAGES = {".py": "python", ".html": "html", ".ts": "typescript"}
 QUIET = re.compile(r"^(Build started|Build finished in .*|No issues found|\s*)$")
 """The lines in which a build says that all is well."""
 

@@ -85,8 +85,9 @@ CHECKS = {
     "yaml": check_yaml,
     "sh": check_shell,
 }
-IN_NODE = ("javascript", "html")
-ELSEWHERE = {*IN_NODE, "nginx", "typescript", "tsx"}
+IN_NODE = ("javascript", "js", "html")
+TYPESCRIPT = ("typescript", "tsx")
+ELSEWHERE = {*IN_NODE, *TYPESCRIPT, "nginx"}
 """Languages whose tools are programs of their own."""
 COMPILED = {
     "docs/typed-events.md": "tests/cli/test_typescript_compiled.py",
@@ -179,7 +180,7 @@ def test_nginx_refuses_what_it_cannot_read(tmp_path: Path) -> None:
 
 def test_typescript_is_compiled_by_other_tests() -> None:
     with_typescript = {
-        page.relative_to(ROOT).as_posix() for page in pages() if blocks_of(page, "typescript")
+        page.relative_to(ROOT).as_posix() for page in pages() if blocks_of(page, *TYPESCRIPT)
     }
     assert with_typescript == COMPILED.keys()
     for page, tests in COMPILED.items():
@@ -190,4 +191,5 @@ def test_typescript_is_compiled_by_other_tests() -> None:
 def test_its_links_lead_to_files(page: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     links = re.findall(r"\]\((?!https?:|#)([^)\s#]+)", text)
+    links += re.findall(r"(?:src|srcset)=\"(?!https?:)([^\"]*)\"", text)
     assert [link for link in links if not (page.parent / link).exists()] == []

@@ -1,16 +1,22 @@
 """The tables of settings and metrics name what there is, with its defaults."""
 
 import inspect
+import os
 import re
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import get_type_hints
 
+import pytest
+
+import sse_middleware.__main__ as command_line
 import sse_middleware.observers.opentelemetry as opentelemetry_observer
 from sse_middleware import SSEMiddleware, StreamOptions
 from sse_middleware.settings import StreamSettings
 from sse_middleware.validation import UNSET
-from tests.docs.pages import DOCS
+from tests.docs.pages import DOCS, blocks_of
 
 SETTINGS = (DOCS / "reference" / "settings.md").read_text("utf-8")
 
@@ -60,3 +66,17 @@ def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
     asked = set(re.findall(r"\b(sse_server_\w+?)(?:_total|_seconds_bucket)?\b", METRICS))
     assert asked
     assert asked <= named
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 13), reason="each Python formats help differently")
+def test_the_command_line_shows_its_help() -> None:
+    shown = {one.title: one.code for one in blocks_of(DOCS / "reference/command-line.md", "text")}
+    commands = re.findall(
+        r"(\w+)\.add_to\(commands\)", Path(command_line.__file__).read_text("utf-8")
+    )
+    assert len(shown) == len(commands)
+    for title, text in shown.items():
+        command = [sys.executable, *title.split()[1:]]
+        environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout == text
