@@ -71,11 +71,11 @@ def answer_to(question: str) -> str:
 
 
 async def model(question: str) -> AsyncIterator[str]:
-    """Simulate a model that writes some eight words a second."""
+    """Simulate a model that writes ten words a second."""
     try:
         for word in answer_to(question).split():
             yield f"{word} "
-            await asyncio.sleep(0.12)
+            await asyncio.sleep(0.1)
     finally:
         await log("the model has ended")
 
