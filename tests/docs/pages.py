@@ -3,7 +3,7 @@
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,26 +55,33 @@ def _blocks(page: Path) -> Iterator[Block]:
 
 def missing_imports(code: str) -> list[str]:
     """Return the packages that the code imports and that are not in this environment."""
+    return sorted(name for name in imported(code) if find_spec(name) is None)
+
+
+def imported(code: str) -> set[str]:
+    """Return the packages that the code imports."""
     names = []
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ImportFrom):
             names.append(node.module or "")
         elif isinstance(node, ast.Import):
             names += [one.name for one in node.names]
-    packages = {name.partition(".")[0] for name in names}
-    return sorted(name for name in packages if find_spec(name) is None)
+    return {name.partition(".")[0] for name in names}
 
 
-def run_page(page: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def run_page(
+    page: Path, monkeypatch: pytest.MonkeyPatch, *, without: Collection[str] = ()
+) -> dict[str, Any]:
     """Run the Python of a page as one module. Returns the names that it defines.
 
-    A block that imports what is not in this environment is left out.
+    A block that imports what is not in this environment is left out, and so is one that imports
+    something of `without`.
     """
     name = "page_" + re.sub(r"\W", "_", page.relative_to(ROOT).with_suffix("").as_posix())
     module = ModuleType(name)
     monkeypatch.setitem(sys.modules, name, module)
     for block in blocks_of(page, "python"):
-        if not missing_imports(block.code):
+        if not (missing_imports(block.code) or imported(block.code) & {*without}):
             code = "\n" * block.line + block.code  # so that a traceback has the page's line
             exec(compile(code, str(page), "exec", dont_inherit=True), vars(module))
     return vars(module)
