@@ -23,9 +23,6 @@ COMPONENTS = "#/components/schemas/"
 _SchemaOf = Callable[[Schema], Schema]
 """Returns a schema of a document with its references changed to those of the written types."""
 
-_VALUE = {"type": ["string", "number", "boolean"]}
-"""The type of a parameter that nothing describes."""
-
 _JSON = re.compile(r"application/([\w.-]+\+)?json\b", re.IGNORECASE)
 
 
@@ -39,8 +36,17 @@ def request_maps(
         definitions: those of the events' data, which get the ones of the requests.
     """
     models = _Models(definitions)
-    requests = {name: _request(name, stream.operation, models) for name, stream in streams.items()}
+    requests = {
+        name: _request(name, stream.operation, models)
+        for name, stream in streams.items()
+        if _is_route(name)
+    }
     return closed_object(requests), models.definitions
+
+
+def _is_route(name: str) -> bool:
+    """Whether a name says what is requested, and is not that of an endpoint or of a type."""
+    return name.rpartition(" ")[2].startswith("/")
 
 
 def _request(name: str, operation: Operation | None, models: "_Models") -> Schema:
@@ -49,7 +55,8 @@ def _request(name: str, operation: Operation | None, models: "_Models") -> Schem
         found, required = _open_options(is_get=name.startswith("/")), list[str]()
     else:
         found, required = _described_options(operation, models.of(operation))
-    params = {**dict.fromkeys(re.findall(r"{(\w+)}", name), _VALUE), **found.pop("params", {})}
+    unknown = dict.fromkeys(re.findall(r"{(\w+)}", name), written_as("string | number | boolean"))
+    params = {**unknown, **found.pop("params", {})}
     if params:
         found, required = {"params": closed_object(params), **found}, ["params", *required]
     return {**closed_object(found), "required": required} if found else written_as("{}")

@@ -16,7 +16,7 @@ from typing import Any
 from sse_middleware.cli.client_stream import ClientStream
 from sse_middleware.cli.event_types import event_maps
 from sse_middleware.cli.request_types import request_maps
-from sse_middleware.cli.typescript_types import TypeWriter
+from sse_middleware.cli.typescript_types import Schema, TypeWriter
 
 _HEAD = "// Written by `python -m sse_middleware typescript`. Changes here will be lost.\n"
 
@@ -61,14 +61,19 @@ def _types(streams: Mapping[str, ClientStream]) -> list[str]:
     types = TypeWriter(definitions)
     return [
         *types.definitions(),
-        f"{_STREAMS}{types.of(events)}\n",
-        f"{_REQUESTS}{types.of(requests)}\n",
+        _STREAMS + _interface(events, types),
+        _REQUESTS + _interface(requests, types),
     ]
+
+
+def _interface(schema: Schema, types: TypeWriter) -> str:
+    return f"{types.of(schema) if schema['properties'] else '{}'}\n"
 
 
 def _routes(streams: Mapping[str, ClientStream]) -> str:
     """Return what the code knows of each stream, as an expression."""
-    lines = [f"  {json.dumps(name)}: {json.dumps(_route(one))},\n" for name, one in streams.items()]
+    known = {name: route for name, one in streams.items() if (route := _route(one))}
+    lines = [f"  {json.dumps(name)}: {json.dumps(route)},\n" for name, route in known.items()]
     return f"{{\n{''.join(lines)}}}" if lines else "{}"
 
 

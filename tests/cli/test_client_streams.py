@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Route
 
 from sse_middleware import ConfigurationError, Hub, ServerSentEvent, SSEMiddleware, event_stream
@@ -104,7 +105,8 @@ def test_a_model_that_events_and_requests_have_in_common_is_written_once() -> No
     @app.post("/same")
     @event_stream
     async def same(pair: Pair, wrapped: Wrapped) -> AsyncIterator[Pair | Wrapped]:
-        yield pair or wrapped
+        yield pair
+        yield wrapped
 
     text = typescript_of(streams_of_application(app))
     assert text.count("interface Leaf {") == text.count("interface Pair {") == 1
@@ -203,7 +205,11 @@ def test_the_innermost_middleware_decides() -> None:
                 Mount("/wrapped", SSEMiddleware(inner(ping_interval=4), ping_interval=3)),
                 Mount("/around", SSEMiddleware(inner(), ping_interval=3)),
             ],
-            middleware=[middleware(ping_interval=7), middleware(ping_interval=5)],
+            middleware=[
+                middleware(ping_interval=7),
+                middleware(ping_interval=5),
+                Middleware(CORSMiddleware),
+            ],
         ),
         ping_interval=6,
     )
