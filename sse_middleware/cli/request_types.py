@@ -46,7 +46,7 @@ def request_maps(
 
 def _is_route(name: str) -> bool:
     """Whether a name says what is requested, and is not that of an endpoint or of a type."""
-    return name.rpartition(" ")[2].startswith("/")
+    return re.match("([A-Z]+ )?/", name) is not None
 
 
 def _request(name: str, operation: Operation | None, models: "_Models") -> Schema:
