@@ -2,7 +2,8 @@
 
 Rules of this file:
 - An endpoint is tagged if `event_stream` made it, or if its ``response_class`` is an
-  `EventSourceResponse`. What an endpoint returns is known only when it is called.
+  `EventSourceResponse`. What another endpoint returns is known only when it is called.
+- `find_streams` also has those whose annotation says that they return an `EventSourceResponse`.
 - The search covers routers, mounts and hosts, and middleware that keeps the wrapped application as
   ``app``. FastAPI itself lists the routes of an included router.
 """
@@ -15,6 +16,7 @@ from typing import Any
 from sse_middleware.endpoint import FUNCTION, ITEM_TYPE, TAGGED
 from sse_middleware.introspection.fastapi import flat_routes
 from sse_middleware.introspection.starlette import routes_of
+from sse_middleware.items.annotations import returns_class
 from sse_middleware.items.item_type import ItemType, ItemTypes, underlying
 from sse_middleware.response import EventSourceResponse
 
@@ -117,6 +119,8 @@ def _streams_of_route(route: Any) -> Iterator[tuple[str, Any, ItemType | None]]:
             handler = getattr(route.endpoint, method.lower(), None)
             if hasattr(handler, ITEM_TYPE):
                 yield method, handler, getattr(handler, ITEM_TYPE)()
+            elif returns_class(handler, EventSourceResponse):
+                yield method, handler, None
         return
     function = underlying(route.endpoint)
     method = next((one for one in _METHODS if one in (getattr(route, "methods", None) or ())), "")
@@ -124,6 +128,8 @@ def _streams_of_route(route: Any) -> Iterator[tuple[str, Any, ItemType | None]]:
         yield method, function, getattr(function, ITEM_TYPE)()
     elif _has_response_class(route):
         yield method, function, ItemTypes().of(route.endpoint)
+    elif returns_class(function, EventSourceResponse):
+        yield method, function, None
 
 
 def _has_response_class(route: Any) -> bool:

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from operator import attrgetter
-from typing import Any, get_args
+from typing import Any
 
 from sse_middleware import events
 from sse_middleware.cli.client_stream import ClientStream
@@ -21,7 +21,7 @@ from sse_middleware.endpoint import FUNCTION, ITEM_TYPE, SETTINGS
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.hub.subscription import Subscription
 from sse_middleware.introspection.starlette import routes_of
-from sse_middleware.items.annotations import evaluated
+from sse_middleware.items.annotations import returns_class
 from sse_middleware.items.item_type import ItemType, underlying
 from sse_middleware.middleware import SSEMiddleware
 from sse_middleware.settings import Overrides, StreamSettings
@@ -51,7 +51,7 @@ def streams_of(target: str) -> dict[str, ClientStream]:
     if not (streams := streams_of_application(found)):
         raise ConfigurationError(
             f"{target} has no streams: no endpoint uses @event_stream or "
-            "response_class=EventSourceResponse"
+            "response_class=EventSourceResponse, and none is annotated with -> EventSourceResponse"
         )
     return streams
 
@@ -96,17 +96,7 @@ def _may_subscribe(endpoint: Any, *, has_hub: bool) -> bool:
     code = underlying(getattr(endpoint, FUNCTION, endpoint))
     if inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code):
         return False
-    try:
-        returned = evaluated(getattr(code, "__annotations__", {}).get("return", Any), code)
-    except Exception:  # it is only a hint here
-        return has_hub
-    return has_hub or _names_subscription(returned)
-
-
-def _names_subscription(annotation: Any) -> bool:
-    if isinstance(annotation, type):
-        return issubclass(annotation, Subscription)
-    return any(map(_names_subscription, get_args(annotation)))
+    return has_hub or returns_class(code, Subscription)
 
 
 def _idle_timeout(settings: StreamSettings) -> float | None:

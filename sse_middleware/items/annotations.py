@@ -29,3 +29,19 @@ def without_alias(annotation: Any) -> Any:
             return annotation
         value = generic.__value__
         annotation = value if generic is annotation else value[get_args(annotation)]
+
+
+def names_class(annotation: Any, wanted: type) -> bool:
+    """Whether an annotation names a class or a subclass, also in a union or another type."""
+    if isinstance(annotation, type):
+        return issubclass(annotation, wanted)
+    return any(names_class(part, wanted) for part in get_args(annotation))
+
+
+def returns_class(function: Any, wanted: type) -> bool:
+    """Whether a function is annotated to return a class, if its annotation can be evaluated."""
+    try:
+        returned = evaluated(getattr(function, "__annotations__", {}).get("return", Any), function)
+    except Exception:
+        return False
+    return names_class(returned, wanted)

