@@ -42,7 +42,7 @@ CLIENTS = (
 HEY_API = "@hey-api/openapi-ts/dist/clients/core/serverSentEvents.ts"
 """hey-api writes this file into each client that it generates."""
 
-AT_ONCE = 4
+AT_ONCE = 5
 """Faults that one page meets at the same time: Chromium opens six connections to a server."""
 
 LOOK = 0.02

@@ -64,6 +64,10 @@ export function abort(number) {
   controllers.get(number).abort();
 }
 
+export function abortAll() {
+  for (const controller of controllers.values()) controller.abort();
+}
+
 export function go(number) {
   gates.get(number)();
 }

@@ -1,4 +1,5 @@
 // Reads streams in Node: `node run.mjs CLIENT`. Commands come as lines of JSON, reports go.
+// It ends by itself when there are no more commands, unless something is left open.
 import { createInterface } from "node:readline";
 import * as reading from "./read.mjs";
 
@@ -24,3 +25,4 @@ for await (const line of createInterface({ input: process.stdin })) {
   const command = JSON.parse(line);
   await commands[command.do](command);
 }
+reading.abortAll();
