@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import dedent
 
 from .client import HOST
 from .servers import STOPPING, free_port, wait_until_it_accepts
@@ -92,8 +91,8 @@ def _documented() -> str:
 
 
 def _location(name: str) -> str:
-    _, found, rest = DOCUMENT.read_text().partition(f"    location {name} {{\n")
-    block, end, _ = rest.partition("\n    }\n")
+    _, found, rest = DOCUMENT.read_text().partition(f"\nlocation {name} {{\n")
+    block, end, _ = rest.partition("\n}\n")
     assert found, f"{DOCUMENT} has no location {name}"
     assert end, f"{DOCUMENT} has a location {name} without an end"
-    return dedent(found + block + end)
+    return found + block + end
