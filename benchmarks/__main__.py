@@ -17,6 +17,7 @@ from benchmarks import broadcast_report, relaying_report, report, runs_report, w
 from benchmarks.broadcast import measure_broadcasts
 from benchmarks.churn import measure_churn
 from benchmarks.compression import measure_compression
+from benchmarks.imports import imports_table, measure_imports
 from benchmarks.inprocess import request_overhead
 from benchmarks.latency import measure_latencies
 from benchmarks.memory import measure_memory
@@ -44,6 +45,12 @@ def requests(size: Size) -> list[str]:
     """What the middleware costs a request that is no stream."""
     say("a request that is no stream")
     return [report.request_line(request_overhead(size.request_rounds))]
+
+
+def imports(size: Size) -> list[str]:
+    """What importing the package takes."""
+    say("imports")
+    return [imports_table(measure_imports(size.import_rounds))]
 
 
 def memory(size: Size) -> list[str]:
@@ -122,7 +129,7 @@ def compression(size: Size) -> list[str]:
 PARTS: dict[str, Callable[[Size], Iterable[str]]] = {
     part.__name__: part
     for part in (
-        *(rates, requests, memory, pings, tokens, queues),
+        *(rates, requests, imports, memory, pings, tokens, queues),
         *(broadcast, workers, runs, relay, churn, latency, compression),
     )
 }

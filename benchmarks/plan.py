@@ -123,6 +123,7 @@ class Size:
     """The events and the connections of each load are divided by it."""
     idle_streams: tuple[int, ...]
     request_rounds: int
+    import_rounds: int
     disconnects: int
     """How often clients leave each stream in each way."""
     leaves: tuple[Leave, ...]
@@ -368,6 +369,7 @@ FULL = Size(
     divisor=1,
     idle_streams=(1_000, 5_000),
     request_rounds=300,
+    import_rounds=21,
     disconnects=50,
     leaves=LEAVES,
     pinged_streams=1_000,
@@ -403,6 +405,7 @@ QUICK = Size(
     divisor=100,
     idle_streams=(20,),
     request_rounds=10,
+    import_rounds=1,
     disconnects=2,
     leaves=tuple(leave for leave in LEAVES if leave.by == UVICORN or leave.contender == OURS),
     pinged_streams=20,
