@@ -1,5 +1,6 @@
 """The servers, each in a process of its own, and the packages of npm."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -32,11 +33,12 @@ class Served:
 
 
 @contextmanager
-def served(module: str) -> Iterator[Served]:
+def served(module: str, **environment: str) -> Iterator[Served]:
     """Serve what a module serves as its program."""
     port = free_port()
     command = [sys.executable, "-m", module, "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    variables = {**os.environ, **environment}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
         try:
             yield Served(wait_for(port, process), process)
         finally:
