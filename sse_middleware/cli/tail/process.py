@@ -2,6 +2,7 @@
 
 Rules of this file:
 - The first SIGINT or SIGTERM ends the session in good order. A second one ends the process at once.
+- A signal that is ignored stays so: a shell has background jobs ignore SIGINT.
 - A process that a signal has ended dies of that signal. So a shell knows it, and a loop in a script
   ends with the command.
 - A reader of the output that has had enough, such as ``head``, is no error.
@@ -68,7 +69,11 @@ def stopped_by_signals(stop: Callable[[], object]) -> Iterator[Caught]:
         signal.signal(number, signal.SIG_DFL)
         loop.call_soon_threadsafe(stop)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, handle)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield caught
     finally:

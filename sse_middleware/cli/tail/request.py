@@ -14,6 +14,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from getpass import getpass
 from pathlib import Path
 from typing import Literal
@@ -36,6 +37,8 @@ _METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
 _NOT_IN_URL = re.compile(r"[\x00-\x20\x7f]")
+
+READ_AT_ONCE = 64 * 1024
 
 _LONGEST_LABEL = 63
 """Characters of a part of a host's name."""
@@ -191,7 +194,8 @@ def _content_of(name: str) -> bytes:
     if name == "-":
         if sys.stdin is None:
             raise ConfigurationError("there is no stdin to read data from")
-        return sys.stdin.buffer.read()
+        # In one read to the end, Python would not see a Ctrl-C that comes between two pieces.
+        return b"".join(iter(partial(sys.stdin.buffer.read1, READ_AT_ONCE), b""))
     try:
         return Path(name).read_bytes()
     except OSError as error:

@@ -72,16 +72,28 @@ def test_a_reader_that_has_gone_ends_it_with_the_next_event() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_the_handlers_are_as_before(number: signal.Signals) -> None:
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        one: signal.signal(one, signal.default_int_handler)
+        for one in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         run = Run(lambda _run: signal.raise_signal(number))
         assert run(EVENT, 100.0) == (Ending.TIMED_OUT, number)
         assert signal.getsignal(number) is signal.SIG_DFL  # a second one kills
         after = {one: signal.getsignal(one) for one in before if one != number}
-        assert after == {one: before[one] for one in after}
+        assert set(after.values()) == {signal.default_int_handler}
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        run = Run(lambda _run: signal.raise_signal(signal.SIGINT))
+        assert run(EVENT, b"retry: 0\n\n") == (Ending.ENDED, None)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_it_dies_of_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
