@@ -21,7 +21,7 @@ does, and it also survives a server that is away. The options about the
 request are curl's, except --json: here it is about the output.
 """
 
-EXAMPLES = """\
+EPILOG = """\
 examples:
   tail localhost:8000/events
   tail localhost:8000/chat --data-json '{"text": "hello"}'
@@ -42,7 +42,7 @@ exit codes:
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments to a parser."""
     parser.description = DESCRIPTION
-    parser.epilog = EXAMPLES
+    parser.epilog = EPILOG
     parser.formatter_class = partial(RawTextHelpFormatter, max_help_position=30, width=88)
     parser.allow_abbrev = False  # or a new option could break a script
     parser.usage = "python -m sse_middleware tail [options] URL"
@@ -66,9 +66,9 @@ def _add_request(parser: ArgumentParser) -> None:
         names = ["-d", name] if kind == "data" else [name]
         made: Callable[[str], Any] = partial(Data, kind)  # type: ignore[arg-type]
         add(*names, dest="data", action="append", default=[], type=made, metavar="DATA", help=text)
-    add("-u", "--user", metavar="NAME[:PASSWORD]", help="without a password it is asked for")
+    add("-u", "--user", metavar="NAME[:PASSWORD]", help="a password that is left out is asked for")
     add("-b", "--cookie", action="append", default=[], metavar="DATA", help="send 'name=value'")
-    add("-A", "--user-agent", metavar="TEXT")
+    add("-A", "--user-agent", metavar="TEXT", help="send another User-Agent")
     add("-k", "--insecure", action="store_true", help="trust any certificate")
     add("--cacert", metavar="FILE", help="trust the authorities in this file")
     add("--compressed", action="store_true", help="let the server compress the stream")
@@ -79,7 +79,7 @@ def _add_request(parser: ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"for each connection ({CONNECT_TIMEOUT:g})",
     )
-    add("-L", "--location", "-N", "--no-buffer", action=_Nothing, help="always so: accepted")
+    add("-L", "--location", "-N", "--no-buffer", action=_Nothing, help="accepted: it is always so")
 
 
 def _add_following(parser: ArgumentParser) -> None:

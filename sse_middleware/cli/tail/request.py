@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from getpass import getpass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from sse_middleware import __version__
@@ -195,7 +195,8 @@ def _content_of(name: str) -> bytes:
         if sys.stdin is None:
             raise ConfigurationError("there is no stdin to read data from")
         # In one read to the end, Python would not see a Ctrl-C that comes between two pieces.
-        return b"".join(iter(partial(sys.stdin.buffer.read1, READ_AT_ONCE), b""))
+        stdin: Any = sys.stdin.buffer  # its declared type has no `read1`
+        return b"".join(iter(partial(stdin.read1, READ_AT_ONCE), b""))
     try:
         return Path(name).read_bytes()
     except OSError as error:

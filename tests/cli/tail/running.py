@@ -70,15 +70,21 @@ class Tail:
         """Wait for a condition on the lines that have come."""
         deadline = time.monotonic() + PATIENCE
         while not met():
-            try:
-                lines, line = self._lines.get(timeout=max(0, deadline - time.monotonic()))
-            except Empty:
-                raise AssertionError(f"in vain, with {self.out} and {self.err}") from None
-            if line is None:
-                self._open -= 1
-                assert self._open or met(), f"it has ended, with {self.out} and {self.err}"
-            else:
-                lines.append(line)
+            assert self.take(max(0, deadline - time.monotonic())), (
+                f"in vain, with {self.out} and {self.err}"
+            )
+
+    def take(self, seconds: float) -> bool:
+        """Take the next line. Returns whether one came in time, or the end of a file."""
+        try:
+            lines, line = self._lines.get(timeout=seconds)
+        except Empty:
+            return False
+        if line is None:
+            self._open -= 1
+        else:
+            lines.append(line)
+        return True
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
