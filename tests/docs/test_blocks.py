@@ -104,6 +104,12 @@ def test_it_is_what_it_is_said_to_be(block: Block) -> None:
         CHECKS[block.language](block.code)
 
 
+@each_page
+def test_no_code_is_merely_indented(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert not re.findall(r"^\S(?<![-*]).*\n\n {4}.*", text, re.MULTILINE), "use a fence"
+
+
 @pytest.mark.parametrize(
     ("language", "code"),
     [

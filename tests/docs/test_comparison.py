@@ -179,3 +179,11 @@ async def test_keep_alives_of_a_minute_that_is_never_silent(library: str, expect
 
     _, bodies = await sent(APPS[library](busy))
     assert b"".join(bodies).count(b": ping") == expected
+
+
+def test_the_tests_that_the_page_names_exist() -> None:
+    _, _, named = PAGE.partition("## How each row is shown")
+    tests, paths = re.findall(r"`(test_\w+)`", named), re.findall(r"`(tests/[\w/.]+)`", named)
+    assert len(tests) >= 6
+    assert set(tests) <= globals().keys()
+    assert all((DOCS.parent / path).exists() for path in paths)
