@@ -19,6 +19,7 @@
 - `Publisher`: publishes to a hub's topics without an event loop.
 - `relay`: passes the event stream of another server on. `UpstreamError` says what is wrong with it.
 - `presets`: what the clients of OpenAI, Anthropic, the AI SDK, MCP, htmx and Datastar expect.
+- `Inspector`: a page that shows what the streams of an application do.
 - `LegacyRoute`: makes streams of endpoints that know nothing of events.
 
 More is in the packages below: `sse_middleware.testing` (a test kit), `sse_middleware.observers`
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sse_middleware.hub.keep import Keep
     from sse_middleware.hub.publisher import Publisher
     from sse_middleware.hub.run import RunState
+    from sse_middleware.inspector.inspector import Inspector
     from sse_middleware.items.typed_events import EventDiscriminator, SSEModel
     from sse_middleware.legacy.route import LegacyRoute
     from sse_middleware.middleware import SSEMiddleware
@@ -62,6 +64,7 @@ __all__ = [
     "EventSourceResponse",
     "FieldError",
     "Hub",
+    "Inspector",
     "Keep",
     "LegacyRoute",
     "Publisher",
@@ -97,6 +100,7 @@ _MODULES = MappingProxyType(
         "EventSourceResponse": "response",
         "FieldError": "errors",
         "Hub": "hub.hub",
+        "Inspector": "inspector.inspector",
         "Keep": "hub.keep",
         "LegacyRoute": "legacy.route",
         "Publisher": "hub.publisher",

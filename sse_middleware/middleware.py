@@ -185,7 +185,7 @@ class SSEMiddleware:
             if self.hub is None:
                 await response.respond()
             else:
-                await _respond_known(response, scope, context.settings)
+                await _respond_known(response, RunningRequest(scope, context.settings, self.hub))
         except TypeError as error:
             _explain(error, scope)
             raise
@@ -248,9 +248,9 @@ class SSEMiddleware:
         )
 
 
-async def _respond_known(response: AdoptedResponse, scope: Scope, settings: StreamSettings) -> None:
+async def _respond_known(response: AdoptedResponse, request: RunningRequest) -> None:
     """Respond, and let the hub know the request meanwhile."""
-    token = RUNNING_REQUEST.set(RunningRequest(scope, settings))
+    token = RUNNING_REQUEST.set(request)
     try:
         await response.respond()
     finally:

@@ -8,6 +8,7 @@ Rules of this file:
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.types import Scope
 
@@ -22,10 +23,12 @@ class RunningRequest:
     Attributes:
         scope: of ASGI.
         settings: of its streams.
+        hub: the middleware's `Hub`. This module is below it, so it doesn't know its type.
     """
 
     scope: Scope
     settings: StreamSettings
+    hub: Any
 
     @property
     def only_views(self) -> bool:

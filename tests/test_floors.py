@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "stream": ["registry"],  # never items: the encoder is a protocol in stream.abc
     "running_request": ["settings"],
     "content": [],
-    "hub": ["stream", "items", "content", "running_request"],
+    "guarded": ["errors"],
+    "hub": ["stream", "items", "content", "guarded", "running_request"],
     "request_context": ["stream", "items"],
     "hub_content": ["request_context", "hub"],
     "relaying": ["stream", "items"],
@@ -39,6 +40,7 @@ MAY_IMPORT = {
     "legacy": ["response"],
     "compat": ["response"],
     "stats_endpoint": ["response"],
+    "inspector": ["response"],
     "discovery": ["endpoint"],
     "openapi": ["discovery"],
     "middleware": ["legacy", "openapi"],
@@ -72,6 +74,7 @@ OUTSIDE = {
     "request_context": {"anyio", "starlette"},
     "running_request": {"starlette"},  # types
     "content": {"pydantic"},
+    "guarded": {"starlette"},
     "hub_content": {"starlette"},
     "relaying": {"anyio", "starlette"},
     "response": {"pydantic", "starlette"},
@@ -79,6 +82,7 @@ OUTSIDE = {
     "legacy": {"anyio", "asgiref", "pydantic_core", "starlette"},
     "compat": {"anyio", "starlette"},
     "stats_endpoint": {"anyio", "starlette"},
+    "inspector": {"anyio", "starlette"},
     "openapi": {"fastapi", "pydantic", "starlette"},  # FastAPI inside functions, as trio
     "middleware": {"asgiref", "starlette"},
     "cli": {"pydantic", "typing_extensions"},

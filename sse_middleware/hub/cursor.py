@@ -61,6 +61,12 @@ class Cursor:
         return 0 if self.at is None else self.at.clock
 
     @property
+    def id(self) -> str:
+        """The id of the position, ``""`` without one of a store."""
+        at = self.at
+        return "" if at is None or at is NOWHERE else format_position(at)
+
+    @property
     def mark(self) -> int | None:
         """The mark of the position, ``None`` without one."""
         return None if self.at is None else self.at.mark

@@ -13,14 +13,13 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from inspect import isawaitable
 from typing import NoReturn
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from sse_middleware.errors import (
@@ -33,15 +32,20 @@ from sse_middleware.errors import (
     printable,
 )
 from sse_middleware.events import ServerSentEvent
+from sse_middleware.guarded import (
+    Authorize,
+    answer_of,
+    bounded,
+    is_allowed,
+    path_below_mount,
+    too_large,
+)
 from sse_middleware.hub.publishing import check_topic
 from sse_middleware.validation import check_count
 from sse_middleware.wire.encoding import single_line
 from sse_middleware.wire.response_headers import content_type
 
 logger = logging.getLogger(__name__)
-
-Authorize = Callable[[Request], bool | Awaitable[bool]]
-"""Returns whether a request may publish to ``request.path_params["topic"]``."""
 
 MAX_SIZE = 64 * 1024
 """Bytes of a body, unless the application sets another bound."""
@@ -98,7 +102,7 @@ class HTTPPublisher:
         try:
             response: Response = JSONResponse({"id": await self._published(scope, receive)})
         except HTTPException as refused:
-            response = _as_response(refused)
+            response = answer_of(refused)
         await response(scope, receive, send)
 
     async def _published(self, scope: Scope, receive: Receive) -> str:
@@ -107,7 +111,7 @@ class HTTPPublisher:
             raise HTTPException(405, "publish with POST", {"allow": "POST"})
         topic = _checked_topic(scope)
         params = {**scope.get("path_params", {}), "topic": topic}
-        request = Request({**scope, "path_params": params}, _bounded(receive, self._max_size))
+        request = Request({**scope, "path_params": params}, bounded(receive, self._max_size))
         await self._check_rights(request)
         data = await self._data_of(request)
         event, once = _parameters_of(scope)
@@ -119,15 +123,8 @@ class HTTPPublisher:
             _raise_unavailable(error)
 
     async def _check_rights(self, request: Request) -> None:
-        answer = self._authorize(request)
-        allowed: object = await answer if isawaitable(answer) else answer
-        if allowed is False:
+        if not await is_allowed("authorize", self._authorize, request):
             raise HTTPException(403, "this request may not publish here")
-        if allowed is not True:
-            raise ConfigurationError(
-                "authorize must return True or False, and nothing is published for anything else: "
-                f"it returned {printable(repr(allowed))}"
-            )
 
     async def _data_of(self, request: Request) -> ServerSentEvent:
         """Read the body, and return it as an event without a name."""
@@ -135,7 +132,7 @@ class HTTPPublisher:
         media_type = _checked_media_type(headers.get("content-type", ""))
         length = headers.get("content-length", "")
         if _LENGTH.fullmatch(length) and int(length) > self._max_size:
-            raise _too_large(self._max_size)
+            raise too_large(self._max_size)
         try:
             text = (await request.body()).decode()
         except ClientDisconnect as error:  # nobody reads the answer, but middlewares expect one
@@ -146,40 +143,13 @@ class HTTPPublisher:
 
 
 def _checked_topic(scope: Scope) -> str:
-    topic = _topic_of(scope)
+    topic = path_below_mount(scope)
     if not topic:
         raise HTTPException(404, "there is no topic: its name comes last in the path")
     try:
         return check_topic(topic)
     except TopicError as error:
         raise HTTPException(400, str(error)) from error  # which is escaped already
-
-
-def _topic_of(scope: Scope) -> str:
-    """Return the path below the mounted application, without its first slash.
-
-    Behind a proxy that cuts a prefix off, the path doesn't begin with all of the root path.
-    """
-    path, root = scope["path"], scope.get("root_path", "")
-    below_proxy = root.removeprefix(scope.get("app_root_path", ""))
-    roots = (root, below_proxy, "")
-    found = (path[len(one) + 1 :] for one in roots if f"{path}/".startswith(f"{one}/"))
-    return next(found, "")
-
-
-def _bounded(receive: Receive, max_size: int) -> Receive:
-    """Return a `receive` that raises `HTTPException` once a body is too large."""
-    size = 0
-
-    async def receive_bounded() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > max_size:
-            raise _too_large(max_size)
-        return message
-
-    return receive_bounded
 
 
 def _checked_media_type(header: str) -> str:
@@ -221,10 +191,6 @@ def _bad_request(text: str) -> HTTPException:
     return HTTPException(400, printable(text, _LONGEST_TEXT))
 
 
-def _too_large(max_size: int) -> HTTPException:
-    return HTTPException(413, f"the body is larger than {max_size} bytes")
-
-
 def _raise_unavailable(error: HubError) -> NoReturn:
     """Raise what a client may know of a failure. The log has its cause."""
     logger.warning("a request could not publish: %r", error)
@@ -235,11 +201,3 @@ def _raise_unavailable(error: HubError) -> NoReturn:
             "request if it has the query parameter once=, with the same text as before"
         )
     raise HTTPException(_RETRY_LATER, text, {"retry-after": _RETRY_AFTER}) from error
-
-
-def _as_response(refused: HTTPException) -> Response:
-    """Return the answer that an exception stands for. FastAPI's may have any JSON as its detail."""
-    detail: object = refused.detail
-    if isinstance(detail, str):
-        return PlainTextResponse(detail, refused.status_code, refused.headers)
-    return JSONResponse({"detail": detail}, refused.status_code, refused.headers)

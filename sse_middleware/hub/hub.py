@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sse_middleware.errors import ConfigurationError, printable
+from sse_middleware.guarded import Authorize
 from sse_middleware.hub.abc import Store
 from sse_middleware.hub.history import History, read_history
-from sse_middleware.hub.http_publisher import MAX_SIZE, Authorize, HTTPPublisher
+from sse_middleware.hub.http_publisher import MAX_SIZE, HTTPPublisher
 from sse_middleware.hub.hub_runs import HubRuns
 from sse_middleware.hub.ids import Position, format_position, parse_position
 from sse_middleware.hub.keep import Keep, KeepRules

@@ -97,6 +97,11 @@ class HubLifecycle:
             finally:
                 await running.store.aclose()
 
+    def running(self) -> RunningHub | None:
+        """Return what it has in the running event loop. ``None`` if it isn't open there."""
+        running = self._running
+        return running if running is not None and current_token() is running.token else None
+
     def _opened(self) -> RunningHub:
         if self._running is None:
             raise HubError(

@@ -57,6 +57,9 @@ class Frames:
         self._skipped = 0
         self._joined = dict[tuple[int, int], bytes]()
 
+    def __len__(self) -> int:
+        return len(self._clocks) - self._skipped
+
     def append(self, clock: int, block: bytes) -> None:
         """Add an event after the others."""
         self._ends.append((self._ends[-1] if self._ends else 0) + len(block))

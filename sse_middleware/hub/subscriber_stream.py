@@ -75,6 +75,10 @@ class SubscriberOutbox(Outbox):
         self._begun = True
         return own + pulled
 
+    def last_id(self) -> str:
+        """Return the id of the subscriber's position."""
+        return self._subscription.cursor.id
+
     def _pulled(self) -> bytes:
         """Return the events that may be sent now. If the filter fails, the stream does."""
         subscription = self._subscription

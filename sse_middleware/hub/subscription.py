@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from sse_middleware.content import NotIterable
 from sse_middleware.event_loop.wakeup import wakeup
 from sse_middleware.hub.abc import State
-from sse_middleware.hub.cursor import NOWHERE
+from sse_middleware.hub.cursor import NOWHERE, Cursor
 from sse_middleware.hub.gaps import later_starts, lowest
 from sse_middleware.hub.ids import parse_position
 from sse_middleware.hub.paging import Flight, Page
@@ -103,9 +103,9 @@ class Subscription(NotIterable):
         return self._cursor.events
 
     @property
-    def clock(self) -> int:
-        """The clock of its position."""
-        return self._cursor.clock
+    def cursor(self) -> Cursor:
+        """Where it is. Only the subscription moves it."""
+        return self._cursor
 
     def resume(self, last_event_id: str) -> None:
         """Begin after the last event that the client has had. Call it before `open`.

@@ -44,7 +44,7 @@ class TopicReader:
     async def open(self) -> None:
         """Begin, which may wait for the store. What there is is read before this returns."""
         await self._subscription.open(self._take)
-        self.began = self._subscription.clock
+        self.began = self._subscription.cursor.clock
         self._take()
 
     def close(self) -> None:
@@ -54,8 +54,8 @@ class TopicReader:
     def _take(self) -> None:
         """Read what there is. The filter wants nothing, so what is counted is a gap."""
         subscription, before = self._subscription, -1
-        while subscription.clock > before:
-            before, events = subscription.clock, subscription.events
+        while subscription.cursor.clock > before:
+            before, events = subscription.cursor.clock, subscription.events
             subscription.take(_TAKEN_AT_ONCE)
             if subscription.events > events:
-                self._on_gap(subscription.clock)
+                self._on_gap(subscription.cursor.clock)

@@ -2,22 +2,19 @@
 
 Rules of this file:
 - The application says what identifies a client. If it fails, only this one request fails.
-- The template of a path is only looked for if there are observers.
+- A stream is only described if there are observers. Its slot has the request, for those who look.
 """
 
 from math import ceil
-from secrets import token_hex
 from types import MappingProxyType
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope, Send
 
-from sse_middleware.errors import ConfigurationError
-from sse_middleware.introspection.starlette import route_template
-from sse_middleware.records import StreamInfo
+from sse_middleware.registry.described import client_of, stream_info
 from sse_middleware.registry.registry import Registry, Slot
 from sse_middleware.registry.taken_slots import Full
-from sse_middleware.settings import Policy, StreamSettings
+from sse_middleware.settings import StreamSettings
 from sse_middleware.wire.encoding import encode_event
 from sse_middleware.wire.response_headers import with_defaults
 
@@ -33,9 +30,14 @@ def admit(registry: Registry, scope: Scope) -> Slot | Full:
     """
     policy = registry.policy
     limited = policy.max_streams_per_client is not None
-    client = _client(policy, scope) if limited or policy.observers else None
-    info = _info(scope, client) if policy.observers else None
-    return registry.enter(client if limited else None, info)
+    client = client_of(policy, scope) if limited or policy.observers else None
+    info = stream_info(scope, client) if policy.observers else None
+    slot = registry.enter(client if limited else None, info)
+    if isinstance(slot, Slot):
+        slot.scope = scope
+    elif registry.recent is not None:
+        registry.recent.refused(info or registry.described(scope))
+    return slot
 
 
 async def refuse(send: Send, full: Full, settings: StreamSettings) -> None:
@@ -59,22 +61,3 @@ async def refuse(send: Send, full: Full, settings: StreamSettings) -> None:
 def peer_address(connection: HTTPConnection) -> str | None:
     """Return the address of the peer: the client, or the proxy in front of this server."""
     return connection.client.host if connection.client else None
-
-
-def _client(policy: Policy, scope: Scope) -> str | None:
-    client: object = policy.client_key(HTTPConnection(scope))
-    if client is not None and not isinstance(client, str):
-        raise ConfigurationError(
-            f"client_key must return a str, or None for a client without a limit, got {client!r}"
-        )
-    return client
-
-
-def _info(scope: Scope, client: str | None) -> StreamInfo:
-    return StreamInfo(
-        id=token_hex(8),
-        method=scope.get("method", "GET"),
-        path=scope["path"],
-        route=route_template(scope),
-        client=client,
-    )

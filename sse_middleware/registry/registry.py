@@ -1,7 +1,11 @@
 """`Registry`: the open streams of one application in one event loop, and a `Slot` for each."""
 
 import logging
+import time
+from collections.abc import Iterator
 from typing import Protocol
+
+from starlette.types import Scope
 
 from sse_middleware.errors import printable
 from sse_middleware.event_loop.loop import clock
@@ -15,7 +19,9 @@ from sse_middleware.records import (
     StreamStats,
 )
 from sse_middleware.registry.counters import Counters
+from sse_middleware.registry.described import described
 from sse_middleware.registry.drain import Drain
+from sse_middleware.registry.recent_closes import RecentCloses
 from sse_middleware.registry.taken_slots import Full, Held, TakenSlots
 from sse_middleware.settings import Policy
 
@@ -31,6 +37,9 @@ class RegisteredStream(Protocol):
     def counts(self) -> tuple[int, int, int]:
         """Return the events and the bytes that were sent, and the bytes that wait."""
 
+    def last_id(self) -> str:
+        """Return the id up to which the client has everything, ``""`` if that isn't known."""
+
 
 class Slot:
     """The place of one stream among the open ones.
@@ -44,12 +53,14 @@ class Slot:
 
     __slots__ = (
         "_began",
+        "_described",
         "_registry",
         "client",
         "clock",
         "ended",
         "info",
         "reason",
+        "scope",
         "server",
         "stream",
         "told_to_end",
@@ -64,12 +75,15 @@ class Slot:
     ) -> None:
         self._registry = registry
         self._began = 0.0
+        self._described = info
         self.clock = registry.clock
         """The event loop's clock, in seconds. All its streams share it."""
         self.client = client
         self.info = info
         self.server = server
         """The server that the request came to, if it is known."""
+        self.scope: Scope | None = None
+        """The request's, until the stream has ended."""
         self.stream: RegisteredStream | None = None
         """The stream, while it is open."""
         self.reason: CloseReason | None = None
@@ -110,6 +124,12 @@ class Slot:
         """Return the events and the bytes that were sent, and the bytes that wait."""
         return (0, 0, 0) if self.stream is None else self.stream.counts()
 
+    def described(self) -> StreamInfo | None:
+        """Return what identifies the stream. ``None`` if nobody asked before it has ended."""
+        if self._described is None and self.scope is not None:
+            self._described = self._registry.described(self.scope)
+        return self._described
+
     def opened(self, stream: RegisteredStream) -> None:
         """Note that the stream is open, from this moment on."""
         self.stream, self._began = stream, self.clock()
@@ -123,6 +143,11 @@ class Slot:
         """Tell the observers."""
         self._registry.tell(record)
 
+    @property
+    def began(self) -> float:
+        """When the stream was opened, by `clock`."""
+        return self._began
+
     def seconds(self, now: float) -> float:
         """Return how long the stream has been open."""
         return now - self._began
@@ -131,6 +156,7 @@ class Slot:
         """Note that the stream, which was open, has ended."""
         events, size, _ = self.counts()
         self._registry.counters.closed(reason, events, size)
+        self._registry.note_close(self, reason, (events, size), error)
         self.stream, self.reason = None, reason
         self._registry.end(self)
         if self.info is not None:
@@ -160,6 +186,10 @@ class Registry:
         self.counters = Counters()
         self._slots: TakenSlots[Slot] = TakenSlots(policy, None if before is None else before.held)
         self.drain = Drain(policy, self._slots)
+        self.recent: RecentCloses | None = None
+        """How the last streams ended, from when somebody has looked."""
+        self.began = time.time()
+        """Since when it counts, in seconds since 1970."""
 
     @property
     def held(self) -> Held:
@@ -179,8 +209,35 @@ class Registry:
         self._slots.take(slot)
         return slot
 
+    def slots(self) -> Iterator[Slot]:
+        """Yield the slots that are taken, the oldest first."""
+        return iter(self._slots)
+
+    def described(self, scope: Scope) -> StreamInfo:
+        """Return what identifies the stream of a request."""
+        return described(self.policy, scope)
+
+    def keep_closes(self) -> RecentCloses:
+        """Return how the last streams ended. They are kept from the first call on."""
+        if self.recent is None:
+            self.recent = RecentCloses()
+        return self.recent
+
+    def note_close(
+        self,
+        slot: Slot,
+        reason: CloseReason,
+        counts: tuple[int, int],
+        error: BaseException | None,
+    ) -> None:
+        """Keep how a stream ends, if somebody has looked. Called before its slot forgets it."""
+        if self.recent is not None and (stream := slot.described()) is not None:
+            seconds = slot.seconds(self.clock())
+            self.recent.closed(stream, reason, (*counts, seconds), error)
+
     def end(self, slot: Slot) -> None:
         """Note that the stream of a slot has ended."""
+        slot.scope = None
         self._slots.end(slot)
         self.drain.stream_ended()
 

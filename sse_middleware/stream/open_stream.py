@@ -139,6 +139,10 @@ class OpenStream:
         """Return the events and the bytes that were sent, and the bytes that wait."""
         return self._writer.events, self._writer.size, self._outbox.size
 
+    def last_id(self) -> str:
+        """Return the id up to which the client has everything, ``""`` if that isn't known."""
+        return self._outbox.last_id()
+
     async def settle(self, error: BaseException) -> bool:
         """Keep what the producer raised. Returns false for what the caller must raise again."""
         closing, scope = self._closing, self._scope

@@ -195,6 +195,10 @@ class Outbox:
             self._rested = True
         return taken
 
+    def last_id(self) -> str:
+        """Return ``""``: the ids of events are not kept."""
+        return ""
+
     def rest(self) -> None:
         """Note that the producer has suspended, and that what waits goes on waiting."""
         self._rested = True

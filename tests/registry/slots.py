@@ -22,6 +22,9 @@ class OpenStream:
     def counts(self) -> tuple[int, int, int]:
         return 2, 20, 5
 
+    def last_id(self) -> str:
+        return ""
+
 
 def registry_of(**policy: Any) -> Registry:
     return Registry(Policy(**{"drain": False, **policy}))

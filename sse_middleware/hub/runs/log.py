@@ -37,6 +37,7 @@ class RunLog:
         "_checkpoint",
         "_events",
         "_left",
+        "_max_bytes",
         "_moved",
         "_on_too_large",
         "_slice_began",
@@ -66,10 +67,15 @@ class RunLog:
         """Wakes the writer."""
         self._moved = wakeup()
         self._events: list[bytes] = []
-        self._left = max_bytes
+        self._left = self._max_bytes = max_bytes
         self._on_too_large = on_too_large
         self._checkpoint = checkpoint()
         self._slice_began = monotonic()
+
+    @property
+    def taken(self) -> int:
+        """How many bytes were put, also those that have been taken."""
+        return self._max_bytes - max(self._left, 0)
 
     def put_in_steps(self) -> None:
         """Change nothing: the writer has a task of its own."""

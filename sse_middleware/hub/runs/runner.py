@@ -67,6 +67,29 @@ class Runner:
         self._failure: BaseException | None = None
         self._timers: list[Callable[[], object]] = []
 
+    @property
+    def key(self) -> str:
+        """What names the run."""
+        return self._plan.topic.removeprefix(RUN_TOPIC)
+
+    @property
+    def began(self) -> int | None:
+        """The clock at which the run began. ``None`` if it hasn't, or is another one's."""
+        run = self.run
+        return run.start if run is not None and run.token == self.token else None
+
+    @property
+    def state(self) -> RunState:
+        """What the run does, or how it has ended."""
+        if self._state is None and self.ended.is_set():
+            return RunState.DONE
+        return self._state or RunState.RUNNING
+
+    @property
+    def size(self) -> int:
+        """How many bytes its events have."""
+        return self._log.taken
+
     async def work(self) -> None:
         """Begin the run and produce it. It raises nothing but a cancellation."""
         RUNNING_REQUEST.set(None)

@@ -17,6 +17,7 @@ from sse_middleware.hub.abc import Store
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.published_event import PublishedEvent
 from sse_middleware.hub.run import Run
+from sse_middleware.hub.runs.ended_runs import EndedRuns
 from sse_middleware.hub.runs.plan import RunPlan, new_token
 from sse_middleware.hub.runs.runner import Runner
 from sse_middleware.hub.runs.watches import Watches, look_at
@@ -47,7 +48,19 @@ class Runs:
         self._opening = Lock()
         self._attempts = 0
         self._draining = self._ended = False
+        self._recent: EndedRuns | None = None
         self.watches = Watches(hub().worker.store, tasks.create_task)
+
+    @property
+    def runners(self) -> Iterable[Runner]:
+        """What produces runs in this process, and what is about to."""
+        return self._runners.values()
+
+    def keep_ended(self) -> EndedRuns:
+        """Return how the last runs ended. They are kept from the first call on."""
+        if self._recent is None:
+            self._recent = EndedRuns()
+        return self._recent
 
     async def begin(self, plan: RunPlan) -> Run:
         """Begin a run, unless there is one. Returns the run of the topic.
@@ -76,6 +89,9 @@ class Runs:
             await runner.work()
         finally:
             del self._runners[runner.token]
+            if self._recent is not None:
+                worker = self._hub().worker
+                self._recent.note(runner, worker.time_of(worker.clock()))
             runner.decided.set()
             runner.ended.set()
             if not self._runners and self._reader is not None:

@@ -137,7 +137,7 @@ class Viewer(Subscription):
 
     def _begins_behind(self, end: int) -> bool:
         """Whether the client came back with a position behind the end of the run."""
-        return end > 0 and self._is_in_store() and self.clock >= end
+        return end > 0 and self._is_in_store() and self._cursor.clock >= end
 
     def close(self) -> None:
         """Want nothing more. See `Subscription.close`."""
