@@ -20,9 +20,9 @@ export const showState = (panel, state) => {
 };
 
 // Appends a line to a log, and goes on showing its end if that was visible.
-export const addLine = (log, parts, { most = 100, tag = "li" } = {}) => {
+export const addLine = (log, parts, { most = 100 } = {}) => {
   const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-  const line = document.createElement(tag);
+  const line = document.createElement(log.matches("ol") ? "li" : "div");
   for (const part of parts) line.append(part);
   log.append(line);
   while (log.children.length > most) log.firstElementChild.remove();
