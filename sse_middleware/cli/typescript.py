@@ -18,7 +18,10 @@ from sse_middleware.cli.event_types import event_maps
 from sse_middleware.cli.request_types import request_maps
 from sse_middleware.cli.typescript_types import Schema, TypeWriter
 
-_HEAD = "// Written by `python -m sse_middleware typescript`. Changes here will be lost.\n"
+_HEAD = """\
+// Written by `python -m sse_middleware typescript`. Changes here will be lost.
+/* eslint-disable */
+"""
 
 _STREAMS = """\
 /** Each stream with the names of its events and the types of their data. */
