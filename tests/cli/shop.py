@@ -1,8 +1,10 @@
 """An application whose streams take all kinds of requests."""
 
+from argparse import ArgumentParser
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import uvicorn
 from fastapi import FastAPI, Header, Query
 from pydantic import BaseModel, Field
 from starlette.applications import Starlette
@@ -82,6 +84,18 @@ async def listen(room: str) -> Any:
     return hub.subscribe(f"room:{room}")
 
 
+async def words(question: Question) -> AsyncIterator[Said]:
+    for said in question.said:
+        yield said
+
+
+@app.post("/answers/{key}")
+@event_stream(item_type=Said)
+async def answer(key: str, question: Question) -> Any:
+    """Begin an answer, or go on with it."""
+    return await hub.resumable(key, lambda: words(question))
+
+
 inner = FastAPI()
 
 
@@ -108,3 +122,14 @@ app.mount(
         ]
     ),
 )
+
+
+def main() -> None:
+    """Serve the application, as the examples are served."""
+    parser = ArgumentParser()
+    parser.add_argument("--port", type=int)
+    uvicorn.run(app, host="127.0.0.1", port=parser.parse_args().port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

@@ -44,6 +44,12 @@ export interface Requests {
       room: string;
     };
   };
+  "POST /answers/{key}": {
+    params: {
+      key: string;
+    };
+    json: Question;
+  };
   "/inner/{tenant}/numbers": {
     params: {
       tenant: string | number | boolean;
