@@ -1,5 +1,6 @@
-// A React hook: `useStream((signal) => stream("/prices/{symbol}", { params: { symbol }, signal }), show, [symbol])`.
-// React is told the error that ended the stream, if there was one.
+// A hook for React. In a component:
+//   const error = useStream((signal) => stream("/path", { signal }), (event) => ..., []);
+// It returns the error with which the stream ended, if there was one.
 import { useEffect, useRef, useState, type DependencyList } from "react";
 
 export function useStream<Event>(

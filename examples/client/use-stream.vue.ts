@@ -1,6 +1,7 @@
-// A Vue composable: `useStream((signal) => stream("/prices/{symbol}", { params: { symbol: symbol.value }, signal }), show)`.
-// It opens another stream when what `open` reads has changed, and closes it with the component. It runs after
-// the component is shown, so not where a server renders the page.
+// A composable for Vue. In `setup`:
+//   const error = useStream((signal) => stream("/path", { signal }), (event) => ...);
+// Another stream is opened when a ref that `open` reads has changed. It runs after the component is
+// shown, so not where a server renders the page.
 import { readonly, shallowRef, watchPostEffect, type Ref } from "vue";
 
 export function useStream<Event>(
