@@ -89,6 +89,16 @@ def test_a_clean_end_is_the_end_unless_it_comes_back_always(
     assert shown.ids == ([None] if method else [None, "1", "2"])
 
 
+def test_a_clean_end_without_the_last_event_is_not_the_end(
+    place: Place, server: FaultServer
+) -> None:
+    """A server that fails or stops ends its streams cleanly. A part of an answer is no answer."""
+    shown = server.show(stream(event(1)))
+    reading = place.read(shown, "POST", call={"data": "[DONE]"}, json={})
+    assert reading.finish()[-1]["what"] == "error"
+    assert (reading.data, len(shown.asked)) == ([1], 1)
+
+
 def test_a_get_can_end_with_its_stream(place: Place, server: FaultServer) -> None:
     shown = server.show(stream(event(1)), stream(event(2)))
     reading = place.read(shown, reconnect="on-error")

@@ -88,9 +88,11 @@ def test_abort_while_waiting(place: Place, server: FaultServer, answer: Answer) 
 
 @pytest.mark.parametrize("moment", ["open", "event", "wait"])
 def test_abort_in_a_callback(place: Place, server: FaultServer, moment: str) -> None:
-    shown = server.show(stream(EVENT, then=None if moment == "wait" else hold))
+    events = EVENT if moment == "wait" else EVENT * 3
+    shown = server.show(stream(events, then=None if moment == "wait" else hold))
     reading = place.read(shown, call={"abort": moment}, **LONG)
     assert_ends(reading)
+    assert len(reading.data) == (0 if moment == "open" else 1)
     assert len(shown.asked) == 1
     if moment != "wait":
         shown.wait_left()

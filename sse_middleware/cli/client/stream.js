@@ -52,10 +52,11 @@ export function stream(target, init = {}) {
                         }
                     }
                 }
-                const { outcome, error } = connection.failure() ?? outcomeOf(response);
+                const { outcome, error } = connection.failure() ?? outcomeOf(response, !!(init.end ?? end));
                 if (closed || (outcome === "ended" && reconnect !== "always"))
                     return;
                 if (outcome === "refused" ||
+                    (outcome === "unfinished" && reconnect !== "always") ||
                     (outcome === "lost" && method !== "GET" && !lastEventId) ||
                     reconnect === "never" ||
                     attempt >= maxRetries) {
@@ -169,16 +170,18 @@ function isStream(response) {
     const type = response.headers.get("content-type") ?? "";
     return response.status === 200 && /^text\/event-stream\s*(;|$)/i.test(type);
 }
-/** Returns how an attempt has ended that has not failed. */
-function outcomeOf(response) {
+/** Returns how an attempt has ended that has not failed. What has a last event ends with that. */
+function outcomeOf(response, hasLast) {
     const isOpen = response && isStream(response);
     const outcome = isOpen
-        ? "ended"
+        ? hasLast
+            ? "unfinished"
+            : "ended"
         : /^(408|425|429|50[0234])$/.test(`${response?.status}`)
             ? "busy"
             : "refused";
     const message = isOpen
-        ? "The stream has ended"
+        ? `The stream has ended${hasLast ? " without its last event" : ""}`
         : `The server answered with ${response?.status}, not a stream`;
     return { outcome, error: new StreamError(message, response) };
 }

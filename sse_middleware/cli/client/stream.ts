@@ -115,10 +115,11 @@ export function stream(
             }
           }
         }
-        const { outcome, error } = connection.failure() ?? outcomeOf(response);
+        const { outcome, error } = connection.failure() ?? outcomeOf(response, !!(init.end ?? end));
         if (closed || (outcome === "ended" && reconnect !== "always")) return;
         if (
           outcome === "refused" ||
+          (outcome === "unfinished" && reconnect !== "always") ||
           (outcome === "lost" && method !== "GET" && !lastEventId) ||
           reconnect === "never" ||
           attempt >= maxRetries
@@ -152,7 +153,7 @@ const nothing = (): void => {};
 
 const LONGEST = 2 ** 31 - 1; // milliseconds of a timer, 24 days
 
-type Outcome = "ended" | "lost" | "unreachable" | "busy" | "refused";
+type Outcome = "ended" | "unfinished" | "lost" | "unreachable" | "busy" | "refused";
 
 interface Failure {
   outcome: Outcome;
@@ -261,16 +262,18 @@ function isStream(response: Response): boolean {
   return response.status === 200 && /^text\/event-stream\s*(;|$)/i.test(type);
 }
 
-/** Returns how an attempt has ended that has not failed. */
-function outcomeOf(response: Response | undefined): Failure {
+/** Returns how an attempt has ended that has not failed. What has a last event ends with that. */
+function outcomeOf(response: Response | undefined, hasLast: boolean): Failure {
   const isOpen = response && isStream(response);
   const outcome = isOpen
-    ? "ended"
+    ? hasLast
+      ? "unfinished"
+      : "ended"
     : /^(408|425|429|50[0234])$/.test(`${response?.status}`)
       ? "busy"
       : "refused";
   const message = isOpen
-    ? "The stream has ended"
+    ? `The stream has ended${hasLast ? " without its last event" : ""}`
     : `The server answered with ${response?.status}, not a stream`;
   return { outcome, error: new StreamError(message, response) };
 }

@@ -30,7 +30,7 @@ test("204 ends the loop", async () => {
 });
 
 for (const code of [408, 425, 429, 500, 502, 503, 504]) {
-  for (const path of ["/", "POST /answer"]) {
+  for (const path of ["/", "POST /plain"]) {
     test(`${code} is waited for: ${path}`, async () => {
       const waits = [];
       const refused = new Body(["why"]);
@@ -48,7 +48,7 @@ for (const code of [408, 425, 429, 500, 502, 503, 504]) {
   }
 }
 
-for (const path of ["/", "POST /answer"]) {
+for (const path of ["/", "POST /plain"]) {
   test(`a server that can't be reached is waited for: ${path}`, async () => {
     const waits = [];
     const { fetch } = answers(unreachable, events("data: 1\n\n"));
@@ -124,7 +124,7 @@ test("an event that is not complete is dropped, with its id", async () => {
 });
 
 for (const [path, init] of [
-  ["POST /answer", {}],
+  ["POST /plain", {}],
   ["/", { reconnect: "on-error" }],
   ["/", { reconnect: "never" }],
 ]) {
@@ -149,8 +149,8 @@ for (const [path, chunks] of [
   ["/", []],
   ["/", ["data: 1\n\n"]],
   ["/", [ONE]],
-  ["POST /answer", [ONE]],
-  ["POST /answer", ["id: 1\n\n", "data: 2"]],
+  ["POST /plain", [ONE]],
+  ["POST /plain", ["id: 1\n\n", "data: 2"]],
 ]) {
   test(`a connection that is lost comes back: ${path} after ${JSON.stringify(chunks)}`, async () => {
     const waits = [];
@@ -201,7 +201,7 @@ test("the last event of a preset ends the stream, and is not passed", async () =
 });
 
 test("it is data elsewhere, and under another name", async () => {
-  const { fetch } = answers(events("event: a\ndata: [DONE]\n\n"));
+  const { fetch } = answers(events("event: a\ndata: [DONE]\n\ndata: [DONE]\n\n"));
   assert.equal((await read(stream("POST /answer", { fetch })))[0].data, "[DONE]");
   const other = answers(events("data: [DONE]\n\ndata: {\n\ndata:\n\n"));
   const found = await read(stream("/", { ...impatient(), fetch: other.fetch }));
@@ -209,6 +209,22 @@ test("it is data elsewhere, and under another name", async () => {
     found.map(({ data }) => data),
     ["[DONE]", "{", ""],
   );
+});
+
+for (const reconnect of ["on-error", "never"]) {
+  test(`a stream that ends without its last event is not complete: ${reconnect}`, async () => {
+    const { fetch, requests } = answers(events("id: 1\ndata: 1\n\n"));
+    const message = "The stream has ended without its last event";
+    const options = { ...impatient(), fetch, reconnect };
+    await assert.rejects(read(stream("POST /answer", options)), { name: "StreamError", message });
+    assert.equal(requests.length, 1);
+  });
+}
+
+test("it is opened again if it is opened always", async () => {
+  const { fetch, requests } = answers(events("id: 1\ndata: 1\n\n"), events("data: [DONE]\n\n"));
+  await read(stream("POST /answer", { ...impatient(), fetch, reconnect: "always" }));
+  assert.equal(requests.length, 2);
 });
 
 test("an own `end` replaces that of the preset", async () => {
