@@ -16,6 +16,8 @@
         ├── RequestBodyError     a request's body that was read too late
         └── EventTooLargeError   an event that is larger than the decoder allows
 
+`sse_middleware.UpstreamError`, of a relay, is one of theirs and an ``HTTPException`` too.
+
 An exception from the user's own code is never wrapped. It reaches the server unchanged.
 
 What a peer has sent is shown by `printable` in every message and in every line of a log.

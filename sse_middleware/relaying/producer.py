@@ -8,19 +8,24 @@ Rules of this file:
   event is not.
 """
 
+import logging
 from collections.abc import Callable
 
 from anyio.lowlevel import checkpoint
 
+from sse_middleware.errors import printable
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.items.control_frames import ConfiguredControlFrames
 from sse_middleware.items.hints import ItemHints
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.items.stream_template import StreamTemplate
+from sse_middleware.relaying.errors import UpstreamError
 from sse_middleware.relaying.reader import EventReader, UpstreamReader
 from sse_middleware.relaying.relay import Relay
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import FrameSink
+
+logger = logging.getLogger(__name__)
 
 
 class RelayControlFrames(ConfiguredControlFrames):
@@ -43,19 +48,23 @@ class RelayProducer:
     Args:
         relay: the upstream.
         settings: how the stream is sent.
+        origin: the name of the endpoint, for the log.
         on_id: called when an ``id`` has passed.
 
     Raises:
         ConfigurationError: another stream has had it.
     """
 
-    __slots__ = ("_end", "_on_id", "_reader", "_sends_ids", "_source")
+    __slots__ = ("_end", "_on_id", "_origin", "_reader", "_sends_ids", "_source")
 
-    def __init__(self, relay: Relay, settings: StreamSettings, on_id: Callable[[], object]) -> None:
+    def __init__(
+        self, relay: Relay, settings: StreamSettings, origin: str, on_id: Callable[[], object]
+    ) -> None:
         preset = settings.preset
         self._source = relay.take()
         self._end = relay.end(None if preset is None else preset.last)
         self._reader = UpstreamReader(self._source, self._end, settings.max_event_size)
+        self._origin = origin
         self._on_id = on_id
         self._sends_ids = False
 
@@ -66,14 +75,19 @@ class RelayProducer:
             UpstreamError: the upstream is broken.
         """
         sink.put_in_steps()
-        while (blocks := await self._reader.read()) is not None:
-            if not blocks:
-                await checkpoint()  # nothing else may suspend
-            if self._reader.sends_ids:
-                self._note_id()
-            for block, events in blocks:
-                if await self._put(block, events, sink):
-                    return
+        try:
+            while (blocks := await self._reader.read()) is not None:
+                if not blocks:
+                    await checkpoint()  # nothing else may suspend
+                if self._reader.sends_ids:
+                    self._note_id()
+                for block, events in blocks:
+                    if await self._put(block, events, sink):
+                        return
+        except UpstreamError as error:
+            # If it becomes a status, nothing else tells the operator why.
+            logger.warning("%s: %s", self._origin, printable(error.reason))
+            raise
 
     async def _put(self, block: bytes, events: int, sink: FrameSink, /) -> bool:
         """Put a block. Returns whether the sink wants no more."""
@@ -85,8 +99,8 @@ class RelayProducer:
             self._on_id()
 
     def stage(self) -> Stage:
-        """Return `Stage.PRODUCING`: the upstream may always send more."""
-        return Stage.PRODUCING
+        """Return what the upstream does."""
+        return self._source.stage()
 
     def when_idle(self, callback: Callable[[], object]) -> None:
         """Call back at once: nothing runs after `close`."""
@@ -103,6 +117,7 @@ class MappedProducer(RelayProducer):
     Args:
         relay: the upstream, and the function.
         settings: how the stream is sent.
+        origin: the name of the endpoint, for the log.
         on_id: called when an ``id`` has passed.
         encoder: encodes what the function returns.
     """
@@ -113,10 +128,11 @@ class MappedProducer(RelayProducer):
         self,
         relay: Relay,
         settings: StreamSettings,
+        origin: str,
         on_id: Callable[[], object],
         encoder: ItemEncoder,
     ) -> None:
-        super().__init__(relay, settings, on_id)
+        super().__init__(relay, settings, origin, on_id)
         self._relay = relay
         self._encoder = encoder
         self._events = EventReader()
@@ -149,7 +165,7 @@ def producer_of_relay(
     """Return what streams a relay, and what makes the stream's own frames."""
     if not relay.maps:
         unchanged = RelayControlFrames(template.control, hints)
-        return RelayProducer(relay, settings, unchanged.id_sent), unchanged
+        return RelayProducer(relay, settings, template.origin, unchanged.id_sent), unchanged
     control = ConfiguredControlFrames(template.control, hints)
     encoder = ItemEncoder(template.encoding, control.ping, hints, control.id_sent)
-    return MappedProducer(relay, settings, control.id_sent, encoder), control
+    return MappedProducer(relay, settings, template.origin, control.id_sent, encoder), control

@@ -19,6 +19,7 @@ from anyio import CancelScope, move_on_after
 from starlette.exceptions import HTTPException
 
 from sse_middleware.errors import SSEError
+from sse_middleware.introspection.generators import Stage, stage_of
 from sse_middleware.relaying.errors import BAD_GATEWAY, UpstreamError
 from sse_middleware.wire.response_headers import content_type
 
@@ -99,17 +100,25 @@ class UpstreamSource:
         """Close the upstream, also if it was never read, in this many seconds."""
         upstream, self._upstream = self._upstream, None
         chunks, self._chunks = self._chunks, None
-        if self._is_response and chunks is not None:
-            await _end_reading(chunks)
         generator = next(filter(isasyncgen, (chunks, upstream)), None)
-        if generator is not None:  # suspended inside of scopes of its own, so in none of ours
-            await generator.aclose()
-        with move_on_after(within, shield=True):
-            if self._entered:
-                self._entered = False
-                await upstream.__aexit__(None, None, None)
-            elif upstream is not generator and hasattr(upstream, "aclose"):
-                await upstream.aclose()
+        try:
+            if self._is_response and chunks is not None:
+                await _end_reading(chunks)
+            if generator is not None:  # suspended inside of scopes of its own, so in none of ours
+                await generator.aclose()
+        finally:  # on trio a cancelled request cancels each await above
+            with move_on_after(within, shield=True):
+                if self._entered:
+                    self._entered = False
+                    await upstream.__aexit__(None, None, None)
+                elif upstream is not generator and hasattr(upstream, "aclose"):
+                    await upstream.aclose()
+
+    def stage(self) -> Stage:
+        """Return what a generator of the user's does. Anything else may always go on."""
+        if self._is_response or not isasyncgen(self._chunks):
+            return Stage.PRODUCING
+        return stage_of(self._chunks)
 
     async def _open(self) -> AsyncIterator[bytes]:
         response = self._upstream

@@ -18,7 +18,7 @@ Rules of this file:
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from sse_middleware.errors import BodyError
@@ -87,10 +87,10 @@ class EventBoundaries:
         is many times faster than `feed`.
         """
         if self._in_event or self._in_line or self._after_cr or self._start is not None:
-            return NO_EVENTS
+            return UsualEvents()
         found = usual_events(chunk)
         if self._bound is not None and max(map(len, found.events), default=0) + 2 > self._bound:
-            return NO_EVENTS
+            return UsualEvents()
         return found
 
     def cut_at_end_of_event(self, chunk: bytes) -> tuple[bytes, bytes]:
@@ -219,15 +219,13 @@ def end_of_last_event(text: bytes) -> int:
 class UsualEvents(NamedTuple):
     """Whole events in a form that needs no look at each byte."""
 
-    events: list[bytes]
+    events: Sequence[bytes] = ()
     """The events, without their blank lines."""
-    size: int
+    size: int = 0
     """Bytes of all of them, with their blank lines."""
-    only_data: bool
+    only_data: bool = True
     """Whether it is known that each event has one line, and that none is an ``id``."""
 
-
-NO_EVENTS = UsualEvents([], 0, only_data=True)
 
 _UNUSUAL = frozenset((b"", b"\n", b":"))
 """How a piece between two blank lines begins that is not simply an event."""
@@ -240,7 +238,7 @@ def usual_events(text: bytes) -> UsualEvents:
     """
     size = text.rfind(b"\n\n") + 2
     if size == 1 or b"\r" in text:
-        return NO_EVENTS
+        return UsualEvents()
     # Splitting at one byte takes half the time of splitting at two.
     lines = text[:size].split(b"\n")
     lines.pop()
@@ -250,7 +248,7 @@ def usual_events(text: bytes) -> UsualEvents:
     events = text[: size - 2].split(b"\n\n")
     if _UNUSUAL.isdisjoint({event[:1] for event in events}):
         return UsualEvents(events, size, only_data=False)
-    return NO_EVENTS
+    return UsualEvents()
 
 
 def events_in(text: bytes) -> Iterator[tuple[int, int]]:

@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import httpx
 from anyio.lowlevel import checkpoint
 
-from sse_middleware import EventSourceResponse, ServerSentEvent
+from sse_middleware import EventSourceResponse, ServerSentEvent, relay
 from sse_middleware.presets import OPENAI
 
 Log = list[str]
@@ -123,6 +124,40 @@ def in_a_thread(log: Log) -> Any:
     return EventSourceResponse(items())
 
 
+def relayed(log: Log) -> Any:
+    async def chunks() -> AsyncIterator[bytes]:
+        try:
+            for _ in range(3):
+                await checkpoint()
+                yield b"data: 1\n\ndata"
+                yield b": 2\n\n"
+        finally:
+            await clean_up(log)
+
+    return EventSourceResponse(relay(chunks()))
+
+
+def relayed_from_a_response(log: Log) -> Any:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            await checkpoint()
+            yield b"data: 1\n\n"
+        yield b"data: [DONE]\n\n"
+
+    @asynccontextmanager
+    async def requested() -> AsyncIterator[httpx.Response]:
+        await checkpoint()
+        async with session(log):
+            headers = {"content-type": "text/event-stream"}
+            yield httpx.Response(200, headers=headers, content=chunks())
+
+    async def later(event: ServerSentEvent) -> ServerSentEvent:
+        await checkpoint()
+        return event
+
+    return EventSourceResponse(relay(requested(), map=later), preset=OPENAI)
+
+
 SCENARIOS: list[Callable[[Log], Any]] = [
     tokens,
     within_a_context,
@@ -131,4 +166,6 @@ SCENARIOS: list[Callable[[Log], Any]] = [
     foreign,
     listening,
     in_a_thread,
+    relayed,
+    relayed_from_a_response,
 ]

@@ -44,6 +44,12 @@ def application(upstream: Any, **handlers: Any) -> Any:
     return app
 
 
+async def test_the_log_says_why_there_is_no_stream(caplog: pytest.LogCaptureFixture) -> None:
+    await answered(application(answering(httpx.ReadError("forged\nline"))))
+    (message,) = caplog.messages
+    assert message.endswith(r"endpoint: the upstream broke: ReadError: forged\nline")
+
+
 async def answered(app: Any) -> httpx.Response:
     async with client_of(app) as client:
         return await client.http.get("/")
@@ -346,6 +352,36 @@ async def test_a_refused_stream_closes_its_upstream() -> None:
         assert upstreams[1].closed.is_set()
         assert not upstreams[0].closed.is_set()
     assert upstreams[0].closed.is_set()
+
+
+async def test_a_cleanup_that_has_begun_by_itself_is_not_cancelled() -> None:
+    closed = []
+
+    async def generated() -> AsyncIterator[bytes]:
+        try:
+            yield EVENT
+        finally:
+            await anyio.sleep(2)
+            closed.append(True)
+
+    await call(EventSourceResponse(relay(generated())), leave=lambda: anyio.sleep(1))
+    assert closed == [True]
+
+
+async def test_a_request_that_is_cancelled_leaves_the_context_of_its_upstream() -> None:
+    left = anyio.Event()
+
+    @asynccontextmanager
+    async def requested() -> AsyncIterator[httpx.Response]:
+        try:
+            yield Upstream(EVENT, ends=False).response()
+        finally:
+            await anyio.sleep(1)
+            left.set()
+
+    with anyio.move_on_after(5):
+        await call(EventSourceResponse(relay(requested())))
+    assert left.is_set()
 
 
 async def test_an_upstream_that_hangs_while_it_is_closed_is_left_behind() -> None:
