@@ -57,4 +57,4 @@ class RelaySize:
 
 
 FULL = RelaySize(rounds=7, divisor=1, streams=40, period=1 / 40, seconds=1.0)
-QUICK = RelaySize(rounds=2, divisor=20, streams=5, period=1 / 40, seconds=0.2)
+QUICK = RelaySize(rounds=1, divisor=40, streams=5, period=1 / 40, seconds=0.1)
