@@ -10,6 +10,7 @@ Rules of this file:
 
 import logging
 from collections.abc import Callable
+from inspect import isawaitable
 
 from anyio.lowlevel import checkpoint
 
@@ -21,7 +22,7 @@ from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.items.stream_template import StreamTemplate
 from sse_middleware.relaying.errors import UpstreamError
 from sse_middleware.relaying.reader import EventReader, UpstreamReader
-from sse_middleware.relaying.relay import Relay
+from sse_middleware.relaying.relay import EventMap, Relay
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import FrameSink
 
@@ -115,14 +116,15 @@ class MappedProducer(RelayProducer):
     """Passes what a function makes of the events of an upstream.
 
     Args:
-        relay: the upstream, and the function.
+        relay: the upstream.
         settings: how the stream is sent.
         origin: the name of the endpoint, for the log.
         on_id: called when an ``id`` has passed.
+        change: the function.
         encoder: encodes what the function returns.
     """
 
-    __slots__ = ("_encoder", "_events", "_passes_end", "_relay")
+    __slots__ = ("_encoder", "_events", "_map", "_passes_end")
 
     def __init__(
         self,
@@ -130,10 +132,11 @@ class MappedProducer(RelayProducer):
         settings: StreamSettings,
         origin: str,
         on_id: Callable[[], object],
+        change: EventMap,
         encoder: ItemEncoder,
     ) -> None:
         super().__init__(relay, settings, origin, on_id)
-        self._relay = relay
+        self._map = change
         self._encoder = encoder
         self._events = EventReader()
         self._passes_end = settings.preset is None
@@ -142,17 +145,19 @@ class MappedProducer(RelayProducer):
         put = False
         for text, event in self._events.read(block):
             if event is None:
-                frame, counted = text, 0
+                frame, events = text, 0
             elif self._end is not None and self._end.matches(event):
-                frame, counted = (text if self._passes_end else b""), 1
+                frame, events = (text if self._passes_end else b""), 1
             else:
-                item = await self._relay.mapped(event)
+                item = self._map(event)
+                if item is not event and isawaitable(item):
+                    item = await item
                 if item is None:
                     continue
-                frame, counted = (text if item is event else self._encoder.encode(item)), 1
+                frame, events = (text if item is event else self._encoder.encode(item)), 1
             if frame:
                 put = True
-                if await super()._put(frame, counted, sink):
+                if sink.put(frame, events) and not await sink.room():
                     return True
         if not put:
             await checkpoint()  # nothing else may suspend
@@ -163,9 +168,10 @@ def producer_of_relay(
     relay: Relay, settings: StreamSettings, template: StreamTemplate, hints: ItemHints
 ) -> tuple[RelayProducer, ConfiguredControlFrames]:
     """Return what streams a relay, and what makes the stream's own frames."""
-    if not relay.maps:
+    if relay.map is None:
         unchanged = RelayControlFrames(template.control, hints)
         return RelayProducer(relay, settings, template.origin, unchanged.id_sent), unchanged
     control = ConfiguredControlFrames(template.control, hints)
     encoder = ItemEncoder(template.encoding, control.ping, hints, control.id_sent)
-    return MappedProducer(relay, settings, template.origin, control.id_sent, encoder), control
+    producer = MappedProducer(relay, settings, template.origin, control.id_sent, relay.map, encoder)
+    return producer, control

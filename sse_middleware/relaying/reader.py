@@ -5,8 +5,7 @@ Rules of this file:
   a complete stream is known, it must have come.
 - What came before an error is returned before the error.
 - An error after the last event of a known end changes nothing: the stream was complete.
-- An event that is read gets an ``id`` only where the id of the stream changes. So it means the same
-  to a client.
+- An event that is read gets an ``id`` if it has one, or if one without data came before it.
 """
 
 import sys
@@ -108,6 +107,10 @@ class EventReader:
         Raises:
             UpstreamError: an event has a name that can't be sent on.
         """
+        one_line = block.find(b"\n") == len(block) - 2 and block.endswith(b"\n\n")
+        if one_line and b"\r" not in block:  # one event that came alone
+            yield block, self._usual_event(block[:-2])
+            return
         usual = usual_events(block)
         if usual.size == len(block):
             for text in usual.events:
@@ -141,14 +144,20 @@ class EventReader:
                 message = one
         if message is None:
             return None
-        id_, self._id = message.last_event_id, self._id
-        before, self._id = self._id, id_
+        id_ = message.last_event_id
+        new, self._id = id_ != self._id or _has_id(text), id_
         try:
             return ServerSentEvent(
                 raw_data=message.data,
                 event=None if message.type == "message" else message.type,
-                id=None if id_ == before else id_,
+                id=id_ if new else None,
                 retry=retry,
             )
         except ValueError as error:
             raise UpstreamError(f"the upstream sent an event with a wrong name: {error}") from error
+
+
+def _has_id(event: bytes) -> bool:
+    """Whether an event has an ``id`` that counts."""
+    lines = event.splitlines()  # of bytes: at CRLF, CR and LF only
+    return any(line.partition(b":")[0] == b"id" and b"\0" not in line for line in lines)

@@ -67,18 +67,14 @@ def relay(upstream: Upstream, *, map: EventMap | None = None, end: End = UNSET) 
 class Relay:
     """The stream of another server, on its way to one client. `relay` makes it."""
 
-    __slots__ = ("_end", "_map", "_source")
+    __slots__ = ("_end", "_source", "map")
 
     def __init__(self, upstream: Upstream, map: EventMap | None, end: End) -> None:
         check("map", map, map is None or callable(map), "a function, or None")
         self._end = end if end is UNSET else StreamEnd.of(end)
-        self._map = map
+        self.map = map
+        """Changes events, if there is such a function."""
         self._source: UpstreamSource | None = UpstreamSource(upstream)
-
-    @property
-    def maps(self) -> bool:
-        """Whether a function changes events."""
-        return self._map is not None
 
     def take(self) -> UpstreamSource:
         """Return the upstream, for its only stream.
@@ -102,12 +98,6 @@ class Relay:
         """
         return StreamEnd.of(last) if self._end is UNSET else self._end
 
-    async def mapped(self, event: ServerSentEvent) -> Any:
-        """Return what is sent in the place of an event."""
-        assert self._map is not None  # noqa: S101 - see `maps`
-        item = self._map(event)
-        return await item if isawaitable(item) else item
-
     def __aiter__(self) -> "RelayIterator":
         return RelayIterator(self)
 
@@ -119,10 +109,10 @@ class RelayIterator:
         relay: what is iterated over.
     """
 
-    __slots__ = ("_end", "_events", "_reader", "_relay", "_source", "_waiting")
+    __slots__ = ("_end", "_events", "_map", "_reader", "_source", "_waiting")
 
     def __init__(self, relay: Relay) -> None:
-        self._relay = relay
+        self._map = relay.map
         self._end = relay.end(None)
         self._source = relay.take()
         self._reader = UpstreamReader(self._source, self._end, None)
@@ -137,7 +127,9 @@ class RelayIterator:
             while True:
                 while self._waiting:
                     event = self._waiting.popleft()
-                    item = await self._relay.mapped(event) if self._relay.maps else event
+                    item = event if self._map is None else self._map(event)
+                    if item is not event and isawaitable(item):
+                        item = await item
                     if item is not None:
                         return item
                 await self._read()

@@ -56,7 +56,7 @@ async def test_a_function_gets_each_event_with_its_fields() -> None:
     await body_of(EventSourceResponse(relay(answering(body), map=found.append)))
     assert found == [
         ServerSentEvent(raw_data="1", event="a", id="1", retry=7),
-        ServerSentEvent(raw_data=""),
+        ServerSentEvent(raw_data="", id="1"),
         ServerSentEvent(raw_data="y"),
         ServerSentEvent(raw_data="z", id="2"),
         ServerSentEvent(raw_data="0", id=""),
