@@ -97,6 +97,7 @@ class Session:
         self._idle_timeout = idle_timeout
         self._since = 0.0  # when this state began
         self._last_byte = 0.0
+        self._is_hint_given = False
 
     async def run(self) -> Ending:
         """Follow the stream. Returns how it ended, and has told why if that is no success.
@@ -179,7 +180,7 @@ class Session:
                     self._lost_in_silence()
                 elif chunk is None:
                     self._follow.ended()
-                    self._tell("the stream has ended")
+                    self._tell_of_the_end()
                 else:
                     await self._print(chunk)
         except httpx.HTTPError as error:
@@ -194,6 +195,11 @@ class Session:
                 await self._output.write(printed)
         if self._reading.problem:
             self._tell(self._reading.problem)
+
+    def _tell_of_the_end(self) -> None:
+        hint = "" if self._is_hint_given else " (--reconnect on-error would end here)"
+        self._is_hint_given = True
+        self._tell(f"the stream has ended{hint}")
 
     def _lost_in_silence(self) -> None:
         self._follow.lost()
