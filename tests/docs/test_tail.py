@@ -54,10 +54,10 @@ def test_each_command_can_be_parsed() -> None:
 
 @pytest.mark.parametrize("event", [MessageEvent('{"symbol":"ACME","price":3.5}', "price", "17")])
 def test_events_look_so(event: MessageEvent) -> None:
-    assert f"    {EventText(coloured=False)(event, AT)}" in PAGE
-    shown = next(line for line in PAGE.splitlines() if line.startswith('    {"time"'))
+    assert f"\n{EventText(coloured=False)(event, AT)}" in PAGE
+    shown = next(line for line in PAGE.splitlines() if line.startswith('{"time"'))
     data = json.dumps(json.loads(shown)["data"])
-    assert EventJson()(MessageEvent(data, "price", "17"), AT) == shown.strip() + "\n"
+    assert EventJson()(MessageEvent(data, "price", "17"), AT) == f"{shown}\n"
 
 
 def test_the_figures_have_these_names() -> None:
@@ -65,5 +65,5 @@ def test_the_figures_have_these_names() -> None:
     measures.event(1)
     measures.event(2)
     names = [line.split()[0] for line in measures.summary(3).splitlines()]
-    _, _, shown = PAGE.partition("also after Ctrl-C:\n\n")
-    assert [line.split()[0] for line in shown.partition("\n\n")[0].splitlines()] == names
+    _, _, shown = PAGE.partition("also after Ctrl-C:\n\n```text\n")
+    assert [line.split()[0] for line in shown.partition("```")[0].splitlines()] == names
