@@ -25,7 +25,7 @@ PANELS = {
 
 PORT = os.environ.get("DEMO_PORT", "8000")
 
-app = FastAPI(title="sse_middleware demo")
+app = FastAPI(title="sse_middleware demo", docs_url=None, redoc_url=None)
 app.add_middleware(
     SSEMiddleware,
     hub=hub,

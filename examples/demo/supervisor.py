@@ -31,6 +31,9 @@ from sse_middleware.errors import HubError
 HOST = "127.0.0.1"
 FURTHER_PORTS = 3
 NUMBERS_PER_SECOND = 5
+SEND_BUFFER = 65_536
+"""Bytes of a connection. With the kernel's megabytes a slow client would look like a fast one."""
+
 STOPPING = 10.0
 """Seconds that a worker has to end."""
 
@@ -41,7 +44,9 @@ def listening(port: int) -> socket.socket:
     Raises:
         OSError: the port is taken.
     """
-    return socket.create_server((HOST, port), backlog=512)
+    server = socket.create_server((HOST, port), backlog=512)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    return server
 
 
 def serve(main: socket.socket, when_ready: Callable[[], object]) -> None:

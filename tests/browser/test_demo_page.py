@@ -70,6 +70,32 @@ def test_it_is_readable_at_each_size_and_in_each_scheme(
     page.screenshot(path=screenshots / f"demo-{width}-{scheme}-code.png", full_page=True)
 
 
+def test_it_works_by_the_name_of_the_machine(browser: Any, demo: Demo) -> None:
+    """The streams of the other ports are then of that name, too."""
+    with visiting(browser, demo.url.replace("127.0.0.1", "localhost")) as visit:
+        for panel in ("room", "restart", "legacy"):
+            visit.wait_for_state(panel, "live")
+
+
+def test_it_works_where_only_one_port_can_be_reached(browser: Any, demo: Demo) -> None:
+    """As in a container, or through a tunnel. Two panels rest, so that the others can be used."""
+    page = browser.new_page()
+    page.route(lambda url: not url.startswith(demo.url), lambda route: route.abort())
+    page.goto(demo.url)
+    visit = Visit(page)
+    visit.wait_for_state("silence", "not connected")
+    for panel in ("room", "restart"):
+        visit.wait_for_state(panel, "live")
+    for panel in ("prices", "legacy"):
+        visit.wait_for_state(panel, "paused")
+    visit.press("chat", "Ask")
+    visit.press("silence", "Connect")
+    visit.wait("() => $('.turn').dataset.state === 'done'")
+    visit.press("slow", "Start")
+    visit.wait_for_text("slow-notice", "This page had each event within")
+    page.close()
+
+
 def test_nothing_moves_for_those_who_want_less_motion(browser: Any, demo: Demo) -> None:
     with visiting(browser, demo.url, reduced_motion="reduce") as visit:
         visit.press("silence", "Connect")

@@ -13,7 +13,11 @@ if (ports.length > 0) {
 // The address of a path on one of the ports, which are numbered from 0.
 export const address = (path, lane = 0) => (lane > 0 && ports.length >= lane ? onPort(ports[lane - 1], path) : path);
 
-const open = new Set(); // the streams of this page
+// Where there is one port only, streams take turns, so that connections are left for requests.
+const MOST = ports.length > 0 ? Infinity : 3;
+
+const open = new Set(); // the streams of this page, also those that rest
+const connected = new Set(); // those that don't, the oldest first
 
 // An EventSource that also comes back when it was refused, and rests while its tab is hidden. Each time
 // it goes on after the last event that it has had.
@@ -54,6 +58,8 @@ export class Stream {
     const join = this.path.includes("?") ? "&" : "?";
     const source = new EventSource(`${address(this.path, this.lane)}${join}last_event_id=${encodeURIComponent(this.last)}`);
     this.#source = source;
+    connected.add(this);
+    if (connected.size > MOST) [...connected][0].rest();
     for (const [type, take] of Object.entries(this.on)) source.addEventListener(type, (event) => {
       if (event.lastEventId) this.last = event.lastEventId;
       take(event.data === undefined ? event : JSON.parse(event.data), event);
@@ -66,6 +72,7 @@ export class Stream {
     if (event.data !== undefined || source !== this.#source) return;
     if (source.readyState !== EventSource.CLOSED) return this.#show("away"); // the browser comes back
     this.#source = null;
+    connected.delete(this);
     this.#show("away");
     const over = await this.isOver().catch(() => false);
     if (!this.#wanted || this.#source !== null) return;
@@ -77,6 +84,8 @@ export class Stream {
     clearTimeout(this.#timer);
     this.#source?.close();
     this.#source = null;
+    connected.delete(this);
+    if (!document.hidden) for (const stream of open) if (connected.size < MOST) stream.wake();
   }
 
   #show(state) {
