@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from itertools import batched
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -114,7 +113,9 @@ def observe(browser: Any, server: FaultServer) -> list[list[str]]:
     """Return the cells: a list for each row, with one cell for each client."""
     pages = [Watched(browser, server, client) for client in CLIENTS]
     cells: list[list[str]] = []
-    for rows in batched(enumerate(ROWS), AT_ONCE):
+    numbered = list(enumerate(ROWS))
+    for start in range(0, len(numbered), AT_ONCE):
+        rows = numbered[start : start + AT_ONCE]
         for page in pages:
             page.open()
         found = {
