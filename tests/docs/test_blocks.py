@@ -16,6 +16,9 @@ import pytest
 
 from tests.docs.pages import ROOT, Block, blocks_of, missing_imports, pages, run_page
 
+FASTAPI = {"docs/streams.md": "0.135"}
+"""Pages that say from which FastAPI on they work, if it isn't the oldest."""
+
 OWN_TESTS = {
     "docs/migrating.md": "test_migrating.py",
     "docs/openapi.md": "test_openapi.py",
@@ -44,6 +47,8 @@ def test_python_runs(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     if name in OWN_TESTS:
         assert Path(name).name in (ROOT / "tests/docs" / OWN_TESTS[name]).read_text("utf-8")
         return
+    if name in FASTAPI:
+        pytest.importorskip("fastapi", minversion=FASTAPI[name])
     monkeypatch.chdir(tmp_path)  # for the files of the page
     run_page(page, monkeypatch)
     missing = {one for block in blocks_of(page, "python") for one in missing_imports(block.code)}

@@ -76,7 +76,7 @@ def test_each_command_has_its_heading() -> None:
         text=True,
         check=True,
     )
-    commands = re.findall(r"^    (\w+) ", done.stdout, re.MULTILINE)
+    commands = re.findall(r"^    (\w+)\b", done.stdout, re.MULTILINE)
     assert commands
     assert re.findall(r"^## `(\w+)`", page, re.MULTILINE) == sorted(commands)
 
