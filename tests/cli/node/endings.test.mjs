@@ -266,3 +266,19 @@ test("what is gone is noticed: connections come back to a server that was killed
     assert.equal(found.at(-1).id, "3");
   });
 });
+
+test("a silent server is told from one that is gone", async () => {
+  const waits = [];
+  let number = 0;
+  const handler = (_, response) => {
+    number += 1;
+    if (number > 1) return response.writeHead(204).end();
+    response.writeHead(200, { "content-type": "text/event-stream" }).write("data: 1\n\n");
+  };
+  await serving(handler, async (baseUrl) => {
+    const found = await read(stream("/", { baseUrl, idleTimeout: 100, ...impatient(waits) }));
+    assert.equal(found.length, 1);
+    assert.match(waits[0].error.message, /silent/);
+    assert.equal(waits[0].error.cause, undefined);
+  });
+});
