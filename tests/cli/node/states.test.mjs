@@ -277,6 +277,16 @@ test("what arrives in time is no silence, not even a comment", async () => {
   assert.match(waits[0].error.message, /ended/);
 });
 
+test("a limit that no timer can have is none", async () => {
+  const aborter = new AbortController();
+  const waits = [];
+  const { fetch } = answers(events(new Body([], { hangs: true })));
+  const onopen = () => setTimeout(() => aborter.abort(), 5); // a timer that is too long takes 1 ms
+  const init = { ...impatient(waits), fetch, onopen, signal: aborter.signal };
+  await read(stream("/", { ...init, idleTimeout: Infinity }));
+  assert.deepEqual(waits, []);
+});
+
 // What the caller does wrong is thrown, and not tried again.
 
 for (const [name, init, path = "/"] of [
