@@ -4,7 +4,19 @@ import json
 
 import pytest
 
-from tests.client.fault_server import STOP, FaultServer, Step, cut, drop, hold, reset, send, stream
+from tests.client.fault_server import (
+    STOP,
+    FaultServer,
+    Step,
+    cut,
+    drop,
+    head,
+    hold,
+    pause,
+    reset,
+    send,
+    stream,
+)
 from tests.client.places import Place
 
 pytestmark = pytest.mark.e2e
@@ -97,6 +109,17 @@ def test_a_clean_end_without_the_last_event_is_not_the_end(
     reading = place.read(shown, "POST", call={"data": "[DONE]"}, json={})
     assert reading.finish()[-1]["what"] == "error"
     assert (reading.data, len(shown.asked)) == ([1], 1)
+
+
+def test_the_last_event_tells_a_cut_body_from_a_whole_one(
+    place: Place, server: FaultServer
+) -> None:
+    """Node takes a cut body for whole if the response says that the connection closes."""
+    shown = server.show((head(Connection="close"), send(event(1)), pause, drop))
+    reading = place.read(shown, "POST", call={"data": "[DONE]"}, json={}, maxRetries=0)
+    reading.until("event")
+    shown.go_on()
+    assert reading.finish()[-1]["what"] == "error"
 
 
 def test_a_get_can_end_with_its_stream(place: Place, server: FaultServer) -> None:

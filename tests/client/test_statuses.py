@@ -27,6 +27,17 @@ def test_a_trouble_of_the_server_passes(place: Place, server: FaultServer, code:
     assert len(shown.asked) == 3
 
 
+def test_an_answer_that_has_no_end_is_left_before_the_wait(
+    place: Place, server: FaultServer
+) -> None:
+    shown = server.show((*status(503, b"trouble"), hold), STOP)
+    reading = place.read(shown, retryDelay=60_000, maxRetryDelay=60_000)
+    reading.until("wait")
+    shown.wait_left()
+    reading.abort()
+    reading.finish()
+
+
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 410, 422, 501, 505])
 def test_another_status_is_an_error(place: Place, server: FaultServer, code: int) -> None:
     shown = server.show(status(code, b"no"))
