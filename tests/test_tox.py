@@ -1,9 +1,12 @@
 """The environments of tox: `.ci/run` runs each of them once, and each may reach the registries."""
 
+import re
 from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+
+from tests.plan import environments, listed, minutes, plan, read, table
 
 ROOT = Path(__file__).parents[1]
 
@@ -13,25 +16,44 @@ PASSED = {"CI", "NODE_EXTRA_CA_CERTS"}
 
 @pytest.fixture(scope="module")
 def tox() -> ConfigParser:
-    parser = ConfigParser(interpolation=None)
-    parser.read_string((ROOT / "tox.ini").read_text("utf-8"))
-    return parser
-
-
-def listed(text: str) -> list[str]:
-    return [name.strip() for name in text.replace("\n", ",").split(",") if name.strip()]
+    return read()
 
 
 def test_each_environment_is_in_one_group(tox: ConfigParser) -> None:
-    groups = [line.partition("=")[2] for line in tox["tox"]["labels"].strip().splitlines()]
-    grouped = [name for group in groups for name in listed(group)]
-    assert sorted(grouped) == sorted(listed(tox["tox"]["env_list"]))
+    grouped = [name for group in table(tox["tox"]["labels"]) for name in environments(tox, group)]
+    assert sorted(grouped) == sorted(environments(tox))
 
 
 def test_the_groups_are_those_that_ci_runs(tox: ConfigParser) -> None:
     script = (ROOT / ".ci" / "run").read_text("utf-8")
-    for line in tox["tox"]["labels"].strip().splitlines():
-        assert f"-m {line.partition('=')[0].strip()}" in script
+    for group in table(tox["tox"]["labels"]):
+        assert f"-m {group}" in script
+        assert f"-m tests.plan {group}" in script
+
+
+def test_the_plan_comes_first_and_the_slowest_last(tox: ConfigParser) -> None:
+    most, names = minutes(tox), environments(tox)
+    assert listed(tox["tox"]["env_list"]) == ["plan", *names]
+    assert [most[name] for name in names] == sorted(most.values())
+    assert plan(tox).splitlines()[-1].split()[:3] == [
+        str(len(names)),
+        names[-1],
+        str(most[names[-1]]),
+    ]
+
+
+def test_the_plan_of_a_group(tox: ConfigParser) -> None:
+    title, *lines = plan(tox, "memory").splitlines()
+    names = environments(tox, "memory")
+    assert [line.split()[1] for line in lines] == names
+    assert f"at most {sum(minutes(tox)[name] for name in names)} minutes" in title
+
+
+def test_the_quick_environment_leaves_out_what_is_there(tox: ConfigParser) -> None:
+    left_out = re.findall(r"--ignore (\S+)", tox["testenv:quick"]["commands"])
+    assert left_out
+    for path in left_out:
+        assert (ROOT / path).exists(), path
 
 
 def test_each_environment_passes_on_what_npm_needs(tox: ConfigParser) -> None:
