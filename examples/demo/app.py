@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
-from sse_middleware import SSEMiddleware
+from sse_middleware import Inspector, SSEMiddleware
 
 from . import chat, compression, legacy, prices, restart, room, silence, slow
 from .page import STATIC, page_of
@@ -41,6 +41,7 @@ app.add_middleware(
     allow_origins=[f"http://{host}:{PORT}" for host in ("127.0.0.1", "localhost")],
 )
 app.include_router(page_of(PANELS))
+app.mount("/_sse", Inspector(authorize=None, control=lambda _, action: action != "drain"))
 app.mount("/static", StaticFiles(directory=STATIC))
 for panel in PANELS.values():
     app.include_router(panel.router)

@@ -63,8 +63,8 @@ async def state_of(answer: Id) -> dict[str, str]:
 def answer_to(question: str) -> str:
     """Return what the simulated model says."""
     return (
-        f"You asked: “{question}” I am a simulated model, and I write slowly. Meanwhile cut my "
-        "connection, or reload the page: not a word is lost, and none comes twice. I run on the "
+        f"You asked: “{question}” I am a simulated model, and I write slowly. Meanwhile "
+        "disconnect, or reload the page: not a word is lost, and none comes twice. I run on the "
         "server, in its hub, and I need nobody to look at me. Only “Stop” ends me before I have "
         "finished."
     )

@@ -18,6 +18,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
@@ -71,7 +72,8 @@ async def publish_numbers(url: str) -> None:
             while not published:
                 await asyncio.sleep(1 / NUMBERS_PER_SECOND)
                 with suppress(HubError):  # the file is busy: once more, and never twice
-                    await hub.publish("numbers", number, event="number", once=str(number))
+                    item = {"number": number, "at": time.time() * 1000}
+                    await hub.publish("numbers", item, event="number", once=str(number))
                     published = True
 
 

@@ -68,7 +68,7 @@ def wait_for_end(visit: Visit, state: str) -> None:
 def test_an_answer_survives_a_cut_connection_and_a_reload(visit: Visit) -> None:
     ask(visit)
     wait_for_words(visit, "simulated")
-    visit.press("chat", "Cut the connection")
+    visit.press("chat", "Disconnect")
     visit.wait("() => $('.turn').dataset.connections === '2'")
     wait_for_words(visit, "slowly")
     visit.press("chat", "Reload")
@@ -178,7 +178,7 @@ def test_silence_is_kept_alive_and_the_server_sees_its_client_leave(visit: Visit
 LISTEN = """() => {
   window.numbers = []
   const source = new EventSource("/numbers")
-  source.addEventListener("number", (event) => window.numbers.push(JSON.parse(event.data)))
+  source.addEventListener("number", (event) => window.numbers.push(JSON.parse(event.data).number))
   source.addEventListener("hello", () => (window.hellos = (window.hellos ?? 0) + 1))
 }"""
 """Reads the numbers without the page's own code."""
@@ -200,6 +200,7 @@ def test_a_restart_loses_no_event(visit: Visit) -> None:
     numbers = visit.page.evaluate("() => window.numbers")
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert int(visit.text("received")) > 6
+    assert visit.page.locator("#strip .again").count() > 0  # published while there was no worker
     assert (visit.text("lost"), visit.text("twice")) == ("0", "0")
 
 
@@ -239,6 +240,17 @@ def test_a_slow_client_delays_nobody_and_gets_everything(visit: Visit) -> None:
     visit.press("slow", "Let it hurry")
     visit.wait_for_text("slow-notice", "Both have all 500.")
     assert visit.text("slow-count") == str(BURST)
+
+
+# --- the inspector ------------------------------------------------------------------------------
+
+
+def test_the_inspector_shows_the_streams_of_the_page(visit: Visit) -> None:
+    with visit.page.context.expect_page() as opening:
+        visit.page.get_by_role("link", name="Open the inspector").click()
+    inspector = Visit(opening.value)
+    for route in ("/prices", "/numbers", "/room/events", "/legacy/lines"):
+        inspector.wait("([route]) => $('main').innerText.includes(route)", route)
 
 
 # --- all of them --------------------------------------------------------------------------------

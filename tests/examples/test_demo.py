@@ -1,5 +1,6 @@
 """The demo's server: its ports, its restarts, and how it ends."""
 
+import json
 import os
 import signal
 import socket
@@ -40,13 +41,13 @@ def test_the_page_has_nothing_from_elsewhere(demo: Demo) -> None:
 def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(demo: Demo) -> None:
     with httpx.stream("GET", f"{demo.url}/numbers") as response:
         hello, first = read(response, 2)
-    os.kill(int(hello.data.removeprefix('{"worker":').removesuffix("}")), signal.SIGKILL)
+    os.kill(json.loads(hello.data)["worker"], signal.SIGKILL)
     headers = {"last-event-id": first.last_event_id}
     with httpx.stream("GET", f"{demo.url}/numbers", headers=headers, timeout=ENDING) as response:
         again, *others = read(response, 4)
     assert again.data != hello.data
-    number = int(first.data)
-    assert [int(event.data) for event in others] == [number + 1, number + 2, number + 3]
+    number, *following = (json.loads(event.data)["number"] for event in (first, *others))
+    assert following == [number + 1, number + 2, number + 3]
 
 
 def demo_process(*options: str) -> "subprocess.Popen[str]":

@@ -8,6 +8,7 @@ const button = element("restart-button");
 let last = null; // the last number
 let worker = null;
 let leftAt = null; // when the last stream has ended
+let helloAt = 0; // when this one began, by the clock of the day
 const began = { connection: 0, shown: 0 };
 
 const tell = (...parts) => addLine(element("restart-log"), [clock(), ...parts], { most: 30 });
@@ -19,21 +20,21 @@ const showCounts = () => {
   }
 };
 
-const addTick = () => {
+const addTick = (at) => {
   const tick = document.createElement("i");
   if (began.connection !== began.shown) tick.className = "new";
-  else if (performance.now() - leftAt < 150 && leftAt !== null) tick.className = "again";
+  else if (at < helloAt) tick.className = "again";
   began.shown = began.connection;
   element("strip").append(tick);
   while (element("strip").children.length > SHOWN) element("strip").firstElementChild.remove();
 };
 
-const onNumber = (number) => {
+const onNumber = ({ number, at }) => {
   counts.received += 1;
   if (last !== null && number > last + 1) counts.lost += number - last - 1;
   if (last !== null && number <= last) counts.twice += 1;
   else last = number;
-  addTick();
+  addTick(at);
   showCounts();
 };
 
@@ -41,8 +42,8 @@ const onHello = ({ worker: now }) => {
   if (worker !== null && leftAt !== null) {
     const seconds = ((performance.now() - leftAt) / 1000).toFixed(1);
     tell(now === worker ? "the same worker" : `a new worker, ${now}`, tagged("em", `, after ${seconds} s`));
-    leftAt = performance.now();
   }
+  helloAt = Date.now();
   began.connection += 1;
   worker = now;
   element("worker").textContent = now;
