@@ -22,7 +22,7 @@ class CloseReason(StrEnum):
     CLIENT_DISCONNECTED = "client_disconnected"
     """The client left before the stream ended."""
     DRAINED = "drained"
-    """The server was stopping, or the application was draining."""
+    """The server was stopping, the application was draining, or an operator closed the stream."""
     SEND_TIMEOUT = "send_timeout"
     """The client didn't read for `send_timeout` seconds."""
     MAX_DURATION = "max_duration"
