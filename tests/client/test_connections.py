@@ -158,6 +158,24 @@ def test_a_post_without_an_id_is_not_repeated(
     assert json.loads(shown.asked[0].body) == {"text": "é"}
 
 
+def test_a_post_with_an_id_that_no_header_can_have_is_not_repeated(
+    place: Place, server: FaultServer
+) -> None:
+    shown = server.show(cut(b"id: \x01\ndata: 1\n\n"), stream(event(2)))
+    reading = place.read(shown, "POST", json={})
+    reading.until("event")
+    shown.go_on()
+    assert reading.finish()[-1]["what"] == "error"
+    assert len(shown.asked) == 1
+
+
+def test_a_get_with_such_an_id_comes_back_without_it(place: Place, server: FaultServer) -> None:
+    shown = server.show(stream(b"id: 1\x7f\ndata: 1\n\n"), stream(event(2)), STOP)
+    reading = place.read(shown)
+    assert reading.finish()[-1]["what"] == "end"
+    assert (reading.data, shown.ids) == ([1, 2], [None, None, "2"])
+
+
 def test_a_post_with_an_id_is_resumed(place: Place, server: FaultServer) -> None:
     shown = server.show(cut(event(1)), stream(event(2)))
     reading = place.read(shown, "POST", json={"text": "é"})

@@ -57,7 +57,7 @@ export function stream(target, init = {}) {
                     return;
                 if (outcome === "refused" ||
                     (outcome === "unfinished" && reconnect !== "always") ||
-                    (outcome === "lost" && method !== "GET" && !lastEventId) ||
+                    (outcome === "lost" && method !== "GET" && !headerOf(lastEventId)) ||
                     reconnect === "never" ||
                     attempt >= maxRetries) {
                     interrupt = nothing; // the body of the response can be read
@@ -139,10 +139,8 @@ function request(method, path, init, lastEventId, signal) {
     setDefault("accept", "text/event-stream");
     if (json !== undefined)
         setDefault("content-type", "application/json");
-    // A header has bytes: those of UTF-8, as an EventSource sends them. It can't have some of them.
-    const bytes = Array.from(new TextEncoder().encode(lastEventId), (byte) => String.fromCharCode(byte));
-    const id = bytes.join("");
-    if (/^[\t -~\x80-\xff]+$/.test(id))
+    const id = headerOf(lastEventId);
+    if (id)
         headers.set("last-event-id", id);
     const search = new URLSearchParams();
     for (const [name, values] of Object.entries(query)) {
@@ -165,6 +163,11 @@ function request(method, path, init, lastEventId, signal) {
         return () => send(url, options);
     const prepared = new Request(url, options);
     return () => fetch(prepared);
+}
+/** Returns an id as a header has it: bytes of UTF-8, as an EventSource sends them. Or "" if it can't. */
+function headerOf(id) {
+    const bytes = Array.from(new TextEncoder().encode(id), (byte) => String.fromCharCode(byte)).join("");
+    return /^[\t -~\x80-\xff]+$/.test(bytes) ? bytes : "";
 }
 function isStream(response) {
     const type = response.headers.get("content-type") ?? "";

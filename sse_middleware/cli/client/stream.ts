@@ -120,7 +120,7 @@ export function stream(
         if (
           outcome === "refused" ||
           (outcome === "unfinished" && reconnect !== "always") ||
-          (outcome === "lost" && method !== "GET" && !lastEventId) ||
+          (outcome === "lost" && method !== "GET" && !headerOf(lastEventId)) ||
           reconnect === "never" ||
           attempt >= maxRetries
         ) {
@@ -230,12 +230,8 @@ function request(
   };
   setDefault("accept", "text/event-stream");
   if (json !== undefined) setDefault("content-type", "application/json");
-  // A header has bytes: those of UTF-8, as an EventSource sends them. It can't have some of them.
-  const bytes = Array.from(new TextEncoder().encode(lastEventId), (byte) =>
-    String.fromCharCode(byte),
-  );
-  const id = bytes.join("");
-  if (/^[\t -~\x80-\xff]+$/.test(id)) headers.set("last-event-id", id);
+  const id = headerOf(lastEventId);
+  if (id) headers.set("last-event-id", id);
   const search = new URLSearchParams();
   for (const [name, values] of Object.entries(query)) {
     for (const value of [values].flat()) if (value != null) search.append(name, `${value}`);
@@ -255,6 +251,12 @@ function request(
   if (send) return () => send(url, options);
   const prepared = new Request(url, options);
   return () => fetch(prepared);
+}
+
+/** Returns an id as a header has it: bytes of UTF-8, as an EventSource sends them. Or "" if it can't. */
+function headerOf(id: string): string {
+  const bytes = Array.from(new TextEncoder().encode(id), (byte) => String.fromCharCode(byte)).join("");
+  return /^[\t -~\x80-\xff]+$/.test(bytes) ? bytes : "";
 }
 
 function isStream(response: Response): boolean {
