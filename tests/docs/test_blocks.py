@@ -30,8 +30,11 @@ OWN_TESTS = {
 TEXT = {"text", "css"}
 """What is shown and not run: the bytes of streams, and output."""
 
-COMMANDS = {"curl", "jq", "npm", "npx", "pip", "python", "tail", "uvicorn"}
+COMMANDS = {"curl", "git", "jq", "npm", "npx", "pip", "python", "tail", "tox", "uvicorn"}
 """The commands that a reader may be told to enter."""
+
+INSTALLED = {"build", "pip", "tox", "twine", "venv"}
+"""Modules with commands that a page has installed before."""
 
 each_page = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -80,7 +83,7 @@ def check_shell(code: str) -> None:
             words = shlex.split(re.sub(r"^\w+=(\$\()?", "", command), comments=True)
             assert not words or words[0] in COMMANDS, words
             if words[:2] == ["python", "-m"]:
-                assert find_spec(words[2]) or words[2] in {"pip", "tox", "venv"}, words[2]
+                assert find_spec(words[2]) or words[2] in INSTALLED, words[2]
 
 
 CHECKS = {
