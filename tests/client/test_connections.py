@@ -1,6 +1,7 @@
 """Connections that drop, end or fall silent, and how the client comes back."""
 
 import json
+import zlib
 
 import pytest
 
@@ -80,6 +81,30 @@ def test_nothing_of_a_connection_is_left_in_the_next(
         ("message", 1),
         ("message", 2),
     ]
+
+
+def compressed(*pieces: bytes) -> list[bytes]:
+    """Return pieces of gzip, each of them flushed, without the end of the whole."""
+    gzip = zlib.compressobj(wbits=31)
+    return [gzip.compress(piece) + gzip.flush(zlib.Z_SYNC_FLUSH) for piece in pieces]
+
+
+def test_a_drop_in_the_middle_of_compressed_bytes(place: Place, server: FaultServer) -> None:
+    first, second = compressed(event(1), event(2))
+    broken = (head(Content_Encoding="gzip"), send(first), pause, send(second[:3]), drop)
+    shown = server.show(broken, stream(event(2)), STOP)
+    reading = place.read(shown)
+    reading.until("event")
+    shown.go_on()
+    reading.finish()
+    assert (reading.data, shown.ids) == ([1, 2], [None, "1", "2"])
+
+
+def test_compressed_bytes_that_are_none(place: Place, server: FaultServer) -> None:
+    shown = server.show((head(Content_Encoding="gzip"), send(b"no gzip")), stream(event(1)), STOP)
+    reading = place.read(shown)
+    reading.finish()
+    assert (reading.data, shown.ids) == ([1], [None, None, "1"])
 
 
 def test_the_first_request_has_the_id_of_the_caller(place: Place, server: FaultServer) -> None:

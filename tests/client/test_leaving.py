@@ -105,6 +105,17 @@ def test_abort_before_the_loop(place: Place, server: FaultServer) -> None:
     assert shown.asked == []
 
 
+def test_abort_at_any_moment(place: Place, server: FaultServer) -> None:
+    """The request may be on its way, or not, or its answer may be."""
+    for _ in range(40):
+        shown = server.show(stream(EVENT, EVENT, then=hold))
+        reading = place.read(shown)
+        reading.abort()
+        assert_ends(reading)
+        if shown.asked:
+            shown.wait_left()
+
+
 @pytest.mark.parametrize("state", ["connecting", "open", "waiting"])
 def test_return_does_not_wait_for_an_event(place: Place, server: FaultServer, state: str) -> None:
     answers = {"connecting": (hold,), "open": stream(then=hold), "waiting": stream(then=drop)}
