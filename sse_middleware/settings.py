@@ -109,7 +109,7 @@ class StreamOptions(TypedDict, total=False):
     max_event_size: int | None
     """Bytes that one event may take. A larger one is an `EncodingError` at its ``yield``.
 
-    ``None`` by default, for no bound: only you know what your clients can take.
+    ``None`` by default: only you know what your clients can take. A `relay` then takes 16 MiB.
     """
     send_timeout: float | None
     """Seconds that the server's ``send`` may take before the client counts as gone: 30 by default.

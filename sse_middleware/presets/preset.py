@@ -40,7 +40,7 @@ class Preset:
             there is an item. The status line is sent with it, so a later failure becomes an error
             event and not an error status.
         last: an event after the last item of a stream that ends by itself. It is not sent if the
-            stream fails, is ended early or loses its client.
+            stream fails, is ended early or loses its client. A `relay` expects it of its upstream.
         ping: the keep-alive, unless the setting of that name is set.
         ping_blank_line: whether a blank line follows a comment, unless the setting is set.
         error_event: makes the last item of a stream that fails, unless the setting is set.
