@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from argparse import ArgumentParser, Namespace
 from datetime import datetime
 from functools import partial
@@ -19,6 +20,9 @@ from sse_middleware.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
+
+    from sse_middleware.cli.tail.descriptor import Descriptor
+    from sse_middleware.cli.tail.session import Parts
 
 SIGINT = 2
 """What Ctrl-C sends, on every system."""
@@ -47,43 +51,39 @@ def run(parser: ArgumentParser, options: Namespace) -> int:
 
 
 def _run(options: Namespace) -> tuple[Ending, int | None]:
+    """Returns how it ended, and the number of the signal that ended it, if one did."""
     try:  # without httpx there is still a help text
         from sse_middleware.cli.tail.client import client_of  # noqa: PLC0415 - as said
     except ImportError as error:
         raise ImportError("tail needs httpx: pip install 'sse_middleware[cli]'") from error
     import anyio  # noqa: PLC0415 - takes time, too
 
-    from sse_middleware.cli.tail.descriptor import Descriptor  # noqa: PLC0415 - imports asyncio
-    from sse_middleware.cli.tail.process import run_session  # noqa: PLC0415 - imports httpx
-    from sse_middleware.cli.tail.session import Parts, Session  # noqa: PLC0415 - imports httpx
+    from sse_middleware.cli.tail.process import run_command  # noqa: PLC0415 - imports httpx
+    from sse_middleware.cli.tail.session import Session  # noqa: PLC0415 - imports httpx
 
     if problem := check(options):
         raise ConfigurationError(problem)
+    parts = _parts_of(options)
+    client = client_of(options.connect_timeout, insecure=options.insecure, cacert=options.cacert)
+    session = Session(
+        client, parts, compressed=options.compressed, idle_timeout=options.idle_timeout
+    )
+    run = partial(run_command, client, session, parts, options.timeout, has_stats=options.stats)
+    return anyio.run(run)
+
+
+def _parts_of(options: Namespace) -> "Parts[Descriptor]":
+    from sse_middleware.cli.tail.descriptor import Descriptor  # noqa: PLC0415 - imports asyncio
+    from sse_middleware.cli.tail.session import Parts  # noqa: PLC0415 - imports httpx
+
     if sys.stdout is None:
         raise ConfigurationError("stdout is closed: there is nowhere to print events")
     request, since = _request_of(options)
     follow = Follow(_policy_of(options, request.method), since)
-    screen = _screen_of(options)
-    output = Descriptor(sys.stdout.buffer)
-    client = client_of(options.connect_timeout, insecure=options.insecure, cacert=options.cacert)
-
-    async def main() -> tuple[Ending, int | None]:
-        measures = Measures(anyio.current_time())
-        reading = Reading(_wanted_of(options), follow, measures, _local_time)
-        async with client:
-            session = Session(
-                client,
-                Parts(request, follow, reading, measures, screen, output),
-                compressed=options.compressed,
-                idle_timeout=options.idle_timeout,
-            )
-            result = await run_session(session, output, options.timeout)
-        screen.status("")
-        if options.stats:
-            screen.lines(measures.summary(anyio.current_time()))
-        return result
-
-    return anyio.run(main)
+    measures = Measures(time.monotonic())
+    reading = Reading(_wanted_of(options), follow, measures, _local_time)
+    screen, output = _screen_of(options), Descriptor(sys.stdout.buffer)
+    return Parts(request, follow, reading, measures, screen, output)
 
 
 def _request_of(options: Namespace) -> tuple[Request, str]:

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from types import FrameType
 
 import anyio
+import httpx
 
 from sse_middleware.cli.tail.descriptor import Descriptor
 from sse_middleware.cli.tail.ending import Ending
-from sse_middleware.cli.tail.session import Session
+from sse_middleware.cli.tail.session import Parts, Session
 
 
 @dataclass
@@ -27,6 +28,25 @@ class Caught:
     """The signal that came, if one did."""
 
     number: int | None = None
+
+
+async def run_command(
+    client: httpx.AsyncClient,
+    session: Session,
+    parts: Parts[Descriptor],
+    seconds: float | None,
+    *,
+    has_stats: bool,
+) -> tuple[Ending, int | None]:
+    """Run a session as `run_session`, close its client, and print its figures if wanted."""
+    async with client:
+        ending, number = await run_session(session, parts.output, seconds)
+    parts.screen.status("")
+    if has_stats:
+        parts.screen.lines(parts.measures.summary(anyio.current_time()))
+    if number is not None:  # now, since the event loop waits for a thread that looks up a name
+        die_of(number)
+    return ending, number
 
 
 async def run_session(

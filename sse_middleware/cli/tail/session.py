@@ -13,7 +13,7 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
 import httpx
@@ -56,8 +56,11 @@ class Output(Protocol):
         ...
 
 
+OutputT = TypeVar("OutputT", bound=Output)
+
+
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Generic[OutputT]):
     """What a session works with."""
 
     request: Request
@@ -65,7 +68,7 @@ class Parts:
     reading: Reading
     measures: Measures
     screen: Screen
-    output: Output
+    output: OutputT
 
 
 class Session:
@@ -81,7 +84,7 @@ class Session:
     def __init__(
         self,
         client: httpx.AsyncClient,
-        parts: Parts,
+        parts: Parts[Any],
         *,
         compressed: bool = False,
         idle_timeout: float | None = None,

@@ -121,7 +121,7 @@ class Scene:
         async with httpx.AsyncClient(transport=httpx.MockTransport(respond)) as client:
             yield Session(client, self._parts(begin, output), **self.options)
 
-    def _parts(self, begin: float, output: Output) -> Parts:
+    def _parts(self, begin: float, output: Output) -> Parts[Any]:
         follow = Follow(self.policy, self.since, chance=lambda: 0)
         measures = Measures(begin)
         noon = datetime(2026, 11, 27, 12, tzinfo=UTC)

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, Queue
 from threading import Thread
 from typing import IO, Any, Self
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds that something has to happen which a test waits for."""
 
 FAST = ("--retry-delay", "0.01", "--max-retry-delay", "0.05")
@@ -29,6 +29,7 @@ class Tail:
         arguments: after the command's name.
         stdin: what comes on stdin, or a pipe.
         reads: whether stdout is read as it comes.
+        command: what comes before the arguments.
     """
 
     def __init__(
@@ -37,8 +38,11 @@ class Tail:
         stdin: int | IO[bytes] = subprocess.DEVNULL,
         stdout: int | IO[bytes] = subprocess.PIPE,
         reads: bool = True,
+        command: Sequence[str] = COMMAND,
     ) -> None:
-        self._process = started(*arguments, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
+        self._process = started(
+            *command, *arguments, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE
+        )
         self.stdin, self.stdout = self._process.stdin, self._process.stdout
         self.out: list[str] = []
         self.err: list[str] = []
@@ -114,7 +118,7 @@ class Terminal:
         self.shown = ""
         self._ours, theirs = pty.openpty()
         files = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
-        self._process = started(*arguments, **files, TERM="xterm", NO_COLOR="")
+        self._process = started(*COMMAND, *arguments, **files, TERM="xterm", NO_COLOR="")
         os.close(theirs)
 
     def __enter__(self) -> Self:
@@ -139,15 +143,15 @@ class Terminal:
         return self._process.wait(PATIENCE)
 
 
-def started(*arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
-    """Start the command. Options in capital letters are variables of its environment."""
+def started(*command: str, **options: Any) -> "subprocess.Popen[bytes]":
+    """Start a command. Options in capital letters are variables of its environment."""
     variables = {name: options.pop(name) for name in list(options) if name.isupper()}
     path = os.pathsep.join(sys.path)
     environment = {**os.environ, **variables, "PYTHONPATH": path}
     # Who runs the tests may ignore SIGINT, which a process inherits.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return subprocess.Popen([*COMMAND, *arguments], env=environment, **options)
+        return subprocess.Popen(command, env=environment, **options)
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -224,6 +224,26 @@ def test_an_interrupt_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert raised == [signal.SIGINT]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ there")
+def test_an_interrupt_ends_it_with_the_figures(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def interrupt(request: httpx.Request) -> httpx.Response:
+        os.kill(os.getpid(), signal.SIGINT)
+        return await answer(EVENTS, 100.0)(request)
+
+    raised: list[int] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    server.answers = [interrupt]
+    monkeypatch.setattr(signal, "raise_signal", raised.append)
+    try:
+        assert code_of(URL, "--stats") == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert set(raised) == {signal.SIGINT}
+    assert "events  " in capfd.readouterr().err
+
+
 def test_without_httpx_it_says_which_extra(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -216,6 +216,22 @@ def test_a_signal_ends_it_in_each_state(
         shown.wait_left()
 
 
+def test_a_signal_ends_it_while_a_name_is_looked_up() -> None:
+    code = """
+import socket, sys, threading
+def look_up(*_, **__):
+    print("looking up", file=sys.stderr, flush=True)
+    threading.Event().wait()
+socket.getaddrinfo = look_up
+from sse_middleware.__main__ import main
+main(["tail", "name.invalid"])
+"""
+    with Tail(command=(sys.executable, "-c", code)) as tail:
+        tail.until(lambda: "looking up" in tail.err)
+        tail.send(signal.SIGINT)
+        assert tail.code() == -signal.SIGINT
+
+
 def test_a_script_sees_the_signal(server: FaultServer) -> None:
     shown = server.show(stream(ONE, then=hold))
     script = """
