@@ -21,7 +21,7 @@ _HINTS = MappingProxyType(
         401: "Send a name and a password with -u, or a token with -H 'Authorization: Bearer ...'",
         403: "Is this request allowed to you? -u, -H and -b say who you are",
         404: "Is the path of the URL right?",
-        405: "Another method may work, such as -X POST",
+        405: "Another method may work: -X says which",
         422: "Send what the server expects with --data-json or -d",
     }
 )
@@ -51,7 +51,10 @@ async def refusal_of(response: httpx.Response) -> str:
                 break
     if begin := body[:SHOWN_BODY].decode("utf-8", "replace").strip():
         text += f": {begin}"
-    return f"{text}. {_HINTS[status]}" if status in _HINTS else text
+    hint = _HINTS.get(status, "")
+    if allowed := response.headers.get("allow"):
+        hint = f"It allows {allowed}: -X says which method is sent"
+    return f"{text}. {hint}" if hint else text
 
 
 def coding_problem(response: httpx.Response, known: str) -> str:

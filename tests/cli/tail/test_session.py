@@ -101,6 +101,19 @@ async def test_waits_grow_until_an_event_comes() -> None:
             ),
         ),
         (
+            answer(status=405),
+            Ending.REFUSED,
+            "the server answers 405 Method Not Allowed. Another method may work: -X says which.",
+        ),
+        (
+            answer(status=405, allow="GET, HEAD"),
+            Ending.REFUSED,
+            (
+                "the server answers 405 Method Not Allowed. "
+                "It allows GET, HEAD: -X says which method is sent."
+            ),
+        ),
+        (
             answer(b"x" * 200, b"y" * 200, b"z" * 200, status=418),
             Ending.REFUSED,
             f"the server answers 418 I'm a teapot: {'x' * 200}{'y' * 100}.",
