@@ -21,6 +21,7 @@ Rules of this file:
   doesn't: a server that accepts and ends at once is asked less and less often.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -48,6 +49,9 @@ LONGEST_DELAY = 24 * 24 * 3600.0
 
 RETRYABLE = (408, 425, 429, 500, 502, 503, 504)
 """Statuses that another attempt may change."""
+
+_SENDABLE = re.compile(rb"[\t -~\x80-\xff]+")
+"""An id that a header can have."""
 
 NO_CONTENT = 204
 OK = 200
@@ -98,6 +102,11 @@ class Follow:
         self._retry = policy.retry_delay
         self._chance = chance
 
+    def last_event_id_header(self) -> bytes:
+        """Return ``Last-Event-ID`` for the next request: empty without an id that can be sent."""
+        sent = self.last_event_id.encode().strip()
+        return sent if _SENDABLE.fullmatch(sent) else b""
+
     def answered(self, status: int, content_type: str, retry_after: float = 0.0) -> None:
         """Take the head of a response. `retry_after` is in seconds, 0 if there is none."""
         if status == NO_CONTENT:
@@ -135,7 +144,7 @@ class Follow:
 
     def lost(self) -> None:
         """The connection broke after the request was sent, or was silent for too long."""
-        if self._policy.method == "GET" or self.last_event_id:
+        if self._policy.method == "GET" or self.last_event_id_header():
             self._wait(0.0, Ending.BROKEN)
         else:
             self._close(Ending.BROKEN)

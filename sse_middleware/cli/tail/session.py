@@ -8,7 +8,6 @@ Rules of this file:
   cookies.
 """
 
-import re
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,10 +41,6 @@ _KEEP_ALIVE = (
     ("TCP_KEEPCNT", 3),
 )
 """The system notices within a minute that the other end is gone, however silent a stream is."""
-
-
-_SENDABLE = re.compile(rb"[\t -~\x80-\xff]+")
-"""An id that a header can have."""
 
 
 class Output(Protocol):
@@ -245,8 +240,7 @@ class Session:
         headers = list(self._request.headers)
         if not self._compressed and b"accept-encoding" not in {name.lower() for name, _ in headers}:
             headers.append((b"accept-encoding", b"identity"))
-        sent = self._follow.last_event_id.encode().strip()
-        if _SENDABLE.fullmatch(sent):
+        if sent := self._follow.last_event_id_header():
             headers.append((b"last-event-id", sent))
         request = self._client.build_request(
             self._request.method, self._request.url, headers=headers, content=self._request.body

@@ -35,6 +35,10 @@ def event_with_id(follow: Follow) -> None:
     follow.moved("7")
 
 
+def event_with_unsendable_id(follow: Follow) -> None:
+    follow.moved("a\x01b")
+
+
 unreachable, refused, ended = Follow.unreachable, Follow.refused, Follow.ended
 lost, waited, unreadable, enough = Follow.lost, Follow.waited, Follow.unreadable, Follow.enough
 opened = answered(200)
@@ -77,6 +81,8 @@ TABLE: list[tuple[str, Reconnect, list[Step], tuple[State, Ending | None]]] = [
     ("POST", "always", [opened, event, lost], BROKEN),
     ("POST", "on-error", [opened, event_with_id, lost], (WAITING, None)),
     ("POST", "on-error", [opened, event_with_id, event, lost], BROKEN),  # an empty id
+    ("POST", "on-error", [opened, event_with_unsendable_id, lost], BROKEN),
+    ("GET", "always", [opened, event_with_unsendable_id, lost], (WAITING, None)),
     ("GET", "always", [opened, unreadable], BROKEN),
     ("GET", "always", [opened, enough], ENDED),
     # silence before the answer
