@@ -28,6 +28,9 @@ router = APIRouter(prefix="/burst/{name}")
 Name = Annotated[str, InPath(pattern=r"^\w{1,40}$")]
 
 FILLER = "." * 8_000
+RECEIVE_BUFFER = 65_536
+"""Bytes that the kernel takes for the slow client. With a fourth of them it couldn't hurry."""
+
 LIFETIME = 60.0
 """Seconds after which the slow client leaves in any case."""
 
@@ -66,7 +69,7 @@ class SlowClient(Thread):
     def run(self) -> None:
         """Request the stream, and read it."""
         self.connection.connect()
-        self.connection.sock.setsockopt(SOL_SOCKET, SO_RCVBUF, 16_384)
+        self.connection.sock.setsockopt(SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER)
         self.connection.request("GET", self.path, headers={"X-Client": "slow"})
         with closing(self.connection):
             self.read(self.connection.getresponse())
