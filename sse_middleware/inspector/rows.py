@@ -81,9 +81,8 @@ def _first(slots: list[Slot], order: Order, limit: int) -> Iterable[Slot]:
 
 def _came_with(slot: Slot) -> str:
     """Return the id that a client has come back with, or ``""``."""
-    if slot.scope is None:
-        return ""
-    headers, query = slot.scope.get("headers", ()), slot.scope.get("query_string", b"")
+    scope = slot.scope or {}
+    headers, query = scope.get("headers", ()), scope.get("query_string", b"")
     return shown(last_event_id(headers, query))
 
 

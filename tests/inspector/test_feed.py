@@ -300,10 +300,10 @@ class TestHub:
             Hub(store=shared) as other,
             client_of(application(hub)) as here,
             client_of(application(other)) as there,
-            here.stream("GET", "/runs/chat:1") as events,
-            there.stream("GET", "/runs/chat:1") as viewing,
             page_of(here) as page,
             page_of(there) as elsewhere,
+            here.stream("GET", "/runs/chat:1") as events,
+            there.stream("GET", "/runs/chat:1") as viewing,
         ):
             await events.next()
             await viewing.next()
