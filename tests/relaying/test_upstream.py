@@ -368,7 +368,8 @@ async def test_a_cleanup_that_has_begun_by_itself_is_not_cancelled() -> None:
     assert closed == [True]
 
 
-async def test_a_request_that_is_cancelled_leaves_the_context_of_its_upstream() -> None:
+@pytest.mark.parametrize("way", ["cancelled", "left"])
+async def test_a_stream_that_ends_early_leaves_the_context_of_its_upstream(way: str) -> None:
     left = anyio.Event()
 
     @asynccontextmanager
@@ -379,8 +380,12 @@ async def test_a_request_that_is_cancelled_leaves_the_context_of_its_upstream() 
             await anyio.sleep(1)
             left.set()
 
+    async def hang(_event: ServerSentEvent) -> None:
+        await anyio.sleep_forever()  # so that the body is not being read when it is cancelled
+
+    response = EventSourceResponse(relay(requested(), map=hang))
     with anyio.move_on_after(5):
-        await call(EventSourceResponse(relay(requested())))
+        await call(response, leave=lambda: anyio.sleep(2 if way == "left" else 100))
     assert left.is_set()
 
 
