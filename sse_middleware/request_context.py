@@ -76,6 +76,25 @@ class RequestContext:
         """Return the context of the innermost middleware, if there is one."""
         return scope.get(SCOPE_KEY)
 
+    @classmethod
+    def needed_by(cls, user: str, scope: Scope) -> "RequestContext":
+        """Return the context of the innermost middleware.
+
+        Args:
+            user: the name of what can't do without it, for the error.
+            scope: of the request.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        context = cls.find(scope)
+        if context is None:
+            raise ConfigurationError(
+                f"{user} needs SSEMiddleware around the application, and there is none: "
+                "app.add_middleware(SSEMiddleware)"
+            )
+        return context
+
 
 def last_event_id(request: HTTPConnection) -> str:
     """Return the id of the last event that a client has received, ``""`` if it has none.
@@ -103,10 +122,4 @@ def sse_context(request: HTTPConnection) -> RequestContext:
     Raises:
         ConfigurationError: there is no `SSEMiddleware` around the application.
     """
-    context = RequestContext.find(request.scope)
-    if context is None:
-        raise ConfigurationError(
-            "sse_context needs SSEMiddleware around the application, and there is none: "
-            "app.add_middleware(SSEMiddleware)"
-        )
-    return context
+    return RequestContext.needed_by("sse_context", request.scope)

@@ -17,7 +17,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from sse_middleware.errors import ConfigurationError
 from sse_middleware.records import StreamStats
 from sse_middleware.registry.registry import Registry, Slot
 from sse_middleware.request_context import RequestContext
@@ -60,12 +59,7 @@ class StreamStatsEndpoint:
         if scope["type"] == "websocket":
             await WebSocketClose()(scope, receive, send)
             return
-        context = RequestContext.find(scope)
-        if context is None:
-            raise ConfigurationError(
-                "StreamStatsEndpoint needs SSEMiddleware around the application, and there is "
-                "none: app.add_middleware(SSEMiddleware)"
-            )
+        context = RequestContext.needed_by("StreamStatsEndpoint", scope)
         await self._response(scope, context)(scope, receive, send)
 
     def _response(self, scope: Scope, context: RequestContext) -> Response:

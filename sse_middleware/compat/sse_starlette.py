@@ -248,7 +248,7 @@ class EventSourceResponse(response.EventSourceResponse):
         self, scope: Scope, context: RequestContext, settings: StreamSettings
     ) -> response.StreamPlan:
         if self.shutdown_event is not None:
-            _check_middleware(scope)
+            RequestContext.needed_by("shutdown_event", scope)
         encoder = _Encoder(settings, self.sep, origin_of(scope.get("endpoint"), self.body_iterator))
         sender = DataSender()
         producer = producer_of(self.body_iterator, encoder)
@@ -330,13 +330,6 @@ class _Encoder(ItemEncoder):
 async def _forward_drain(draining: anyio.Event, shutdown: anyio.Event) -> None:
     await draining.wait()
     shutdown.set()
-
-
-def _check_middleware(scope: Scope) -> None:
-    if RequestContext.find(scope) is None:
-        raise ConfigurationError(
-            "shutdown_event needs SSEMiddleware, which sets it: app.add_middleware(SSEMiddleware)"
-        )
 
 
 def _checked_separator(sep: str) -> str:

@@ -112,12 +112,7 @@ class Inspector:
         if scope["type"] == "websocket":
             await WebSocketClose()(scope, receive, send)
             return
-        context = RequestContext.find(scope)
-        if context is None:
-            raise ConfigurationError(
-                "Inspector needs SSEMiddleware around the application, and there is none: "
-                "app.add_middleware(SSEMiddleware)"
-            )
+        context = RequestContext.needed_by("Inspector", scope)
         own = RequestContext(
             context.connection, self._settings, self._templates, self._registries.current, context
         )
