@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,17 +97,26 @@ def is_left(symbol: str) -> Any:
     return lambda request: request.url.endswith(f"/prices/{symbol}")
 
 
+@contextmanager
+def shown(
+    config: pytest.Config, example: str, tmp_path: Path, code: str, base: str
+) -> Iterator[Any]:
+    """Show A in a page, whose streams are those of a URL relative to the example's."""
+    script = bundled(config, tmp_path, code)
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto(f"{example}/openapi.json")
+        page.evaluate(f"globalThis.base = `${{location.origin}}{base}`")
+        page.add_script_tag(content=script)
+        page.evaluate("show('A')")
+        yield page
+
+
 @pytest.mark.parametrize("code", [IN_REACT, IN_VUE], ids=["react", "vue"])
 def test_a_component_has_one_stream(
     pytestconfig: pytest.Config, example: str, tmp_path: Path, code: str
 ) -> None:
-    script = bundled(pytestconfig, tmp_path, code)
-    with chromium() as browser:
-        page = browser.new_page()
-        page.goto(f"{example}/openapi.json")
-        page.evaluate("globalThis.base = location.origin")
-        page.add_script_tag(content=script)
-        page.evaluate("show('A')")
+    with shown(pytestconfig, example, tmp_path, code, "") as page:
         page.get_by_text("A", exact=True).wait_for()
         with page.expect_event("requestfailed", is_left("A")):
             page.evaluate("show('B')")
@@ -119,11 +129,5 @@ def test_a_component_has_one_stream(
 def test_a_component_shows_the_error(
     pytestconfig: pytest.Config, example: str, tmp_path: Path, code: str
 ) -> None:
-    script = bundled(pytestconfig, tmp_path, code)
-    with chromium() as browser:
-        page = browser.new_page()
-        page.goto(f"{example}/openapi.json")
-        page.evaluate("globalThis.base = `${location.origin}/missing`")
-        page.add_script_tag(content=script)
-        page.evaluate("show('A')")
+    with shown(pytestconfig, example, tmp_path, code, "/missing") as page:
         page.get_by_text("404", exact=True).wait_for()
