@@ -287,6 +287,16 @@ class TestHub:
             assert row["ended"] >= row["began"] > 0
             assert page.shown("topics") == []
 
+    async def test_a_run_that_ends_by_itself_is_done(self) -> None:
+        async def short() -> AsyncIterator[str]:
+            yield "all"
+
+        hub = Hub()
+        async with EventClient(application(hub)) as client, page_of(client) as page:
+            await hub.resumable("short", short)
+            await page.until(lambda page: page.shown("runs") != [])
+            await page.until(lambda page: page.shown("runs")[0]["state"] == "done")
+
     async def test_a_run_of_another_process_is_shown_while_it_is_viewed(self) -> None:
         store: list[Store] = []
 
