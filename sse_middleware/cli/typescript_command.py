@@ -45,7 +45,8 @@ def run(parser: ArgumentParser, options: Namespace) -> int:
         parser.error(str(error))
     if options.js:
         options.output.write_text(javascript_of(streams), "utf-8")
-        options.output.with_suffix(".d.ts").write_text(declarations_of(streams), "utf-8")
+        types = ".d.mts" if options.output.suffix == ".mjs" else ".d.ts"  # as TypeScript looks
+        options.output.with_suffix(types).write_text(declarations_of(streams), "utf-8")
     elif options.output is None:
         sys.stdout.write(typescript_of(streams))
     else:

@@ -105,8 +105,8 @@ class HubLifecycle:
     def _opened(self) -> RunningHub:
         if self._running is None:
             raise HubError(
-                "the hub is not open: use `async with hub:` around what uses it, or open it with "
-                "the application's lifespan"
+                "the hub is not open: SSEMiddleware(hub=hub) opens it when the application starts. "
+                "Elsewhere use `async with hub:` around what uses it"
             )
         return self._running
 

@@ -439,13 +439,16 @@ def test_the_command_writes_the_events_of_a_type_or_an_endpoint(
     assert "export interface Requests {}\n" in text  # nobody knows its path
 
 
-def test_the_command_writes_javascript_and_its_types(tmp_path: Path) -> None:
-    path = tmp_path / "streams.js"
+@pytest.mark.parametrize(
+    ("name", "types"), [("streams.js", "streams.d.ts"), ("streams.mjs", "streams.d.mts")]
+)
+def test_the_command_writes_javascript_and_its_types(tmp_path: Path, name: str, types: str) -> None:
+    path = tmp_path / name
     main(["typescript", f"{__name__}:app", "--js", "-o", str(path)])
     code = path.read_text("utf-8")
     assert '\nconst routes = {\n  "/sold": {"idle": 45000},\n' in code
     assert "export function stream(target, init = {}) {\n" in code
-    assert streams_in((tmp_path / "streams.d.ts").read_text("utf-8")).startswith(
+    assert streams_in((tmp_path / types).read_text("utf-8")).startswith(
         '{\n  "/sold": {\n    sold: Sold;\n  };\n'
     )
 

@@ -189,7 +189,7 @@ class TestWrongUse:
             hub.disconnect("u"),
             hub.subscribe("a").open(bool),
         ):
-            with pytest.raises(HubError, match="the hub is not open: use `async with hub:`"):
+            with pytest.raises(HubError, match=r"is not open: SSEMiddleware\(hub=hub\)"):
                 await call
         async with hub:
             await hub.publish("a", 1)

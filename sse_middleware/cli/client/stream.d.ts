@@ -66,5 +66,5 @@ export declare class StreamError extends Error {
  * The loop ends with the stream, or when `signal` is aborted. `break` closes the connection at once.
  * Data that is not JSON is passed as a string.
  */
-export declare function stream<Path extends keyof Streams & keyof Requests>(path: Path, ...init: StreamArguments<Requests[Path]>): AsyncGenerator<StreamEvent<Streams[Path]>, void, undefined>;
 export declare function stream<Events>(url: URL, init?: StreamInit): AsyncGenerator<StreamEvent<Events>, void, undefined>;
+export declare function stream<Path extends keyof Streams & keyof Requests>(path: Path, ...init: StreamArguments<Requests[Path]>): AsyncGenerator<StreamEvent<Streams[Path]>, void, undefined>;

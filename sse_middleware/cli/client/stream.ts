@@ -63,14 +63,14 @@ export class StreamError extends Error {
  * The loop ends with the stream, or when `signal` is aborted. `break` closes the connection at once.
  * Data that is not JSON is passed as a string.
  */
-export function stream<Path extends keyof Streams & keyof Requests>(
-  path: Path,
-  ...init: StreamArguments<Requests[Path]>
-): AsyncGenerator<StreamEvent<Streams[Path]>, void, undefined>;
 export function stream<Events>(
   url: URL,
   init?: StreamInit,
 ): AsyncGenerator<StreamEvent<Events>, void, undefined>;
+export function stream<Path extends keyof Streams & keyof Requests>(
+  path: Path,
+  ...init: StreamArguments<Requests[Path]>
+): AsyncGenerator<StreamEvent<Streams[Path]>, void, undefined>;
 export function stream(
   target: string | URL,
   init: StreamInit = {},
