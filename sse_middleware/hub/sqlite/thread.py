@@ -64,6 +64,7 @@ class StoreThread(threading.Thread):
         self._waker, self._woken = socket.socketpair()
         self._waker.settimeout(0)
         self._woken.settimeout(0)
+        self._wakes = threading.Lock()
 
     def submit(self, work: Work, *, writes: bool) -> Job:
         """Have something done. The event loop calls this."""
@@ -89,8 +90,17 @@ class StoreThread(threading.Thread):
         self.join()
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # it has been woken often
-            self._waker.send(b"!")
+        with self._wakes:
+            if self._waker.fileno() < 0:  # it has ended
+                return
+            with suppress(BlockingIOError):  # it has been woken often
+                self._waker.send(b"!")
+
+    def _close_waker(self) -> None:
+        """Close what wakes the thread. The event loop may have ended, so it can't be left to it."""
+        with self._wakes:
+            self._woken.close()
+            self._waker.close()
 
     def run(self) -> None:
         """Work. The thread calls this."""
@@ -101,6 +111,7 @@ class StoreThread(threading.Thread):
             self._session.do(self._taken(), delivery)
             works = self._call(partial(self._note, delivery))
         self._session.close()
+        self._close_waker()
         self._call(self._note_ended)
 
     def _call(self, callback: Callable[[], object]) -> bool:
@@ -153,9 +164,7 @@ class StoreThread(threading.Thread):
         self._deliver(delivery)
 
     def _note_ended(self) -> None:
-        """Close what woke the thread. This runs in the event loop."""
+        """Know that the thread has let go of everything. This runs in the event loop."""
         self._count(-1)
-        self._woken.close()
-        self._waker.close()
         self.ended = True
         self._changed.set()
