@@ -28,7 +28,7 @@ from sse_middleware.content import WHOLE, advice_about, short
 from sse_middleware.introspection.litestar import is_for_litestar
 from sse_middleware.items.annotations import evaluated
 from sse_middleware.items.item_type import ItemType, underlying
-from sse_middleware.response import EventSourceResponse
+from sse_middleware.response import EventSourceResponse, give_defaults
 from sse_middleware.settings import Overrides, StreamOptions
 from sse_middleware.validation import UNSET, check
 
@@ -86,7 +86,8 @@ def event_stream(
     The endpoint has the parameters of the function: FastAPI finds them and the dependencies,
     Starlette passes it the request, and it may be a method. The function is an asynchronous or a
     plain generator function, or returns an iterable, awaited or not. A `Response` that it returns
-    is sent as it is.
+    is sent as it is. If that is an `EventSourceResponse`, it has the settings and the headers of
+    the tag where it has none of its own.
 
     In FastAPI the stream takes the status and the headers that were set on an injected ``Response``
     before the call of the function returns. Unless `status_code` is given, the route's status
@@ -123,7 +124,7 @@ class _Tag:
         known = type(status_code) is int and status_code in range(200, 600)
         allowed = "the status code of a response, or None"
         check("status_code", status_code, status_code is None or known, allowed)
-        self._headers = None if headers is None else dict(headers)
+        self.headers = None if headers is None else dict(headers)
         self._status_code = status_code
         self.overrides = Overrides(settings)
         self.item_type = item_type if item_type is UNSET else ItemType.declared(item_type)
@@ -156,10 +157,10 @@ class _Tag:
         """Return the response for what a function has returned."""
         if shared is None:
             status = self._status_code or 200
-            answer = EventSourceResponse(content, status, self._headers, item_type=item_type)
+            answer = EventSourceResponse(content, status, self.headers, item_type=item_type)
         else:
             answer = _FastAPIResponse(
-                shared, content, self._status_code, self._headers, item_type=item_type
+                shared, content, self._status_code, self.headers, item_type=item_type
             )
         answer.overrides = self.overrides
         answer.origin, answer.reported = name, self._reported
@@ -201,6 +202,8 @@ class _TaggedFunction:
             content = self._function(*args, **kwargs)
         else:
             content = await self._call(*args, **kwargs)
+            if isinstance(content, EventSourceResponse):
+                give_defaults(content, self._tag.overrides, self._tag.headers)
             if isinstance(content, Response):
                 return content
             _check_returned(content, self._name)

@@ -98,7 +98,9 @@ class EventSourceResponse(StreamingResponse):
 
     media_type = "text/event-stream"
     overrides = Overrides({})
-    """The response's own settings, which override those of the middleware."""
+    """The response's own settings, which override all others."""
+    tag_overrides = Overrides({})
+    """Those of the endpoint's `event_stream`, which override those of the middleware."""
 
     # FastAPI reads the default of status_code from this signature.
     def __init__(
@@ -151,7 +153,8 @@ class EventSourceResponse(StreamingResponse):
         """
         context = RequestContext.find(scope) or _without_middleware(scope, receive)
         context.claim()
-        settings = self.overrides.over(settings_for(self.body_iterator, context.settings))
+        settings = self.tag_overrides.over(context.settings)
+        settings = self.overrides.over(settings_for(self.body_iterator, settings))
         if scope["type"] == "websocket":
             send = _as_denial(send)
         if answer := answer_instead(self.body_iterator, scope):
@@ -256,6 +259,15 @@ class EventSourceResponse(StreamingResponse):
             "status": self.status_code,
             "headers": with_defaults(self.raw_headers, preset),
         }
+
+
+def give_defaults(
+    response: EventSourceResponse, overrides: Overrides, headers: Mapping[str, str] | None
+) -> None:
+    """Give a response the settings and the headers of a tag, where it has none of its own."""
+    response.tag_overrides = overrides
+    for name, value in (headers or {}).items():
+        response.headers.setdefault(name, value)
 
 
 async def _run_within(

@@ -128,6 +128,24 @@ class TestStarlette:
         app = Starlette(routes=[Route("/", event_stream(refuse))])
         assert (await response_of(app)).status_code == 401
 
+    @pytest.mark.parametrize(
+        ("own", "data"), [({}, b"tag"), ({"serializer": lambda _: b"own"}, b"own")]
+    )
+    async def test_an_event_stream_that_is_returned_has_the_settings_of_the_tag(
+        self, own: Any, data: bytes
+    ) -> None:
+        """Its own come first, and those of the middleware last."""
+
+        @event_stream(serializer=lambda _: b"tag", headers={"x-tag": "tag", "x-both": "tag"})
+        async def endpoint(_request: Request) -> Response:
+            return EventSourceResponse([1], 200, {"x-both": "own"}, **own)
+
+        app = Starlette(routes=[Route("/", endpoint)])
+        app.add_middleware(SSEMiddleware, serializer=lambda _: b"middleware")
+        response = await response_of(app)
+        assert response.content == b"data: %b\n\n" % data
+        assert (response.headers["x-tag"], response.headers["x-both"]) == ("tag", "own")
+
     async def test_a_callable_object_and_a_partial(self) -> None:
         class Events:
             async def __call__(self, _request: Request) -> AsyncIterator[int]:
