@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
@@ -86,6 +86,20 @@ class TestALlmChat:
                 assert "".join(words) == "You asked: why? "
             again = await client.get(path, headers={"last-event-id": last})
             assert again.status_code == 204
+
+    async def test_a_model_that_fails_is_told(self, recipe: Recipe) -> None:
+        page = recipe("recipes/llm-chat")
+
+        async def failing(_question: str) -> AsyncIterator[str]:
+            yield "Well, "
+            raise TimeoutError
+
+        page["model"] = failing
+        async with EventClient(page["app"]) as client:
+            path = f"/answers/{await ask(client, 'why?')}/events"
+            async with client.stream("GET", path) as events:
+                told = [(event.event, event.json()) async for event in events]
+            assert told == [(None, "Well, "), ("failed", "TimeoutError")]
 
     async def test_it_is_stopped(self, recipe: Recipe) -> None:
         async with EventClient(recipe("recipes/llm-chat")["app"]) as client:
