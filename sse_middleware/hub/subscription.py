@@ -291,11 +291,12 @@ class Subscription(NotIterable):
         return cursor.enter(state, floors_of_rings(self._topics))
 
     def _rings_tell(self, state: State) -> bool:
-        """Whether the store need not be read to know where a position leads."""
+        """Whether the store need not be read to know where a position leads.
+
+        Only the store knows where what is kept begins: rings have more, for those who come back.
+        """
         at = self._cursor.at
-        if at is None:
-            return all(topic.whole for topic in self._topics)
-        return bool(later_starts(at.mark, state))
+        return at is not None and bool(later_starts(at.mark, state))
 
     def _behind(self) -> list[Topic]:
         """Return the topics whose rings don't go back to the position."""

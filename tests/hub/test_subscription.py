@@ -34,6 +34,24 @@ class TestBegin:
                 await passed()
                 assert taken.data() == [2, 3, 4], "no gap is told for what was gone before"
 
+    async def test_with_no_more_than_is_kept_while_somebody_listens(self) -> None:
+        """What rings have besides is for clients that come back."""
+        keep = {"a": Keep(count=2, seconds=3), "b": Keep(count=1)}
+        async with Hub(keep=keep) as hub, subscribed(hub, "a", "b") as listener:
+            first, *_ = await publish(hub, "a", 1, 2, 3, 4)
+            await publish(hub, "b", 5, 6, 7)
+            async with subscribed(hub, "a", "b", after="start") as taken:
+                await publish(hub, "a", 8)
+                await passed()
+                assert taken.data() == [3, 4, 7, 8]
+            async with subscribed(hub, "a", "b", after=first) as taken:
+                assert taken.data() == [2, 3, 4, 5, 6, 7, 8]
+            await anyio.sleep(4)
+            async with subscribed(hub, "a", "b", after="start") as taken:
+                assert taken.data() == [7]
+            await passed()
+            assert listener.data() == [1, 2, 3, 4, 5, 6, 7, 8]
+
     async def test_after_an_id(self) -> None:
         async with Hub() as hub:
             first, *_ = await publish(hub, "a", 1, 2)

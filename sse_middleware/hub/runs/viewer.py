@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
+from sse_middleware.hub.abc import State
 from sse_middleware.hub.gaps import GapReason, later_starts
 from sse_middleware.hub.ids import Position, parse_position
 from sse_middleware.hub.published_event import PublishedEvent
@@ -117,6 +118,12 @@ class Viewer(Subscription):
         """Find the position, once what there is of an earlier run is known to be gone."""
         start = 0 if self.run is None else self.run.start
         return self._is_synced() and self._reach() >= start and super()._begins()
+
+    def _rings_tell(self, state: State) -> bool:
+        """Whether the store need not be read. A run has no more in a ring than in its log."""
+        if self._cursor.at is None:
+            return all(topic.whole for topic in self._topics)
+        return super()._rings_tell(state)
 
     def look_at(self, run: Run | None) -> None:
         """Look at the present run of the topic. End if nothing more of this one's will come."""
