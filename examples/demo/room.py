@@ -23,7 +23,7 @@ class Message(BaseModel):
 
 @router.get("/events")
 async def listen() -> EventSourceResponse:
-    """Stream what is said in the room. Who comes late gets what was said before."""
+    """Stream what is said in the room. Somebody who comes late gets what was said before."""
     return EventSourceResponse(hub.subscribe("room", after="start"))
 
 

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - Its streams belong to a registry of its own. So they aren't among those that it shows, no observer
-  is told of them, and a limit of the application can't lock out who looks. They have a limit of
+  is told of them, and a limit of the application can't lock an operator out. They have a limit of
   their own.
 - Its streams end when the server stops, and after ten minutes at the latest: then the page comes
   back, and the application is asked again whether it may.
@@ -68,7 +68,7 @@ class Inspector:
         authorize: needed. Gets the request and returns True if it may look, or raises Starlette's
             ``HTTPException``. It runs in the event loop, and may be async. It is asked for each
             request of the page, which are made with the browser's cookies and credentials.
-            ``None`` answers only who is at this machine, for development.
+            ``None`` answers only clients on this machine, for development.
         control: whether the page may close streams, stop runs and drain the application: a
             function of the request and of ``"close"``, ``"stop"`` or ``"drain"``, which may be
             async, or one answer for all.

@@ -1,6 +1,6 @@
 """An application that the inspector shows: ``python -m tests.browser.inspected_app --port 8000``.
 
-Who has the cookie ``operator`` may look. At ``/_sse`` he may act, too.
+A client with the cookie ``operator`` may look. At ``/_sse`` it may act, too.
 """
 
 import argparse

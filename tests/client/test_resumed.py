@@ -52,7 +52,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(place: Place, servers: Fleet) -
     readings = read(place, servers)
     for reading in readings.values():
         reading.until("open")
-    servers.publish(1)  # who has an id can be away
+    servers.publish(1)  # a client that has an id can be away
     wait_for_all(readings, 1)
 
     servers.publish(SOME)

@@ -1,4 +1,4 @@
-"""What the page can do, and who is refused."""
+"""What the page can do, and which clients are refused."""
 
 from typing import Any
 

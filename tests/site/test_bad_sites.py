@@ -41,6 +41,11 @@ def build(builder: ModuleType, small: Path) -> Build:
     return lambda: builder.build(small, small / "build")
 
 
+def write_home(small: Path, line: str) -> None:
+    """Put a line on the first page."""
+    (small / "docs" / "index.md").write_text(f"# Home\n\n{line}\n", "utf-8")
+
+
 def test_a_good_site_passes(build: Build, small: Path) -> None:
     html = build()
     assert checks.broken(html) == []
@@ -63,7 +68,7 @@ def test_a_good_site_passes(build: Build, small: Path) -> None:
 def test_the_build_refuses(
     builder: ModuleType, build: Build, small: Path, line: str, named: str
 ) -> None:
-    (small / "docs" / "index.md").write_text(f"# Home\n\n{line}\n", "utf-8")
+    write_home(small, line)
     with pytest.raises(builder.SiteError, match=named):
         build()
 
@@ -96,7 +101,7 @@ def test_what_griffe_warns_of_is_an_error(
     ],
 )
 def test_raw_links_are_checked(build: Build, small: Path, line: str) -> None:
-    (small / "docs" / "index.md").write_text(f"# Home\n\n{line}\n", "utf-8")
+    write_home(small, line)
     [wrong] = checks.broken(build())
     assert wrong.startswith("index.html: ")
     assert "missing" in wrong
@@ -113,7 +118,7 @@ def test_raw_links_are_checked(build: Build, small: Path, line: str) -> None:
     ],
 )
 def test_what_is_loaded_from_outside_is_found(build: Build, small: Path, line: str) -> None:
-    (small / "docs" / "index.md").write_text(f"# Home\n\n{line}\n", "utf-8")
+    write_home(small, line)
     [wrong] = checks.loaded_from_outside(build())
     assert wrong.startswith("index.html: ")
 

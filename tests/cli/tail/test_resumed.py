@@ -53,7 +53,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(servers: Fleet, tmp_path: Path)
             for reader in readers.values():
                 reader.until(servers.last)
 
-        for reader in readers.values():  # who has an event can be away
+        for reader in readers.values():  # a reader that has an event can be away
             while not reader.tail.out:
                 servers.publish(1)
                 reader.tail.take(0.1)
