@@ -8,8 +8,9 @@ import httpx
 
 from tests.e2e.certificate import self_signed
 from tests.e2e.client import HOST
-from tests.e2e.nginx import proxied
+from tests.e2e.nginx import NGINX, proxied
 from tests.e2e.servers import STOPPING, Kind, free_port, started, wait_until_it_accepts
+from tests.must_run import missing
 
 APP = ("uvicorn", "tests.client.resumed_app:app", "--host", HOST, "--port", "{port}")
 
@@ -79,6 +80,8 @@ class Fleet:
 @contextmanager
 def fleet(directory: Path) -> Iterator[Fleet]:
     """Run them as long as the block lasts. Two are read: one with TLS, and one behind nginx too."""
+    if NGINX is None:
+        missing("nginx")
     hub = f"sqlite:///{directory / 'events.db'}"
     certificate, key = self_signed(directory)
     secure = ("--ssl-certfile", str(certificate), "--ssl-keyfile", str(key))

@@ -7,8 +7,6 @@ import pytest
 
 from tests.client.fleet import Fleet, fleet
 from tests.client.places import Node, Page, Place, Reading
-from tests.e2e.nginx import NGINX
-from tests.must_run import missing
 
 pytestmark = pytest.mark.e2e
 
@@ -28,8 +26,6 @@ SOME = 40
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Fleet]:
-    if NGINX is None:
-        missing("nginx")
     with fleet(tmp_path) as servers:
         yield servers
 

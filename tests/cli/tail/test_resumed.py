@@ -9,8 +9,6 @@ import pytest
 
 from tests.cli.tail.running import Tail, ran
 from tests.client.fleet import Fleet, fleet
-from tests.e2e.nginx import NGINX
-from tests.must_run import missing
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -19,8 +17,6 @@ SOME = 40
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Fleet]:
-    if NGINX is None:
-        missing("nginx")
     with fleet(tmp_path) as servers:
         yield servers
 
