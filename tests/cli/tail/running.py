@@ -129,11 +129,13 @@ class Terminal:
         self._process.wait()
         os.close(self._ours)
 
-    def until(self, text: str) -> None:
-        """Wait until something more is shown."""
+    def until(self, pattern: str) -> None:
+        """Wait until something more is shown that a regular expression finds."""
         begin = len(self.shown)
-        while text not in self.shown[begin:]:
-            ready, _, _ = select.select([self._ours], [], [], PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        while not re.search(pattern, self.shown[begin:]):
+            left = max(0, deadline - time.monotonic())
+            ready, _, _ = select.select([self._ours], [], [], left)
             assert ready, self.shown
             self.shown += os.read(self._ours, 10_000).decode()
 
