@@ -8,6 +8,7 @@ Rules of this file:
 - All axes are logarithmic: a cost that grows with its cause is a straight line. Across, the ticks
   are what was measured. Up, they are powers of ten.
 - A curve has the same colour in all panels of a picture. What is slow is dashed.
+- In the dark each colour has another one, which a style sheet of the picture itself names.
 """
 
 import sys
@@ -59,7 +60,21 @@ LEFT, RIGHT, TOP, BOTTOM = 80, 20, 40, 60
 NAMES_WIDTH, NAME_HEIGHT = 260, 18
 """The names of the curves are on the right."""
 
-COLOURS = ("#c2410c", "#ca8a04", "#15803d", "#1d4ed8", "#6b7280", "#7e22ce")
+CURVES = MappingProxyType(
+    {
+        "#c2410c": "#fb923c",
+        "#a16207": "#facc15",
+        "#15803d": "#4ade80",
+        "#1d4ed8": "#60a5fa",
+        "#6b7280": "#9ca3af",
+        "#7e22ce": "#c084fc",
+    }
+)
+"""The colours of curves, in the light and in the dark."""
+
+PAPER, INK, GRID = "#ffffff", "#374151", "#e5e7eb"
+
+IN_THE_DARK = MappingProxyType({PAPER: "#14161d", INK: "#d1d5db", GRID: "#343a46", **CURVES})
 
 
 def read_curves(text: str, growth: str) -> Curves:
@@ -113,10 +128,11 @@ def draw(pictured: Sequence[tuple[Panel, Curves]]) -> str:
     columns, rows = min(2, len(pictured)), ceil(len(pictured) / 2)
     colours = colours_of(pictured)
     whole = f"{columns * width + NAMES_WIDTH} {rows * height}"
-    style = 'font-family="system-ui, sans-serif" font-size="13" fill="#374151"'
+    font = 'font-family="system-ui, sans-serif" font-size="13"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole}" {style}>',
-        '<rect width="100%" height="100%" fill="white"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole}" {font} fill="{INK}">',
+        f"<style>@media (prefers-color-scheme: dark) {{ {dark_style()} }}</style>",
+        f'<rect width="100%" height="100%" fill="{PAPER}"/>',
     ]
     for at, (panel, curves) in enumerate(pictured):
         parts.append(f'<g transform="translate({at % 2 * width} {at // 2 * height})">')
@@ -124,12 +140,21 @@ def draw(pictured: Sequence[tuple[Panel, Curves]]) -> str:
     return "\n".join([*parts, *draw_names(colours, columns * width), "</svg>\n"])
 
 
+def dark_style() -> str:
+    """Return the rules that replace each colour."""
+    return " ".join(
+        f'[{use}="{light}"] {{ {use}: {dark} }}'
+        for light, dark in IN_THE_DARK.items()
+        for use in ("fill", "stroke")
+    )
+
+
 def colours_of(pictured: Sequence[tuple[Panel, Curves]]) -> dict[str, str]:
     """Return the colours of all curves, in the order in which those of the first panel end."""
     first = pictured[0][1]
     ordered = sorted(first, key=lambda name: -first[name][-1][1])
     names = dict.fromkeys(main_part(name) for _, curves in pictured for name in curves)
-    colours = dict(zip(names, COLOURS, strict=False))
+    colours = dict(zip(names, CURVES, strict=False))
     return {name: colours[name] for name in dict.fromkeys([*ordered, *names])}
 
 
@@ -149,11 +174,11 @@ def draw_panel(
     up = Axis(powers([y for _, y in points]), bottom, TOP)
     for tick in across.ticks:
         x = across.place(tick)
-        yield f'<path d="M{x} {TOP}V{bottom}" stroke="#e5e7eb"/>'
+        yield f'<path d="M{x} {TOP}V{bottom}" stroke="{GRID}"/>'
         yield f'<text x="{x}" y="{bottom + 20}" text-anchor="middle">{tick:,.10g}</text>'
     for tick in up.ticks:
         y = up.place(tick)
-        yield f'<path d="M{LEFT} {y}H{right}" stroke="#e5e7eb"/>'
+        yield f'<path d="M{LEFT} {y}H{right}" stroke="{GRID}"/>'
         yield f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{tick:,.10g}</text>'
     middle = (LEFT + right) / 2
     yield f'<text x="{middle}" y="{height - 18}" text-anchor="middle">{escape(panel.across)}</text>'

@@ -1,11 +1,22 @@
 """The plots of the benchmarks' figures."""
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks.plot import PICTURES, Axis, draw, powers, read_curves
+from benchmarks.plot import (
+    CURVES,
+    IN_THE_DARK,
+    INK,
+    PAPER,
+    PICTURES,
+    Axis,
+    draw,
+    powers,
+    read_curves,
+)
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -67,3 +78,32 @@ def test_the_pictures_show_the_figures_of_the_readme(name: str) -> None:
     picture = (FOLDER / f"{name}.svg").read_text("utf-8")
     assert picture == draw(pictured)
     assert ET.fromstring(picture).tag.endswith("svg")
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_each_colour_of_a_picture_has_one_for_the_dark(name: str) -> None:
+    picture = (FOLDER / f"{name}.svg").read_text("utf-8")
+    _, _, drawn = picture.partition("</style>")
+    assert set(re.findall(r"#[0-9a-f]{6}", drawn)) <= set(IN_THE_DARK)
+
+
+@pytest.mark.parametrize("colour", [INK, *CURVES])
+def test_a_colour_can_be_read_on_the_paper(colour: str) -> None:
+    assert contrast(colour, PAPER) >= WCAG_AA
+    assert contrast(IN_THE_DARK[colour], IN_THE_DARK[PAPER]) >= WCAG_AA
+
+
+WCAG_AA = 4.5
+"""The least contrast of text: WCAG 2.2, 1.4.3."""
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance, as WCAG 2.2 defines it."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+    return sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
