@@ -8,7 +8,7 @@ Rules of this file:
 - Arrows go down. Each package is one row above the highest of those that it imports.
 - A package has a box, a module a rounded one. The order within a row follows those above, so that
   few arrows cross.
-- The picture brings its own background, so it is the same on a dark page.
+- The picture brings its own background, and other colours for the dark.
 """
 
 import ast
@@ -20,9 +20,22 @@ PACKAGE = ROOT / "sse_middleware"
 PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 
 WIDTH, ROW, BOX_HEIGHT, LETTER, PADDING = 860, 62, 26, 7.4, 20
-TEXT, ARROW = "#111827", "#94a3b8"
+PAPER, TEXT, ARROW = "#ffffff", "#111827", "#94a3b8"
 PACKAGE_COLOURS, MODULE_COLOURS = ("#dbeafe", "#2563eb"), ("#f3f4f6", "#6b7280")
 """What fills a box, and its line."""
+
+IN_THE_DARK = {
+    PAPER: "#14161d",
+    TEXT: "#e5e7eb",
+    ARROW: "#64748b",
+    **dict(zip(PACKAGE_COLOURS, ("#1e3a5f", "#60a5fa"), strict=True)),
+    **dict(zip(MODULE_COLOURS, ("#272b35", "#9ca3af"), strict=True)),
+}
+DARK_STYLE = " ".join(
+    f'[{use}="{light}"] {{ {use}: {dark} }}'
+    for light, dark in IN_THE_DARK.items()
+    for use in ("fill", "stroke")
+)
 
 HEAD = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
@@ -129,7 +142,8 @@ def drawn() -> str:
     }
     lines = [
         HEAD.format(width=WIDTH, height=ROW * len(rows) - 20),
-        '<rect width="100%" height="100%" rx="6" fill="white"/>',
+        f"<style>@media (prefers-color-scheme: dark) {{ {DARK_STYLE} }}</style>",
+        f'<rect width="100%" height="100%" rx="6" fill="{PAPER}"/>',
         "<title>The packages of sse_middleware and what they import</title>",
         ARROW_HEAD,
     ]
