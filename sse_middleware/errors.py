@@ -8,6 +8,7 @@
     │   ├── TopicError           a name that no topic can have
     │   ├── RunTooLargeError     a run whose events take more than it may
     │   ├── RunAbortedError      a run whose worker is gone
+    │   ├── RunFailedError       a run that has failed, as those learn it who observe its viewers
     │   └── HubError             a hub that is not open, or is used from elsewhere
     │       ├── StoreError           its store is away or refuses: nothing was published
     │       └── PublishUnknownError  its store may have published: the answer was lost
@@ -98,6 +99,13 @@ class RunTooLargeError(SSEError):
 
 class RunAbortedError(SSEError):
     """The worker that produced a run is gone. `error_event` gets it, for each viewer."""
+
+
+class RunFailedError(SSEError):
+    """The run that a stream viewed has failed. `StreamClosed` has it, and it is never raised.
+
+    The run's own exception is in the log of the worker that produced it.
+    """
 
 
 class BodyError(SSEError, ValueError):

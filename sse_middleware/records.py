@@ -22,7 +22,10 @@ class CloseReason(StrEnum):
     CLIENT_DISCONNECTED = "client_disconnected"
     """The client left before the stream ended."""
     DRAINED = "drained"
-    """The server was stopping, the application was draining, or an operator closed the stream."""
+    """The server was stopping, the application was draining, or an operator closed the stream.
+
+    A stream that views a run has this reason, too, if the run was drained.
+    """
     SEND_TIMEOUT = "send_timeout"
     """The client didn't read for `send_timeout` seconds."""
     MAX_DURATION = "max_duration"
@@ -33,7 +36,7 @@ class CloseReason(StrEnum):
     IDLE_TIMEOUT = "idle_timeout"
     """There was no event for `idle_timeout` seconds."""
     ERROR = "error"
-    """The endpoint raised an exception, or sending did."""
+    """The endpoint raised an exception, or sending did, or the run that it viewed has failed."""
     CANCELLED = "cancelled"
     """The request was cancelled from outside: by the server, or by a middleware's timeout."""
     REFUSED = "refused"
@@ -119,8 +122,9 @@ class StreamClosed:
         events: how many events were handed to the server.
         size: how many bytes were sent, after compression.
         seconds: how long the stream lasted; 0 if it was refused.
-        error: the exception that ended the stream, with the reason ``ERROR``. With any other
-            reason, an exception that the cleanup raised.
+        error: the exception that ended the stream, with the reason ``ERROR``: a `RunFailedError` or
+            a `RunAbortedError` if that was the run that it viewed. With any other reason, an
+            exception that the cleanup raised.
     """
 
     stream: StreamInfo

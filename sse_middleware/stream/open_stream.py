@@ -203,7 +203,10 @@ class OpenStream:
         self._outbox.release()
         if not self._released:
             self._released = True
-            self._slot.closed(closing.reason or CloseReason.FINISHED, failure)
+            reason, error = closing.reason, failure
+            if reason is None:
+                reason, error = self._outbox.conclusion()
+            self._slot.closed(reason, error)
             self._scope.when_idle(partial(self._work.when_idle, self._slot.give_back))
         return failure
 

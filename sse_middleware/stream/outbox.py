@@ -18,6 +18,7 @@ from time import monotonic
 from anyio.lowlevel import checkpoint
 
 from sse_middleware.event_loop.wakeup import wakeup
+from sse_middleware.records import CloseReason
 from sse_middleware.stream.abc import Ending
 from sse_middleware.wire.encoding import encode_data
 
@@ -198,6 +199,10 @@ class Outbox:
     def last_id(self) -> str:
         """Return ``""``: the ids of events are not kept."""
         return ""
+
+    def conclusion(self) -> tuple[CloseReason, Exception | None]:
+        """Return why a stream has ended whose producer finished, and what failed elsewhere."""
+        return CloseReason.FINISHED, None
 
     def rest(self) -> None:
         """Note that the producer has suspended, and that what waits goes on waiting."""

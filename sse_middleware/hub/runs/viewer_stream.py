@@ -3,17 +3,24 @@
 Rules of this file:
 - The stream ends with the run. What ends it comes in this order: the event that tells an aborted
   run, the block that moves the client behind the end, the last frame of a preset.
+- Observers are told that the stream has ended as its run has: a run that fails is an error of each
+  stream that views it. Its client was told so, or got less than it asked for.
 - The first frame of a preset is the run's own first event.
 """
 
 import logging
 
-from sse_middleware.errors import RunAbortedError
+from sse_middleware.errors import RunAbortedError, RunFailedError
 from sse_middleware.hub.run import RunState
 from sse_middleware.hub.runs.viewer import Viewer
-from sse_middleware.hub.subscriber_stream import SubscriberControlFrames, SubscriptionProducer
+from sse_middleware.hub.subscriber_stream import (
+    SubscriberControlFrames,
+    SubscriberOutbox,
+    SubscriptionProducer,
+)
 from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
 from sse_middleware.items.hints import ItemHints
+from sse_middleware.records import CloseReason
 from sse_middleware.stream.abc import FrameSink
 
 logger = logging.getLogger(__name__)
@@ -43,6 +50,34 @@ class ViewerControlFrames(SubscriberControlFrames):
         return super().last() if self._viewer.outcome is RunState.DONE else b""
 
 
+class ViewerOutbox(SubscriberOutbox):
+    """The frames that a viewer may have now.
+
+    Args:
+        viewer: knows how the run has ended.
+        bound: about how many bytes one message may have.
+        stepwise: as of `Outbox`.
+    """
+
+    __slots__ = ("_viewer",)
+
+    def __init__(self, viewer: Viewer, bound: int, *, stepwise: bool) -> None:
+        super().__init__(viewer, bound, stepwise=stepwise)
+        self._viewer = viewer
+
+    def conclusion(self) -> tuple[CloseReason, Exception | None]:
+        """Return why the stream has ended if nothing cut it off. See `Outbox`."""
+        match self._viewer.outcome:
+            case RunState.ERROR:
+                return CloseReason.ERROR, RunFailedError("its worker has logged the exception")
+            case RunState.ABORTED:
+                return CloseReason.ERROR, _abortion()
+            case RunState.DRAINED:
+                return CloseReason.DRAINED, None
+            case _:
+                return super().conclusion()
+
+
 class ViewerProducer(SubscriptionProducer):
     """Opens a viewer, and waits for the end of its run.
 
@@ -58,6 +93,10 @@ class ViewerProducer(SubscriptionProducer):
         self._viewer = viewer
         self._control = control
 
+    def outbox(self, bound: int, *, stepwise: bool) -> ViewerOutbox:
+        """Make the outbox of the stream."""
+        return ViewerOutbox(self._viewer, bound, stepwise=stepwise)
+
     async def produce(self, sink: FrameSink) -> None:
         """Have events pulled until the run ends, or until the sink wants no more."""
         await super().produce(sink)
@@ -68,7 +107,11 @@ class ViewerProducer(SubscriptionProducer):
     def _abort_frame(self) -> bytes:
         """Return the event that tells an aborted run, or ``b""``. The end comes in any case."""
         try:
-            return self._control.of_error(RunAbortedError("the worker that produced it is gone"))
+            return self._control.of_error(_abortion())
         except Exception:
             logger.exception("no event tells that a run was aborted")
             return b""
+
+
+def _abortion() -> RunAbortedError:
+    return RunAbortedError("the worker that produced it is gone")
