@@ -17,6 +17,7 @@ from sse_middleware.hub.gaps import GapReason, Verdict, is_expired, judge, later
 from sse_middleware.hub.ids import Position, format_position
 from sse_middleware.hub.run import RUN_TOPIC
 from sse_middleware.hub.wanted import Wanted
+from sse_middleware.items.hints import GAP
 from sse_middleware.wire.encoding import encode_event
 from sse_middleware.wire.json_text import to_json
 
@@ -134,7 +135,7 @@ class Cursor:
         topics = [name.removeprefix(RUN_TOPIC) for name in names]
         self.on_gap(topics, reason.value)
         data = to_json({"topics": topics, "reason": reason.value})
-        return encode_event(data, event="gap", id=format_position(self._position_of_gap(topics)))
+        return encode_event(data, event=GAP, id=format_position(self._position_of_gap(topics)))
 
     def _position_of_gap(self, _topics: list[str]) -> Position:
         return self.at or NOWHERE

@@ -12,6 +12,7 @@ from typing import Any
 
 from sse_middleware.errors import EncodingError, TopicError, printable
 from sse_middleware.events import ServerSentEvent
+from sse_middleware.items.hints import TAKEN_NAMES, ItemHints
 from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.settings import StreamSettings
@@ -43,12 +44,14 @@ def check_once(once: object) -> None:
 
 
 class EventEncoder:
-    """Encodes items without ids."""
+    """Encodes items without ids, and reports what looks like a mistake."""
 
-    __slots__ = ("_items",)
+    __slots__ = ("_hints", "_items")
 
     def __init__(self) -> None:
-        self._items = ItemEncoder(ItemEncoding(StreamSettings(), None, "publish"), bytes)
+        self._hints = ItemHints("publish", set(), event_source=True, of_hub=True)
+        encoding = ItemEncoding(StreamSettings(), None, "publish")
+        self._items = ItemEncoder(encoding, bytes, self._hints)
 
     def encode(self, item: Any, event: str | None) -> bytes:
         """Return the bytes of an event.
@@ -72,7 +75,12 @@ class EventEncoder:
                 "own ids, which are positions in it: put yours into the data"
             )
         block = self._items.encode(item)
-        return block if event is None else _with_name(block, event)
+        if event is None:
+            return block
+        named = _with_name(block, event)
+        if event in TAKEN_NAMES:
+            self._hints.look_at_name(event)
+        return named
 
 
 def _with_name(block: bytes, event: str) -> bytes:

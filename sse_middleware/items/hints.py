@@ -21,6 +21,12 @@ DICTS_LOOKED_AT = 4
 ERROR = "error"
 """The name of an event that a browser's ``EventSource`` makes itself."""
 
+GAP = "gap"
+"""The name of an event that a hub makes itself."""
+
+TAKEN_NAMES = frozenset((ERROR, GAP))
+"""Names of events that a client may take for others."""
+
 _FIELDS = frozenset(("event", "data", "id", "retry", "comment"))
 
 _TELLING = frozenset(("event", "data", "retry"))
@@ -34,14 +40,18 @@ class ItemHints:
         endpoint: the name of the items' origin.
         reported: what was reported before. New reports are added to it.
         event_source: whether the client may be a browser's ``EventSource``.
+        of_hub: whether a hub sends them.
     """
 
-    __slots__ = ("_dicts", "_endpoint", "_reported", "event_source")
+    __slots__ = ("_dicts", "_endpoint", "_of_hub", "_reported", "event_source")
 
-    def __init__(self, endpoint: str, reported: set[str], *, event_source: bool) -> None:
+    def __init__(
+        self, endpoint: str, reported: set[str], *, event_source: bool, of_hub: bool = False
+    ) -> None:
         self._endpoint = endpoint
         self._reported = reported
         self.event_source = event_source
+        self._of_hub = of_hub
         self._dicts = DICTS_LOOKED_AT
 
     def look_at(self, item: Any, item_type: ItemType | None) -> bool:
@@ -57,19 +67,25 @@ class ItemHints:
         is_event = _FIELDS.issuperset(item) and not _TELLING.isdisjoint(item)
         if is_event and (item_type is None or _allows_dicts(item_type.annotation)):
             self._report(
-                "%s yields a dict with the keys %s. It is sent as data, in JSON, and sets no field "
-                "of the event: yield ServerSentEvent(%s) for that. (Import from "
+                "%s sends a dict with the keys %s. It becomes data, in JSON, and sets no field "
+                "of the event: use ServerSentEvent(%s) for that. (Import from "
                 "sse_middleware.compat.sse_starlette to keep code for sse-starlette.)",
                 ", ".join(item),
                 ", ".join(f"{key}=..." for key in item),
             )
 
     def look_at_name(self, name: str | None) -> None:
-        """Report an event that a browser can't tell from an error of the connection."""
+        """Report an event that a client can't tell from one that has another origin."""
         if name == ERROR and self.event_source:
             self._report(
                 "%s sends an event named 'error'. A browser's EventSource also fires an event of "
                 "that name when the connection is lost, and calls the same listeners: give the "
+                "event another name"
+            )
+        elif name == GAP and self._of_hub:
+            self._report(
+                "%s sends an event named 'gap'. A hub sends events of that name itself, where "
+                "others may be missing, and clients call the same listeners for both: give the "
                 "event another name"
             )
 

@@ -21,7 +21,7 @@ from typing import Any
 from sse_middleware.errors import EncodingError
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.items.data_encoders import BY_ALIAS, check_size, dumped
-from sse_middleware.items.hints import ERROR, ItemHints
+from sse_middleware.items.hints import TAKEN_NAMES, ItemHints
 from sse_middleware.items.item_encoding import ItemEncoding, json_line
 from sse_middleware.items.key_look import KeyLook
 from sse_middleware.items.typed_events import event_name
@@ -130,8 +130,6 @@ class ItemEncoder:
     def _event_frame(self, item: ServerSentEvent) -> bytes:
         encoding = self._encoding
         declared, data, event = encoding.item_type, item.data, item.event
-        if event == ERROR:
-            self._report_name(ERROR)
         if self._on_id is not None and item.id:
             self._note_id(self._on_id)
         if data is None or (declared is not None and declared.of_events):
@@ -143,6 +141,8 @@ class ItemEncoder:
             event = encoding.name_of(data)
         if event is not self._event:  # most events of a stream have the same name
             self._event_line, self._event = event_line(event), event
+            if event in TAKEN_NAMES:
+                self._report_name(event)
         if item.retry is None and item.comment is None:
             return encode_named_event(self._event_line, to_json(data), item.id)
         return encode_event(
@@ -152,6 +152,8 @@ class ItemEncoder:
     def _declared_event_frame(self, item: ServerSentEvent) -> bytes:
         """Encode an event whose data is of the declared type, or which has none."""
         declared = self._encoding.item_type
+        if item.event in TAKEN_NAMES:
+            self._report_name(item.event)
         if declared is not None and item.data is not None:
             item = item.model_copy(update={"data": declared.validated(item.data)})
         return event_frame(item, self._filtered_json, self._encoding.name_of)
@@ -160,7 +162,7 @@ class ItemEncoder:
         self._on_id = None
         on_id()
 
-    def _report_name(self, name: str) -> None:
+    def _report_name(self, name: str | None) -> None:
         if self._hints is not None:
             self._hints.look_at_name(name)
 
@@ -168,8 +170,8 @@ class ItemEncoder:
         declared = self._encoding.item_type
         value = item if declared is None else declared.validated(item)
         name = self._encoding.name_of(value)
-        if name == ERROR:
-            self._report_name(ERROR)
+        if name in TAKEN_NAMES:
+            self._report_name(name)
         return encode_event(self._filtered_json(value), event=name)
 
     def _filtered_json(self, value: Any) -> bytes:

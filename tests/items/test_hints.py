@@ -83,9 +83,9 @@ async def test_a_dict_of_fields_is_reported_once_and_sent_as_json(
     caplog: pytest.LogCaptureFixture, item: dict[str, Any]
 ) -> None:
     (message,) = await reported(caplog, endpoint_of(item, item))
-    assert message.startswith(f"{__name__}.endpoint_of.<locals>.events yields a dict with the keys")
+    assert message.startswith(f"{__name__}.endpoint_of.<locals>.events sends a dict with the keys")
     assert ", ".join(item) in message
-    assert "yield ServerSentEvent(" in message
+    assert "use ServerSentEvent(" in message
     assert "sse_middleware.compat.sse_starlette" in message
 
 
@@ -124,7 +124,7 @@ async def test_each_endpoint_is_reported(caplog: pytest.LogCaptureFixture) -> No
 
     await reported(caplog, one)
     messages = await reported(caplog, other)
-    assert [message.partition(" yields ")[0].rpartition(".")[2] for message in messages] == [
+    assert [message.partition(" sends ")[0].rpartition(".")[2] for message in messages] == [
         "one",
         "other",
     ]
@@ -227,6 +227,8 @@ class TestTheNameError:
         [
             ServerSentEvent(event="error", data=1),
             ServerSentEvent(event="an error".removeprefix("an "), data=1),  # another object
+            ServerSentEvent(event="error", raw_data="1"),
+            ServerSentEvent(data=Failure()),
             Failure(),
         ],
     )
@@ -250,7 +252,7 @@ class TestTheNameError:
         messages = [one.getMessage() for one in caplog.records if "named 'error'" in one.message]
         assert len(messages) == 1
 
-    @pytest.mark.parametrize("name", [None, "", "Error", "errors", "failed"])
+    @pytest.mark.parametrize("name", [None, "", "Error", "errors", "failed", "gap"])
     async def test_alone_is_reported(
         self, caplog: pytest.LogCaptureFixture, name: str | None
     ) -> None:

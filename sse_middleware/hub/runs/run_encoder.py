@@ -5,6 +5,7 @@ from typing import Any
 
 from sse_middleware.errors import EncodingError
 from sse_middleware.events import ServerSentEvent
+from sse_middleware.items.hints import TAKEN_NAMES, ItemHints
 from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
 
@@ -16,12 +17,13 @@ class RunEncoder(ItemEncoder):
 
     Args:
         encoding: how items become bytes.
+        hints: reports what looks like a mistake.
     """
 
     __slots__ = ()
 
-    def __init__(self, encoding: ItemEncoding) -> None:
-        super().__init__(encoding, bytes)
+    def __init__(self, encoding: ItemEncoding, hints: ItemHints) -> None:
+        super().__init__(encoding, bytes, hints)
 
     def _event_frame(self, item: ServerSentEvent) -> bytes:
         self._refuse_id(item)
@@ -32,6 +34,8 @@ class RunEncoder(ItemEncoder):
     ) -> ServerSentEvent:
         event = super()._preset_event(item, to_event)
         self._refuse_id(event)
+        if event.event in TAKEN_NAMES:
+            self._report_name(event.event)
         return event
 
     def _refuse_id(self, event: ServerSentEvent) -> None:

@@ -27,6 +27,7 @@ from sse_middleware.hub.runs.plan import LEASE, RunPlan, kept_while_running
 from sse_middleware.hub.runs.run_encoder import RunEncoder, without_id
 from sse_middleware.hub.store_calls import retried
 from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
+from sse_middleware.items.hints import ItemHints
 from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.running_request import RUNNING_REQUEST
 from sse_middleware.stream.abc import Producer
@@ -44,9 +45,17 @@ class Runner:
         plan: how it is produced.
         token: a new one.
         clock: of the event loop, in seconds.
+        reported: what `ItemHints` has reported about runs.
     """
 
-    def __init__(self, store: Store, plan: RunPlan, token: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        plan: RunPlan,
+        token: str,
+        clock: Callable[[], float],
+        reported: set[str],
+    ) -> None:
         self.ended = Event()
         """Set when the run has ended, or belongs to another one."""
         self.decided = Event()
@@ -58,6 +67,7 @@ class Runner:
         self._store = store
         self._plan = plan
         self._clock = clock
+        self._reported = reported
         self._control = ConfiguredControlFrames(ControlFrameRules(plan.settings))
         self._log = RunLog(plan.max_bytes, self._too_large)
         self._writer = LogWriter(store, plan, token, self._log, clock, self.stop, self._fenced)
@@ -168,8 +178,11 @@ class Runner:
             first = without_id(self._control.first())  # it may fail, so it is made first
             content = checked_content(self._plan.factory())
             name = origin_of(None, content)
+            for_browsers = settings.preset is None
+            hints = ItemHints(name, self._reported, event_source=for_browsers, of_hub=True)
             encoding = ItemEncoding(settings, self._plan.item_type, name)
-            self._producer = producer_of(content, RunEncoder(encoding))
+            self._producer = producer_of(content, RunEncoder(encoding, hints))
+            self._control = ConfiguredControlFrames(ControlFrameRules(settings), hints)
             self._log.put(first)
         except Exception as error:
             self._refusal = error

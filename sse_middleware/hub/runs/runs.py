@@ -49,6 +49,8 @@ class Runs:
         self._attempts = 0
         self._draining = self._ended = False
         self._recent: EndedRuns | None = None
+        self._reported: set[str] = set()
+        """What `ItemHints` has reported about runs."""
         self.watches = Watches(hub().worker.store, tasks.create_task)
 
     @property
@@ -71,7 +73,7 @@ class Runs:
         if self._draining:
             raise HubError("the hub is about to be closed, so it begins no more runs")
         worker = self._hub().worker
-        runner = Runner(worker.store, plan, new_token(plan.ttl), worker.clock)
+        runner = Runner(worker.store, plan, new_token(plan.ttl), worker.clock, self._reported)
         self._runners[runner.token] = runner
         self._tasks.create_task(self._work(runner), plan.context)
         await runner.decided.wait()

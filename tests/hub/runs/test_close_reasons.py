@@ -33,7 +33,12 @@ def stopped(hub: Hub) -> Any:
     ("begin", "state", "reason", "error"),
     [
         (lambda hub: hub.resumable("k", numbers(3, 1)), RunState.DONE, CloseReason.FINISHED, None),
-        (lambda hub: hub.resumable("k", failing), RunState.ERROR, CloseReason.ERROR, RunFailedError),
+        (
+            lambda hub: hub.resumable("k", failing),
+            RunState.ERROR,
+            CloseReason.ERROR,
+            RunFailedError,
+        ),
         (too_large, RunState.ERROR, CloseReason.ERROR, RunFailedError),
         (stopped, RunState.STOPPED, CloseReason.FINISHED, None),
     ],
