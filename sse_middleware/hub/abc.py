@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import Run, RunAppend
+from sse_middleware.hub.run import NewRun, Run, RunAppend
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,31 +166,18 @@ class Store(Protocol):
     ) -> Listener:
         """Return a new listener. The functions are called in the event loop, and never raise."""
 
-    async def begin_run(
-        self,
-        topic: str,
-        token: str,
-        keep: Keep,
-        seconds: float,
-        *,
-        restart: bool,
-        unwatched_limit: float | None,
-    ) -> Run:
+    async def begin_run(self, topic: str, new: NewRun) -> Run:
         """Begin a run of a topic, unless there is one.
 
         The topic loses what it has kept, and gets an entry with `STARTED`, in one step.
 
         Args:
             topic: its name.
-            token: a new one. If the answer was lost, ask again with the same token: a run that
-                has it is returned as it is, also with ``restart``.
-            keep: what the topic keeps from now on.
-            seconds: how long the lease lasts.
-            restart: whether a run that is there makes way.
-            unwatched_limit: what to note for `Run.unwatched_limit`.
+            new: what it begins with. A run that has its token is returned as it is, also with
+                ``restart``.
 
         Returns:
-            The topic's run. It has the token if it has begun.
+            The topic's run. It has the new one's token if that has begun.
         """
 
     async def find_run(self, topic: str, *, watched: bool = False) -> Run | None:

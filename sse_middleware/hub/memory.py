@@ -33,7 +33,7 @@ from sse_middleware.hub.abc import (
     State,
 )
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import STARTED, Run, RunAppend, StoredRun, fenced
+from sse_middleware.hub.run import STARTED, NewRun, Run, RunAppend, StoredRun, fenced
 
 _SECOND = 1_000_000
 """Microseconds."""
@@ -218,24 +218,15 @@ class MemoryStore:
         """Return a listener. See `Store`."""
         return _MemoryListener(self, on_event, on_tick)
 
-    async def begin_run(
-        self,
-        topic: str,
-        token: str,
-        keep: Keep,
-        seconds: float,
-        *,
-        restart: bool,
-        unwatched_limit: float | None,
-    ) -> Run:
+    async def begin_run(self, topic: str, new: NewRun) -> Run:
         """Begin a run, unless there is one. See `Store`."""
         now = self._now()
         present = self._run_of(topic, now)
-        if present is not None and present.stays(token, restart=restart):
+        if present is not None and present.stays(new):
             return present.at(now)
         self._drop(topic)
-        (start,) = self._append(topic, (STARTED,), keep, None, now)
-        run = StoredRun.begun(token, start, seconds, unwatched_limit, now)
+        (start,) = self._append(topic, (STARTED,), new.keep, None, now)
+        run = StoredRun.begun(new, start, now)
         self._topics[topic].run = run
         return run.at(now)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sse_middleware.errors import StoreError
+from sse_middleware.hub.keep import Keep
 
 
 class RunState(StrEnum):
@@ -82,6 +83,22 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class NewRun:
+    """What a run begins with."""
+
+    token: str
+    """A new one. If the answer of the store is lost, ask again with the same token."""
+    keep: Keep
+    """What the topic keeps from now on."""
+    seconds: float
+    """How long the lease lasts."""
+    restart: bool = False
+    """Whether a run that is there makes way."""
+    unwatched_limit: float | None = None
+    """What to note for `Run.unwatched_limit`."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunAppend:
     """What else an append to a run has."""
 
@@ -113,18 +130,17 @@ class StoredRun:
     stopping: bool = False
 
     @classmethod
-    def begun(
-        cls, token: str, start: int, seconds: float, unwatched_limit: float | None, now: int
-    ) -> "StoredRun":
-        """Return a new run, with the clock of its first entry and a lease of some seconds."""
-        return cls(token, start, now + int(seconds * _SECOND), now, unwatched_limit)
+    def begun(cls, new: NewRun, start: int, now: int) -> "StoredRun":
+        """Return a new run, with the clock of its first entry."""
+        until = now + int(new.seconds * _SECOND)
+        return cls(new.token, start, until, now, new.unwatched_limit)
 
-    def stays(self, token: str, *, restart: bool) -> bool:
-        """Return whether it stays when a run with a token is to begin.
+    def stays(self, new: NewRun) -> bool:
+        """Return whether it stays when another one is to begin.
 
-        If it has this token, its beginning is repeated because the answer was lost.
+        If it has the same token, its beginning is repeated because the answer was lost.
         """
-        return self.token == token or not restart
+        return self.token == new.token or not new.restart
 
     def at(self, now: int) -> Run:
         """Return what it is now."""

@@ -9,7 +9,15 @@ import pytest
 from sse_middleware.hub.abc import DAY, MARK_BITS, ONCE_SECONDS, Appended, Entry, Store
 from sse_middleware.hub.gaps import floor_of
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import STARTED, FencedError, Run, RunAppend, RunState, end_marker
+from sse_middleware.hub.run import (
+    STARTED,
+    FencedError,
+    NewRun,
+    Run,
+    RunAppend,
+    RunState,
+    end_marker,
+)
 from tests.hub.conftest import OpenStore, PassTime
 
 pytestmark = pytest.mark.anyio
@@ -262,7 +270,7 @@ class TestListen:
 async def begin(
     store: Store, token: str, *, restart: bool = False, limit: float | None = None
 ) -> Run:
-    return await store.begin_run("r", token, WHOLE, 10, restart=restart, unwatched_limit=limit)
+    return await store.begin_run("r", NewRun(token, WHOLE, 10, restart, limit))
 
 
 async def write(

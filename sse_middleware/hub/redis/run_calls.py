@@ -7,7 +7,7 @@ from sse_middleware.hub.abc import Appended
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.redis.calls import append_keys, appended, kept_ms
 from sse_middleware.hub.redis.keys import Keys
-from sse_middleware.hub.run import STARTED, Run, RunAppend, RunState, StoredRun, fenced
+from sse_middleware.hub.run import STARTED, NewRun, Run, RunAppend, RunState, StoredRun, fenced
 
 
 def run_keys(keys: Keys, topic: bytes) -> list[bytes]:
@@ -15,17 +15,11 @@ def run_keys(keys: Keys, topic: bytes) -> list[bytes]:
     return [*append_keys(keys, topic, None), keys.run(topic)]
 
 
-def begin_arguments(
-    adding: Sequence[bytes],
-    token: str,
-    seconds: float,
-    *,
-    restart: bool,
-    unwatched_limit: float | None,
-) -> list[bytes]:
+def begin_arguments(adding: Sequence[bytes], new: NewRun) -> list[bytes]:
     """Return the arguments of the beginning of a run, from those of all that add events."""
-    limit = b"" if unwatched_limit is None else repr(float(unwatched_limit)).encode()
-    return [*adding, token.encode(), _microseconds(seconds), limit, b"%d" % restart, STARTED]
+    limit = b"" if new.unwatched_limit is None else repr(float(new.unwatched_limit)).encode()
+    own = (new.token.encode(), _microseconds(new.seconds), limit, b"%d" % new.restart)
+    return [*adding, *own, STARTED]
 
 
 def run_append_arguments(

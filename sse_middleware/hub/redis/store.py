@@ -49,7 +49,7 @@ from sse_middleware.hub.redis.run_scripts import (
 )
 from sse_middleware.hub.redis.scripts import APPEND, READ, TICK
 from sse_middleware.hub.redis.urls import CONNECT_SECONDS
-from sse_middleware.hub.run import Run, RunAppend
+from sse_middleware.hub.run import NewRun, Run, RunAppend
 
 _PREFIX = "sse"
 
@@ -133,16 +133,7 @@ class RedisStore:
             ) from error
         return appended_to_run(reply, run)
 
-    async def begin_run(
-        self,
-        topic: str,
-        token: str,
-        keep: Keep,
-        seconds: float,
-        *,
-        restart: bool,
-        unwatched_limit: float | None,
-    ) -> Run:
+    async def begin_run(self, topic: str, new: NewRun) -> Run:
         """Begin a run, unless there is one. See `Store`.
 
         Raises:
@@ -150,10 +141,7 @@ class RedisStore:
             PublishUnknownError: it may have begun.
         """
         name = topic.encode()
-        adding = adding_arguments(self._keys, name, keep)
-        arguments = begin_arguments(
-            adding, token, seconds, restart=restart, unwatched_limit=unwatched_limit
-        )
+        arguments = begin_arguments(adding_arguments(self._keys, name, new.keep), new)
         try:
             reply = await self._run(BEGIN_RUN, run_keys(self._keys, name), arguments)
         except AnswerLostError as error:

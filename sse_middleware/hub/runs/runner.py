@@ -10,7 +10,7 @@ Rules of this file:
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from anyio import Event
 
@@ -20,7 +20,7 @@ from sse_middleware.event_loop.cancel_scope import EdgeCancelScope, edge_cancel_
 from sse_middleware.event_loop.loop import call_later
 from sse_middleware.event_loop.task_group import daemon_task_group
 from sse_middleware.hub.abc import Store
-from sse_middleware.hub.run import RUN_TOPIC, Run, RunState
+from sse_middleware.hub.run import RUN_TOPIC, NewRun, Run, RunState
 from sse_middleware.hub.runs.log import RunLog
 from sse_middleware.hub.runs.log_writer import LogWriter
 from sse_middleware.hub.runs.plan import LEASE, RunPlan, kept_while_running
@@ -136,9 +136,11 @@ class Runner:
 
     async def _begins(self) -> bool:
         """Win the lease. Returns false if there is a run, or if the store is away."""
-        began = self._clock()
-        try:
-            self.run = await retried(self._begin_run)
+        began, plan = self._clock(), self._plan
+        keep = kept_while_running(plan.ttl)
+        new = NewRun(self.token, keep, LEASE, plan.restart, plan.unwatched_limit)
+        try:  # the same token doesn't begin another one
+            self.run = await retried(lambda: self._store.begin_run(plan.topic, new))
         except Exception as error:
             self._refusal = error
             return False
@@ -148,18 +150,6 @@ class Runner:
         if self.run.stopping:  # somebody was quicker than the answer
             self.stop()
         return True
-
-    def _begin_run(self) -> Awaitable[Run]:
-        """Begin it, if it hasn't begun: the same token doesn't begin another one."""
-        plan = self._plan
-        return self._store.begin_run(
-            plan.topic,
-            self.token,
-            kept_while_running(plan.ttl),
-            LEASE,
-            restart=plan.restart,
-            unwatched_limit=plan.unwatched_limit,
-        )
 
     async def _produce_and_write(self) -> None:
         async with daemon_task_group() as tasks:

@@ -9,28 +9,18 @@ from collections.abc import Sequence
 
 from sse_middleware.hub.abc import Appended
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import STARTED, Run, RunAppend, StoredRun, fenced
+from sse_middleware.hub.run import STARTED, NewRun, Run, RunAppend, StoredRun, fenced
 from sse_middleware.hub.sqlite.tables import Tables
 
 
-def begin_run(
-    tables: Tables,
-    topic: str,
-    token: str,
-    keep: Keep,
-    seconds: float,
-    now: int,
-    *,
-    restart: bool,
-    unwatched_limit: float | None,
-) -> Run:
+def begin_run(tables: Tables, topic: str, new: NewRun, now: int) -> Run:
     """Begin a run, unless there is one. See `Store`."""
     present = tables.runs.find(topic, now)
-    if present is not None and present.stays(token, restart=restart):
+    if present is not None and present.stays(new):
         return present.at(now)
     tables.drop(topic, now)
-    (start,) = tables.append(topic, (STARTED,), keep, None, now).clocks
-    run = StoredRun.begun(token, start, seconds, unwatched_limit, now)
+    (start,) = tables.append(topic, (STARTED,), new.keep, None, now).clocks
+    run = StoredRun.begun(new, start, now)
     tables.runs.write(topic, run)
     return run.at(now)
 

@@ -12,7 +12,7 @@ from anyio import move_on_after
 
 from sse_middleware.hub.abc import Appended, Listener, OnEvent, OnTick, Snapshot
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import Run, RunAppend
+from sse_middleware.hub.run import NewRun, Run, RunAppend
 from sse_middleware.hub.sqlite import runs
 from sse_middleware.hub.sqlite.jobs import PATIENCE, Delivery
 from sse_middleware.hub.sqlite.session import Session
@@ -75,31 +75,11 @@ class SQLiteStore:
         """Return a listener. See `Store`."""
         return _SQLiteListener(self, on_event, on_tick, on_broken)
 
-    async def begin_run(
-        self,
-        topic: str,
-        token: str,
-        keep: Keep,
-        seconds: float,
-        *,
-        restart: bool,
-        unwatched_limit: float | None,
-    ) -> Run:
+    async def begin_run(self, topic: str, new: NewRun) -> Run:
         """Begin a run, unless there is one. See `Store`."""
-
-        def work(tables: Tables, now: int) -> Run:
-            return runs.begin_run(
-                tables,
-                topic,
-                token,
-                keep,
-                seconds,
-                now,
-                restart=restart,
-                unwatched_limit=unwatched_limit,
-            )
-
-        run: Run = await self._thread.submit(work, writes=True).wait()
+        run: Run = await self._thread.submit(
+            lambda tables, now: runs.begin_run(tables, topic, new, now), writes=True
+        ).wait()
         return run
 
     async def find_run(self, topic: str, *, watched: bool = False) -> Run | None:

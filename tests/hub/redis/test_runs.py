@@ -10,7 +10,7 @@ from sse_middleware.errors import PublishUnknownError, StoreError
 from sse_middleware.hub.abc import Appended
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.redis.store import RedisStore
-from sse_middleware.hub.run import STARTED, FencedError, RunAppend, RunState, end_marker
+from sse_middleware.hub.run import STARTED, FencedError, NewRun, RunAppend, RunState, end_marker
 from tests.e2e.client import HOST
 from tests.hub.test_contract import WHOLE, Heard, begin, blocks, found, texts_of, write
 
@@ -172,9 +172,7 @@ class TestUnknownOutcomes:
         keep = Keep(count=WHOLE.count, seconds=60)
         async with opened(server.url) as store:
             for topic, seconds in (("r", 60), ("short", 1)):
-                await store.begin_run(
-                    topic, "x", keep, seconds, restart=False, unwatched_limit=None
-                )
+                await store.begin_run(topic, NewRun("x", keep, seconds))
 
             def append(topic: str) -> Awaitable[Appended]:
                 return store.append(topic, (b"1",), keep, run=RunAppend("x", 0, 60))

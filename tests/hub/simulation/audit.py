@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import RUN_TOPIC, STARTED, Run, RunAppend, RunState
+from sse_middleware.hub.run import RUN_TOPIC, STARTED, NewRun, Run, RunAppend, RunState
 from tests.hub.simulation.client import Violation
 from tests.hub.simulation.server import Contents, Server, Surroundings
 
@@ -152,21 +152,10 @@ class RunServer(Server):
         self.contents.payloads.setdefault(topic, []).append(payload)
         return replace(chapter, work=work, count=number + 1)
 
-    def begin_run(
-        self,
-        topic: str,
-        token: str,
-        keep: Keep,
-        seconds: float,
-        *,
-        restart: bool,
-        unwatched_limit: float | None,
-    ) -> Run:
+    def begin_run(self, topic: str, new: NewRun) -> Run:
         self.expire()
         before = self.contents.chapters.get(topic)
-        run = super().begin_run(
-            topic, token, keep, seconds, restart=restart, unwatched_limit=unwatched_limit
-        )
+        run = super().begin_run(topic, new)
         if self.contents.topics[topic][0].block != STARTED:
             raise Violation("a run does not begin with its beginning")
         if before is None or before.start != run.start:
@@ -174,9 +163,9 @@ class RunServer(Server):
             self.begun[key] = self.begun.get(key, 0) + 1
             self._order += 1
             self.starts.setdefault(key, []).append((run.start, self._order))
-            until = self.now() + int(seconds * 1e6)
-            limited = unwatched_limit is not None
-            chapter = Chapter(self._order, token, run.start, until, limited)
+            until = self.now() + int(new.seconds * 1e6)
+            limited = new.unwatched_limit is not None
+            chapter = Chapter(self._order, new.token, run.start, until, limited)
             self.contents.chapters[topic] = chapter
         return run
 

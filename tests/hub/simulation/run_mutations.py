@@ -12,7 +12,7 @@ from typing import Any
 
 from sse_middleware.hub import hub_runs, topic
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import Run, RunAppend, RunState, StoredRun
+from sse_middleware.hub.run import NewRun, Run, RunAppend, RunState, StoredRun
 from sse_middleware.hub.runs import watches
 from sse_middleware.hub.runs.log_writer import LogWriter
 from sse_middleware.hub.runs.plan import LEASE
@@ -102,9 +102,9 @@ def stop_stays(patch: Patch) -> None:
     """Let the next run of a topic have the stop of the one before."""
     stays, begun, stopping = StoredRun.stays, StoredRun.begun, [False]
 
-    def stays_noted(self: StoredRun, token: str, *, restart: bool) -> bool:
+    def stays_noted(self: StoredRun, new: NewRun) -> bool:
         stopping[0] = self.stopping
-        return stays(self, token, restart=restart)
+        return stays(self, new)
 
     def begun_stopping(*values: Any) -> StoredRun:
         return replace(begun(*values), stopping=stopping[0])

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from sse_middleware.hub.abc import MARK_BITS, Entry, Incarnation, Kept, Snapshot, State
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import STARTED, FencedError, Run, RunAppend, StoredRun
+from sse_middleware.hub.run import STARTED, FencedError, NewRun, Run, RunAppend, StoredRun
 
 BEGIN = 10**15
 """The store's clock when the world begins."""
@@ -166,23 +166,14 @@ class Server:
             found[topic] = Kept(first, tuple(new[:limit]), len(new) > limit, last)
         return Snapshot(State(self.clock, self.now(), tuple(self.incarnations)), found)
 
-    def begin_run(
-        self,
-        topic: str,
-        token: str,
-        keep: Keep,
-        seconds: float,
-        *,
-        restart: bool,
-        unwatched_limit: float | None,
-    ) -> Run:
+    def begin_run(self, topic: str, new: NewRun) -> Run:
         run = self.find_run(topic)
-        if run is not None and self.contents.runs[topic].stays(token, restart=restart):
+        if run is not None and self.contents.runs[topic].stays(new):
             return run
         self.save()
         self.contents.drop(topic)
-        (start,) = self._append(topic, (STARTED,), keep)
-        stored = StoredRun.begun(token, start, seconds, unwatched_limit, self.now())
+        (start,) = self._append(topic, (STARTED,), new.keep)
+        stored = StoredRun.begun(new, start, self.now())
         self.contents.runs[topic] = stored
         return stored.at(self.now())
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sse_middleware.hub.abc import Appended, OnEvent, OnTick, Snapshot
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import Run, RunAppend
+from sse_middleware.hub.run import NewRun, Run, RunAppend
 from tests.hub.simulation.server import Server, Surroundings
 
 AnswerT = TypeVar("AnswerT")
@@ -100,21 +100,8 @@ class SimulatedStore:
 
         return await self.link.call(read)
 
-    async def begin_run(
-        self,
-        topic: str,
-        token: str,
-        keep: Keep,
-        seconds: float,
-        *,
-        restart: bool,
-        unwatched_limit: float | None,
-    ) -> Run:
-        return await self.link.call(
-            lambda server: server.begin_run(
-                topic, token, keep, seconds, restart=restart, unwatched_limit=unwatched_limit
-            )
-        )
+    async def begin_run(self, topic: str, new: NewRun) -> Run:
+        return await self.link.call(lambda server: server.begin_run(topic, new))
 
     async def find_run(self, topic: str, *, watched: bool = False) -> Run | None:
         return await self.link.call(lambda server: server.find_run(topic, watched=watched))

@@ -12,7 +12,15 @@ import pytest
 
 from sse_middleware.errors import StoreError
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import STARTED, FencedError, Run, RunAppend, RunState, end_marker
+from sse_middleware.hub.run import (
+    STARTED,
+    FencedError,
+    NewRun,
+    Run,
+    RunAppend,
+    RunState,
+    end_marker,
+)
 from sse_middleware.hub.sqlite.jobs import Work
 from sse_middleware.hub.sqlite.store import SQLiteStore
 from sse_middleware.hub.sqlite.tables import LAG, SECOND
@@ -30,7 +38,7 @@ LEASE = 10
 async def begin(
     store: SQLiteStore, token: str, *, restart: bool = False, keep: Keep = WHOLE
 ) -> Run:
-    return await store.begin_run("r", token, keep, LEASE, restart=restart, unwatched_limit=None)
+    return await store.begin_run("r", NewRun(token, keep, LEASE, restart))
 
 
 async def write(
@@ -219,9 +227,7 @@ class TestPruning:
         now = Clock()
         async with opened(path, now=now) as store:
             for number in range(50):
-                await store.begin_run(
-                    f"r{number}", "x", WHOLE, LEASE, restart=False, unwatched_limit=None
-                )
+                await store.begin_run(f"r{number}", NewRun("x", WHOLE, LEASE))
             assert count(path, "hub_runs") == 50
             now.pass_by(21 * SECOND)
             await store.append("other", (b"x",), KEEP)

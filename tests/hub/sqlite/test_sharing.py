@@ -12,6 +12,7 @@ import pytest
 from sse_middleware.errors import StoreError
 from sse_middleware.hub.hub import Hub
 from sse_middleware.hub.keep import Keep
+from sse_middleware.hub.run import NewRun
 from sse_middleware.hub.sqlite import bells, thread
 from sse_middleware.hub.sqlite.file import directory_of
 from sse_middleware.hub.sqlite.store import SQLiteStore, wall_clock
@@ -169,7 +170,7 @@ async def test_once_and_runs_are_shared(path: Path) -> None:
         first = await one.append("a", (b"1",), KEEP, once="x")
         assert await other.append("a", (b"2",), KEEP, once="x") == first
         for token, store in (("x", one), ("y", other)):
-            run = await store.begin_run("r", token, KEEP, 10, restart=False, unwatched_limit=None)
+            run = await store.begin_run("r", NewRun(token, KEEP, 10))
             assert run.token == "x"
 
 
