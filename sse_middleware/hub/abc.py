@@ -169,7 +169,7 @@ class Store(Protocol):
     async def begin_run(self, topic: str, new: NewRun) -> Run:
         """Begin a run of a topic, unless there is one.
 
-        The topic loses what it has kept, and gets an entry with `STARTED`, in one step.
+        The topic loses what it has kept, and gets an entry with its `start_marker`, in one step.
 
         Args:
             topic: its name.

@@ -33,7 +33,7 @@ from sse_middleware.hub.abc import (
     State,
 )
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import STARTED, NewRun, Run, RunAppend, StoredRun, fenced
+from sse_middleware.hub.run import NewRun, Run, RunAppend, StoredRun, fenced, start_marker
 
 _SECOND = 1_000_000
 """Microseconds."""
@@ -225,7 +225,7 @@ class MemoryStore:
         if present is not None and present.stays(new):
             return present.at(now)
         self._drop(topic)
-        (start,) = self._append(topic, (STARTED,), new.keep, None, now)
+        (start,) = self._append(topic, (start_marker(new.token),), new.keep, None, now)
         run = StoredRun.begun(new, start, now)
         self._topics[topic].run = run
         return run.at(now)

@@ -3,8 +3,10 @@
 Rules of this file:
 - A run belongs to a topic. A store has one run of a topic at most. It knows it for as long as the
   topic keeps its events.
-- A run begins with an entry that has the marker `STARTED`. The entries before it are gone. It ends
-  with an entry that has the marker of its end. No marker reaches a client: see `viewer`.
+- A run begins with an entry that has a marker with its token. The entries before it are gone. It
+  ends with an entry that has the marker of its end. No marker reaches a client: see `viewer`.
+- A run may begin twice: if the answer to its beginning was lost, and then the store has lost the
+  beginning. Nothing was appended between the two. The token tells that it is the same run.
 - A marker is a field that no event has. So no item can be taken for one.
 - Whoever produces a run holds its lease. When the lease is over, nothing is appended to the run any
   more, but the entry that says that it was aborted.
@@ -38,8 +40,13 @@ class RunState(StrEnum):
 RUN_TOPIC = "\0run:"
 """How the name of a run's topic begins. No topic of the application can have it."""
 
-STARTED = b"run: started\n\n"
-"""The block of the entry with which a run begins."""
+STARTED = b"run: started "
+"""How the block of the entry begins with which a run begins."""
+
+
+def start_marker(token: str) -> bytes:
+    """Return the block of the entry with which a run begins."""
+    return b"%b%b\n\n" % (STARTED, token.encode())
 
 
 def end_marker(state: RunState) -> bytes:

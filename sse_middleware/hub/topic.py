@@ -174,7 +174,7 @@ class Topic:
     def _put(self, entry: Entry) -> None:
         """Add an entry to the ring. What was before the beginning of a run is gone."""
         self.latest = None
-        if entry.block == STARTED:
+        if entry.block.startswith(STARTED):
             self.ring.restart(entry.before)
             self._whole_floor = entry.before
         self.ring.put(entry.clock, self._with_id(entry.clock, entry.block))

@@ -10,13 +10,13 @@ from sse_middleware.hub.abc import DAY, MARK_BITS, ONCE_SECONDS, Appended, Entry
 from sse_middleware.hub.gaps import floor_of
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.run import (
-    STARTED,
     FencedError,
     NewRun,
     Run,
     RunAppend,
     RunState,
     end_marker,
+    start_marker,
 )
 from tests.hub.conftest import OpenStore, PassTime
 
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.anyio
 KEEP = Keep()
 
 WHOLE = Keep(count=2**31, seconds=20)
+BEGUN = start_marker("x")
 """What the topic of a run keeps."""
 
 
@@ -312,9 +313,9 @@ class TestRun:
             await heard.listener.add(("r",))
             run = await begin(store, "x")
             kept = (await store.read(("r",), 0, 9)).topics["r"]
-            assert kept.entries == (Entry(run.start, earlier, STARTED),)
+            assert kept.entries == (Entry(run.start, earlier, BEGUN),)
             await heard.wait()
-            assert heard.blocks() == [STARTED]
+            assert heard.blocks() == [BEGUN]
             heard.listener.close()
 
     async def test_appends_are_made_once(self, open_store: OpenStore) -> None:
@@ -326,7 +327,13 @@ class TestRun:
             await write(store, "x", 1, b"3")
             await write(store, "x", 2, end=RunState.DONE)
             assert await write(store, "x", 2, end=RunState.DONE) == []
-            assert await texts_of(store) == [STARTED, b"1", b"2", b"3", end_marker(RunState.DONE)]
+            assert await texts_of(store) == [
+                BEGUN,
+                b"1",
+                b"2",
+                b"3",
+                end_marker(RunState.DONE),
+            ]
 
     async def test_the_end_is_known(self, open_store: OpenStore, pass_time: PassTime) -> None:
         async with open_store() as store:
@@ -356,7 +363,7 @@ class TestRun:
             ):
                 with pytest.raises(FencedError):
                     await write(store, token, number, b"1", end=end)
-            assert await texts_of(store) == [STARTED]
+            assert await texts_of(store) == [BEGUN]
             assert (await found(store)).is_running
 
     async def test_a_lease_is_renewed(self, open_store: OpenStore, pass_time: PassTime) -> None:
@@ -395,7 +402,7 @@ class TestRun:
             for number, state in ((7, RunState.ABORTED), (0, None), (0, RunState.DONE)):
                 with pytest.raises(FencedError):
                     await write(store, "x", number, b"late", end=state)
-            assert await texts_of(store) == [STARTED, end_marker(RunState.ABORTED)]
+            assert await texts_of(store) == [BEGUN, end_marker(RunState.ABORTED)]
 
     async def test_who_aborts_it_needs_no_number(
         self, open_store: OpenStore, pass_time: PassTime
@@ -406,7 +413,7 @@ class TestRun:
             await pass_time(11)
             assert await write(store, "x", 0, b"1") == []
             assert len(await write(store, "x", 0, end=RunState.ABORTED)) == 1
-            assert await texts_of(store) == [STARTED, b"1", end_marker(RunState.ABORTED)]
+            assert await texts_of(store) == [BEGUN, b"1", end_marker(RunState.ABORTED)]
 
     async def test_a_restart_makes_the_one_before_give_way(self, open_store: OpenStore) -> None:
         async with open_store() as store:
@@ -419,7 +426,7 @@ class TestRun:
                 await write(store, "x", 1, b"2")
             await write(store, "y", 0, b"3")
             kept = (await store.read(("r",), 0, 9)).topics["r"]
-            assert blocks(kept.entries) == [STARTED, b"3"]
+            assert blocks(kept.entries) == [start_marker("y"), b"3"]
             assert kept.entries[0].before == last
 
     async def test_a_repeated_begin_changes_nothing(
@@ -439,7 +446,12 @@ class TestRun:
                 assert again.unwatched > 3
             await write(store, "x", 1, b"2", end=RunState.STOPPED)
             assert (await begin(store, "x", restart=True)).state == "stopped"
-            assert await texts_of(store) == [STARTED, b"1", b"2", end_marker(RunState.STOPPED)]
+            assert await texts_of(store) == [
+                BEGUN,
+                b"1",
+                b"2",
+                end_marker(RunState.STOPPED),
+            ]
 
     async def test_it_is_told_to_stop(self, open_store: OpenStore) -> None:
         async with open_store() as store:
@@ -471,7 +483,7 @@ class TestRun:
             for _ in range(3):
                 await pass_time(8)
                 await store.renew_run("r", "x", WHOLE, 10)
-            assert await texts_of(store) == [STARTED]
+            assert await texts_of(store) == [BEGUN]
             keep = Keep(count=WHOLE.count, seconds=3)
             await store.append("r", (b"end",), keep, run=RunAppend("x", 0, 10, RunState.DONE))
             await pass_time(2)

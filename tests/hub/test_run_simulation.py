@@ -129,6 +129,19 @@ ONCE_WRONG: dict[str, tuple[int, Trace]] = {
             ("restart_server", (0,)),
         ],
     ),
+    "a viewer's stream ended although its run had only begun again": (
+        2,
+        [
+            ("begin", (3, 0, 2)),
+            ("wait", (1,)),
+            ("lose_answers", (0, 1)),
+            ("begin", (0, 0, 1)),
+            ("attach", (1, 1, 1)),
+            ("restart_server", (1,)),
+            ("wait", (2,)),
+            ("emit", (1, 3, 0)),
+        ],
+    ),
 }
 """What random traces have found: the seed, and the trace."""
 

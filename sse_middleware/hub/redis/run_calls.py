@@ -7,7 +7,7 @@ from sse_middleware.hub.abc import Appended
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.redis.calls import append_keys, appended, kept_ms
 from sse_middleware.hub.redis.keys import Keys
-from sse_middleware.hub.run import STARTED, NewRun, Run, RunAppend, RunState, StoredRun, fenced
+from sse_middleware.hub.run import NewRun, Run, RunAppend, RunState, StoredRun, fenced, start_marker
 
 
 def run_keys(keys: Keys, topic: bytes) -> list[bytes]:
@@ -19,7 +19,7 @@ def begin_arguments(adding: Sequence[bytes], new: NewRun) -> list[bytes]:
     """Return the arguments of the beginning of a run, from those of all that add events."""
     limit = b"" if new.unwatched_limit is None else repr(float(new.unwatched_limit)).encode()
     own = (new.token.encode(), _microseconds(new.seconds), limit, b"%d" % new.restart)
-    return [*adding, *own, STARTED]
+    return [*adding, *own, start_marker(new.token)]
 
 
 def run_append_arguments(

@@ -135,7 +135,7 @@ class Runner:
         self._end(RunState.DRAINED)
 
     async def _begins(self) -> bool:
-        """Win the lease. Returns false if there is a run, or if the store is away."""
+        """Win the lease. Returns false if there is a run, or if the store is or was away."""
         began, plan = self._clock(), self._plan
         keep = kept_while_running(plan.ttl)
         new = NewRun(self.token, keep, LEASE, plan.restart, plan.unwatched_limit)
@@ -146,6 +146,9 @@ class Runner:
             return False
         self._writer.begin(began)
         if self.run.token != self.token:
+            return False
+        if not self.run.is_running:  # the answer came after the end of the lease
+            self._fenced()
             return False
         if self.run.stopping:  # somebody was quicker than the answer
             self.stop()

@@ -81,7 +81,7 @@ class Runs:
         run = runner.run
         if run is None:
             raise HubError("the hub was closed before the run began")
-        if run.token != runner.token and run.is_orphaned:
+        if run.is_orphaned:
             return await self.find(plan.topic) or run
         return run
 

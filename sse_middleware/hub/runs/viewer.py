@@ -170,15 +170,16 @@ class Viewer(Subscription):
         return b"".join(kept)
 
     def _note_marker(self, block: bytes) -> None:
-        """Look at a marker. One of an earlier run says nothing."""
+        """Look at a marker. One of an earlier run says nothing, nor does its own beginning."""
         line, _, marker = block.partition(_MARKER)
         position = parse_position(line.removeprefix(b"id: ").decode()) or Position(0, 0)
         start = 0 if self.run is None else self.run.start
-        if position.clock <= start:
+        state, _, token = marker.decode().partition(" ")
+        if position.clock <= start or (self.run is not None and token == self.run.token):
             return
         self.ended = True
-        if marker != b"started":
-            self.outcome = RunState(marker.decode())
+        if not token:
+            self.outcome = RunState(state)
         self.end_block = line + (b"\n\n" if self._cursor.sends_positions else b"\n")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sse_middleware.hub.abc import Appended
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import STARTED, NewRun, Run, RunAppend, StoredRun, fenced
+from sse_middleware.hub.run import NewRun, Run, RunAppend, StoredRun, fenced, start_marker
 from sse_middleware.hub.sqlite.tables import Tables
 
 
@@ -19,7 +19,8 @@ def begin_run(tables: Tables, topic: str, new: NewRun, now: int) -> Run:
     if present is not None and present.stays(new):
         return present.at(now)
     tables.drop(topic, now)
-    (start,) = tables.append(topic, (STARTED,), new.keep, None, now).clocks
+    marker = start_marker(new.token)
+    (start,) = tables.append(topic, (marker,), new.keep, None, now).clocks
     run = StoredRun.begun(new, start, now)
     tables.runs.write(topic, run)
     return run.at(now)

@@ -10,9 +10,16 @@ from sse_middleware.errors import PublishUnknownError, StoreError
 from sse_middleware.hub.abc import Appended
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.redis.store import RedisStore
-from sse_middleware.hub.run import STARTED, FencedError, NewRun, RunAppend, RunState, end_marker
+from sse_middleware.hub.run import (
+    FencedError,
+    NewRun,
+    RunAppend,
+    RunState,
+    end_marker,
+    start_marker,
+)
 from tests.e2e.client import HOST
-from tests.hub.test_contract import WHOLE, Heard, begin, blocks, found, texts_of, write
+from tests.hub.test_contract import BEGUN, WHOLE, Heard, begin, blocks, found, texts_of, write
 
 from .proxy import Proxy
 from .server import RedisServer
@@ -44,7 +51,7 @@ class TestSeveralStores:
             assert renewed.stopping
             await write(one, "x", 1, end=RunState.STOPPED)
             assert (await found(durable)).state == "stopped"
-            assert await texts_of(other) == [STARTED, b"1", end_marker(RunState.STOPPED)]
+            assert await texts_of(other) == [BEGUN, b"1", end_marker(RunState.STOPPED)]
             assert len(await marks(one)) == 1
 
     async def test_one_of_many_begins(self, shared_server: RedisServer, prefix: str) -> None:
@@ -56,7 +63,7 @@ class TestSeveralStores:
                 *(begin(store, f"{number}") for number in range(20) for store in (one, other))
             )
             assert len({(run.token, run.start) for run in runs}) == 1
-            assert await texts_of(one) == [STARTED]
+            assert await texts_of(one) == [start_marker(runs[0].token)]
 
 
 class TestLosses:
@@ -82,7 +89,7 @@ class TestLosses:
             await run_sync(server.start)
             with pytest.raises(FencedError, match="lost what was appended before"):
                 await write(store, "x", 2, b"3")
-            assert await texts_of(store) == [STARTED, b"1"]
+            assert await texts_of(store) == [BEGUN, b"1"]
             assert len(await marks(store)) == 2
 
     async def test_each_script_sees_a_new_server(self, start_server: StartServer) -> None:
@@ -114,7 +121,7 @@ class TestLosses:
             await store.stop_run("r")
             server.ask("SCRIPT", "FLUSH")
             assert (await found(store)).stopping
-            assert await texts_of(store) == [STARTED, *(b"%d" % one for one in range(9))]
+            assert await texts_of(store) == [BEGUN, *(b"%d" % one for one in range(9))]
 
 
 class TestUnknownOutcomes:
@@ -132,7 +139,7 @@ class TestUnknownOutcomes:
             start = int(server.ask("HGET", "{shop}:run:r", "start"))
             run = await begin(store, "y", restart=True)
             assert (run.token, run.start) == ("y", start)
-            assert await texts_of(store) == [STARTED]
+            assert await texts_of(store) == [start_marker("y")]
 
     async def test_an_append_is_repeated(self, start_server: StartServer) -> None:
         server = start_server()
@@ -147,7 +154,7 @@ class TestUnknownOutcomes:
             proxy.go_on()
             assert await write(store, "x", 0, b"1") == []
             await write(store, "x", 1, b"2")
-            assert await texts_of(store) == [STARTED, b"1", b"2"]
+            assert await texts_of(store) == [BEGUN, b"1", b"2"]
 
     async def test_a_stop_is_repeated(self, start_server: StartServer) -> None:
         server = start_server()
@@ -185,7 +192,7 @@ class TestUnknownOutcomes:
                 await append("short")
             snapshot = await store.read(("r", "short"), 0, 9)
             texts = [blocks(kept.entries) for kept in snapshot.topics.values()]
-            assert texts == [[STARTED, b"1"], [STARTED]]
+            assert texts == [[BEGUN, b"1"], [BEGUN]]
 
 
 class TestRefusals:
@@ -232,7 +239,7 @@ class TestRefusals:
             server.ask("CONFIG", "SET", "maxmemory", "0")
             await write(store, "x", 0, b"2")
             await heard.wait()
-            assert await texts_of(store) == heard.blocks() == [STARTED, b"2"]
+            assert await texts_of(store) == heard.blocks() == [BEGUN, b"2"]
 
     async def test_what_cannot_be_announced_does_not_happen(
         self, start_server: StartServer
@@ -254,7 +261,7 @@ class TestRefusals:
             assert (await other.read(("r",), 0, 9)).topics["r"] == kept
             assert (await found(other)).start == run.start
             await write(other, "x", 1, b"2")
-            assert await texts_of(other) == [STARTED, b"1", b"2"]
+            assert await texts_of(other) == [BEGUN, b"1", b"2"]
 
 
 async def test_a_run_expires_with_its_topic(start_server: StartServer) -> None:

@@ -132,6 +132,11 @@ def numbers(count: int, pause: float = 0.0) -> Callable[[], AsyncIterator[int]]:
     return generate
 
 
+def never_called() -> Any:
+    """Raise, as a factory that must not be called. Whoever asked for the run gets the error."""
+    raise AssertionError("the factory was called")
+
+
 async def for_ever() -> AsyncIterator[int]:
     """Yield one item, and wait before the next one."""
     while True:

@@ -21,6 +21,7 @@ from tests.hub.runs.kit import (
     for_ever,
     joined,
     last_id,
+    never_called,
     numbers,
     until_state,
     viewed,
@@ -93,7 +94,7 @@ class TestPreset:
             raise OopsError
 
         with pytest.raises(OopsError):
-            await hub.resumable("k", lambda: pytest.fail("called"), preset=Preset(first=first))
+            await hub.resumable("k", never_called, preset=Preset(first=first))
         assert await hub.state("k") is RunState.ERROR
         assert await viewed(hub) == []
 

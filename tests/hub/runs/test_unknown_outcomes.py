@@ -7,7 +7,8 @@ import anyio
 import pytest
 
 from sse_middleware.hub.run import RunState, end_marker
-from tests.hub.runs.kit import Workers, for_ever, joined, numbers, until_state, viewed
+from sse_middleware.hub.runs import runner
+from tests.hub.runs.kit import Workers, for_ever, joined, never_called, numbers, until_state, viewed
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left_behind")]
 
@@ -70,10 +71,21 @@ async def test_nobody_knows_whether_it_has_begun(memory_workers: Workers) -> Non
     async with memory_workers.hub() as hub, memory_workers.hub() as other:
         memory_workers.faults[0].fail_after["begin_run"] = OFTEN
         with pytest.raises(OSError, match="begin_run"):
-            await hub.resumable("k", lambda: pytest.fail("it is not known to have begun"))
+            await hub.resumable("k", never_called)
         memory_workers.faults[0].fail_after.clear()
         assert await viewed(other) == []  # once the lease is over
         assert await other.state("k") is RunState.ABORTED
+
+
+async def test_the_lease_is_over_when_it_is_known_to_have_begun(
+    memory_workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "LEASE", 0.01)  # less than until the next attempt
+    async with memory_workers.hub() as hub:
+        memory_workers.faults[0].fail_after["begin_run"] = 1
+        await hub.resumable("k", never_called)
+        assert await hub.state("k") is RunState.ABORTED
+        assert await viewed(hub) == []
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import RUN_TOPIC, STARTED, NewRun, Run, RunAppend, RunState
+from sse_middleware.hub.run import RUN_TOPIC, NewRun, Run, RunAppend, RunState, start_marker
 from tests.hub.simulation.client import Violation
 from tests.hub.simulation.server import Contents, Server, Surroundings
 
@@ -85,8 +85,8 @@ class RunServer(Server):
         """Tokens of the runs that somebody wanted to stop, and what `losses` was then."""
         self.losses = 0
         """How often it may have lost something."""
-        self.starts = dict[str, list[tuple[int, int]]]()
-        """Of each key: the clock at which each run has begun, and its order."""
+        self.starts = dict[str, list[tuple[int, int, str]]]()
+        """Of each key: the clock at which each run has begun, its order, and its token."""
         self._order = 0
 
     def lose(self, writes: int) -> None:
@@ -156,13 +156,13 @@ class RunServer(Server):
         self.expire()
         before = self.contents.chapters.get(topic)
         run = super().begin_run(topic, new)
-        if self.contents.topics[topic][0].block != STARTED:
+        if self.contents.topics[topic][0].block != start_marker(run.token):
             raise Violation("a run does not begin with its beginning")
         if before is None or before.start != run.start:
             key = topic.removeprefix(RUN_TOPIC)
             self.begun[key] = self.begun.get(key, 0) + 1
             self._order += 1
-            self.starts.setdefault(key, []).append((run.start, self._order))
+            self.starts.setdefault(key, []).append((run.start, self._order, new.token))
             until = self.now() + int(new.seconds * 1e6)
             limited = new.unwatched_limit is not None
             chapter = Chapter(self._order, new.token, run.start, until, limited)

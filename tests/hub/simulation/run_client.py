@@ -188,10 +188,12 @@ class RunClient:
     def _check_end(self) -> None:
         """Check that a stream has ended with its run."""
         chapter, server = self.world.server.chapter(self.key), self.world.server
-        before, losses = self._before
-        if chapter is None or before is None or losses != server.losses:
+        before, _ = self._before
+        if chapter is None or before is None or chapter.token != before.token:
             return
-        if chapter.order == before.order and chapter.end is None and chapter.until > server.now():
+        later = [token for _, order, token in server.starts[self.key] if order > before.order]
+        made_way = any(token != before.token for token in later)
+        if not made_way and chapter.end is None and chapter.until > server.now():
             raise Violation("a stream has ended, and its run goes on")
 
     def _check_answer(self, status: int) -> None:
@@ -271,7 +273,7 @@ class RunClient:
         later = [one.order for one in server.payloads(self.key) if one.clock > clock]
         if present is not None and all(order == present.order for order in later):
             return present.order
-        begun = [order for start, order in server.starts[self.key] if start <= clock + 1]
+        begun = [order for start, order, _ in server.starts[self.key] if start <= clock + 1]
         return max(begun, default=0)
 
     def _check_missing(self, begin: int, end: int, payloads: list[Payload]) -> None:

@@ -139,7 +139,7 @@ def another_run_untold(patch: Patch) -> None:
 
 def earlier_run_in_ring(patch: Patch) -> None:
     """Leave in a ring what was there before a run began."""
-    patch.setattr(topic, "STARTED", b"")
+    patch.setattr(topic, "STARTED", b"\0")
 
 
 def wait_behind_end(patch: Patch) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from sse_middleware.hub.abc import MARK_BITS, Entry, Incarnation, Kept, Snapshot, State
 from sse_middleware.hub.keep import Keep
-from sse_middleware.hub.run import STARTED, FencedError, NewRun, Run, RunAppend, StoredRun
+from sse_middleware.hub.run import FencedError, NewRun, Run, RunAppend, StoredRun, start_marker
 
 BEGIN = 10**15
 """The store's clock when the world begins."""
@@ -172,7 +172,7 @@ class Server:
             return run
         self.save()
         self.contents.drop(topic)
-        (start,) = self._append(topic, (STARTED,), new.keep)
+        (start,) = self._append(topic, (start_marker(new.token),), new.keep)
         stored = StoredRun.begun(new, start, self.now())
         self.contents.runs[topic] = stored
         return stored.at(self.now())

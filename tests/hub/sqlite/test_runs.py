@@ -13,13 +13,13 @@ import pytest
 from sse_middleware.errors import StoreError
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.run import (
-    STARTED,
     FencedError,
     NewRun,
     Run,
     RunAppend,
     RunState,
     end_marker,
+    start_marker,
 )
 from sse_middleware.hub.sqlite.jobs import Work
 from sse_middleware.hub.sqlite.store import SQLiteStore
@@ -33,6 +33,7 @@ pytestmark = pytest.mark.anyio
 KEEP = Keep()
 WHOLE = Keep(count=2**31, seconds=20)
 LEASE = 10
+BEGUN = start_marker("x")
 
 
 async def begin(
@@ -81,7 +82,7 @@ class TestShared:
                 await write(one, "x", 1, b"3")
             assert await state_of(one) is RunState.ABORTED
             await heard.until(lambda found: len(found.events) == 3)
-            assert heard.blocks == [STARTED, b"1", aborted]
+            assert heard.blocks == [BEGUN, b"1", aborted]
 
     async def test_only_one_of_many_begins(self, path: Path) -> None:
         found = list[str]()
@@ -95,7 +96,7 @@ class TestShared:
                     for store in (one, other):
                         tasks.start_soon(start, store, f"{number} {store is one}")
             assert (len(found), len(set(found))) == (20, 1)
-            assert await blocks_of(one) == [STARTED]
+            assert await blocks_of(one) == [start_marker(found[0])]
 
     async def test_while_the_file_is_locked_a_run_is_found(self, path: Path) -> None:
         async with opened(path) as store:
@@ -125,7 +126,7 @@ class TestShared:
             await write(store, "x", 1, b"2", end=RunState.DONE)
         async with opened(path, now=now) as store:
             assert await state_of(store) is RunState.DONE
-            assert await blocks_of(store) == [STARTED, b"1", b"2"]
+            assert await blocks_of(store) == [BEGUN, b"1", b"2"]
 
     async def test_in_a_file_from_before_there_were_runs(self, path: Path) -> None:
         async with opened(path) as store:
@@ -154,7 +155,7 @@ class TestLost:
             assert (await begin(other, "y")).token == "y"
             with pytest.raises(FencedError, match="another run"):
                 await write(one, "x", 1, b"2")
-            assert await blocks_of(one) == [STARTED]
+            assert await blocks_of(one) == [start_marker("y")]
 
     async def test_a_file_that_is_deleted_before_the_answer(self, path: Path) -> None:
         async with opened(path) as store:
@@ -166,7 +167,7 @@ class TestLost:
 
             await together(store, append, last=once(path.unlink))
             assert await begin(store, "y") != run
-            assert await blocks_of(store) == [STARTED]
+            assert await blocks_of(store) == [start_marker("y")]
 
     async def test_who_was_fenced_in_the_file_before(self, path: Path) -> None:
         async with opened(path) as store:
@@ -177,7 +178,7 @@ class TestLost:
                 lambda: write(store, "y", 0, b"1"),
                 last=once(path.unlink),
             )
-            assert await blocks_of(store) == [STARTED, b"1"]
+            assert await blocks_of(store) == [start_marker("y"), b"1"]
 
     async def test_an_older_copy(self, path: Path) -> None:
         copy = path.with_suffix(".copy")
@@ -189,7 +190,7 @@ class TestLost:
             copy.replace(path)
             with pytest.raises(FencedError, match="has lost what was appended before"):
                 await write(store, "x", 1, b"2")
-            assert await blocks_of(store) == [STARTED]
+            assert await blocks_of(store) == [BEGUN]
 
 
 def once(act: Callable[[], object]) -> Work:
@@ -213,15 +214,15 @@ class TestPruning:
                 await one.append("r", (b"1",) * 50, Keep(seconds=3600))
                 await begin(one, "x", keep=Keep(seconds=3600))
                 await one.append("other", (b"x",), KEEP)
-                assert await blocks_of(one) == [STARTED]
+                assert await blocks_of(one) == [BEGUN]
                 assert count(path, "hub_events") == 52, "listeners may be a little late"
-            await heard.until(lambda found: found.blocks[-1:] == [STARTED])
-            assert heard.blocks == [*[b"1"] * 50, STARTED]
+            await heard.until(lambda found: found.blocks[-1:] == [BEGUN])
+            assert heard.blocks == [*[b"1"] * 50, BEGUN]
             now.pass_by(LAG + SECOND)
             for _ in range(4):
                 await one.append("other", (b"x",), KEEP)
             assert count(path, "hub_events") == 6
-            assert await blocks_of(one) == [STARTED]
+            assert await blocks_of(one) == [BEGUN]
 
     async def test_runs_go_with_their_topics(self, path: Path) -> None:
         now = Clock()
@@ -245,7 +246,7 @@ class TestPruning:
                 now.pass_by(8 * SECOND)
                 await store.renew_run("r", "x", WHOLE, LEASE)
                 await store.append("other", (b"x",), KEEP)
-            assert await blocks_of(store) == [STARTED]
+            assert await blocks_of(store) == [BEGUN]
             assert await state_of(store) is RunState.RUNNING
             await store.renew_run("r", "x", Keep(seconds=1), LEASE)
             now.pass_by(2 * SECOND)
@@ -322,7 +323,7 @@ class TestFenced:
             )
             assert statements.count("BEGIN IMMEDIATE") == 1
             assert "ROLLBACK" not in statements
-            assert sorted(await blocks_of(store)) == [b"1", b"3", STARTED]
+            assert sorted(await blocks_of(store)) == [b"1", b"3", BEGUN]
 
     async def test_next_to_one_that_fails(self, path: Path) -> None:
         wrong: Any = object()
@@ -338,7 +339,7 @@ class TestFenced:
                     await write(store, "y", 0, b"2")
 
             await together(store, fenced, fails, lambda: store.append("r", (b"1",), WHOLE))
-            assert await blocks_of(store) == [STARTED, b"1"]
+            assert await blocks_of(store) == [BEGUN, b"1"]
             await write(store, "x", 0, b"3")
 
     async def test_without_events_nothing_is_fenced(self, path: Path) -> None:
