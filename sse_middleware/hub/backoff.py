@@ -16,11 +16,13 @@ class Backoff:
         chance: returns a number from 0 to 1.
     """
 
-    __slots__ = ("_chance", "_most")
+    __slots__ = ("_chance", "_most", "cut_short")
 
     def __init__(self, chance: Callable[[], float] = random.random) -> None:
         self._chance = chance
         self._most = FIRST
+        self.cut_short = False
+        """Whether the last wait was cut short. See `Recovery`."""
 
     def next(self) -> float:
         """Return the seconds to wait: from half of the longest wait to the whole."""

@@ -7,7 +7,8 @@ Rules of this file:
 - A tick is asked for every few seconds, and when topics are ahead of the watermark. If none comes
   back in a few seconds in which the event loop responds, the listener is replaced. A second in
   which the loop was blocked counts as one.
-- If anything fails, the listener is replaced after a wait. Then all topics are read again.
+- If anything fails, the listener is replaced after a wait. Then all topics are read again. If the
+  store answers anybody meanwhile, the wait is over.
 - Without subscribers there is no listener and no timer.
 """
 
@@ -15,7 +16,7 @@ import logging
 from collections.abc import Sequence
 from itertools import islice
 
-from anyio import fail_after, move_on_after, sleep
+from anyio import fail_after, move_on_after
 
 from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.event_loop.wakeup import wakeup
@@ -79,7 +80,7 @@ class ListeningLoop:
                 await self._listen()
             except Exception as error:
                 self._note_away(error)
-                await sleep(self._backoff.next())
+                await worker.recovery.wait(self._backoff)
 
     def _note_away(self, error: Exception) -> None:
         """Log the first failure as a warning. The next ones say nothing new."""

@@ -17,8 +17,6 @@ from itertools import accumulate
 from operator import attrgetter
 from typing import Any, Protocol
 
-from anyio import sleep
-
 from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.hub.abc import Entry, Snapshot, State
 from sse_middleware.hub.backoff import Backoff
@@ -148,7 +146,7 @@ class Pages:
                 return self._joined(flight.after, await self._read(flight))
             except Exception as error:
                 logger.debug("a page can't be read: %r", error)
-                await sleep(backoff.next())
+                await self._worker.recovery.wait(backoff)
         return None
 
     async def _read(self, flight: Flight) -> list[Snapshot]:

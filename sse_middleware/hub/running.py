@@ -72,6 +72,8 @@ class RunningHub:
         worker = self.worker
         await self.know_store()
         appended = await self.store.append(topic, (block,), keep, once=once)
+        if worker.recovery.waiting:
+            worker.recovery.note()
         (clock,) = appended.clocks
         if appended.mark != worker.mark:  # the store has begun anew, which the worker will see
             return format_position(Position(clock, appended.mark))

@@ -20,6 +20,7 @@ from itertools import takewhile
 from sse_middleware.hub.abc import Entry, State, Store
 from sse_middleware.hub.ids import IdFormat
 from sse_middleware.hub.pump import Pump, Woken
+from sse_middleware.hub.recovery import Recovery
 from sse_middleware.hub.topic import Topic
 
 LINGER = 30.0
@@ -48,6 +49,7 @@ class Worker:
         self.store = store
         self.clock = clock
         self.pump = Pump(call_soon)
+        self.recovery = Recovery()
         self.topics = dict[str, Topic]()
         self.idle = dict[Topic, float]()
         """Topics without subscribers, by when the last one left. The first one left first."""
@@ -165,6 +167,7 @@ class Worker:
 
     def note(self, state: State) -> None:
         """Look at what the store was when it was read. Another incarnation changes everything."""
+        self.recovery.note()
         self._now_offset = state.now - self.clock() * 1e6
         if self.state is None:
             self._begin(state)

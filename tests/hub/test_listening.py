@@ -203,6 +203,46 @@ async def test_while_the_store_is_away_nothing_is_claimed(
         late.close()
 
 
+async def test_once_the_store_answers_anybody_all_others_ask_it_at_once() -> None:
+    made = Made()
+    async with Hub(store=made) as hub, subscribed(hub, "a") as taken:
+        assert hub._running is not None
+        made.store.fails = True
+        hub._running.worker.suspect_listener()
+        late = hub.subscribe("a")
+        late.resume("unknown")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(late.open, bool)
+            await anyio.sleep(60)  # each waits for some seconds by now
+            made.store.fails = False
+            began = anyio.current_time()
+            await hub.publish("a", 1)
+            await passed()
+        assert late.take(1000) == b""
+        await passed()  # its page comes
+        assert late.take(1000).count(b"data:") == 2
+        assert taken.data() == [1]
+        assert anyio.current_time() - began < 0.1
+        late.close()
+
+
+async def test_a_store_that_only_fails_the_listener_is_not_asked_all_the_time() -> None:
+    made = Made()
+    async with Hub(store=made) as hub, subscribed(hub, "a") as taken:
+        assert hub._running is not None
+        made.store.fails = True
+        hub._running.worker.suspect_listener()
+        await anyio.sleep(60)
+        made.store.listeners = 0
+        for number in range(3000):
+            await hub.publish("a", number)
+            await anyio.sleep(0.02)
+        assert 20 < made.store.listeners < 55  # a wait takes 2.5 to 5 s, and every other one is cut
+        made.store.fails = False
+        await anyio.sleep(6)
+        assert taken.data()[-1] == 2999
+
+
 async def test_a_page_that_can_not_be_read_is_given_up_by_who_leaves() -> None:
     made = Made()
     async with Hub(store=made) as hub, subscribed(hub, "a"):

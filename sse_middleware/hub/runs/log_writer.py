@@ -14,17 +14,16 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 
-from anyio import Event, sleep
+from anyio import Event
 
 from sse_middleware.event_loop.alarm import Alarm
-from sse_middleware.hub.abc import Store
 from sse_middleware.hub.backoff import LONGEST, Backoff
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.run import FencedError, Run, RunAppend, RunState, end_marker
 from sse_middleware.hub.runs.log import RunLog
 from sse_middleware.hub.runs.plan import LEASE, RunPlan, kept_after_end, kept_while_running
 from sse_middleware.hub.store_calls import answered
-from sse_middleware.hub.worker import nothing
+from sse_middleware.hub.worker import Worker, nothing
 
 logger = logging.getLogger(__name__)
 
@@ -42,34 +41,33 @@ class LogWriter:
     """Writes one run.
 
     Args:
-        store: where it is written.
+        worker: whose store it is written to.
         plan: of the run.
         token: of the run.
         log: what is to be written.
-        clock: of the event loop, in seconds.
         on_stop: called if the run is to stop.
         on_fenced: called if the run is no longer this one's.
     """
 
     def __init__(
         self,
-        store: Store,
+        worker: Worker,
         plan: RunPlan,
         token: str,
         log: RunLog,
-        clock: Callable[[], float],
         on_stop: Callable[[], object],
         on_fenced: Callable[[], object],
     ) -> None:
         self.ended = Event()
         """Set when nothing more is written."""
-        self._store = store
+        self._store = worker.store
+        self._recovery = worker.recovery
         self._topic = plan.topic
         self._ttl = plan.ttl
         self._token = token
         self._keep = kept_while_running(plan.ttl)
         self._log = log
-        self._clock = clock
+        self._clock = clock = worker.clock
         self._alarm = Alarm(clock, log.raised.set)
         self._on_stop = on_stop
         self._on_fenced = on_fenced
@@ -146,8 +144,9 @@ class LogWriter:
                 self._is_away = True
                 if self._is_over(error):
                     return
-                await sleep(backoff.next())
+                await self._recovery.wait(backoff)
             else:
+                self._recovery.note()
                 self._number += 1
                 self._held_from = began
                 return
@@ -164,6 +163,7 @@ class LogWriter:
             self._is_away = True
             self._is_over(error)
             return
+        self._recovery.note()
         if run is None or run.token != self._token or not run.is_running:
             self._fence(FencedError("the run has another producer, or its lease was over"))
             return

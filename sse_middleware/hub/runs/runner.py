@@ -19,13 +19,13 @@ from sse_middleware.errors import RunTooLargeError, printable
 from sse_middleware.event_loop.cancel_scope import EdgeCancelScope, edge_cancel_scope, is_only
 from sse_middleware.event_loop.loop import call_later
 from sse_middleware.event_loop.task_group import daemon_task_group
-from sse_middleware.hub.abc import Store
 from sse_middleware.hub.run import RUN_TOPIC, NewRun, Run, RunState
 from sse_middleware.hub.runs.log import RunLog
 from sse_middleware.hub.runs.log_writer import LogWriter
 from sse_middleware.hub.runs.plan import LEASE, RunPlan, kept_while_running
 from sse_middleware.hub.runs.run_encoder import RunEncoder, without_id
 from sse_middleware.hub.store_calls import retried
+from sse_middleware.hub.worker import Worker
 from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
 from sse_middleware.items.hints import ItemHints
 from sse_middleware.items.item_encoding import ItemEncoding
@@ -41,21 +41,13 @@ class Runner:
     """Begins a run, unless there is one, and produces it.
 
     Args:
-        store: where it is written.
+        worker: whose store it is written to.
         plan: how it is produced.
         token: a new one.
-        clock: of the event loop, in seconds.
         reported: what `ItemHints` has reported about runs.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        plan: RunPlan,
-        token: str,
-        clock: Callable[[], float],
-        reported: set[str],
-    ) -> None:
+    def __init__(self, worker: Worker, plan: RunPlan, token: str, reported: set[str]) -> None:
         self.ended = Event()
         """Set when the run has ended, or belongs to another one."""
         self.decided = Event()
@@ -64,13 +56,13 @@ class Runner:
         """The run of the topic, this one's or another one's."""
         self._refusal: Exception | None = None
         self.token = token
-        self._store = store
+        self._store = worker.store
         self._plan = plan
-        self._clock = clock
+        self._clock = worker.clock
         self._reported = reported
         self._control = ConfiguredControlFrames(ControlFrameRules(plan.settings))
         self._log = RunLog(plan.max_bytes, self._too_large)
-        self._writer = LogWriter(store, plan, token, self._log, clock, self.stop, self._fenced)
+        self._writer = LogWriter(worker, plan, token, self._log, self.stop, self._fenced)
         self._producer: Producer | None = None
         self._scope: EdgeCancelScope | None = None
         self._state: RunState | None = None

@@ -51,7 +51,7 @@ class Runs:
         self._recent: EndedRuns | None = None
         self._reported: set[str] = set()
         """What `ItemHints` has reported about runs."""
-        self.watches = Watches(hub().worker.store, tasks.create_task)
+        self.watches = Watches(hub().worker, tasks.create_task)
 
     @property
     def runners(self) -> Iterable[Runner]:
@@ -72,8 +72,7 @@ class Runs:
         """
         if self._draining:
             raise HubError("the hub is about to be closed, so it begins no more runs")
-        worker = self._hub().worker
-        runner = Runner(worker.store, plan, new_token(plan.ttl), worker.clock, self._reported)
+        runner = Runner(self._hub().worker, plan, new_token(plan.ttl), self._reported)
         self._runners[runner.token] = runner
         self._tasks.create_task(self._work(runner), plan.context)
         await runner.decided.wait()

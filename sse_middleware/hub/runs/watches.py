@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from anyio import move_on_after, sleep
+from anyio import move_on_after
 
 from sse_middleware.event_loop.wakeup import wakeup
 from sse_middleware.hub.abc import Store
@@ -21,6 +21,7 @@ from sse_middleware.hub.run import FencedError, Run, RunAppend, RunState, end_ma
 from sse_middleware.hub.runs.plan import LEASE, kept_after_end, ttl_of
 from sse_middleware.hub.runs.viewer import Viewer
 from sse_middleware.hub.store_calls import answered
+from sse_middleware.hub.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +53,11 @@ async def look_at(store: Store, topic: str, *, watched: bool = False) -> Run | N
 class _Watch:
     """Looks at one run."""
 
-    def __init__(self, store: Store, topic: str) -> None:
+    def __init__(self, worker: Worker, topic: str) -> None:
         self.viewers = dict[Viewer, None]()
         self.changed = wakeup()
-        self._store = store
+        self._store = worker.store
+        self._recovery = worker.recovery
         self._topic = topic
         self._backoff = Backoff()
         self._limited = False
@@ -67,9 +69,10 @@ class _Watch:
                 run = await look_at(self._store, self._topic, watched=True)
             except Exception as error:
                 logger.debug("a run could not be looked at: %r", error)
-                await sleep(self._backoff.next())
+                await self._recovery.wait(self._backoff)
                 continue
             self._backoff.reset()
+            self._recovery.note()
             self._limited = run is not None and run.unwatched_limit is not None
             for viewer in tuple(self.viewers):
                 viewer.look_at(run)
@@ -99,14 +102,14 @@ class Watches:
     """The runs that are viewed.
 
     Args:
-        store: where they are.
+        worker: whose store has them.
         create_task: starts a task of the hub.
     """
 
     def __init__(
-        self, store: Store, create_task: Callable[[Coroutine[Any, Any, None]], object]
+        self, worker: Worker, create_task: Callable[[Coroutine[Any, Any, None]], object]
     ) -> None:
-        self._store = store
+        self._worker = worker
         self._create_task = create_task
         self._watches = dict[str, _Watch]()
 
@@ -114,7 +117,7 @@ class Watches:
         """Look after a viewer's run. See `Watched`."""
         watch = self._watches.get(viewer.topic)
         if watch is None:
-            watch = self._watches[viewer.topic] = _Watch(self._store, viewer.topic)
+            watch = self._watches[viewer.topic] = _Watch(self._worker, viewer.topic)
             watch.viewers[viewer] = None
             self._create_task(watch.run())
         watch.viewers[viewer] = None

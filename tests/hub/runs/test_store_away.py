@@ -119,3 +119,19 @@ async def test_until_the_hub_is_closed(memory_workers: Workers) -> None:
         began = anyio.current_time()
     assert anyio.current_time() - began <= 4
     assert [type(error) for error in errors] == [HubError]
+
+
+async def test_a_run_is_written_again_as_soon_as_the_store_answers_anybody(
+    memory_workers: Workers,
+) -> None:
+    async with memory_workers.hub() as hub, memory_workers.hub() as other:
+        await other.resumable("l", numbers(20, 0.5))
+        await anyio.sleep(1)
+        memory_workers.faults[1].fail_before["append"] = 99
+        await anyio.sleep(6)  # by now it waits for seconds
+        memory_workers.faults[1].fail_before["append"] = 0
+        before = len(memory_workers.faults[1].appends_of("\0run:l"))
+        await other.publish("anything", 1)
+        await anyio.sleep(0.01)
+        assert len(memory_workers.faults[1].appends_of("\0run:l")) > before
+        assert await viewed(hub, key="l") == list(range(20))

@@ -1,0 +1,42 @@
+"""`Recovery`: who in a process waits to ask the store again.
+
+Rules of this file:
+- When the store answers anybody, all who wait ask it at once. It is there again.
+- A store may answer one and go on failing another. So after a wait that was cut short, the next
+  one of the same `Backoff` isn't. At most twice as many attempts are made as without this.
+"""
+
+from anyio import Event, move_on_after, sleep
+
+from sse_middleware.hub.backoff import Backoff
+
+
+class Recovery:
+    """Those who wait."""
+
+    __slots__ = ("waiting",)
+
+    def __init__(self) -> None:
+        self.waiting = dict[Event, None]()
+        """What wakes each of them."""
+
+    def note(self) -> None:
+        """Know that the store has answered."""
+        for event in self.waiting:
+            event.set()
+
+    async def wait(self, backoff: Backoff) -> None:
+        """Wait as long as `backoff` says, or until the store answers anybody."""
+        seconds = backoff.next()
+        if backoff.cut_short:
+            backoff.cut_short = False
+            await sleep(seconds)
+            return
+        event = Event()
+        self.waiting[event] = None
+        try:
+            with move_on_after(seconds):
+                await event.wait()
+                backoff.cut_short = True
+        finally:
+            del self.waiting[event]
