@@ -20,7 +20,7 @@ from anyio.to_thread import run_sync
 from .hub_crowd import Crowd, Report, watching
 from .hub_publishers import Publishers
 from .hub_record import Ledger
-from .hub_servers import HubServer
+from .workers import SHARED_APP, Worker
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -47,10 +47,10 @@ SIZES = [
 
 
 @contextmanager
-def started(workers: int, directory: Path) -> Iterator[HubServer]:
+def started(workers: int, directory: Path) -> Iterator[Worker]:
     url = f"sqlite:///{directory / 'events.db'}"
     environment = {"HUB_URL": url, "HUB_KEPT": str(KEPT)}
-    server = HubServer(directory / "output", environment, workers)
+    server = Worker(SHARED_APP, environment, directory / "output", workers)
     server.start()
     try:
         yield server
@@ -67,7 +67,7 @@ async def kill_each(publishers: Publishers, size: Size) -> None:
         os.kill(list(publishers.workers)[number], signal.SIGKILL)
 
 
-async def scene(server: HubServer, publishers: Publishers, size: Size, crowd: Crowd) -> Report:
+async def scene(server: Worker, publishers: Publishers, size: Size, crowd: Crowd) -> Report:
     async with asyncio.timeout(LONGEST), watching(crowd) as process:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(publishers.run(size.events // 2))

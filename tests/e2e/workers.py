@@ -1,45 +1,65 @@
-"""Workers of one application. Each has a port of its own, so a test decides which one it asks."""
+"""uvicorn with an application, always on one port, which a test pauses, ends and starts again.
+
+Several of them share a hub. Each has a port of its own, so a test decides which one it asks.
+"""
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from . import servers
 from .client import HOST
-from .servers import free_port, wait_until_it_accepts
 
-ROOT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    import subprocess
+
+SHARED_APP = "tests.e2e.hub_shared_app:app"
+"""An application whose hub the environment chooses. See its module."""
 
 
 class Worker:
-    """A process with an application.
+    """A server.
 
     Args:
         app: its module and name, from the root of the repository.
         environment: variables, besides those of this process.
         output: a file for what it prints.
+        processes: how many answer at its port.
     """
 
-    def __init__(self, app: str, environment: Mapping[str, str], output: Path) -> None:
-        self.port = free_port()
+    def __init__(
+        self, app: str, environment: Mapping[str, str], output: Path, processes: int = 1
+    ) -> None:
+        self.port = servers.free_port()
         self.url = f"http://{HOST}:{self.port}"
         self.output = output
-        command = ("uvicorn", app, "--host", HOST, "--port", str(self.port))
-        with output.open("wb") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *command, "--log-level", "warning"],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                env={**os.environ, **environment},
-                cwd=ROOT,
-            )
+        several = ("--workers", str(processes)) if processes > 1 else ()
+        command = ("uvicorn", app, "--host", HOST, "--port", "{port}", "--log-level", "warning")
+        self._kind = servers.Kind("uvicorn", (*command, *several))
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        """The first of its processes."""
+        assert self._process is not None
+        return self._process
+
+    def begin(self) -> None:
+        """Start it, also again."""
+        with self.output.open("ab") as file:
+            self._process = servers.started(self._kind, self.port, file.fileno(), self._environment)
 
     def wait_until_it_accepts(self) -> None:
-        wait_until_it_accepts(self.process, self.port, self.output)
+        servers.wait_until_it_accepts(self.process, self.port, self.output)
+
+    def start(self) -> None:
+        """Start it, also again. Returns when it listens."""
+        self.begin()
+        self.wait_until_it_accepts()
 
     def pause(self) -> None:
         """Let it do nothing until `resume`. Its connections stay."""
@@ -51,9 +71,15 @@ class Worker:
         self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it at once."""
-        self.process.kill()
-        self.process.wait()
+        """End all of its processes at once. It may have ended, or never have been started."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def stop(self) -> None:
+        """Have it end as a server ends that is told to."""
+        servers.stop(self.process)
 
 
 @contextmanager
@@ -61,11 +87,10 @@ def started(
     count: int, app: str, environment: Mapping[str, str], directory: Path
 ) -> Iterator[list[Worker]]:
     """Run workers as long as the block lasts, or until it ends them. They fail at nothing."""
-    workers: list[Worker] = []
+    workers = [Worker(app, environment, directory / f"output{number}") for number in range(count)]
     try:
-        workers += (
-            Worker(app, environment, directory / f"output{number}") for number in range(count)
-        )
+        for worker in workers:
+            worker.begin()
         for worker in workers:
             worker.wait_until_it_accepts()
         yield workers

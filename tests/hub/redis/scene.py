@@ -13,7 +13,7 @@ Rules of this file:
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from anyio.to_thread import run_sync
 from tests.e2e.hub_crowd import Crowd, Report, watching
 from tests.e2e.hub_publishers import Publishers, wait_until
 from tests.e2e.hub_record import Ledger
-from tests.e2e.hub_servers import HubServer
+from tests.e2e.workers import SHARED_APP, Worker
 
 from .proxy import Proxy
 from .server import RedisServer
@@ -68,7 +68,7 @@ class Scene:
     """The server that is written to at first, then others."""
     proxies: list[Proxy]
     """Of each worker, if the scene has any."""
-    workers: list[HubServer]
+    workers: list[Worker]
     publishers: Publishers
     survivor: RedisServer = field(init=False)
     """The server that is written to in the end."""
@@ -150,7 +150,7 @@ async def play(fault: Fault, size: Size, start: StartServer, directory: Path) ->
             await stack.enter_async_context(proxy.running())
         urls = [proxy.url for proxy in proxies] or [fault.url(redis)] * (2 // fault.workers)
         workers = [
-            HubServer(directory / f"worker{number}", _environment(url, fault, size), fault.workers)
+            _worker(fault, size, url, directory / f"worker{number}")
             for number, url in enumerate(urls)
         ]
         await stack.enter_async_context(_running(workers))
@@ -163,13 +163,14 @@ async def play(fault: Fault, size: Size, start: StartServer, directory: Path) ->
             return await _play(scene, fault)
 
 
-def _environment(url: str, fault: Fault, size: Size) -> Mapping[str, str]:
+def _worker(fault: Fault, size: Size, url: str, output: Path) -> Worker:
     durable = "yes" if fault.durable else "no"
-    return {"HUB_URL": url, "HUB_KEPT": str(size.kept), "HUB_DURABLE": durable}
+    environment = {"HUB_URL": url, "HUB_KEPT": str(size.kept), "HUB_DURABLE": durable}
+    return Worker(SHARED_APP, environment, output, fault.workers)
 
 
 @asynccontextmanager
-async def _running(workers: Sequence[HubServer]) -> AsyncIterator[None]:
+async def _running(workers: Sequence[Worker]) -> AsyncIterator[None]:
     try:
         async with asyncio.TaskGroup() as tasks:
             for worker in workers:
