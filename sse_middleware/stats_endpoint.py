@@ -8,7 +8,7 @@ Rules of this file:
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from sse_middleware.records import StreamStats
+from sse_middleware.registry.counters import as_json
 from sse_middleware.registry.registry import Registry, Slot
 from sse_middleware.request_context import RequestContext
 from sse_middleware.response import EventSourceResponse
@@ -74,7 +75,7 @@ class StreamStatsEndpoint:
                 events, headers={"vary": _VARY}, item_type=Any, on_disconnect="cancel"
             )
         headers = {"cache-control": "no-store", "vary": _VARY}
-        return JSONResponse(_as_json(context.stats()), headers=headers)
+        return JSONResponse(as_json(context.stats()), headers=headers)
 
     async def _snapshots(self, context: RequestContext) -> AsyncIterator[dict[str, Any]]:
         slot: Any = context.slot  # the stream has one once it is iterated
@@ -87,7 +88,7 @@ class StreamStatsEndpoint:
                 current = _without(stats, watchers)
                 if current != known:
                     known = current
-                    yield _as_json(stats)
+                    yield as_json(stats)
                 if stats.draining:
                     return
                 with anyio.move_on_after(self._interval):
@@ -106,9 +107,3 @@ def _without(stats: StreamStats, slots: set[Slot]) -> StreamStats:
         size=stats.size - size,
         waiting=stats.waiting - waiting,
     )
-
-
-def _as_json(stats: StreamStats) -> dict[str, Any]:
-    """Return the numbers as an object that JSON can hold."""
-    numbers = {field.name: getattr(stats, field.name) for field in fields(stats)}
-    return {**numbers, "closed": {reason.value: count for reason, count in stats.closed.items()}}

@@ -26,8 +26,8 @@ from sse_middleware.inspector.rows import (
     close_row,
     run_rows,
     topic_rows,
-    totals,
 )
+from sse_middleware.registry.counters import as_json
 from sse_middleware.registry.registry import Registry
 
 SHARE = 50
@@ -117,7 +117,7 @@ class Feed:
 
     def changes(self) -> Row:
         """Return what has changed."""
-        changes: Row = {"at": time.time(), "totals": totals(self._registry.stats())}
+        changes: Row = {"at": time.time(), "totals": as_json(self._registry.stats())}
         streams = self._streams.first(self._order, self._limit)
         hub = self._find_hub()
         changes["hub"] = hub is not None

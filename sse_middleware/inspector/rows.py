@@ -8,13 +8,13 @@ Rules of this file:
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from heapq import nlargest
 from itertools import islice
 from typing import Any, Literal
 
 from sse_middleware.hub.overview import RunOverview, TopicOverview
-from sse_middleware.records import StreamInfo, StreamStats
+from sse_middleware.records import StreamInfo
 from sse_middleware.registry.recent_closes import RecentClose
 from sse_middleware.registry.registry import Registry, Slot
 from sse_middleware.wire.request_headers import last_event_id
@@ -119,9 +119,3 @@ def topic_rows(topics: Iterable[TopicOverview]) -> dict[str, Row]:
 def run_rows(runs: Iterable[RunOverview]) -> dict[str, Row]:
     """Return the rows of runs. A key may have had several."""
     return {f"{run.began} {run.key}": {**asdict(run), "key": shown(run.key)} for run in runs}
-
-
-def totals(stats: StreamStats) -> Row:
-    """Return the numbers of all streams."""
-    numbers = {field.name: getattr(stats, field.name) for field in fields(stats)}
-    return {**numbers, "closed": {reason.value: count for reason, count in stats.closed.items()}}

@@ -5,7 +5,9 @@ Streams are counted whether anything observes them or not. Records are made only
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import fields
 from types import MappingProxyType
+from typing import Any
 
 from sse_middleware.records import CloseReason, StreamStats
 
@@ -57,3 +59,9 @@ class Counters:
             size=self._size + size,
             waiting=waiting,
         )
+
+
+def as_json(stats: StreamStats) -> dict[str, Any]:
+    """Return the numbers as an object that JSON can hold."""
+    numbers = {field.name: getattr(stats, field.name) for field in fields(stats)}
+    return {**numbers, "closed": {reason.value: count for reason, count in stats.closed.items()}}
