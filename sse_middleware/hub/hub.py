@@ -19,7 +19,7 @@ from sse_middleware.hub.publishing import EventEncoder, check_once, check_topic
 from sse_middleware.hub.revocations import KEEP, TOPIC
 from sse_middleware.hub.stores import store_maker
 from sse_middleware.hub.subscription import Subscription
-from sse_middleware.hub.wanted import Wanted, Where, checked_subject
+from sse_middleware.hub.wanted import Wanted, Where, checked_subject, named_subject
 from sse_middleware.validation import check, check_count, check_function, check_seconds
 
 _TOPICS_REMEMBERED = 1024
@@ -172,7 +172,7 @@ class Hub(HubRuns):
         Args:
             topic: its name.
             after: an id. ``None`` for all that is kept.
-            limit: how many events.
+            limit: how many events, from the oldest on.
 
         Raises:
             TopicError: the topic can't have this name.
@@ -206,9 +206,8 @@ class Hub(HubRuns):
             ConfigurationError: it is ``None`` or an empty text.
             HubError: the hub is not open, or in another event loop.
         """
-        check("subject", subject, subject is not None, "what identifies a user, such as an id")
-        name = checked_subject(subject)
-        await self._here().append(TOPIC, self._encoder.encode(name, None), KEEP, None)
+        block = self._encoder.encode(named_subject(subject), None)
+        await self._here().append(TOPIC, block, KEEP, None)
 
     def _keep_of(self, topic: str) -> Keep:
         keep = self._keeps.get(topic) if isinstance(topic, str) else None

@@ -12,7 +12,10 @@ from typing import Any, Self
 from sse_middleware.hub.ids import Position, format_position
 from sse_middleware.hub.keep import Keep, KeepRules
 from sse_middleware.hub.publishing import EventEncoder, check_once, check_topic
+from sse_middleware.hub.revocations import KEEP as KEEP_REVOCATIONS
+from sse_middleware.hub.revocations import TOPIC as REVOCATIONS
 from sse_middleware.hub.stores import REDIS_SCHEMES, imported_for
+from sse_middleware.hub.wanted import named_subject
 
 _SENDERS = MappingProxyType(
     dict.fromkeys(REDIS_SCHEMES, "sse_middleware.hub.redis.sender:redis_sender")
@@ -24,10 +27,11 @@ class Publisher:
     """Publishes to the subscribers of hubs, from a task queue, a script or a framework of threads.
 
     It connects at the first publish. Threads may share it, and so may processes that are forked.
+    Hubs in a file have none: to publish to them, open a `Hub` with their URL.
 
     Args:
-        url: of the hubs.
-        keep: of the hubs. What publishes says how much is kept.
+        url: of the hubs, which are in Redis.
+        keep: as the hubs have it. Who publishes to a topic says how much of it is kept.
         prefix: of the hubs.
         durable: of the hubs.
 
@@ -45,7 +49,12 @@ class Publisher:
     ) -> None:
         self._keep_rules = KeepRules(Keep() if keep is None else keep)
         self._encoder = EventEncoder()
-        make = imported_for(url, _SENDERS, "the URL of a Publisher must be that of its hubs, and")
+        make = imported_for(
+            url,
+            _SENDERS,
+            "a Publisher is for hubs in Redis, and for hubs in a file open a Hub with their URL: "
+            "the URL must",
+        )
         self._sender = make(url, prefix=prefix, durable=durable)
 
     def publish(
@@ -64,6 +73,17 @@ class Publisher:
         check_once(once)
         appended = self._sender.append(topic, (block,), self._keep_rules.of(topic), once)
         return format_position(Position(appended.clocks[0], appended.mark))
+
+    def disconnect(self, subject: object) -> None:
+        """End all streams of a subject, like `Hub.disconnect`.
+
+        Raises:
+            ConfigurationError: it is ``None`` or an empty text.
+            StoreError: the store is away, and no stream ends.
+            PublishUnknownError: they may end. Disconnect it again.
+        """
+        block = self._encoder.encode(named_subject(subject), None)
+        self._sender.append(REVOCATIONS, (block,), KEEP_REVOCATIONS, None)
 
     def close(self) -> None:
         """Close the connection. The next publish makes another one."""

@@ -13,6 +13,8 @@ from sse_middleware.validation import check
 Where = Callable[[PublishedEvent], object]
 """Says whether a subscriber wants an event."""
 
+_SUBJECT = "what identifies a user, such as an id"
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -87,5 +89,12 @@ FindHub = Callable[[], OpenHub]
 def checked_subject(subject: object) -> str | None:
     """Return the name of a subject. Raises `ConfigurationError` if it is empty."""
     name = None if subject is None else str(subject)
-    check("subject", subject, name != "", "what identifies a user, such as an id")
+    check("subject", subject, name != "", _SUBJECT)
     return name
+
+
+def named_subject(subject: object) -> str:
+    """Return the name of a subject. Raises `ConfigurationError` if there is none."""
+    name = checked_subject(subject)
+    check("subject", subject, name is not None, _SUBJECT)
+    return str(name)

@@ -55,10 +55,28 @@ def test_what_cannot_be_published_is_refused(publisher: Publisher) -> None:
     with pytest.raises(ConfigurationError, match="once"):
         publisher.publish("a", 1, once="")
     for url in ("memory", None):
-        with pytest.raises(
-            ConfigurationError, match="that of its hubs, and begin with one of redis://"
-        ):
+        with pytest.raises(ConfigurationError, match="the URL must begin with one of redis://"):
             Publisher(url)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="for hubs in a file open a Hub with their URL"):
+        Publisher("sqlite:///events.db")
+
+
+async def test_it_ends_the_streams_of_a_subject(
+    shared_server: RedisServer, prefix: str, publisher: Publisher
+) -> None:
+    async with (
+        Hub(shared_server.url, prefix=prefix) as hub,
+        reading(hub, "a", subject=7) as ann,
+        reading(hub, "a", subject="8") as ben,
+    ):
+        await run_sync(publisher.disconnect, 7)
+        assert await ann.until(1) == []
+        assert ann.subscription.ended
+        await run_sync(publisher.publish, "a", "still here")
+        assert await ben.until(1) == ['"still here"']
+    for subject in (None, ""):
+        with pytest.raises(ConfigurationError, match="subject must be what identifies a user"):
+            publisher.disconnect(subject)
 
 
 def test_threads_share_it(shared_server: RedisServer, prefix: str, publisher: Publisher) -> None:
