@@ -1,6 +1,7 @@
 """nginx before a server: as the documentation sets it up, and as it is when nothing is set."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -32,12 +33,14 @@ class Proxy:
     """As documented, but with timeouts of `SHORT`."""
     defaults: int
     """With nothing but ``proxy_pass``."""
+    below: int
+    """As documented, below the path ``/shop``."""
 
 
 @contextmanager
 def proxied(upstream: int, directory: Path) -> Iterator[Proxy]:
     """Run nginx before a server on a port, as long as the block lasts."""
-    proxy = Proxy(*(free_port() for _ in range(4)))
+    proxy = Proxy(*(free_port() for _ in range(5)))
     directory.mkdir()
     configuration = directory / "nginx.conf"
     configuration.write_text(_configuration(proxy, upstream, directory))
@@ -57,6 +60,8 @@ def proxied(upstream: int, directory: Path) -> Iterator[Proxy]:
 def _configuration(proxy: Proxy, upstream: int, directory: Path) -> str:
     documented = _documented().replace("location /events", "location /")
     documented = documented.replace("127.0.0.1:8000", f"{HOST}:{upstream}")
+    rewrite = f"{_documented_rewrite()} proxy_pass"
+    below = documented.replace("location /", "location /shop/").replace("proxy_pass", rewrite)
     servers = [
         _server(f"{proxy.documented}", documented),
         _server(f"{proxy.http2} http2", documented),
@@ -64,6 +69,7 @@ def _configuration(proxy: Proxy, upstream: int, directory: Path) -> str:
             f"{proxy.short}", f"proxy_read_timeout {SHORT}; send_timeout {SHORT}; {documented}"
         ),
         _server(f"{proxy.defaults}", f"location / {{ proxy_pass http://{HOST}:{upstream}; }}"),
+        _server(f"{proxy.below}", below),
     ]
     temporary = [f"{name}_temp_path {directory / name};" for name in _TEMPORARY]
     user = ["user root;"] if os.geteuid() == 0 else []
@@ -88,6 +94,12 @@ def _server(listen: str, inside: str) -> str:
 def _documented() -> str:
     """Return the blocks of the documentation that set nginx up."""
     return "".join(_location(name) for name in ("/events", "@restarting"))
+
+
+def _documented_rewrite() -> str:
+    """Return the line of the documentation that takes a path away."""
+    [line] = re.findall(r"`(rewrite [^`]+;)`", DOCUMENT.read_text())
+    return line
 
 
 def _location(name: str) -> str:

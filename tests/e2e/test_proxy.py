@@ -70,6 +70,12 @@ def test_each_event_passes_before_the_next_one_is_made(
     assert number == STEPS
 
 
+def test_a_path_that_nginx_takes_away(proxy: Proxy, name: str) -> None:
+    with Http1Client(proxy.below) as client:
+        client.get(f"/shop/steps/identity?name={name}")
+        assert next(client.events()) == MessageEvent('{"number":1,"name":"widget 1"}')
+
+
 @each_coding
 def test_each_compressed_event_passes_before_the_next_one_is_made(
     server: Server, client: Client, name: str, coding: str
