@@ -25,6 +25,7 @@ class RunState(StrEnum):
     """What a run does, or how it has ended."""
 
     RUNNING = "running"
+    """Its generator runs."""
     DONE = "done"
     """Its generator has ended."""
     ERROR = "error"

@@ -99,7 +99,19 @@ class TestALlmChat:
             path = f"/answers/{await ask(client, 'why?')}/events"
             async with client.stream("GET", path) as events:
                 told = [(event.event, event.json()) async for event in events]
-            assert told == [(None, "Well, "), ("failed", "TimeoutError")]
+            assert told == [(None, "Well, "), ("failed", {"reason": "TimeoutError"})]
+
+    async def test_the_request_that_asks_comes_back_for_the_rest(self, recipe: Recipe) -> None:
+        async with EventClient(recipe("recipes/llm-chat")["app"]) as client:
+            question = {"text": "why?"}
+            async with client.stream("POST", "/chats/7", json=question) as events:
+                words = [(await events.next()).json()]
+                await events.reconnect()
+                words += [event.json() async for event in events]
+                assert "".join(words) == "You asked: why? "
+                await events.reconnect()
+                assert events.response.status_code == 204
+            assert "why?" in (await client.get("/answers/7/events")).text
 
     async def test_it_is_stopped(self, recipe: Recipe) -> None:
         async with EventClient(recipe("recipes/llm-chat")["app"]) as client:

@@ -140,7 +140,7 @@ async def test_only_the_owner_views(client: EventClient, names: dict[str, Any]) 
 async def test_an_error_is_told_to_all_viewers(client: EventClient) -> None:
     events = events_of(await client.post("/failing"))
     told = [(event.type, event.data) for event in events]
-    assert told == [("message", '"Well, "'), ("failed", '"TimeoutError"')]
+    assert told == [("message", '"Well, "'), ("failed", '{"reason":"TimeoutError"}')]
 
 
 class TestTheAISDK:
