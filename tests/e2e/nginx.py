@@ -98,8 +98,9 @@ def _documented() -> str:
 
 def _documented_rewrite() -> str:
     """Return the line of the documentation that takes a path away."""
-    [line] = re.findall(r"`(rewrite [^`]+;)`", DOCUMENT.read_text())
-    return line
+    found = re.search(r"`(rewrite [^`]+;)`", DOCUMENT.read_text())
+    assert found, f"{DOCUMENT} has no line that takes a path away"
+    return found[1]
 
 
 def _location(name: str) -> str:
