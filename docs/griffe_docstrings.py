@@ -3,7 +3,10 @@
 - ``**settings: Unpack[StreamOptions]`` is shown as the settings themselves. griffe has an extension
   for this. It works while a package is being loaded, so it fails where the types are in a module
   that is loaded later. This one begins when the whole package is loaded.
-- Lines that end in ``::`` and simple tables are reStructuredText. Pages are Markdown.
+- A function that must be awaited has the label ``async``, and one for a block ``async with``. Other
+  labels say how a thing is defined, and nothing to a reader.
+- Lines that end in ``::`` and simple tables are reStructuredText. Pages are Markdown. The name of a page
+  of ``docs`` becomes a link.
 """
 
 import re
@@ -12,6 +15,7 @@ from typing import Any
 import griffe
 
 TABLE = re.compile(r"^=+(?: +=+)+\n(.*?)^=+(?: +=+)+$", re.MULTILINE | re.DOTALL)
+PAGE = re.compile(r"``docs/(\w+)\.md``")
 UNPACK = {"typing.Unpack", "typing_extensions.Unpack"}
 
 
@@ -23,7 +27,19 @@ class MarkdownBlocks(griffe.Extension):
         if obj.docstring is not None:
             text = re.sub(r"(?m)(?<=\S)::$", ":", obj.docstring.value)
             text = re.sub(r"(?m)^::\n\n", "", text)
+            text = PAGE.sub(r"[\1](../\1.html)", text)
             obj.docstring.value = TABLE.sub(_as_markdown, text)
+
+
+class AsyncLabels(griffe.Extension):
+    """Leaves no labels but those that say how a function is called."""
+
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        """Change the labels of all objects of a package."""
+        for one in _objects(pkg):
+            awaited = "async" in one.labels
+            entered = any("asynccontextmanager" in str(each.value) for each in _decorators(one))
+            one.labels = {"async with"} if entered else {"async"} if awaited else set()
 
 
 class KeywordSettings(griffe.Extension):
@@ -46,14 +62,22 @@ def _as_markdown(table: re.Match[str]) -> str:
     return "\n".join([f"|{' |' * width}", f"|{'---|' * width}", *lines])
 
 
+def _objects(holder: griffe.Module | griffe.Class) -> list[griffe.Object]:
+    """Return all that a module or class has, at any depth."""
+    found = [one for one in holder.members.values() if isinstance(one, griffe.Object)]
+    for one in tuple(found):
+        if isinstance(one, griffe.Module | griffe.Class):
+            found += _objects(one)
+    return found
+
+
 def _functions(holder: griffe.Module | griffe.Class) -> list[griffe.Function]:
     """Return all functions of a module or class, at any depth."""
-    own = [one for one in holder.members.values() if not one.is_alias]
-    found = [one for one in own if isinstance(one, griffe.Function)]
-    for one in own:
-        if isinstance(one, griffe.Module | griffe.Class):
-            found += _functions(one)
-    return found
+    return [one for one in _objects(holder) if isinstance(one, griffe.Function)]
+
+
+def _decorators(one: griffe.Object) -> list[griffe.Decorator]:
+    return one.decorators if isinstance(one, griffe.Function) else []
 
 
 def _unpacked(parameter: griffe.Parameter, loader: griffe.GriffeLoader) -> griffe.Class | None:

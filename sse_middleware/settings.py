@@ -55,8 +55,8 @@ class StreamOptions(TypedDict, total=False):
     ping_interval: float | None
     """Seconds of silence after which a keep-alive is sent. ``None`` sends none.
 
-    By default ``sse_middleware.events._PING_INTERVAL`` at the moment when the stream starts: 15 s,
-    well below the 60 s after which common proxies close an idle connection.
+    15 s by default, well below the 60 s after which common proxies close an idle connection. That
+    is ``sse_middleware.events._PING_INTERVAL`` at the moment when the stream starts.
     """
     ping: Ping | Callable[[], Ping]
     """The keep-alive: a comment's text, a `ServerSentEvent`, or a function that returns either.

@@ -2,13 +2,14 @@
 
 import importlib
 import re
+from inspect import iscoroutinefunction
 from pathlib import Path
 from types import ModuleType
 from typing import get_type_hints
 
 import pytest
 
-from sse_middleware import StreamOptions
+from sse_middleware import Hub, StreamOptions
 from tests.site import checks
 from tests.site.conftest import ROOT
 
@@ -64,6 +65,15 @@ def test_the_navigation_has_all_pages(site: Path) -> None:
 def test_each_public_name_is_in_the_reference(site: Path) -> None:
     anchors = {anchor for path in checks.pages(site) for anchor in checks.page_at(path).ids}
     assert [name for name, names in public().items() if not names & anchors] == []
+
+
+def test_the_reference_says_what_is_awaited(site: Path) -> None:
+    text = (site / "reference" / "hub.html").read_text("utf-8")
+    pattern = r'<h3 id="sse_middleware\.Hub\.(\w+)"(.*?)</h3>'
+    headings = dict(re.findall(pattern, text, re.DOTALL))
+    awaited = {name for name in headings if iscoroutinefunction(getattr(Hub, name))}
+    assert "publish" in awaited
+    assert awaited == {name for name, text in headings.items() if "doc-label-async" in text}
 
 
 @pytest.mark.parametrize(
