@@ -5,8 +5,8 @@
   that is loaded later. This one begins when the whole package is loaded.
 - A function that must be awaited has the label ``async``, and one for a block ``async with``. Other
   labels say how a thing is defined, and nothing to a reader.
-- Lines that end in ``::`` and simple tables are reStructuredText. Pages are Markdown. The name of a page
-  of ``docs`` becomes a link.
+- Lines that end in ``::`` and simple tables are reStructuredText. Pages are Markdown. The name of a
+  page of ``docs`` becomes a link.
 """
 
 import re
@@ -25,10 +25,7 @@ class MarkdownBlocks(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Change the docstring of any object."""
         if obj.docstring is not None:
-            text = re.sub(r"(?m)(?<=\S)::$", ":", obj.docstring.value)
-            text = re.sub(r"(?m)^::\n\n", "", text)
-            text = PAGE.sub(r"[\1](../\1.html)", text)
-            obj.docstring.value = TABLE.sub(_as_markdown, text)
+            obj.docstring.value = _markdown(obj.docstring.value)
 
 
 class AsyncLabels(griffe.Extension):
@@ -52,6 +49,13 @@ class KeywordSettings(griffe.Extension):
                 options = _unpacked(parameter, loader)
                 if options is not None:
                     _document(function, parameter.name, _rows(options))
+
+
+def _markdown(docstring: str) -> str:
+    text = re.sub(r"(?m)(?<=\S)::$", ":", docstring)
+    text = re.sub(r"(?m)^::\n\n", "", text)
+    text = PAGE.sub(r"[\1](../\1.html)", text)
+    return TABLE.sub(_as_markdown, text)
 
 
 def _as_markdown(table: re.Match[str]) -> str:
@@ -99,7 +103,7 @@ def _rows(options: griffe.Class) -> list[griffe.DocstringParameter]:
         griffe.DocstringParameter(
             name=one.name,
             annotation=one.annotation,
-            description=one.docstring.value if one.docstring else "",
+            description=_markdown(one.docstring.value) if one.docstring else "",
         )
         for one in options.attributes.values()
     ]
