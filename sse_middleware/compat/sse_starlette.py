@@ -249,12 +249,14 @@ class EventSourceResponse(response.EventSourceResponse):
     ) -> response.StreamPlan:
         if self.shutdown_event is not None:
             RequestContext.needed_by("shutdown_event", scope)
-        encoder = _Encoder(settings, self.sep, origin_of(scope.get("endpoint"), self.body_iterator))
+        control = _ControlFrames(settings, self._ping)
+        origin = origin_of(scope.get("endpoint"), self.body_iterator)
+        encoder = _Encoder(settings, self.sep, origin, control.id_sent)
         sender = DataSender()
         producer = producer_of(self.body_iterator, encoder)
         return response.StreamPlan(
             producer if self.data_sender_callable is None else ProducerWithSender(producer, sender),
-            _ControlFrames(settings, self._ping),
+            control,
             around=partial(self._run_alongside, context, settings, sender),
         )
 
@@ -297,7 +299,7 @@ class _ControlFrames(ConfiguredControlFrames):
         self.same_ping = b""
         self._make_ping = make_ping
 
-    def id_sent(self) -> None:
+    def _leave_out_blank_line(self) -> None:
         """Change nothing: sse-starlette's keep-alives are the same with ids and without."""
 
     def ping(self) -> bytes:
@@ -308,8 +310,10 @@ class _ControlFrames(ConfiguredControlFrames):
 class _Encoder(ItemEncoder):
     """Encodes items as sse-starlette does, and this package's own events as usual."""
 
-    def __init__(self, settings: StreamSettings, sep: str, endpoint: str) -> None:
-        super().__init__(ItemEncoding(settings, None, endpoint), bytes)
+    def __init__(
+        self, settings: StreamSettings, sep: str, endpoint: str, on_id: Callable[[], object]
+    ) -> None:
+        super().__init__(ItemEncoding(settings, None, endpoint), bytes, on_id=on_id)
         self.plain = ()
         self._sep = sep
         self._max_size = settings.max_event_size
@@ -322,6 +326,8 @@ class _Encoder(ItemEncoder):
             frame = ensure_bytes(item, self._sep)
             if self._max_size is not None:
                 check_size(len(frame), self._max_size)
+            if self._on_id is not None and b"id:" in frame:  # in data it does no harm
+                self._note_id(self._on_id)
             return frame
         except Exception as error:
             raise self.refusal(item, error) from error

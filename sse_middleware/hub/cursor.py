@@ -25,6 +25,11 @@ NOWHERE = Position(0, -1)
 """A position of no store."""
 
 
+def id_of(position: Position | None) -> str:
+    """Return the id of a position, ``""`` if it is none of a store."""
+    return "" if position is None or position is NOWHERE else format_position(position)
+
+
 def _nothing(_topics: list[str], _reason: str) -> None:
     """Do nothing: nobody wants to know."""
 
@@ -42,11 +47,13 @@ class Cursor:
         wanted: what the subscriber wants.
     """
 
-    __slots__ = ("_told", "_wanted", "at", "events", "on_gap", "sends_positions")
+    __slots__ = ("_told", "_wanted", "at", "before", "events", "on_gap", "sends_positions")
 
     def __init__(self, wanted: Wanted) -> None:
         self.at = wanted.after
         """``None`` for a subscriber that begins with all that is kept, and has not begun yet."""
+        self.before: Position | None = None
+        """Where it was before what was taken last."""
         self.events = 0
         """How many events were taken, gaps included."""
         self.sends_positions = True
@@ -60,12 +67,6 @@ class Cursor:
     def clock(self) -> int:
         """The clock of the position."""
         return 0 if self.at is None else self.at.clock
-
-    @property
-    def id(self) -> str:
-        """The id of the position, ``""`` without one of a store."""
-        at = self.at
-        return "" if at is None or at is NOWHERE else format_position(at)
 
     @property
     def mark(self) -> int | None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from sse_middleware.errors import ConfigurationError
+from sse_middleware.hub.cursor import id_of
 from sse_middleware.hub.subscription import Subscription
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
@@ -75,9 +76,10 @@ class SubscriberOutbox(Outbox):
         self._begun = True
         return own + pulled
 
-    def last_id(self) -> str:
-        """Return the id of the subscriber's position."""
-        return self._subscription.cursor.id
+    def last_id(self, *, sending: bool) -> str:
+        """Return the id of the position up to which all was sent."""
+        cursor = self._subscription.cursor
+        return id_of(cursor.before if sending else cursor.at)
 
     def _pulled(self) -> bytes:
         """Return the events that may be sent now. If the filter fails, the stream does."""
@@ -146,15 +148,17 @@ class SubscriberControlFrames(ConfiguredControlFrames):
         self.id_sent()
         self._subscription = subscription
 
-    def id_sent(self) -> None:
+    def _leave_out_blank_line(self) -> None:
         """Leave out the blank line after a comment. No keep-alive is the same as another."""
-        super().id_sent()
+        super()._leave_out_blank_line()
         self.same_ping = b""
 
     def ping(self) -> bytes:
         """Return a keep-alive: the position, unless a setting or a preset wants another one."""
         if self._settings.resolved("ping") is not UNSET:
             return super().ping()
+        cursor = self._subscription.cursor
+        cursor.before = cursor.at
         return self._subscription.position_frame() or self._rules.default_ping(bare=self._bare)
 
 

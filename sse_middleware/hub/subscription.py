@@ -184,8 +184,8 @@ class Subscription(NotIterable):
         Args:
             limit: about how many bytes to return. One event may have more.
         """
-        self._woken = False
-        cursor, before, taken = self._cursor, self._cursor.events, b""
+        self._woken, cursor, taken = False, self._cursor, b""
+        before, cursor.before = cursor.events, cursor.at
         if not self.ended:
             latest = self._in_step and cursor.latest(self._topics, limit)
             taken = latest or self._take(limit)

@@ -1,7 +1,7 @@
 """`ConfiguredControlFrames`: the frames that a stream itself adds, such as keep-alives."""
 
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
@@ -14,6 +14,9 @@ from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
 from sse_middleware.validation import UNSET
 from sse_middleware.wire.encoding import encode_event
+
+if TYPE_CHECKING:
+    from sse_middleware.wire.sent_ids import IdFollower
 
 _BARE_KEEPALIVE = KEEPALIVE_COMMENT[:-1]
 
@@ -56,7 +59,7 @@ class ConfiguredControlFrames:
         hints: reports what looks like a mistake.
     """
 
-    __slots__ = ("_bare", "_hints", "_rules", "same_ping")
+    __slots__ = ("_bare", "_hints", "_rules", "follower", "same_ping")
 
     def __init__(self, rules: ControlFrameRules, hints: ItemHints | None = None) -> None:
         self._rules = rules
@@ -64,6 +67,8 @@ class ConfiguredControlFrames:
         self._bare = rules.bare
         self.same_ping = rules.same_ping
         """The keep-alive if it is always the same, otherwise ``b""``."""
+        self.follower: IdFollower | None = None
+        """Told once that there are ids, before the first one is sent."""
 
     @property
     def _settings(self) -> StreamSettings:
@@ -79,7 +84,18 @@ class ConfiguredControlFrames:
         self.same_ping = self._encode_ping(ping)
         return self.same_ping
 
-    def id_sent(self) -> None:
+    def id_sent(self, *, within_line: bool = False) -> None:
+        """Know that the next frame may have an id. It may be called again.
+
+        Args:
+            within_line: whether that frame begins within a line.
+        """
+        follower, self.follower = self.follower, None
+        if follower is not None:
+            follower.follow_ids(within_line=within_line)
+        self._leave_out_blank_line()
+
+    def _leave_out_blank_line(self) -> None:
         """Leave out the blank line after a comment, unless a setting wants it.
 
         Many clients take a blank line for the end of an event once an id has come.
@@ -94,6 +110,8 @@ class ConfiguredControlFrames:
             frame = encode_event(None, comment=comment)
             return frame[:-1] if self._bare else frame
         if isinstance(ping, ServerSentEvent):
+            if ping.id is not None:
+                self.id_sent()
             return event_frame(ping, field_serializer(self._settings.serializer))
         raise ConfigurationError(f"ping must return a str or a ServerSentEvent, got {ping!r}")
 

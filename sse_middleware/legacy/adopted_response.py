@@ -76,6 +76,7 @@ class AdoptedResponse:
         "_conversion",
         "_error",
         "_guard",
+        "_looks_for_ids",
         "_outbox",
         "_room_lock",
         "_route",
@@ -83,14 +84,13 @@ class AdoptedResponse:
         "_scope",
         "_send",
         "_send_to_client",
-        "_sends_ids",
         "_task",
     )
 
     _control: ConfiguredControlFrames
     _conversion: "Conversion"
     _before: bytes
-    _sends_ids: bool
+    _looks_for_ids: bool
     _error: BaseException | None
     _outbox: Outbox
     _room_lock: anyio.Lock | None
@@ -216,6 +216,7 @@ class AdoptedResponse:
             self._error = self._room_lock = None
             self._outbox = guard.open(StreamStart(head, codec, slot, at_once=True), self)
             self._outbox.note_boundary(between_events=conversion.between_events)
+            self._looks_for_ids = conversion.between_events  # not where a body is compressed
             self._send = self._convert
 
     async def _refuse(self, full: Full, guard: StreamGuard) -> None:
@@ -229,7 +230,6 @@ class AdoptedResponse:
         settings, connection = self._context.settings, self._context.connection
         self._control = ConfiguredControlFrames(self._context.templates.control_of(settings))
         self._before = b""
-        self._sends_ids = False
         return StreamGuard(
             self._send_to_client,
             connection,
@@ -303,11 +303,11 @@ class AdoptedResponse:
         """Put frames. Returns whether the next ones must wait for room."""
         full = self._outbox.put(frames, events)
         self._outbox.note_boundary(between_events=between_events)
-        if not self._sends_ids:
+        if self._looks_for_ids:
             seen = self._before + frames  # a chunk may end within the name of the field
             if b"id:" in seen:  # in data it does no harm
-                self._sends_ids = True
-                self._control.id_sent()
+                self._looks_for_ids = False
+                self._control.id_sent(within_line=self._before[-1:] not in b"\r\n")
             self._before = b"" if between_events else seen[-2:]
         return full
 

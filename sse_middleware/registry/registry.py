@@ -38,7 +38,7 @@ class RegisteredStream(Protocol):
         """Return the events and the bytes that were sent, and the bytes that wait."""
 
     def last_id(self) -> str:
-        """Return the id up to which the client has everything, ``""`` if that isn't known."""
+        """Return the last id that was sent, ``""`` if there was none."""
 
 
 class Slot:

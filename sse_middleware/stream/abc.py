@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from sse_middleware.event_loop.wakeup import Wakeup
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.records import CloseReason
+from sse_middleware.wire.sent_ids import IdFollower
 
 
 class Ending(Enum):
@@ -41,6 +42,8 @@ class Encoder(Protocol):
 class ControlFrames(Protocol):
     """Makes the frames of the stream itself: keep-alives, and the last frame."""
 
+    follower: IdFollower | None
+    """Told once that frames have ids, before the first of them is put."""
     same_ping: bytes
     """The keep-alive if it is known to be always the same, or ``b""``."""
 

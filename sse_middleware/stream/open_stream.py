@@ -12,6 +12,7 @@ Rules of this file:
 import logging
 from collections.abc import Coroutine
 from functools import partial
+from math import inf
 from typing import Any
 
 import anyio
@@ -140,8 +141,11 @@ class OpenStream:
         return self._writer.events, self._writer.size, self._outbox.size
 
     def last_id(self) -> str:
-        """Return the id up to which the client has everything, ``""`` if that isn't known."""
-        return self._outbox.last_id()
+        """Return the last id that was sent, ``""`` if there was none."""
+        writer = self._writer
+        if writer.ids is not None:
+            return writer.ids.last
+        return self._outbox.last_id(sending=writer.send_began < inf) if writer.size else ""
 
     async def settle(self, error: BaseException) -> bool:
         """Keep what the producer raised. Returns false for what the caller must raise again."""

@@ -196,8 +196,12 @@ class Outbox:
             self._rested = True
         return taken
 
-    def last_id(self) -> str:
-        """Return ``""``: the ids of events are not kept."""
+    def last_id(self, *, sending: bool) -> str:  # noqa: ARG002 - others know
+        """Return the last id that was sent, if the outbox knows it and the writer doesn't.
+
+        Args:
+            sending: whether what was taken last is still being sent.
+        """
         return ""
 
     def conclusion(self) -> tuple[CloseReason, Exception | None]:

@@ -1,11 +1,13 @@
-"""`TimeLimits`: when `max_duration` or `idle_timeout` ends a stream."""
+"""`TimeLimits`: when `max_duration` or `idle_timeout` ends a stream. And when it is kept alive."""
 
 import math
 from random import uniform
 from typing import Self
 
+from sse_middleware import events
 from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
+from sse_middleware.validation import UNSET
 
 JITTER = 0.1
 """The part of `max_duration` by which a stream may end early, so that not all end together."""
@@ -47,3 +49,11 @@ class TimeLimits:
         reason = CloseReason.MAX_DURATION if self.end == self._last else CloseReason.IDLE_TIMEOUT
         self._last = self._idle_timeout = self.end = math.inf
         return reason
+
+
+def ping_interval_of(settings: StreamSettings) -> float:
+    """Return the seconds of silence before a keep-alive, ``inf`` if there are none."""
+    interval = settings.ping_interval
+    if interval is UNSET:
+        return events._PING_INTERVAL  # noqa: SLF001 - private by name only, as FastAPI named it
+    return math.inf if interval is None else interval

@@ -25,7 +25,6 @@ from typing import cast
 import anyio
 from starlette.types import Message, Send
 
-from sse_middleware import events
 from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.event_loop.timed_writer import TimedWriter
@@ -36,8 +35,8 @@ from sse_middleware.stream.closing import Closing
 from sse_middleware.stream.compressor import compressor
 from sse_middleware.stream.send_delay import SendDelay
 from sse_middleware.stream.stream_start import StreamStart
-from sse_middleware.stream.time_limits import TimeLimits
-from sse_middleware.validation import UNSET
+from sse_middleware.stream.time_limits import TimeLimits, ping_interval_of
+from sse_middleware.wire.sent_ids import SentIds
 
 FLOW = 0.001
 """Seconds between two writes below which frames are in full flow and are gathered: far shorter than
@@ -80,6 +79,7 @@ class Writer(TimedWriter):
         "_tasks",
         "ended",
         "events",
+        "ids",
         "size",
         "started",
         "waiting",
@@ -104,6 +104,9 @@ class Writer(TimedWriter):
         """Whether nothing more will be sent."""
         self.events = self.size = 0
         """How many events and bytes of the body were sent."""
+        self.ids: SentIds | None = None
+        """Knows the last id that was sent, from when on there are any."""
+        control.follower = self
         self._queue = queue
         self._send = send
         self._control = control
@@ -116,8 +119,7 @@ class Writer(TimedWriter):
         self._compressor = compressor(start.codec)
         self._settings = settings
         self._tasks = tasks
-        self._sent = -inf
-        self._silent = False
+        self._sent, self._silent = -inf, False
         delay = settings.max_delay
         self._delay = None if delay is None else SendDelay(delay, self.run)
         queue.patient = delay is not None
@@ -128,6 +130,10 @@ class Writer(TimedWriter):
         if settings.send_timeout is not None:
             self.limit_sends(settings.send_timeout)
 
+    def follow_ids(self, *, within_line: bool) -> None:
+        """Note the ids of what is sent from now on."""
+        self.ids, self._notes = SentIds(within_line=within_line), True
+
     def first_frame(self) -> anyio.Event:
         """Return an event that is set once a frame has been sent."""
         self._notes, self._has_sent = True, anyio.Event()
@@ -136,7 +142,7 @@ class Writer(TimedWriter):
     def close(self) -> None:
         """Send nothing more, and release what sending needed."""
         self.ended = True
-        self._compressor = None
+        self._compressor = self._control.follower = None
         if self._delay is not None:
             self._delay.end()
             self._delay = None
@@ -214,14 +220,14 @@ class Writer(TimedWriter):
                     frames, taken = self._control.same_ping or self._closing.ping(), self.events
                 self._silent = False
                 if self._compressor is not None:
-                    frames = await self._compressor.compress(frames)
+                    plain, frames = frames, await self._compressor.compress(frames)
                 self.send_began = now
                 await self._send({"type": "http.response.body", "body": frames, "more_body": True})
                 self.send_began = inf
                 self.sent = self._sent = self._clock()
                 self.size += len(frames)
                 if self._notes:
-                    self._note(taken, len(frames))
+                    self._note(taken, len(frames), frames if self._compressor is None else plain)
                 self.events = taken
                 if pause is not None:
                     await pause()  # in full flow the next event is about to come
@@ -272,7 +278,7 @@ class Writer(TimedWriter):
             return False
         self.started = self.waiting = True
         self._silent = False
-        self.start_timer(self._slot.timers, _ping_interval(self._settings))
+        self.start_timer(self._slot.timers, ping_interval_of(self._settings))
         await self._send_head()
         if not (queue.size or queue.closed):
             # Some servers hold the headers back until there is a body.
@@ -298,13 +304,13 @@ class Writer(TimedWriter):
         complete, frames = queue.ending is Ending.COMPLETE, queue.take()
         if not (complete or (queue.ending is Ending.BROKEN and frames)):
             return
-        queue.completing, taken = complete, queue.events
+        queue.completing, taken, plain = complete, queue.events, frames
         if self._compressor is not None:
             frames = await self._compressor.compress(frames)
             frames += self._compressor.finish() if complete else b""
         await self._send_in_time(_body(frames, more=not complete))
         self.size += len(frames)
-        self._note(taken, len(frames))
+        self._note(taken, len(frames), plain)
         self.events = taken
 
     async def _send_in_time(self, message: Message) -> None:
@@ -313,8 +319,10 @@ class Writer(TimedWriter):
         self.send_began = inf
         self.sent = self._clock()
 
-    def _note(self, taken: int, size: int) -> None:
-        """Note a message that was sent. `taken` is how many events had been taken by then."""
+    def _note(self, taken: int, size: int, plain: bytes) -> None:
+        """Note what was sent: the events by then, the bytes, and the frames before compression."""
+        if self.ids is not None:
+            self.ids.note(plain)
         events = taken - self.events
         if events:
             self._note_event(self.sent)
@@ -340,10 +348,3 @@ class Writer(TimedWriter):
 
 def _body(frames: bytes, *, more: bool) -> Message:
     return {"type": "http.response.body", "body": frames, "more_body": more}
-
-
-def _ping_interval(settings: StreamSettings) -> float:
-    interval = settings.ping_interval
-    if interval is UNSET:
-        return events._PING_INTERVAL  # noqa: SLF001 - private by name only, as FastAPI named it
-    return inf if interval is None else interval

@@ -291,7 +291,7 @@ class TestAttacks:
         with httpx.stream("GET", f"{url}/quiet/{ATTACK}", headers=headers) as stream:
             next(stream.iter_raw())
             inspected.visit()
-            inspected.row("streams", f"after {ATTACK}").wait_for()
+            inspected.row("streams", f"came after {ATTACK}").wait_for()
             for tab in TABS:
                 inspected.show(tab)
             inspected.watch("topic", ATTACK)

@@ -228,8 +228,12 @@ const tables = {
     { label: "Waiting", right: true, text: (row) => row.waiting ? bytes(row.waiting) : "–" },
     {
       label: "Last id", kind: "id",
-      text: (row) => row.last || (row.came ? `after ${row.came}` : "–"),
-      title: (row) => row.last || (row.came && `It came back with the id ${row.came}`),
+      build(cell) { cell.append(make("span"), make("small")) },
+      update(cell, row) {
+        say(cell.firstChild, row.last || "–")
+        say(cell.lastChild, row.came ? `came after ${row.came}` : "")
+        cell.title = [row.last, row.came && `It came back with the id ${row.came}`].filter(Boolean).join("\n")
+      },
     },
     {
       label: "Actions", hidden: true, kind: "actions",
