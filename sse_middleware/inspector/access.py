@@ -3,13 +3,15 @@
 Rules of this file:
 - The application is asked for each request: for the page, its files, its streams, its actions.
 - With ``authorize=None`` only this machine is answered, under a name of its own. So a page of
-  another site can't read along by a name that it has pointed at this machine.
+  another site can't read along by a name that it has pointed at this machine. What a proxy passes
+  on isn't answered: its client may be anywhere.
 - Nothing but the page itself is for other sites, whatever CORS allows in this application.
 - An action must come from the page. A browser says where a request comes from, and a script of
   another site can't say otherwise.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
@@ -30,6 +32,9 @@ Control = Callable[[Request, Action], bool | Awaitable[bool]]
 PAGE_HEADER = "x-sse-inspector"
 """A header that the page sends with each action. Other sites would have to ask before."""
 
+_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+"""Headers of requests that a proxy has passed on."""
+
 _FROM_HERE = ("same-origin", "none")
 """``Sec-Fetch-Site`` of what the page asks for, and of what a person types."""
 
@@ -40,7 +45,7 @@ async def check_access(authorize: Authorize | None, request: Request) -> None:
         if not _is_local(request):
             raise HTTPException(
                 403,
-                "with authorize=None the inspector answers only at localhost",
+                "with authorize=None the inspector answers only at localhost, without a proxy",
             )
     elif not await is_allowed("authorize", authorize, request):
         raise HTTPException(403, "this request may not look at the inspector")
@@ -48,9 +53,11 @@ async def check_access(authorize: Authorize | None, request: Request) -> None:
 
 def _is_local(request: Request) -> bool:
     """Whether a request comes from this machine, and calls it by a name that is always its own."""
-    client, name = request.client, urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    client, headers = request.client, request.headers
+    name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
     named = name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
-    return named and client is not None and _is_loopback(client.host)
+    forwarded = any(header in headers for header in _FORWARDED)
+    return named and not forwarded and client is not None and _is_loopback(client.host)
 
 
 def _is_loopback(host: str) -> bool:
@@ -86,3 +93,13 @@ async def is_controlled(control: Control | bool, request: Request, action: Actio
     if isinstance(control, bool):
         return control
     return await is_allowed("control", control, request, action)
+
+
+async def allowed_actions(control: Control | bool, request: Request) -> list[Action]:  # noqa: FBT001 - as it is given
+    """Return what a request may do. A function that refuses one action says nothing of others."""
+    allowed: list[Action] = []
+    for action in ACTIONS:
+        with suppress(HTTPException):
+            if await is_controlled(control, request, action):
+                allowed.append(action)
+    return allowed

@@ -19,6 +19,7 @@ from sse_middleware import __version__
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.hub.overview import runs_of, topics_of
 from sse_middleware.hub.running import RunningHub
+from sse_middleware.inspector.actions import name_of_process
 from sse_middleware.inspector.rows import (
     Order,
     Row,
@@ -85,16 +86,17 @@ class Feed:
         self._changes = {name: ListChanges() for name in ("streams", "topics", "runs")}
 
     async def events(
-        self, actions: Sequence[str], interval: float, ended: anyio.Event
+        self, actions: Sequence[str], path: str, interval: float, ended: anyio.Event
     ) -> AsyncIterator[ServerSentEvent]:
         """Yield what there is, then what changes, until the server stops.
 
         Args:
             actions: what the page may do.
+            path: of this stream, as the application sees it.
             interval: seconds between two looks.
             ended: set when the server stops.
         """
-        yield ServerSentEvent(event="hello", data=self._hello(actions))
+        yield ServerSentEvent(event="hello", data=self._hello(actions, path))
         while not ended.is_set():
             began = perf_counter()
             changes = self.changes()
@@ -103,10 +105,12 @@ class Feed:
             with anyio.move_on_after(pause):
                 await ended.wait()
 
-    def _hello(self, actions: Sequence[str]) -> Row:
+    def _hello(self, actions: Sequence[str], path: str) -> Row:
         return {
             "host": platform.node(),
             "process": os.getpid(),
+            "name": name_of_process(self._registry),
+            "path": path,
             "version": __version__,
             "began": self._registry.began,
             "closes_since": self._closes.since,

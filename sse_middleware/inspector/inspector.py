@@ -23,14 +23,14 @@ from sse_middleware.guarded import Authorize, answer_of, path_below_mount
 from sse_middleware.hub.hub import Hub
 from sse_middleware.hub.running import RunningHub
 from sse_middleware.inspector.access import (
-    ACTIONS,
     Control,
+    allowed_actions,
     check_access,
     check_action,
     check_site,
     is_controlled,
 )
-from sse_middleware.inspector.actions import close_stream, read_action, stop_run
+from sse_middleware.inspector.actions import check_process, close_stream, read_action, stop_run
 from sse_middleware.inspector.feed import Feed
 from sse_middleware.inspector.page_files import HEADERS, MEDIA_TYPES, file_response
 from sse_middleware.inspector.rows import ORDERS
@@ -151,11 +151,12 @@ class Inspector:
     async def _feed(
         self, request: Request, context: RequestContext, own: RequestContext
     ) -> Response:
-        actions = [one for one in ACTIONS if await is_controlled(self._control, request, one)]
+        actions = await allowed_actions(self._control, request)
         wanted = request.query_params.get("order")
         order = next((one for one in ORDERS if one == wanted), ORDERS[0])
         feed = Feed(context.registry(), self._running_hub, order, self._limit)
-        return _stream(feed.events(actions, self._interval, own.draining), item_type=Any)
+        path = request.scope["path"]
+        return _stream(feed.events(actions, path, self._interval, own.draining), item_type=Any)
 
     def _topic(self, request: Request) -> Response:
         query = request.query_params
@@ -178,10 +179,12 @@ class Inspector:
         if request.method != "POST":
             raise HTTPException(405, "act with POST", {"allow": "POST"})
         check_action(request)
-        action, target = await read_action(request)
+        action, target, process = await read_action(request)
         if not await is_controlled(self._control, request, action):
             raise HTTPException(403, f"this request may not {action}")
         registry = context.registry()
+        if action != "stop":  # which works from each process
+            check_process(request, process, registry)
         if action == "close":
             done = close_stream(registry, target)
         elif action == "stop":

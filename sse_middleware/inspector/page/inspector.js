@@ -4,6 +4,7 @@
    - Every text is set as text. Names, addresses, ids and data are whatever a client has sent.
    - Lists are bounded, and a row is touched only if it has changed.
    - While the page is hidden it asks for nothing.
+   - The console draws a few times a second, however much comes. It says how much it doesn't show.
 */
 "use strict"
 
@@ -11,6 +12,12 @@ const LOG_LENGTH = 300
 const SAMPLES = 90
 const CLOSES = 100
 const LONGEST_DATA = 4000
+const LARGEST_EVENT = 16 * 1024 * 1024
+const BETWEEN_DRAWS = 200 // ms
+const SHORTEST_RETRY = 100 // ms, so that a stream that says 0 isn't asked without a pause
+const LONGEST_RETRY = 2 ** 31 - 1 // ms: a longer timer fires at once
+const BETWEEN_TRIES = 5000 // ms
+const TRIES = 20 // for a connection to the process that the page shows
 const HEADERS = { "Content-Type": "application/json", "X-SSE-Inspector": "1" }
 
 const $ = (id) => document.getElementById(id)
@@ -367,16 +374,29 @@ function connect() {
   source.addEventListener("hello", (event) => begin(JSON.parse(event.data)))
   source.addEventListener("changes", (event) => change(JSON.parse(event.data)))
   source.addEventListener("error", () => {
-    if (source && source.readyState === EventSource.CLOSED) {
-      state("lost", "Refused")
-      notice("The server refuses this page. You may have to sign in again, or too many inspectors are open. Reload the page to try again.")
-    } else {
-      state("waiting", "Reconnecting")
-    }
+    state("waiting", "Reconnecting")
+    if (source && source.readyState === EventSource.CLOSED) isRefused()
   })
 }
 
+/* An EventSource gives up at any answer that is no stream, such as a proxy's while the server restarts. */
+async function isRefused() {
+  const refused = source
+  const status = await fetch("stream", { method: "HEAD", cache: "no-store" }).then((answer) => answer.status, () => 0)
+  if (source !== refused) return
+  if (status >= 400 && status < 500) {
+    state("lost", "Refused")
+    notice("The server refuses this page. You may have to sign in again. Reload the page to try again.")
+  } else {
+    if (status === 200) notice("The server has no room for this page now: too many inspectors are open. It tries again.")
+    again = setTimeout(connect, BETWEEN_TRIES)
+  }
+}
+
+let again = 0
+
 function disconnect() {
+  clearTimeout(again)
   if (source) source.close()
   source = null
 }
@@ -389,6 +409,7 @@ function begin(said) {
   process = `${said.host} ${said.process}`
   hello = said
   actions = said.actions
+  findPrefix(said.path)
   closes = []
   for (const table of Object.values(tables)) table.clear()
   $("drain").hidden = !actions.includes("drain")
@@ -396,6 +417,23 @@ function begin(said) {
   say($("hint-closes"), hints.closes)
   document.title = `Streams of ${said.host}`
   notice("")
+}
+
+/* What a proxy cuts off before the application sees a path, or adds. */
+let cutOff = ""
+let added = ""
+
+function findPrefix(path) {
+  const there = path.replace(/[^/]*$/, "")
+  const here = decodeURIComponent(location.pathname.replace(/[^/]*$/, ""))
+  cutOff = here.endsWith(there) ? here.slice(0, here.length - there.length) : ""
+  added = there.endsWith(here) ? there.slice(0, there.length - here.length) : ""
+}
+
+/* Returns the path by which a browser reaches what the application sees at another one. */
+function inBrowser(path) {
+  const seen = cutOff + (added && path.startsWith(`${added}/`) ? path.slice(added.length) : path)
+  return seen.split("/").map(encodeURIComponent).join("/")
 }
 
 const known = { streams: 0, topics: 0, runs: 0 }
@@ -427,9 +465,13 @@ function change(said) {
 /* Actions */
 
 async function act(action, target = "") {
-  const body = JSON.stringify({ action, target })
+  const body = JSON.stringify({ action, target, process: hello.name })
   try {
-    const answer = await fetch("control", { method: "POST", headers: HEADERS, body })
+    let answer
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      answer = await fetch("control", { method: "POST", headers: HEADERS, body })
+      if (answer.status !== 409) break // which is another process
+    }
     if (!answer.ok) notice(`The server refuses that: ${answer.status} ${(await answer.text()).slice(0, 200)}`)
     else notice((await answer.json()).done ? "" : "It had ended already.")
   } catch {
@@ -512,16 +554,22 @@ class Parser {
     this.reset()
   }
 
+  /* Takes the next text. Throws at an event that is too large. */
   feed(text) {
-    this.rest += text
+    const all = this.rest + text
+    const ends = /\r\n|\n|\r/g
+    ends.lastIndex = Math.max(0, this.rest.length - 1) // no other line ends in the rest
+    let at = 0
     for (;;) {
-      const found = /\r\n|\n|\r/.exec(this.rest)
-      if (!found || (found[0] === "\r" && found.index === this.rest.length - 1)) return
-      const line = this.rest.slice(0, found.index)
-      this.rest = this.rest.slice(found.index + found[0].length)
+      const found = ends.exec(all)
+      if (!found || (found[0] === "\r" && ends.lastIndex === all.length)) break
+      const line = all.slice(at, found.index)
+      at = ends.lastIndex
       this.frame += `${line}\n`
       this.line(line)
     }
+    this.rest = all.slice(at)
+    if (this.rest.length + this.frame.length > LARGEST_EVENT) throw new RangeError("an event is too large")
   }
 
   line(line) {
@@ -550,20 +598,31 @@ class Parser {
 }
 
 let entries = []
-let drawn = false
+let leftOut = 0
+let drawing = 0
+let lastDrawn = 0
 let raw = false
 
 function entry(kind, text, more = {}) {
-  entries.push({ kind, text, at: new Date().toLocaleTimeString("en-GB"), ...more })
-  if (entries.length > LOG_LENGTH) entries.shift()
-  if (!drawn) {
-    drawn = true
-    requestAnimationFrame(drawLog)
+  entries.push({ kind, at: Date.now(), ...more, text: kept(text), raw: more.raw && kept(more.raw) })
+  if (entries.length > LOG_LENGTH) {
+    entries.shift()
+    leftOut += 1
   }
+  drawing ||= setTimeout(drawLog, Math.max(0, lastDrawn + BETWEEN_DRAWS - performance.now()))
+}
+
+function clearLog() {
+  entries = []
+  leftOut = 0
+  drawLog()
 }
 
 function drawLog() {
-  drawn = false
+  clearTimeout(drawing)
+  drawing = 0
+  lastDrawn = performance.now()
+  say($("left-out"), leftOut ? `The last ${LOG_LENGTH} lines. ${whole.format(leftOut)} before them are not shown.` : "")
   const log = $("log")
   const items = []
   for (const one of entries.toReversed()) {
@@ -575,17 +634,23 @@ function drawLog() {
 
 function drawEntry(one) {
   const item = make("li", "", { "data-kind": one.kind })
-  item.append(make("time", one.at), make("span", one.name || one.kind, { class: "badge" }))
+  item.append(make("time", times.format(one.at)), make("span", one.name || one.kind, { class: "badge" }))
   if (raw && one.raw !== undefined) {
-    item.append(make("pre", cut(one.raw)))
+    item.append(make("pre", one.raw))
   } else {
-    item.append(make("pre", cut(one.kind === "event" ? pretty(one.text) : one.text)))
+    item.append(make("pre", one.kind === "event" ? pretty(one.text) : one.text))
     if (one.id) item.append(make("span", one.id, { class: "id", title: "id" }))
   }
   return item
 }
 
-const cut = (text) => text.length > LONGEST_DATA ? `${text.slice(0, LONGEST_DATA)}… (${whole.format(text.length)} characters)` : text
+const times = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" })
+
+/* Returns what is kept of a text. A slice would keep all of it in memory, and a clone doesn't. */
+function kept(text) {
+  if (text.length <= LONGEST_DATA) return text
+  return `${structuredClone(text.slice(0, LONGEST_DATA))}… (${whole.format(text.length)} characters)`
+}
 
 function pretty(text) {
   if (text.length > LONGEST_DATA || !/^[[{]/.test(text)) return text
@@ -620,8 +685,9 @@ class Watcher {
       this.facts.pings += 1
       entry("ping", text, { raw: frame })
     } else {
-      if (this.retry !== Number(text)) entry("retry", `${text} ms`)
-      this.retry = Number(text)
+      const retry = Math.min(Number(text), LONGEST_RETRY)
+      if (this.retry !== retry) entry("retry", `${retry} ms`)
+      this.retry = retry
     }
   }
 
@@ -639,8 +705,9 @@ class Watcher {
       const goesOn = await this.read()
       this.show()
       if (!goesOn || this.ended) break
-      entry("connection", `reconnects in ${duration(this.retry / 1000)}${this.parser.id ? `, after the id ${this.parser.id}` : ""}`)
-      await new Promise((resolve) => { this.wake = resolve; setTimeout(resolve, this.retry) })
+      const pause = Math.max(this.retry, SHORTEST_RETRY)
+      entry("connection", `reconnects in ${duration(pause / 1000)}${this.parser.id ? `, after the id ${this.parser.id}` : ""}`)
+      await new Promise((resolve) => { this.wake = resolve; setTimeout(resolve, pause) })
       if (!this.ended) this.facts.reconnects += 1
     }
     this.end()
@@ -675,8 +742,13 @@ class Watcher {
         this.show()
       }
       entry("connection", "the server has ended the stream")
-    } catch {
+    } catch (error) {
       if (this.ended) return false
+      if (error instanceof RangeError) {
+        entry("connection", `an event is larger than ${bytes(LARGEST_EVENT)}, which is more than this page reads`)
+        this.connection.abort()
+        return false
+      }
       entry("connection", this.connection.signal.aborted ? "you have cut the connection" : "the connection is lost")
     }
     return true
@@ -720,7 +792,7 @@ function watch() {
     return
   }
   watching?.end()
-  entries = []
+  clearLog()
   $("facts").hidden = false
   say($("watched"), `Watching ${kind === "route" ? "" : `the ${kind} `}${target}`)
   watching = new Watcher(url)
@@ -739,7 +811,7 @@ function watchIn(kind, target) {
 /* The path goes into the field, and a person decides: it is whatever a client has asked for. */
 function watchRoute(row) {
   $("kind").value = "route"
-  $("target").value = row.path.split("/").map(encodeURIComponent).join("/")
+  $("target").value = inBrowser(row.path)
   kindChanged()
   select($("tab-console"))
   $("target").focus()
@@ -755,7 +827,7 @@ function kindChanged() {
 function suggest() {
   const kind = $("kind").value
   const names = {
-    route: () => [...tables.streams.rows.values()].filter((row) => row.method === "GET").map((row) => row.path),
+    route: () => [...tables.streams.rows.values()].filter((row) => row.method === "GET").map((row) => inBrowser(row.path)),
     topic: () => [...tables.topics.rows.values()].map((row) => row.name),
     run: () => [...tables.runs.rows.values()].map((row) => row.key),
   }[kind]()
@@ -777,7 +849,7 @@ $("watch").addEventListener("submit", (event) => { event.preventDefault(); watch
 $("kind").addEventListener("change", kindChanged)
 $("cut").addEventListener("click", () => watching?.cut())
 $("halt").addEventListener("click", () => watching?.end())
-$("clear").addEventListener("click", () => { entries = []; drawLog() })
+$("clear").addEventListener("click", clearLog)
 $("show-raw").addEventListener("click", () => showRaw(true))
 $("show-decoded").addEventListener("click", () => showRaw(false))
 $("order").addEventListener("change", connect)
