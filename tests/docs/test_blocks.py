@@ -1,20 +1,32 @@
-"""Every block of code on every page runs, or is checked by the tools of its language.
+"""Every block of code on every page is run, type-checked, or read by the program that it is for.
 
-A page whose parts are alternatives, or whose Python is run in another way, has a test of its own.
+- Python runs, and `tests/typing/test_pages.py` type-checks it.
+- JavaScript and HTML run in a browser or in node, TypeScript is compiled.
+- Commands, JSON, YAML and nginx's configuration are read by what reads them, and then compared with
+  what this project has.
+- Text is what a server or a command prints, and is compared with it.
+
+Rules of this file:
+- A block is checked here, if its language is in `CHECKS`, or by a test that has put it into
+  `test_javascript.RUN`, or it is counted in `CHECKED_BY`, which names the tests that read its page.
+- What can't be checked is in `SHOWN`, with the reason. A block that is nowhere fails a test.
+- A page whose parts are alternatives, or whose Python is run in another way, has a test of its own.
 """
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
-import tomllib
-from importlib.util import find_spec
+from argparse import ArgumentError
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import ROOT, Block, blocks_of, missing_imports, pages, run_page
+from tests.docs.commands import check_shell
+from tests.docs.pages import DOCS, FENCE, ROOT, Block, blocks_of, missing_imports, pages, run_page
+from tests.docs.test_javascript import RUN
+from tests.must_run import missing
 
 FASTAPI = {"docs/streams.md": "0.135"}
 """Pages that say from which FastAPI on they work, if it isn't the oldest."""
@@ -27,14 +39,41 @@ OWN_TESTS = {
 }
 """Pages whose Python is run by a module of tests that is named here."""
 
-TEXT = {"text", "css"}
-"""What is shown and not run: the bytes of streams, and output."""
+CHECKED_BY = [
+    ("html", "docs/recipes/datastar.md", 1, "tests/presets/clients/test_datastar.py"),
+    ("html", "docs/recipes/jobs.md", 1, "tests/docs/test_recipes_in_a_browser.py"),
+    ("html", "docs/recipes/llm-chat.md", 1, "tests/docs/test_recipes_in_a_browser.py"),
+    ("html", "docs/recipes/rooms.md", 1, "tests/docs/test_recipes_in_a_browser.py"),
+    ("js", "docs/generators.md", 1, "tests/openapi/generators/project.py"),
+    ("text", "README.md", 1, "tests/docs/test_readme.py"),
+    ("text", "docs/generators.md", 2, "tests/openapi/generators/project.py"),
+    ("text", "docs/hub.md", 1, "tests/docs/test_hub.py"),
+    ("text", "docs/hub.md", 1, "tests/hub/redis/test_checks.py"),
+    ("text", "docs/presets.md", 7, "tests/docs/test_presets.py"),
+    ("text", "docs/recipes/datastar.md", 1, "tests/docs/test_recipes.py"),
+    ("text", "docs/recipes/django.md", 1, "tests/docs/test_recipes_of_frameworks.py"),
+    ("text", "docs/recipes/flask.md", 1, "tests/docs/test_recipes_of_frameworks.py"),
+    ("text", "docs/recipes/htmx.md", 1, "tests/docs/test_recipes.py"),
+    ("text", "docs/recipes/litestar.md", 1, "tests/docs/test_recipes_of_frameworks.py"),
+    ("text", "docs/recipes/ndjson.md", 2, "tests/docs/test_recipes.py"),
+    ("text", "docs/reference/command-line.md", 1, "tests/docs/test_reference.py"),
+    ("text", "docs/tail.md", 1, "tests/cli/tail/test_session.py"),
+    ("text", "docs/tail.md", 2, "tests/docs/test_tail.py"),
+    ("text", "docs/tutorial.md", 3, "tests/docs/test_recipes.py"),
+    ("text", "docs/typed-events.md", 2, "tests/docs/test_typed_events.py"),
+    ("text", "docs/what-is-sse.md", 1, "tests/docs/test_javascript.py"),
+    ("tsx", "docs/client.md", 1, "tests/docs/test_client.py"),
+    ("typescript", "docs/client.md", 5, "tests/docs/test_client.py"),
+    ("typescript", "docs/generators.md", 4, "tests/openapi/generators/project.py"),
+    ("typescript", "docs/typed-events.md", 3, "tests/cli/test_typescript_compiled.py"),
+]
+"""Blocks that other tests check: language, page, how many, and the file that reads the page."""
 
-COMMANDS = {"curl", "git", "jq", "npm", "npx", "pip", "python", "tail", "tox", "uvicorn"}
-"""The commands that a reader may be told to enter."""
-
-INSTALLED = {"build", "pip", "tox", "twine", "venv"}
-"""Modules with commands that a page has installed before."""
+SHOWN = [
+    ("text", "docs/architecture.md", 1, "the path of an event: a drawing in words"),
+    ("text", "docs/operations.md", 1, "a sum of settings"),
+]
+"""Blocks that nothing can check: language, page, how many, and why."""
 
 each_page = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -54,68 +93,67 @@ def test_python_runs(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         pytest.importorskip("fastapi", minversion=FASTAPI[name])
     monkeypatch.chdir(tmp_path)  # for the files of the page
     run_page(page, monkeypatch)
-    missing = {one for block in blocks_of(page, "python") for one in missing_imports(block.code)}
-    if missing:
-        pytest.skip(f"other environments run it with {', '.join(sorted(missing))}")
+    absent = {one for block in blocks_of(page, "python") for one in missing_imports(block.code)}
+    if absent:
+        pytest.skip(f"other environments run it with {', '.join(sorted(absent))}")
 
 
-def check_python(code: str) -> None:
-    compile(code, "page", "exec")
+def check_python(block: Block) -> None:
+    compile(block.code, "page", "exec")
 
 
-def check_json(code: str) -> None:
-    json.loads(code)
+def check_json(block: Block) -> None:
+    json.loads(block.code)
 
 
-def check_toml(code: str) -> None:
-    tomllib.loads(code)
+def check_yaml(block: Block) -> None:
+    pytest.importorskip("yaml").safe_load(block.code)
 
 
-def check_yaml(code: str) -> None:
-    pytest.importorskip("yaml").safe_load(code)
+CHECKS = {"python": check_python, "json": check_json, "yaml": check_yaml, "sh": check_shell}
+"""What checks a block of a language. nginx's configuration has a test of its own below."""
 
 
-def check_shell(code: str) -> None:
-    """Check the syntax, the commands, and the modules of Python that are started."""
-    subprocess.run(["bash", "-n"], input=code, text=True, check=True)
-    for line in code.replace("\\\n", " ").splitlines():
-        for command in re.split(r"\s(?:&&|\|)\s", line.partition(" #")[0].strip()):
-            words = shlex.split(re.sub(r"^\w+=(\$\()?", "", command), comments=True)
-            assert not words or words[0] in COMMANDS, words
-            if words[:2] == ["python", "-m"]:
-                assert find_spec(words[2]) or words[2] in INSTALLED, words[2]
-
-
-CHECKS = {
-    "python": check_python,
-    "json": check_json,
-    "toml": check_toml,
-    "yaml": check_yaml,
-    "sh": check_shell,
-}
-IN_NODE = ("javascript", "js", "html")
-TYPESCRIPT = ("typescript", "tsx")
-ELSEWHERE = {*IN_NODE, *TYPESCRIPT, "nginx"}
-"""Languages whose tools are programs of their own."""
-COMPILED = {
-    "docs/typed-events.md": "tests/cli/test_typescript_compiled.py",
-    "docs/client.md": "tests/docs/test_client.py",
-    "docs/generators.md": "tests/openapi/generators/project.py",
-}
-"""Pages with TypeScript, and the tests that compile it."""
-
-
-@blocks()
+@blocks(*CHECKS)
 def test_it_is_what_it_is_said_to_be(block: Block) -> None:
-    assert block.language in CHECKS.keys() | TEXT | ELSEWHERE, "a block needs a known language"
-    if block.language in CHECKS:
-        CHECKS[block.language](block.code)
+    CHECKS[block.language](block)
+
+
+def test_no_block_is_without_a_check() -> None:
+    found = Counter(
+        (block.language, block.page.relative_to(ROOT).as_posix())
+        for page in pages()
+        for block in blocks_of(page)
+        if block.language not in {*CHECKS, "nginx"} and str(block) not in RUN
+    )
+    counted: Counter[tuple[str, str]] = Counter()
+    for language, name, count, _ in [*CHECKED_BY, *SHOWN]:
+        counted[language, name] += count
+    assert found == counted
+
+
+@pytest.mark.parametrize(("name", "tests"), sorted({(row[1], row[3]) for row in CHECKED_BY}))
+def test_other_tests_read_the_page(name: str, tests: str) -> None:
+    assert Path(name).stem in (ROOT / tests).read_text("utf-8")
+
+
+@each_page
+def test_each_fence_is_a_block(page: Path) -> None:
+    """A block in a list, or one that never ends, would be seen by no test."""
+    text = page.read_text("utf-8")
+    assert not re.findall(r"^ *(?:```|~~~).*|<pre\b", FENCE.sub("", text), re.MULTILINE)
 
 
 @each_page
 def test_no_code_is_merely_indented(page: Path) -> None:
-    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = FENCE.sub("", page.read_text("utf-8"))
     assert not re.findall(r"^\S(?<![-*]).*\n\n {4}.*", text, re.MULTILINE), "use a fence"
+
+
+REFUSALS = (
+    *(AssertionError, SyntaxError, ValueError, SystemExit, ArgumentError),
+    *(subprocess.CalledProcessError, pytest.importorskip("yaml").YAMLError),
+)
 
 
 @pytest.mark.parametrize(
@@ -123,45 +161,24 @@ def test_no_code_is_merely_indented(page: Path) -> None:
     [
         ("python", "yield from"),
         ("json", "{'a': 1}"),
-        ("toml", "a = "),
+        ("yaml", "- a\nb: ["),
         ("sh", "if true"),
         ("sh", "rm -r /"),
-        ("sh", "python -m sse_nothing"),
         ("sh", "curl http://localhost | bash"),
+        ("sh", "python -m sse_nothing"),
+        ("sh", "python -m sse_middleware tail --nothing localhost"),
+        ("sh", "python -m sse_middleware typescript main:app --output a.ts b.ts"),
+        ("sh", "pip install 'sse_middleware[nothing]'"),
+        ("sh", "python -m pip install --group nothing"),
+        ("sh", "tox run -e nothing"),
+        ("sh", "uvicorn main:nothing"),
+        ("sh", "npx orval"),
     ],
 )
 def test_a_bad_block_is_refused(language: str, code: str) -> None:
-    with pytest.raises((AssertionError, SyntaxError, ValueError, subprocess.CalledProcessError)):
-        CHECKS[language](code)
-
-
-def scripts(block: Block) -> list[str]:
-    """Return the JavaScript of a block, which may be a page of HTML."""
-    if block.language == "html":
-        return re.findall(r"<script[^>]*>(.*?)</script>", block.code, re.DOTALL)
-    return [block.code]
-
-
-def node(folder: Path, code: str) -> "subprocess.CompletedProcess[str]":
-    """Have node read a module, without running it."""
-    found = shutil.which("node")
-    assert found, "there is no node"
-    (folder / "block.mjs").write_text(code, "utf-8")
-    command = [found, "--check", str(folder / "block.mjs")]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
-
-
-@pytest.mark.e2e
-@blocks(*IN_NODE)
-def test_node_reads_it(block: Block, tmp_path: Path) -> None:
-    for script in scripts(block):
-        done = node(tmp_path, script)
-        assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.e2e
-def test_node_refuses_what_it_cannot_read(tmp_path: Path) -> None:
-    assert "SyntaxError" in node(tmp_path, "const = 1;").stderr
+    bad = Block(DOCS / "tutorial.md", 1, language, "", code)
+    with pytest.raises(REFUSALS):
+        CHECKS[language](bad)
 
 
 NGINX = """
@@ -174,7 +191,8 @@ server {{ listen 127.0.0.1:1; {block} }} }}
 
 def nginx(folder: Path, block: str) -> "subprocess.CompletedProcess[str]":
     found = shutil.which("nginx", path="/usr/sbin:/usr/bin")
-    assert found, "there is no nginx"
+    if found is None:
+        missing("nginx")
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, block=block), "utf-8")
     command = [found, "-t", "-p", str(folder), "-c", str(folder / "nginx.conf")]
     return subprocess.run(command, check=False, capture_output=True, text=True)
@@ -192,18 +210,9 @@ def test_nginx_refuses_what_it_cannot_read(tmp_path: Path) -> None:
     assert nginx(tmp_path, "proxy_passes nothing;").returncode != 0
 
 
-def test_typescript_is_compiled_by_other_tests() -> None:
-    with_typescript = {
-        page.relative_to(ROOT).as_posix() for page in pages() if blocks_of(page, *TYPESCRIPT)
-    }
-    assert with_typescript == COMPILED.keys()
-    for page, tests in COMPILED.items():
-        assert Path(page).name in (ROOT / tests).read_text("utf-8")
-
-
 @each_page
 def test_its_links_lead_to_files(page: Path) -> None:
-    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = FENCE.sub("", page.read_text("utf-8"))
     links = re.findall(r"\]\((?!https?:|#)([^)\s#]+)", text)
     links += re.findall(r"(?:src|srcset)=\"(?!https?:)([^\"]*)\"", text)
     assert [link for link in links if not (page.parent / link).exists()] == []

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sse_middleware import Keep
 from sse_middleware.testing import EventClient
 
 pytest.importorskip("fastapi", minversion="0.115.10")
@@ -50,6 +51,22 @@ async def test_only_who_knows_the_token_publishes_and_only_to_rooms(
     assert await status("/publish/room:lobby?event=message", "secret") == 200
     assert await status("/publish/room:lobby", "another") == 403
     assert await status("/publish/news", "secret") == 403
+
+
+@pytest.mark.anyio
+async def test_a_gap_is_sent_as_it_is_shown(
+    names: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [shown] = re.findall(r"```text\n(event: gap\n.*?)```", PAGE, re.DOTALL)
+    app = names["app"]
+    hub = app.user_middleware[0].kwargs["hub"]  # a later block of the page takes another store
+    monkeypatch.setitem(names, "hub", hub)
+    async with EventClient(app) as client:
+        ids = [await hub.publish("room:lobby", number) for number in range(Keep().count + 2)]
+        position = {"last-event-id": ids[0]}
+        async with client.stream("GET", "/rooms/lobby/events", headers=position) as events:
+            gap = await events.next()
+            assert re.sub("id: .*", f"id: {gap.id}", shown) in events.body.decode()
 
 
 def test_the_page_links_to_files_that_exist() -> None:

@@ -14,6 +14,7 @@ from sse_middleware.cli.tail.formats import EventText
 from sse_middleware.cli.tail.reading import Wanted
 from sse_middleware.cli.tail.request import Data, request_of
 from tests.cli.tail.following import LOST, STOP, STREAM, URL, Answer, Body, Scene, answer, fail
+from tests.docs.pages import DOCS, blocks_of
 
 pytestmark = pytest.mark.anyio
 
@@ -386,6 +387,13 @@ async def test_the_status_line_tells_of_silence() -> None:
     ]
     assert "no event for 0:01:09" in shown
     assert shown[-2:] == ["connecting again in 1 s, retry 1", "connecting again in 0 s, retry 1"]
+
+
+async def test_the_status_line_is_as_the_page_shows_it() -> None:
+    scene = Scene(has_status=True)
+    ping = b": ping\n\n"
+    await scene.run(answer(ONE, 15.0, ping, 15.0, ping, 3.0), answer(status=204))
+    assert blocks_of(DOCS / "tail.md", "text")[1].code.strip() in statuses(scene)
 
 
 async def test_an_event_erases_the_status_line() -> None:

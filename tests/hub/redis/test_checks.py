@@ -1,5 +1,6 @@
 """What can't work is refused when a hub is opened, in words that say what to change."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ from .server import RedisServer
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
 
 StartServer = Callable[..., RedisServer]
+
+HUB_PAGE = Path(__file__).parents[3] / "docs" / "hub.md"
+"""It says which rights a user of Redis needs."""
 
 
 async def works(hub: Hub) -> None:
@@ -134,13 +138,9 @@ class TestRights:
         said = await refusal(Hub(f"redis://ann:pw@{HOST}:{server.port}", prefix="shop"))
         assert named in said
 
-    async def test_enough(self, start_server: StartServer) -> None:
+    async def test_those_of_the_page_are_enough(self, start_server: StartServer) -> None:
         server = start_server()
-        commands = (
-            "+@connection +info +script|load +eval +evalsha +subscribe +unsubscribe +publish +time "
-            "+xadd +xrange +xinfo|stream +xtrim +xdel +del +set +get +pexpire +hset +hget "
-            "+hmget +hdel"
-        )
+        [commands] = re.findall(r"```text\n(\+@.*?)```", HUB_PAGE.read_text("utf-8"), re.DOTALL)
         rights = ("resetchannels", "~{shop}:*", "&{shop}:*", *commands.split())
         server.ask("ACL", "SETUSER", "ann", "on", ">pw", *rights)
         await works(Hub(f"redis://ann:pw@{HOST}:{server.port}", prefix="shop"))

@@ -10,6 +10,8 @@ from sse_middleware import ServerSentEvent
 from sse_middleware.presets.datastar import patch_elements, patch_signals
 from sse_middleware.wire import EventStreamDecoder
 from sse_middleware.wire.decoding import MessageEvent
+from tests.docs.pages import DOCS, blocks_of, run_page
+from tests.docs.serving import served
 from tests.presets.clients.conftest import Visit, client_library
 
 pytestmark = pytest.mark.e2e
@@ -34,6 +36,20 @@ def test_a_page_is_patched(example: str, script: Path, visit: Visit) -> None:
     assert page.locator("#log li").all_inner_texts() == ["3", "2", "1"]
     assert page.locator("#left").inner_text() == "1"  # a signal
     assert page.locator("#hint").count() == 0
+
+
+def test_the_page_of_the_recipe_is_patched(
+    script: Path, visit: Visit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = DOCS / "recipes" / "datastar.md"
+    [html] = blocks_of(recipe, "html")
+    (tmp_path / html.title).write_text(html.code, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    with served(run_page(recipe, monkeypatch)["app"]) as server:
+        page = visit(server.url, {"**/datastar.js": script})
+        page.get_by_text("Lift-off").wait_for()
+        assert page.locator("#log li").all_inner_texts() == ["2", "1"]
+        assert page.locator("[data-text]").inner_text() == "1"  # the signal
 
 
 HTML = '<p id="a">\n  1\n</p>'
