@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.examples.test_app import free_port, wait_for
+from tests.e2e.servers import free_port
+from tests.examples.test_app import wait_for
 
 from .test_demo_page import VIOLATIONS, WIDER, axe
 

@@ -11,7 +11,8 @@ import pytest
 
 from tests.chromium import chromium
 from tests.docs.pages import DOCS, ROOT, blocks_of
-from tests.examples.test_app import free_port, wait_for
+from tests.e2e.servers import free_port
+from tests.examples.test_app import wait_for
 
 pytestmark = pytest.mark.e2e
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import cycle
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -190,13 +191,17 @@ def running(kind: Kind, output: Path) -> Iterator[Server]:
             stop(process)
 
 
+_ports = cycle(random.sample(range(12_000, 22_000), 10_000))
+"""Each comes once before any comes again: a server may not use the one that it was given yet."""
+
+
 def free_port() -> int:
     """Return a port below those that connections take by themselves, so that it stays free.
 
     So is the port that a server of a Redis cluster opens 10,000 above it.
     """
     while True:
-        port = random.randint(20_000, 22_000)
+        port = next(_ports)
         with suppress(OSError), socket.socket() as probe:
             probe.bind((HOST, port))
             return port
@@ -225,14 +230,20 @@ def started(
 
 def wait_until_it_accepts(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
     """Wait until a server listens. Raises if it ends, or takes too long."""
+    if not accepts(process, port):
+        raise RuntimeError(f"the server did not start:\n{output.read_text()}")
+
+
+def accepts(process: "subprocess.Popen[Any]", port: int) -> bool:
+    """Wait until a server listens. Returns whether it does: it may end, or take too long."""
     deadline = time.monotonic() + STARTING
     while process.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection((HOST, port), timeout=1).close()
-            return
+            return True
         except OSError:
             time.sleep(0.02)  # until the next attempt; nothing tells when a foreign process listens
-    raise RuntimeError(f"the server did not start:\n{output.read_text()}")
+    return False
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

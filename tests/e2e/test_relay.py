@@ -11,7 +11,9 @@ from threading import Event, Thread
 
 import pytest
 
-from tests.examples.test_app import free_port, wait_for
+from tests.examples.test_app import wait_for
+
+from .servers import free_port
 
 pytestmark = pytest.mark.e2e
 

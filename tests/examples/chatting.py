@@ -11,9 +11,10 @@ from pathlib import Path
 
 import httpx
 
+from tests.e2e.servers import free_port
 from tests.presets.clients.conftest import Served, served
 
-from .test_app import free_port, wait_for
+from .test_app import wait_for
 
 STOPPING = 15.0
 """Seconds that the server has to end."""

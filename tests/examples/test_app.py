@@ -1,23 +1,17 @@
 """The smallest example, read by curl's kind of client."""
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 
 import httpx
 import pytest
 
 from sse_middleware.wire import EventStreamDecoder, MessageEvent
+from tests.e2e.client import HOST
+from tests.e2e.servers import accepts, free_port
 
 pytestmark = pytest.mark.e2e
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def serving(module: str) -> Iterator[str]:
@@ -37,13 +31,9 @@ def example() -> Iterator[str]:
 
 
 def wait_for(port: int, process: "subprocess.Popen[str]") -> str:
-    while process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=10).close()
-        except ConnectionRefusedError:
-            continue
-        return f"http://127.0.0.1:{port}"
-    raise AssertionError(f"the example ended with {process.returncode}")
+    """Wait until a server listens. Returns its address."""
+    assert accepts(process, port), f"it doesn't listen; its exit code: {process.poll()}"
+    return f"http://{HOST}:{port}"
 
 
 def read(response: httpx.Response, count: int) -> list[MessageEvent]:

@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from tests.browser.demo import Demo, serving_demo
-from tests.e2e.servers import wait_until_it_accepts
+from tests.e2e.servers import free_port, wait_until_it_accepts
 
-from .test_app import free_port, read
+from .test_app import read
 
 pytestmark = pytest.mark.e2e
 

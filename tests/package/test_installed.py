@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.examples.test_app import free_port, wait_for
+from tests.e2e.servers import free_port
+from tests.examples.test_app import wait_for
 from tests.package.conftest import LONGEST, ROOT, Distributions, Environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(LONGEST)]

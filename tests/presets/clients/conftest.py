@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests.chromium import chromium
-from tests.examples.test_app import free_port, wait_for
+from tests.e2e.servers import free_port
+from tests.examples.test_app import wait_for
 from tests.npm import install
 
 NPM = (
