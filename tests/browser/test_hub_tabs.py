@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     certificate, key = self_signed(directory)
     (hypercorn,) = (kind for kind in KINDS if kind.name == "hypercorn-asyncio-h2")
     command = tuple(part.replace("app:app", "hub_browser_app:app") for part in hypercorn.command)
-    tls = ("--certfile", str(certificate), "--keyfile", str(key), "--keep-alive", "60")
+    tls = ("--certfile", str(certificate), "--keyfile", str(key))
     with running(replace(hypercorn, command=command + tls), directory / "output") as server:
         yield server
 

@@ -32,9 +32,12 @@ from sse_middleware import EventSourceResponse, ServerSentEvent, SSEMiddleware, 
 from sse_middleware.observers import StreamClosed, StreamRecord
 from sse_middleware.stream.outbox import Outbox
 
-PATIENCE = 4.0
-"""Seconds that an answer about a stream waits: less than the client's sockets do, and less than
-the default `cleanup_timeout`, so that nothing passes because it was given up."""
+PATIENCE = 20.0
+"""Seconds that an answer about a stream waits: less than the client's sockets do."""
+
+LONGER = 60.0
+"""Seconds. As `cleanup_timeout` it has nothing pass because it was given up. As `commit_after` it
+has each status wait for the first event, however slow the machine is."""
 
 PAYLOAD = "x" * 1024
 
@@ -363,7 +366,9 @@ async def silence(request: Request) -> EventSourceResponse:
         yield {"number": 1, "name": "heard"}
 
     name, wanted = request.query_params["name"], codings(request)
-    return EventSourceResponse(items(), ping_interval=QUICK, ping=PING, compression=wanted)
+    return EventSourceResponse(
+        items(), commit_after=QUICK, ping_interval=QUICK, ping=PING, compression=wanted
+    )
 
 
 def codings(request: Request) -> list[str]:
@@ -456,6 +461,12 @@ app = Starlette(
     ],
     middleware=[
         Middleware(Witness),
-        Middleware(SSEMiddleware, client_key=name_of, observers=[record_reason]),
+        Middleware(
+            SSEMiddleware,
+            client_key=name_of,
+            observers=[record_reason],
+            commit_after=LONGER,
+            cleanup_timeout=LONGER,
+        ),
     ],
 )

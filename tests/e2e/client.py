@@ -21,9 +21,9 @@ import h11
 
 from sse_middleware.wire import EventStreamDecoder
 from sse_middleware.wire.decoding import Decoded
+from tests.patience import PATIENCE
 
 HOST = "127.0.0.1"
-TIMEOUT = 10.0
 RECEIVED_AT_ONCE = 64 * 1024
 SMALL = 1024
 """Bytes of a small receive buffer; the kernel rounds it up to what it can work with."""
@@ -53,7 +53,7 @@ class Client(ABC):
 
     def __init__(self, port: int, *, small_buffer: bool = False) -> None:
         self._socket = socket.socket()
-        self._socket.settimeout(TIMEOUT)
+        self._socket.settimeout(PATIENCE)
         if small_buffer:  # before the first window is offered
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
         self._socket.connect((HOST, port))

@@ -21,7 +21,7 @@ Decode = Callable[[bytes], bytes]
 
 CURL = shutil.which("curl")
 
-LONGEST = "20"
+LONGEST = "40"
 """Seconds after which curl gives up, and its output ends."""
 
 _FEATURES = {"gzip": "libz", "br": "brotli", "zstd": "zstd"}

@@ -1,7 +1,9 @@
 """One process per server and session, whose output is shown with each failure."""
 
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +26,13 @@ def server(
     kind: Kind = request.param
     if missing := kind.missing():
         pytest.skip(f"not installed: {', '.join(missing)}")
-    output = tmp_path_factory.mktemp(kind.name) / "output"
+    with observed(kind, tmp_path_factory.mktemp(kind.name) / "output") as server:
+        yield server
+
+
+@contextmanager
+def observed(kind: Kind, output: Path) -> Iterator[Server]:
+    """Run a server, and look at what it has printed."""
     with running(kind, output) as server:
         yield server
     printed = output.read_text()
@@ -49,7 +57,8 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    server = getattr(item, "funcargs", {}).get("server")
+    used = getattr(item, "funcargs", {})
+    server = used.get("breaking", used.get("server"))
     if report.failed and isinstance(server, Server):
         printed = server.output.read_text()[-OUTPUT_SHOWN:]
         report.sections.append((f"output of {server.kind.name}", printed))

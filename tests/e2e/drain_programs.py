@@ -19,6 +19,7 @@ from .drain_app import made, tell
 def of_hypercorn(port: int) -> hypercorn.config.Config:
     config = hypercorn.config.Config()
     config.bind = [f"{HOST}:{port}"]
+    config.graceful_timeout = 60.0  # so that a test sees that it doesn't wait for that long
     return config
 
 

@@ -17,14 +17,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sse_middleware.wire.decoding import Decoded
+from tests.patience import PATIENCE
 
 from .client import HOST, Http1Client
 from .servers import free_port, wait_until_it_accepts
 
 HERE = Path(__file__).parent
-
-PATIENCE = 15.0
-"""Seconds that something has to happen which no test is about."""
 
 LOOK = 0.02
 """Seconds between two looks at what can't be waited for: a file, or the state of a process."""
@@ -79,22 +77,26 @@ def _gunicorn(worker: str, workers: int) -> Way:
     )
 
 
+WAITS_LONG = ("--graceful-timeout", "60")
+
+
 def _granian(workers: int, loop: str = "auto") -> Way:
     command = ("-m", "granian", "drain_app:app", "--interface", "asgi", "--host", HOST)
     options = ("--port", "{port}", "--workers", str(workers), "--loop", loop)
     return Way(f"granian-{loop}-w{workers}", (*command, *options), ("granian",), workers)
 
 
-def _hypercorn(worker: str, workers: int) -> Way:
+def _hypercorn(worker: str, workers: int, options: tuple[str, ...] = WAITS_LONG) -> Way:
     """Make a way to run hypercorn's command.
 
-    Without workers, on trio, SIGTERM has no handler and ends the process.
+    Without workers, on trio, SIGTERM has no handler and ends the process. As a default it waits
+    three seconds for its streams. Where it waits for longer, a test sees that it didn't need to.
     """
     command = ("-m", "hypercorn", "drain_app:app", "-b", HOST + ":{port}", "--log-level", "error")
     alone = worker == "trio" and workers == 0
     return Way(
         f"hypercorn-{worker}-w{workers}",
-        (*command, "-k", worker, "-w", str(workers)),
+        (*command, "-k", worker, "-w", str(workers), *options),
         ("hypercorn", worker),
         max(workers, 1),
         (signal.SIGINT,) if alone else (signal.SIGTERM, signal.SIGINT),
@@ -118,7 +120,7 @@ def program(
 DEFAULTS = [
     uvicorn("uvicorn"),
     _granian(1),
-    _hypercorn("asyncio", 1),
+    _hypercorn("asyncio", 1, ()),
     Way(
         "daphne",
         ("-m", "daphne", "-b", HOST, "-p", "{port}", "-v", "0", "drain_app:app"),

@@ -46,6 +46,7 @@ class Page:
         self._client = client
         self._target = target
         self._last_id = ""
+        self._cut_at = 0
         self._moved = anyio.Event()
         self._visit_scope = anyio.CancelScope()
 
@@ -61,9 +62,9 @@ class Page:
         url = f"{self.worker.url}{self._target}"
         async with self._client.stream("GET", url, headers=headers) as response:
             self.connections += 1
+            self._wake()
             if response.status_code == httpx.codes.NO_CONTENT:
                 self.over.set()
-                self._wake()
                 return
             assert response.status_code == httpx.codes.OK, await response.aread()
             decoder = EventStreamDecoder(last_event_id=self._last_id)
@@ -96,9 +97,16 @@ class Page:
             assert not self.over.is_set(), f"it was told the end after {len(self.tokens)} tokens"
             await self._moved.wait()
 
+    async def is_back(self, tokens: int) -> None:
+        """Wait until it has this number of tokens, and a connection since the last cut."""
+        while self.connections == self._cut_at:
+            await self._moved.wait()
+        await self.has(tokens)
+
     def cut(self, worker: Worker) -> None:
         """Break its connection. It comes back to this worker."""
         self.worker = worker
+        self._cut_at = self.connections
         self._visit_scope.cancel()
 
     def reload(self, worker: Worker) -> None:

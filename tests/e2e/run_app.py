@@ -4,10 +4,15 @@ Its journal is a file with a line for what each generator does:
 
 - ``began KEY LABEL``: it has begun
 - ``closed KEY LABEL``: an `await` in its ``finally`` has completed
+
+A test writes into it, too:
+
+- ``finish KEY``: a generator that stops before its last tokens goes on
 """
 
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import anyio
 from starlette.applications import Starlette
@@ -23,6 +28,9 @@ PACE = 0.005
 CLEANUP = 0.05
 """Seconds that the ``finally`` of a generator takes."""
 
+LAST = 100
+"""The last tokens, before which a generator may have to wait."""
+
 hub = Hub(os.environ["HUB_URL"])
 
 
@@ -33,10 +41,19 @@ def note(line: str) -> None:
     os.close(journal)
 
 
-async def answer(key: str, label: str, tokens: int) -> AsyncIterator[str]:
+async def until_told_to_finish(key: str) -> None:
+    """Wait for a line in the journal. Nothing tells that somebody has written one."""
+    journal = Path(os.environ["JOURNAL"])
+    while f"finish {key}" not in journal.read_text().splitlines():  # noqa: ASYNC110, ASYNC240
+        await anyio.sleep(PACE)
+
+
+async def answer(key: str, label: str, tokens: int, *, waits: bool) -> AsyncIterator[str]:
     note(f"began {key} {label}")
     try:
         for number in range(tokens):
+            if waits and number == tokens - LAST:
+                await until_told_to_finish(key)
             yield f"{label}{number} "
             await anyio.sleep(PACE)
     finally:
@@ -49,7 +66,7 @@ async def chat(request: Request) -> Response:
     key, query = request.path_params["key"], request.query_params
     viewer = await hub.resumable(
         key,
-        lambda: answer(key, query["label"], int(query["tokens"])),
+        lambda: answer(key, query["label"], int(query["tokens"]), waits="waits" in query),
         restart="restart" in query,
     )
     return EventSourceResponse(viewer)

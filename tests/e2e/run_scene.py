@@ -11,6 +11,9 @@ from .workers import Worker
 
 APP = "tests.e2e.run_app:app"
 TOKENS = 2000
+HELD = TOKENS - 100
+"""The tokens before which no cut is missing: the generator waits for them."""
+
 CUTS = 20
 EACH = 75
 """Tokens between two cuts, if the cuts can keep up."""
@@ -31,10 +34,18 @@ class Journal:
     def count(self, line: str) -> int:
         return self.path.read_text().splitlines().count(line)
 
+    def finish(self, key: str) -> None:
+        """Let a generator go on that waits before its last tokens."""
+        with self.path.open("a") as file:
+            file.write(f"finish {key}\n")
 
-def chat(key: str, label: str, tokens: int = 100_000, *, restart: bool = False) -> str:
+
+def chat(
+    key: str, label: str, tokens: int = 100_000, *, restart: bool = False, waits: bool = False
+) -> str:
     """Return what a page asks for that begins a run."""
-    return f"/chat/{key}?label={label}&tokens={tokens}{'&restart=1' if restart else ''}"
+    options = f"{'&restart=1' if restart else ''}{'&waits=1' if waits else ''}"
+    return f"/chat/{key}?label={label}&tokens={tokens}{options}"
 
 
 def text(label: str, tokens: int) -> list[str]:
@@ -54,19 +65,20 @@ async def a_long_answer(
         faults: what else happens after a cut of the connection, by its number.
     """
     one, other = workers
-    target, expected = chat(key, "t", TOKENS), text("t", TOKENS)
+    target, expected = chat(key, "t", TOKENS, waits=True), text("t", TOKENS)
     async with browser(LONGEST) as pages:
         ann = bob = pages.open(one, target)
         for number in range(1, CUTS + 1):
-            await ann.has(max(len(ann.tokens) + 1, number * EACH))
+            await ann.is_back(min(max(len(ann.tokens) + 1, number * EACH), HELD))
             ann.cut(workers[number % 2])
             if number == CUTS // 4:
-                await ann.has(len(ann.tokens) + 1)
+                await ann.is_back(min(len(ann.tokens) + 1, HELD))
                 ann.reload(other)
             if number == CUTS // 2:
                 bob = pages.open(other, target)
             if number in faults:
                 await faults[number]()
+        journal.finish(key)
         for page in (ann, bob):
             await page.over.wait()
             assert page.tokens == expected

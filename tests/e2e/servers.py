@@ -16,16 +16,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tests.patience import PATIENCE
+
 from .client import HOST, Client, Http1Client, Http2Client
 
-STARTING = 30.0
-"""Seconds that a server has until it accepts connections."""
-
-STOPPING = 10.0
+STOPPING = PATIENCE
 """Seconds that a server has to end once it was told to: no test leaves a stream open."""
-
-PATIENCE = 5.0
-"""Seconds that a stream has until it is blocked."""
 
 TURNS = 5
 """Equal answers in a row after which no message is still on its way."""
@@ -59,6 +55,8 @@ class Kind:
     """Whether a request that is blocked in `send` can be cancelled there."""
     breaks_off: bool = True
     """Whether it ends the connection of an application that failed after the status line."""
+    breaks_off_with: tuple[str, ...] = ()
+    """Arguments with which it does so."""
 
     def missing(self) -> list[str]:
         modules = (self.command[0], *self.needs)
@@ -78,13 +76,14 @@ def _uvicorn(http: str, loop: str) -> Kind:
 
 
 def _hypercorn(worker: str, *, http2: bool) -> Kind:
-    # No workers: the server runs in the process that was started, as the others do. On HTTP/2 it
-    # doesn't reset the stream of an application that failed: the connection has to time out.
+    # No workers: the server runs in the process that was started, as the others do. Its time for
+    # an idle connection runs also while a new one waits for a busy machine. On HTTP/2 it doesn't
+    # reset the stream of an application that failed: the connection has to time out.
     return Kind(
         f"hypercorn-{worker}-{'h2' if http2 else 'h1'}",
         (
             *("hypercorn", "app:app", "-b", HOST + ":{port}", "-w", "0", "-k", worker),
-            *("--keep-alive", "1", "--log-level", "warning"),
+            *("--keep-alive", "60", "--log-level", "warning"),
         ),
         needs=(worker, "h2"),
         http2=http2,
@@ -93,6 +92,7 @@ def _hypercorn(worker: str, *, http2: bool) -> Kind:
         backpressure=worker == "trio" or not http2,
         delivers_after_fin=worker == "trio" and not http2,
         cancels_sends=worker != "trio",  # it shields them
+        breaks_off_with=("--keep-alive", "1") if http2 else (),
     )
 
 
@@ -236,7 +236,7 @@ def wait_until_it_accepts(process: subprocess.Popen[bytes], port: int, output: P
 
 def accepts(process: "subprocess.Popen[Any]", port: int) -> bool:
     """Wait until a server listens. Returns whether it does: it may end, or take too long."""
-    deadline = time.monotonic() + STARTING
+    deadline = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection((HOST, port), timeout=1).close()

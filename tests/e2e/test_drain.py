@@ -24,8 +24,9 @@ SOME = 10
 GRACE = 1.0
 """The default of `drain_grace`, in seconds."""
 
-STOPPING = 2.0
-"""Seconds that a server has to stop, on top of that."""
+STOPPING = 15.0
+"""Seconds that a server has to stop, on top of that, on a machine that others use too. What waits
+for a stream takes longer: uvicorn for ever, hypercorn and gunicorn for half a minute and more."""
 
 FIRST = MessageEvent('"open"')
 RETRY_AFTER = range(2000, 4001)
@@ -148,7 +149,7 @@ def touch_until_heard(source: Path, stream: Stream) -> None:
     begin = source.stat().st_mtime
     for attempt in count(1):
         os.utime(source, (begin + attempt, begin + attempt))
-        if not stream.is_silent(2):
+        if not stream.is_silent(5):
             return
         assert attempt < 5, "the server doesn't reload"
 

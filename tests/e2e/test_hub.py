@@ -25,11 +25,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 SUBSCRIBERS = {"uvicorn-httptools-uvloop": 500, "granian": 500, "hypercorn-asyncio-h1": 300}
 """By server. The slower one has fewer, so that each test takes less than a minute."""
 
-PATIENCE = {"hypercorn-asyncio-h1": ("--keep-alive", "30")}
-"""By server, arguments that let connections wait. hypercorn's time for an idle connection also runs
-while a new one waits for a busy event loop. With the one second of the other tests it would close
-connections whose requests it has not read yet."""
-
 SLOW = 10
 """Subscribers of the wide topic. No others read it."""
 
@@ -47,7 +42,6 @@ def hub_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve
     if missing := kind.missing():
         pytest.skip(f"not installed: {', '.join(missing)}")
     command = tuple(part.replace("app:app", "hub_app:app") for part in kind.command)
-    command += PATIENCE.get(kind.name, ())
     with running(replace(kind, command=command), tmp_path / "output") as server:
         yield server
     printed = server.output.read_text()

@@ -12,13 +12,11 @@ from threading import Event, Thread
 import pytest
 
 from tests.examples.test_app import wait_for
+from tests.patience import PATIENCE
 
 from .servers import free_port
 
 pytestmark = pytest.mark.e2e
-
-PATIENCE = 20.0
-"""Seconds for what must happen."""
 
 BLOCKED = 1.0
 """Seconds in which an upstream can send nothing when it is blocked."""

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.e2e
 BOUND = 1
 """The seconds that each is told to wait for its clients."""
 
-STOPPING = 3.0
-"""Seconds that it has to stop, on top of that."""
+STOPPING = 20.0
+"""Seconds that it has to stop, on top of that, on a machine that others use too."""
 
 
 def bounded(name: str, *arguments: str) -> Way:

@@ -27,7 +27,7 @@ CLEANUP = 0.5
 MAX_STREAMS = 5
 
 PATIENCE = 5.0
-"""Seconds that a thread has to end."""
+"""Seconds that each thread has to end."""
 
 release = threading.Event()
 
