@@ -8,7 +8,7 @@ Rules of this file:
 - Every other response passes through unchanged, except that it may get a ``Vary: Accept``.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from inspect import signature
 from typing import Any, Unpack
 
@@ -39,6 +39,9 @@ from sse_middleware.settings import Policy, StreamOptions, StreamSettings
 from sse_middleware.stream.connection import Connection
 from sse_middleware.validation import check
 from sse_middleware.wire.request_headers import accept_of, names_events
+
+AnyASGIApp = Callable[..., Awaitable[None]]
+"""An ASGI application. Its arguments have other types in other frameworks."""
 
 
 class SSEMiddleware:
@@ -86,7 +89,7 @@ class SSEMiddleware:
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: AnyASGIApp,
         *,
         legacy: Iterable[LegacyRoute] = (),
         adapters: Mapping[str, str | AdapterFactory] | None = None,
@@ -154,9 +157,10 @@ class SSEMiddleware:
         """
         return self._registries.current().stats()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Put a `RequestContext` into the scope, and call the application."""
-        # One function, because each request pays for each call here.
+        # One function, because each request pays for each call here. Its arguments are Any, because
+        # they have other types in other frameworks, which call it.
         if scope["type"] not in ("http", "websocket"):
             await self._call_without_request(scope, receive, send)
             return

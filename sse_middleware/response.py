@@ -145,7 +145,8 @@ class EventSourceResponse(StreamingResponse):
             "with -> EventSourceResponse"
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # Any, because these have other types in frameworks that take any ASGI application.
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Stream, then run the background task.
 
         For ``HEAD`` and for a status without a body (204), only the head is sent. The stream

@@ -28,7 +28,7 @@ from typing import Any
 
 import anyio
 from starlette.background import BackgroundTask
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Scope
 
 from sse_middleware import events, response
 from sse_middleware.compat.data_sender import DataSender, ProducerWithSender
@@ -237,7 +237,7 @@ class EventSourceResponse(response.EventSourceResponse):
             "compression=True) compresses streams for clients that accept it"
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Stream, then run the background task. sse-starlette allows a method in lower case."""
         method = scope.get("method", "GET")
         if method != method.upper():

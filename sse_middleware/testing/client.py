@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import httpx
-from starlette.types import ASGIApp
 
 from sse_middleware.testing.errors import NoAnswerError, UsageError
 from sse_middleware.testing.event_stream import EventStream
 from sse_middleware.testing.http_methods import HttpMethods
-from sse_middleware.testing.transport import StreamingTransport, first_of
+from sse_middleware.testing.transport import AnyASGIApp, StreamingTransport, first_of
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -41,7 +40,7 @@ class EventClient(HttpMethods[Coroutine[Any, Any, httpx.Response]]):
 
     def __init__(
         self,
-        target: ASGIApp | str,
+        target: AnyASGIApp | str,
         *,
         timeout: float = TIMEOUT,
         headers: Mapping[str, str] | None = None,

@@ -20,13 +20,13 @@ from typing import Any, Self, TypeVar
 import anyio
 import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from starlette.types import ASGIApp
 
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.testing.client import EventClient
 from sse_middleware.testing.errors import UsageError
 from sse_middleware.testing.event_stream import EventStream
 from sse_middleware.testing.http_methods import HttpMethods
+from sse_middleware.testing.transport import AnyASGIApp
 from sse_middleware.testing.virtual_time.clock import VirtualTime
 
 T = TypeVar("T")
@@ -117,7 +117,7 @@ class SyncEventClient(HttpMethods[httpx.Response]):
 
     def __init__(
         self,
-        target: ASGIApp | str,
+        target: AnyASGIApp | str,
         *,
         backend: str = "asyncio",
         time: VirtualTime | None = None,

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 import anyio
 import httpx
-from starlette.types import ASGIApp, Scope
+from starlette.types import Scope
 
 from sse_middleware.testing.errors import UsageError
 from sse_middleware.testing.exchange import PATIENCE, WINDOW, Exchange
@@ -25,6 +25,9 @@ from sse_middleware.testing.lifespan import Lifespan
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
+
+AnyASGIApp = Callable[..., Awaitable[None]]
+"""An ASGI application. Its arguments have other types in other frameworks."""
 
 
 class StreamingTransport(httpx.AsyncBaseTransport):
@@ -48,7 +51,7 @@ class StreamingTransport(httpx.AsyncBaseTransport):
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: AnyASGIApp,
         *,
         client: tuple[str, int] = ("127.0.0.1", 50000),
         root_path: str = "",

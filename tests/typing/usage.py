@@ -1,7 +1,7 @@
 """The public API as a user writes it: mypy in strict mode has nothing to say to it."""
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, Literal, assert_type
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Annotated, Literal, TypedDict, assert_type
 
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel
@@ -25,6 +25,7 @@ from sse_middleware import (
 )
 from sse_middleware.presets import Preset
 from sse_middleware.settings import StreamSettings
+from sse_middleware.testing import EventClient, SyncEventClient
 from sse_middleware.wire import Comment, EventStreamDecoder, MessageEvent, ReconnectionTime
 
 
@@ -100,6 +101,25 @@ starlette = Starlette(
     middleware=[Middleware(SSEMiddleware, commit_after=1)],
 )
 
+
+class OwnMessage(TypedDict):
+    """A framework's own type for scopes and messages, which isn't Starlette's."""
+
+    type: str
+
+
+OwnApp = Callable[
+    [OwnMessage, Callable[[], Awaitable[OwnMessage]], Callable[[OwnMessage], Awaitable[None]]],
+    Awaitable[None],
+]
+
+
+def with_another_framework(own: OwnApp) -> list[OwnApp]:
+    EventClient(own)
+    SyncEventClient(own)
+    return [SSEMiddleware(own), EventSourceResponse([1])]
+
+
 options: StreamOptions = {"ping_interval": 5}
 assert_type(StreamSettings(ping_interval=5).overridden(options), StreamSettings)
 assert_type(presets.mcp(1, cursor="1/0"), Preset)
@@ -112,6 +132,7 @@ assert_type(ServerSentEvent(raw_data="a"), ServerSentEvent)
 # What is wrong must stay wrong: an ignore that is not needed is an error.
 app.add_middleware(SSEMiddleware, ping_intervall=20)  # type: ignore[call-arg]
 EventSourceResponse([], ping_interval="5")  # type: ignore[arg-type]
+SSEMiddleware(print)  # type: ignore[arg-type]
 event_stream(pings=5)  # type: ignore[call-overload]
 EventSourceResponse([], preset="openai")  # type: ignore[arg-type]
 Preset(last="[DONE]")  # type: ignore[arg-type]
