@@ -26,7 +26,7 @@ from tests.docs.pages import DOCS, ROOT, Block, blocks_of, run_page
 from tests.docs.serving import Served, served
 from tests.npm import install, node
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 RUN: set[str] = set()
 """The blocks that tests run."""
