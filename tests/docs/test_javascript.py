@@ -21,6 +21,8 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sse_middleware.cli.targets import streams_of_application
+from sse_middleware.cli.typescript import javascript_of
 from tests.chromium import chromium
 from tests.docs.pages import DOCS, ROOT, Block, blocks_of, run_page
 from tests.docs.serving import Served, served
@@ -243,6 +245,19 @@ def test_an_answer_is_read_to_its_end(block: Block, page: Page, reader: Reader) 
         reader.tab.evaluate("globalThis.text = 'one two'")
         reader.run(block.code)
         assert reader.noted(3) == [["show", "one "], ["show", "two "], ["showState", "done"]]
+
+
+@runs("docs/recipes/llm-chat.md", 1)
+def test_a_chat_is_read_with_the_written_client(block: Block, page: Page, reader: Reader) -> None:
+    app = page("docs/recipes/llm-chat.md")["app"]
+    client = javascript_of(streams_of_application(app))
+    with reader.at(app, "show"):
+        fulfilled = {"body": client, "content_type": "text/javascript"}
+        reader.tab.route("**/streams.js", lambda route: route.fulfill(**fulfilled))
+        reader.tab.evaluate("globalThis.text = 'why?'")
+        reader.run(f'import {{ stream }} from "/streams.js";\n{block.code}show("over");')
+        words = [["show", "message", word] for word in ("You ", "asked: ", "why? ")]
+        assert reader.noted(4) == [*words, ["show", "over"]]
 
 
 @runs("docs/client.md")
