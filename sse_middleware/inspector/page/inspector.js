@@ -14,6 +14,7 @@ const CLOSES = 100
 const LONGEST_DATA = 4000
 const LARGEST_EVENT = 16 * 1024 * 1024
 const BETWEEN_DRAWS = 200 // ms
+const READING = 10 // ms of reading, then the page has a turn. It slows the server, not the page
 const SHORTEST_RETRY = 100 // ms, so that a stream that says 0 isn't asked without a pause
 const LONGEST_RETRY = 2 ** 31 - 1 // ms: a longer timer fires at once
 const BETWEEN_TRIES = 5000 // ms
@@ -735,11 +736,16 @@ class Watcher {
         transform: (chunk, to) => { this.facts.bytes += chunk.byteLength; to.enqueue(chunk) },
       })
       const reader = answer.body.pipeThrough(counted).pipeThrough(new TextDecoderStream()).getReader()
+      let began = performance.now()
       for (;;) {
         const { value, done } = await reader.read()
         if (done) break
         this.parser.feed(value)
         this.show()
+        if (performance.now() - began > READING) {
+          await new Promise((resolve) => setTimeout(resolve))
+          began = performance.now()
+        }
       }
       entry("connection", "the server has ended the stream")
     } catch (error) {
