@@ -56,8 +56,13 @@ def _is_local(request: Request) -> bool:
     client, headers = request.client, request.headers
     name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
     named = name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
-    forwarded = any(header in headers for header in _FORWARDED)
+    # No browser speaks HTTP/1.0, and nginx does where nothing else is set.
+    forwarded = any(header in headers for header in _FORWARDED) or _version(request) == "1.0"
     return named and not forwarded and client is not None and _is_loopback(client.host)
+
+
+def _version(request: Request) -> object:
+    return request.scope.get("http_version")
 
 
 def _is_loopback(host: str) -> bool:

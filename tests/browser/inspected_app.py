@@ -12,8 +12,15 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from sse_middleware import (
     EventSourceResponse,
@@ -69,6 +76,31 @@ async def named(request: Request) -> AsyncIterator[Any]:
     await anyio.sleep_forever()
 
 
+@event_stream(ping_interval=None)
+async def many(_request: Request) -> AsyncIterator[Any]:
+    """Send more lines than the console keeps, and then a large one."""
+    for number in range(1000):
+        yield {"number": number}
+    yield "x" * 5_000_000
+    await anyio.sleep_forever()
+
+
+async def retrying(request: Request) -> Response:
+    """Say when to come back, and end."""
+    body = f"retry: {request.query_params['after']}\nid: 1\ndata: 1\n\n"
+    return Response(body, media_type="text/event-stream")
+
+
+async def endless(_request: Request) -> Response:
+    """Send one line that never ends."""
+
+    async def body() -> AsyncIterator[bytes]:
+        while True:
+            yield b"data: " + b"x" * 100_000
+
+    return StreamingResponse(body(), media_type="text/event-stream")
+
+
 async def room(request: Request) -> Response:
     """Subscribe to a topic."""
     return EventSourceResponse(hub.subscribe(request.query_params["topic"]))
@@ -122,6 +154,9 @@ app = Starlette(
         Route("/plot", plot),
         Route("/failing", failing),
         Route("/named", named),
+        Route("/many", many),
+        Route("/retrying", retrying),
+        Route("/endless", endless),
         Route("/room", room),
         Route("/publish", publish),
         Route("/run", run),
@@ -140,7 +175,14 @@ app = Starlette(
 )
 
 
+async def served(scope: Scope, receive: Receive, send: Send) -> None:
+    """Be the application, and a proxy before it that cuts off a prefix."""
+    if scope["type"] == "http" and scope["path"].startswith("/behind/"):
+        scope = {**scope, "path": scope["path"].removeprefix("/behind")}
+    await app(scope, receive, send)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    uvicorn.run(app, port=parser.parse_args().port, log_level="error")
+    uvicorn.run(served, port=parser.parse_args().port, log_level="error")

@@ -278,6 +278,70 @@ class TestConsole:
         inspected.log("connection", told).wait_for()
         inspected.log("connection", "an EventSource would give up").wait_for()
 
+    def test_more_than_it_can_show(self, inspected: Inspected) -> None:
+        inspected.visit()
+        inspected.watch("route", "/many")
+        left_out = inspected.page.locator("#left-out", has_text="702 before them are not shown")
+        left_out.wait_for()  # 1001 events and what is said of the connection, and 300 of them
+        assert inspected.page.inner_text("#fact-events") == "1,001"
+        assert inspected.page.locator("#log li").count() == 300
+        assert len(inspected.log("event", "(5,000,002 characters)").inner_text()) < 5000
+        inspected.page.click("#show-raw")
+        inspected.log("event", "(5,000,010 characters)").wait_for()
+
+    def test_an_event_without_an_end(self, inspected: Inspected) -> None:
+        inspected.visit()
+        inspected.watch("route", "/endless")
+        inspected.log("connection", "an event is larger than 16 MiB").wait_for()
+        inspected.log("connection", "watching has ended").wait_for()
+
+    @pytest.mark.parametrize(("after", "told"), [("0", "100 ms"), ("9" * 30, "24 d 20 h")])
+    def test_it_never_comes_back_without_a_pause(
+        self, inspected: Inspected, after: str, told: str
+    ) -> None:
+        inspected.visit()
+        inspected.watch("route", f"/retrying?after={after}")
+        inspected.log("connection", f"reconnects in {told}, after the id 1").first.wait_for()
+
+    def test_behind_a_proxy_that_cuts_off_a_prefix(
+        self, inspected: Inspected, open_stream: Open
+    ) -> None:
+        open_stream("/quiet/a b?", "192.0.2.80")
+        inspected.visit("/behind/_sse/")
+        inspected.row("streams", "192.0.2.80").get_by_role("button", name="Watch").click()
+        assert inspected.page.input_value("#target") == "/behind/quiet/a%20b"
+        inspected.page.click("#watch button[type=submit]")
+        inspected.log("event", "I am quiet").wait_for()
+
+
+class TestServers:
+    def test_a_proxy_that_answers_while_the_server_restarts(self, inspected: Inspected) -> None:
+        """An EventSource gives up then. The page doesn't."""
+        inspected.visit()
+        inspected.page.route("**/stream*", lambda route: route.fulfill(status=502))
+        inspected.page.evaluate("connect()")
+        inspected.page.wait_for_selector("#state[data-state=waiting]:has-text('Reconnecting')")
+        inspected.page.wait_for_function("again !== 0")
+        inspected.page.unroute("**/stream*")
+        inspected.page.wait_for_selector("#state[data-state=live]")
+
+    def test_another_worker_has_the_connection(
+        self, inspected: Inspected, open_stream: Open
+    ) -> None:
+        """The page asks again until the process that it shows has the request."""
+        open_stream("/quiet/worker", "192.0.2.90")
+        inspected.visit()
+        answers = iter([409, 409])
+
+        def answer(route: Any) -> None:
+            status = next(answers, None)
+            route.continue_() if status is None else route.fulfill(status=status)
+
+        inspected.page.route("**/control", answer)
+        row = inspected.row("streams", "192.0.2.90")
+        row.get_by_role("button", name="Close this stream").click()
+        row.wait_for(state="detached")
+
 
 class TestAttacks:
     def test_what_clients_say_is_text(

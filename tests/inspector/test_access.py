@@ -101,6 +101,23 @@ class TestAuthorize:
         async with client_of(app, base_url=url, client=(client, 50000)) as here:
             assert (await here.http.get("/_sse/")).status_code == status
 
+    @pytest.mark.parametrize(
+        "header", ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"]
+    )
+    async def test_none_is_not_for_the_clients_of_a_proxy(self, header: str) -> None:
+        """A proxy on this machine is a client of this machine, whoever asks it."""
+        app = application(authorize=None)
+        async with client_of(app, base_url="http://localhost", client=("127.0.0.1", 1)) as client:
+            answer = await client.http.get("/_sse/", headers={header: "127.0.0.1"})
+            assert (answer.status_code, "without a proxy" in answer.text) == (403, True)
+
+    async def test_none_is_not_for_nginx_where_nothing_is_set(self) -> None:
+        async def served(scope: Any, receive: Any, send: Any) -> None:
+            await application(authorize=None)({**scope, "http_version": "1.0"}, receive, send)
+
+        async with client_of(served, base_url="http://127.0.0.1", client=("::1", 1)) as client:
+            assert (await client.http.get("/_sse/")).status_code == 403
+
     async def test_none_needs_to_know_the_client(self) -> None:
         async def unknown(scope: Any, receive: Any, send: Any) -> None:
             await application(authorize=None)({**scope, "client": None}, receive, send)

@@ -20,9 +20,11 @@ from tests.served import ClosedStreams, client_of
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left_behind")]
 
 
-async def act(client: EventClient, action: Any, target: Any = "", **options: Any) -> httpx.Response:
+async def act(
+    client: EventClient, action: Any, target: Any = "", process: Any = None, **options: Any
+) -> httpx.Response:
     """Act as the page does it."""
-    body = {"action": action, "target": target}
+    body = {"action": action, "target": target, "process": process}
     return await client.post("/_sse/control", **{"json": body, "headers": ACT, **options})
 
 
@@ -87,6 +89,56 @@ class TestActions:
             assert (answer.status_code, "no way" in answer.text) == (503, False)
 
 
+class TestProcesses:
+    """Several workers share a port, and a request reaches any of them."""
+
+    @pytest.mark.parametrize("action", ["close", "drain"])
+    @pytest.mark.parametrize("process", ["host 1 2.5", "", 1, []])
+    async def test_another_one_does_nothing(self, action: str, process: Any) -> None:
+        async with (
+            client_of(application(control=True)) as client,
+            client.stream("GET", "/numbers") as events,
+            page_of(client) as page,
+        ):
+            await events.next()
+            stream = page.shown("streams")[0]["id"]
+            answer = await act(client, action, stream, process)
+            assert (answer.status_code, answer.headers["connection"]) == (409, "close")
+            assert "another process" in answer.text
+            await page.next()
+            assert page.latest["totals"]["open"] == 1
+            assert page.latest["totals"]["draining"] is False
+
+    async def test_the_one_that_the_page_shows_acts(self) -> None:
+        async with (
+            client_of(application(control=True)) as client,
+            client.stream("GET", "/numbers") as events,
+            page_of(client) as page,
+        ):
+            await events.next()
+            stream, process = page.shown("streams")[0]["id"], page.hello["name"]
+            assert (await act(client, "close", stream, process)).json() == {"done": True}
+            assert [event async for event in events] == []
+
+    async def test_a_run_is_stopped_from_each(self) -> None:
+        hub = Hub()
+        async with (
+            EventClient(application(hub, control=True)) as client,
+            client.stream("GET", "/runs/chat:1") as events,
+        ):
+            await events.next()
+            answer = await act(client, "stop", "chat:1", "another")
+            assert answer.json() == {"done": True}
+
+    async def test_http_2_has_no_header_of_a_connection(self) -> None:
+        async def served(scope: Any, receive: Any, send: Any) -> None:
+            await application(control=True)({**scope, "http_version": "2"}, receive, send)
+
+        async with client_of(served) as client:
+            answer = await act(client, "drain", "", "another")
+            assert (answer.status_code, "connection" in answer.headers) == (409, False)
+
+
 class TestControl:
     @pytest.mark.parametrize("action", ACTIONS)
     async def test_nothing_is_allowed_by_default(self, action: str) -> None:
@@ -135,6 +187,15 @@ class TestControl:
         async with client_of(application(control=control)) as client:
             answer = await act(client, "stop")
             assert (answer.status_code, answer.text) == (423, "not stop now")
+
+    async def test_who_may_not_do_one_thing_may_look_and_do_another(self) -> None:
+        def control(_request: Request, action: str) -> bool:
+            if action == "drain":
+                raise HTTPException(403, "ask the chief")
+            return True
+
+        async with client_of(application(control=control)) as client, page_of(client) as page:
+            assert page.hello["actions"] == ["close", "stop"]
 
 
 class TestOtherSites:

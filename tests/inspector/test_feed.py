@@ -28,6 +28,7 @@ class TestStreams:
     async def test_first_it_says_who_it_is(self) -> None:
         async with client_of(application()) as client, page_of(client) as page:
             assert page.hello["process"] == os.getpid()
+            assert page.hello["path"] == "/_sse/stream"
             assert page.hello["actions"] == []
             assert page.hello["order"] == "newest"
             assert page.latest["totals"]["open"] == 0

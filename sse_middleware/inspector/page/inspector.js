@@ -17,7 +17,7 @@ const BETWEEN_DRAWS = 200 // ms
 const READING = 10 // ms of reading, then the page has a turn. It slows the server, not the page
 const SHORTEST_RETRY = 100 // ms, so that a stream that says 0 isn't asked without a pause
 const LONGEST_RETRY = 2 ** 31 - 1 // ms: a longer timer fires at once
-const BETWEEN_TRIES = 5000 // ms
+const BETWEEN_TRIES = 3000 // ms
 const TRIES = 20 // for a connection to the process that the page shows
 const HEADERS = { "Content-Type": "application/json", "X-SSE-Inspector": "1" }
 
