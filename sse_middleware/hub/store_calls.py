@@ -31,16 +31,21 @@ async def answered(call: Awaitable[AnswerT]) -> AnswerT:
         raise StoreError(f"the store gave no answer in {STORE_TIMEOUT:g} s") from error
 
 
-async def retried(call: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+async def retried(call: Callable[[], Awaitable[AnswerT]], since: float | None = None) -> AnswerT:
     """Return what a store answers to a call that may be made twice.
 
     While the store is away, the call is made again, for `STORE_TIMEOUT` seconds. A request that
     comes meanwhile waits. If it were refused, an ``EventSource`` would never come back.
 
+    Args:
+        call: asks the store.
+        since: when the request began to wait, by the event loop's clock. ``None`` for now.
+
     Raises:
         Exception: the store is still away, or the call can't succeed later either.
     """
-    backoff, until = Backoff(), current_time() + STORE_TIMEOUT
+    backoff = Backoff()
+    until = STORE_TIMEOUT + (current_time() if since is None else since)
     while True:
         began = current_time()
         try:
@@ -49,7 +54,7 @@ async def retried(call: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
             if began >= until or _is_final(error):
                 raise
             logger.debug("the store of a hub is asked again: %r", error)
-        await sleep(backoff.next())
+        await sleep(max(0, min(backoff.next(), until - current_time())))
 
 
 def _is_final(error: Exception) -> bool:

@@ -59,6 +59,7 @@ class Runner:
         self._store = worker.store
         self._plan = plan
         self._clock = worker.clock
+        self._asked = worker.clock()
         self._reported = reported
         self._control = ConfiguredControlFrames(ControlFrameRules(plan.settings))
         self._log = RunLog(plan.max_bytes, self._too_large)
@@ -132,7 +133,7 @@ class Runner:
         keep = kept_while_running(plan.ttl)
         new = NewRun(self.token, keep, LEASE, plan.restart, plan.unwatched_limit)
         try:  # the same token doesn't begin another one
-            self.run = await retried(lambda: self._store.begin_run(plan.topic, new))
+            self.run = await retried(lambda: self._store.begin_run(plan.topic, new), self._asked)
         except Exception as error:
             self._refusal = error
             return False
