@@ -54,7 +54,7 @@ class RunningHub:
         except ConfigurationError:
             raise
         except Exception as error:
-            logger.debug("the store of a hub is away: %r", error)
+            logger.warning("a hub opens while its store is away: %r", error)
 
     async def know_store(self) -> None:
         """Find out what the store is, unless that is known. Raises why it can't be read."""

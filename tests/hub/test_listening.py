@@ -271,11 +271,12 @@ async def test_a_store_that_hangs_counts_as_away() -> None:
         subscription.close()
 
 
-async def test_a_hub_opens_while_the_store_is_away() -> None:
+async def test_a_hub_opens_while_the_store_is_away(caplog: pytest.LogCaptureFixture) -> None:
     made = Made()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FragileStore, "fails", True)
         async with Hub(store=made) as hub:
+            assert "a hub opens while its store is away: ConnectionError('away')" in caplog.text
             subscription = hub.subscribe("a")
             with pytest.raises(ConnectionError):
                 await hub.publish("a", 1)
