@@ -255,7 +255,7 @@ def test_a_chat_is_read_with_the_written_client(block: Block, page: Page, reader
         fulfilled = {"body": client, "content_type": "text/javascript"}
         reader.tab.route("**/streams.js", lambda route: route.fulfill(**fulfilled))
         reader.tab.evaluate("globalThis.text = 'why?'")
-        reader.run(f'import {{ stream }} from "/streams.js";\n{block.code}show("over");')
+        reader.run(f'{block.code}show("over");')
         words = [["show", "message", word] for word in ("You ", "asked: ", "why? ")]
         assert reader.noted(4) == [*words, ["show", "over"]]
 
