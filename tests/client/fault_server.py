@@ -2,6 +2,7 @@
 
 Rules of this file:
 - A script has one answer for each request, in order. The last one is for all further requests.
+  Requests with some ``Last-Event-ID`` may have an answer of their own, however many there are.
 - An answer is a sequence of steps. If it doesn't say how it ends, its body is complete.
 - Each piece that is sent is a chunk of HTTP and a segment of TCP of its own. A short pause comes
   after it, so that it is read on its own. No test depends on that.
@@ -19,14 +20,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count, pairwise
 from threading import Condition, Thread
+from types import MappingProxyType
+
+from tests.patience import PATIENCE
 
 HOST = "127.0.0.1"
 
 MOST = 60
 """Requests that one script answers."""
-
-PATIENCE = 10.0
-"""Seconds that something has to happen which a test waits for."""
 
 PACE = 0.002
 """Seconds after each piece."""
@@ -183,6 +184,8 @@ def status(code: int, body: bytes = b"", type: str = "text/plain", **headers: st
 STOP: Answer = status(NO_CONTENT)
 """Tells a client not to come back."""
 
+NO_ANSWERS: Mapping[str, Answer] = MappingProxyType({})
+
 
 @dataclass
 class Shown:
@@ -191,6 +194,7 @@ class Shown:
     path: str
     answers: tuple[Answer, ...]
     preflight: Answer
+    after: Mapping[str, Answer]
     condition: Condition
     loop: asyncio.AbstractEventLoop
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
@@ -222,6 +226,16 @@ class Shown:
         """The ``Last-Event-ID`` of each request."""
         return [asked.last_event_id for asked in self.asked]
 
+    def assert_resumed_after(self, id_: str) -> int:
+        """Return how many requests had no id. All that came later had this one, and some did.
+
+        A client that takes silence for a loss may ask more than once, if the machine is slow.
+        """
+        first = self.ids.count(None)
+        assert self.ids == [None] * first + [id_] * (len(self.ids) - first)
+        assert 0 < first < len(self.ids)
+        return first
+
     @property
     def pauses(self) -> list[float]:
         """The seconds between requests."""
@@ -245,12 +259,14 @@ class FaultServer:
         self._numbers = count()
         self._condition = Condition()
         self._loop = asyncio.new_event_loop()
-        self._no_script = Shown("", (), STOP, self._condition, self._loop)
+        self._no_script = Shown("", (), STOP, {}, self._condition, self._loop)
 
-    def show(self, *answers: Answer, preflight: Answer = STOP) -> Shown:
-        """Have answers for the requests of one path."""
+    def show(
+        self, *answers: Answer, preflight: Answer = STOP, after: Mapping[str, Answer] = NO_ANSWERS
+    ) -> Shown:
+        """Have answers for the requests of one path. Those `after` an id are for that id."""
         path = f"/faults/{next(self._numbers)}"
-        shown = Shown(path, answers, preflight, self._condition, self._loop)
+        shown = Shown(path, answers, preflight, after, self._condition, self._loop)
         self._shown[path] = shown
         return shown
 
@@ -293,6 +309,8 @@ class FaultServer:
             self._condition.notify_all()
         if asked.method == "OPTIONS":
             return shown, shown.preflight
+        if after := shown.after.get(asked.last_event_id or ""):
+            return shown, after
         return shown, shown.answers[min(len(requests), len(shown.answers)) - 1]
 
 

@@ -6,7 +6,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,6 +40,8 @@ CLIENTS = (
 
 HEY_API = "@hey-api/openapi-ts/dist/clients/core/serverSentEvents.ts"
 """hey-api writes this file into each client that it generates."""
+
+ALL = tuple(row.right for row in ROWS)
 
 AT_ONCE = 5
 """Faults that one page meets at the same time: Chromium opens six connections to a server."""
@@ -103,17 +105,23 @@ class Watched:
             seen.refused = not self._page.evaluate("all => begin(...all)", arguments)
         return found
 
+    def close(self) -> None:
+        """Close the page."""
+        self._page.context.close()
+
     def look(self, found: Mapping[int, Seen]) -> None:
         """Take what has happened since the last look."""
         for number, event in self._page.evaluate("take()"):
             found[number].events.append(event)
 
 
-def observe(browser: Any, server: FaultServer) -> list[list[str]]:
-    """Return the cells: a list for each row, with one cell for each client."""
+def observe(
+    browser: Any, server: FaultServer, wanted: Container[str] = ALL
+) -> dict[str, list[str]]:
+    """Return the cells of the rows that are wanted: by row, one cell for each client."""
     pages = [Watched(browser, server, client) for client in CLIENTS]
-    cells: list[list[str]] = []
-    numbered = list(enumerate(ROWS))
+    cells: dict[str, list[str]] = {}
+    numbered = [(number, row) for number, row in enumerate(ROWS) if row.right in wanted]
     for start in range(0, len(numbered), AT_ONCE):
         rows = numbered[start : start + AT_ONCE]
         for page in pages:
@@ -124,7 +132,10 @@ def observe(browser: Any, server: FaultServer) -> list[list[str]]:
             for number, seen in pages[page].begin(dict(rows)).items()
         }
         said = _watch(pages, found)
-        cells += ([said[page, number] for page in range(len(pages))] for number, _ in rows)
+        for number, row in rows:
+            cells[row.right] = [said[page, number] for page in range(len(pages))]
+    for page in pages:
+        page.close()
     return cells
 
 
@@ -148,13 +159,13 @@ def _watch(pages: list[Watched], found: dict[tuple[int, int], Seen]) -> dict[tup
     return said
 
 
-def table(cells: list[list[str]]) -> Iterator[str]:
+def table(cells: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Yield the lines of the table."""
     names = [f"`{name}`" for name in CLIENTS]
     yield f"| | {' | '.join(names)} |"
     yield f"|---|{'---|' * len(names)}"
-    for row, line in zip(ROWS, cells, strict=True):
-        yield f"| {row.right} | {' | '.join(line)} |"
+    for right, line in cells.items():
+        yield f"| {right} | {' | '.join(line)} |"
 
 
 def main() -> None:

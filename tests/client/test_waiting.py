@@ -19,16 +19,16 @@ def test_retry_after_in_seconds(place: Place, server: FaultServer) -> None:
     reading = place.read(shown)
     reading.finish()
     assert reading.of("wait")[0]["delay"] == 1000
-    assert 0.95 < shown.pauses[0] < 3
+    assert shown.pauses[0] > 0.95
 
 
 def test_retry_after_as_a_date(place: Place, server: FaultServer) -> None:
-    date = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     shown = server.show(status(429, Retry_After=date), STOP)
     reading = place.read(shown)
+    assert 3_500_000 < reading.until("wait")["delay"] <= 3_600_000
+    reading.abort()
     reading.finish()
-    assert 900 < reading.of("wait")[0]["delay"] <= 2000
-    assert 0.9 < shown.pauses[0] < 4
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_retry_sets_the_delay(place: Place, server: FaultServer) -> None:
     reading = place.read(shown, maxRetryDelay=10_000)
     reading.finish()
     assert 300 <= reading.of("wait")[0]["delay"] <= 400
-    assert 0.29 < shown.pauses[0] < 2
+    assert shown.pauses[0] > 0.29
 
 
 @pytest.mark.parametrize("value", [b"-1", b"1.5", b"1e1", b"0x1", b"ten", b"", b"\xd9\xa5"])

@@ -10,14 +10,15 @@ Rules of this file:
 
 import os
 import re
+import signal
 import sys
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from getpass import getpass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from sse_middleware import __version__
@@ -37,8 +38,6 @@ _METHOD = re.compile(r"[A-Z]+(?:-[A-Z]+)*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
 _NOT_IN_URL = re.compile(r"[\x00-\x20\x7f]")
-
-READ_AT_ONCE = 64 * 1024
 
 _LONGEST_LABEL = 63
 """Characters of a part of a host's name."""
@@ -190,13 +189,28 @@ def _bytes_of(data: Data) -> bytes:
     return content
 
 
+@contextmanager
+def _ended_by_interrupt() -> Iterator[None]:
+    """Let Ctrl-C end the process within the block, where Python would not see it.
+
+    Python looks for signals before and after each read. One that comes in between is not seen
+    until the next piece comes, and that may be never.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    is_pythons = before is signal.default_int_handler
+    signal.signal(signal.SIGINT, signal.SIG_DFL if is_pythons else before)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _content_of(name: str) -> bytes:
     if name == "-":
         if sys.stdin is None:
             raise ConfigurationError("there is no stdin to read data from")
-        # In one read to the end, Python would not see a Ctrl-C that comes between two pieces.
-        stdin: Any = sys.stdin.buffer  # its declared type has no `read1`
-        return b"".join(iter(partial(stdin.read1, READ_AT_ONCE), b""))
+        with _ended_by_interrupt():
+            return sys.stdin.buffer.read()
     try:
         return Path(name).read_bytes()
     except OSError as error:

@@ -8,18 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, Queue
 from threading import Thread
 from typing import IO, Any, Self
 
-PATIENCE = 30.0
-"""Seconds that something has to happen which a test waits for."""
+from tests.patience import PATIENCE
 
 FAST = ("--retry-delay", "0.01", "--max-retry-delay", "0.05")
 
-COMMAND = (sys.executable, "-X", "dev", "-m", "sse_middleware", "tail")
+COMMAND = (sys.executable, "-W", "default", "-m", "sse_middleware", "tail")
+"""It warns of what is left open. Python's development mode would also warn of a slow machine."""
 
 
 class Tail:
@@ -118,6 +119,7 @@ class Terminal:
         self.shown = ""
         self._ours, theirs = pty.openpty()
         files = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+        self._decoder = getincrementaldecoder("utf-8")()
         self._process = started(*COMMAND, *arguments, **files, TERM="xterm", NO_COLOR="")
         os.close(theirs)
 
@@ -137,7 +139,7 @@ class Terminal:
             left = max(0, deadline - time.monotonic())
             ready, _, _ = select.select([self._ours], [], [], left)
             assert ready, self.shown
-            self.shown += os.read(self._ours, 10_000).decode()
+            self.shown += self._decoder.decode(os.read(self._ours, 10_000))
 
     def interrupted(self) -> int:
         """Send SIGINT. Returns the exit code, negative for a signal."""

@@ -210,7 +210,7 @@ def test_a_closed_stderr(server: Server, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_an_interrupt_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stdin(io.RawIOBase):
-        def read1(self, _size: int, /) -> bytes:
+        def read(self, _size: int = -1, /) -> bytes:
             raise KeyboardInterrupt
 
     raised: list[int] = []

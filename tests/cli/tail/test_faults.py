@@ -15,7 +15,7 @@ from threading import Thread
 
 import pytest
 
-from tests.cli.tail.running import FAST, PATIENCE, Tail, Terminal, in_shell, ran
+from tests.cli.tail.running import FAST, Tail, Terminal, in_shell, ran
 from tests.client.fault_server import (
     STOP,
     Answer,
@@ -31,6 +31,7 @@ from tests.client.fault_server import (
     status,
     stream,
 )
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 
@@ -102,9 +103,10 @@ def test_it_heeds_retry_after(server: FaultServer) -> None:
 
 
 def test_silence_is_a_lost_connection(server: FaultServer) -> None:
-    shown = server.show(stream(ONE, then=hold), STOP)
+    shown = server.show(stream(ONE, then=hold), after={"1": STOP})
     code, tail = ran(server.url + shown.path, *FAST, "--idle-timeout", "0.2")
-    assert (code, tail.events, shown.ids) == (0, [A], [None, "1"])
+    assert (code, tail.events) == (0, [A])
+    shown.assert_resumed_after("1")
     shown.wait_left(0)
 
 
