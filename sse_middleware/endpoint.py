@@ -29,11 +29,11 @@ from sse_middleware.introspection.litestar import is_for_litestar
 from sse_middleware.items.annotations import evaluated
 from sse_middleware.items.item_type import ItemType, underlying
 from sse_middleware.response import EventSourceResponse, give_defaults
+from sse_middleware.running_request import lay_over_request
 from sse_middleware.settings import Overrides, StreamOptions
 from sse_middleware.validation import UNSET, check
 
 Endpoint = Callable[..., Awaitable[Response]]
-
 
 ITEM_TYPE = "__sse_item_type__"
 """The attribute of an endpoint with a function that returns its `ItemType`, or ``None``."""
@@ -162,7 +162,7 @@ class _Tag:
             answer = _FastAPIResponse(
                 shared, content, self._status_code, self.headers, item_type=item_type
             )
-        answer.overrides = self.overrides
+        answer.tag_overrides = self.overrides
         answer.origin, answer.reported = name, self._reported
         return answer
 
@@ -201,6 +201,7 @@ class _TaggedFunction:
         if self._yields:
             content = self._function(*args, **kwargs)
         else:
+            lay_over_request(self._tag.overrides)
             content = await self._call(*args, **kwargs)
             if isinstance(content, EventSourceResponse):
                 give_defaults(content, self._tag.overrides, self._tag.headers)

@@ -14,13 +14,13 @@ from sse_middleware.items.hints import ItemHints
 from sse_middleware.items.stream_template import StreamTemplate
 from sse_middleware.records import GapTold
 from sse_middleware.request_context import RequestContext
-from sse_middleware.settings import StreamSettings
+from sse_middleware.settings import Overrides
 from sse_middleware.wire.request_headers import last_event_id
 
 
-def settings_for(content: Any, settings: StreamSettings) -> StreamSettings:
-    """Return the settings of a stream. A run has some for the streams of those who view it."""
-    return content.overrides.over(settings) if isinstance(content, Viewer) else settings
+def overrides_of(content: Any) -> Overrides | None:
+    """Return the settings that a run has for the streams of those who view it."""
+    return content.overrides if isinstance(content, Viewer) else None
 
 
 def answer_instead(content: Any, scope: Scope) -> Response | None:

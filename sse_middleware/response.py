@@ -25,8 +25,8 @@ from sse_middleware.content import checked_content, origin_of
 from sse_middleware.hub.subscription import Subscription
 from sse_middleware.hub_content import (
     answer_instead,
+    overrides_of,
     producer_of_subscription,
-    settings_for,
 )
 from sse_middleware.introspection.fastapi import dump_options
 from sse_middleware.introspection.views import running_view
@@ -100,7 +100,7 @@ class EventSourceResponse(StreamingResponse):
     overrides = Overrides({})
     """The response's own settings, which override all others."""
     tag_overrides = Overrides({})
-    """Those of the endpoint's `event_stream`, which override those of the middleware."""
+    """Those of the endpoint's `event_stream`, which only override those of the middleware."""
 
     # FastAPI reads the default of status_code from this signature.
     def __init__(
@@ -154,8 +154,7 @@ class EventSourceResponse(StreamingResponse):
         """
         context = RequestContext.find(scope) or _without_middleware(scope, receive)
         context.claim()
-        settings = self.tag_overrides.over(context.settings)
-        settings = self.overrides.over(settings_for(self.body_iterator, settings))
+        settings = self._settings_over(context.settings)
         if scope["type"] == "websocket":
             send = _as_denial(send)
         if answer := answer_instead(self.body_iterator, scope):
@@ -167,6 +166,13 @@ class EventSourceResponse(StreamingResponse):
             await running  # here, so that a stream doesn't keep what only its start needs
         if self.background is not None:
             await self.background()
+
+    def _settings_over(self, settings: StreamSettings) -> StreamSettings:
+        """Return those of the stream: the middleware's, the tag's, the run's, and its own."""
+        for overrides in (self.tag_overrides, overrides_of(self.body_iterator), self.overrides):
+            if overrides is not None:
+                settings = overrides.over(settings)
+        return settings
 
     def _plan(self, scope: Scope, context: RequestContext, settings: StreamSettings) -> StreamPlan:
         """Return what to stream. Subclasses override only this method."""

@@ -4,15 +4,17 @@ Rules of this file:
 - `SSEMiddleware` notes the request if it has a hub, and forgets it afterwards.
 - What an endpoint starts, such as a task, has the request too. The run of a hub hasn't: it outlives
   the request.
+- The settings of an endpoint's tag are laid over those of the middleware before the endpoint runs.
+  So the runs that it begins have them too.
 """
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.types import Scope
 
-from sse_middleware.settings import StreamSettings
+from sse_middleware.settings import Overrides, StreamSettings
 from sse_middleware.wire.request_headers import last_event_id
 
 
@@ -38,3 +40,12 @@ class RunningRequest:
 
 
 RUNNING_REQUEST: ContextVar[RunningRequest | None] = ContextVar("running_request", default=None)
+
+
+def lay_over_request(overrides: Overrides) -> None:
+    """Lay settings over those of the request that runs, if there is one."""
+    request = RUNNING_REQUEST.get()
+    if request is not None:
+        settings = overrides.over(request.settings)
+        if settings is not request.settings:
+            RUNNING_REQUEST.set(replace(request, settings=settings))

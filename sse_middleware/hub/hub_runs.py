@@ -68,7 +68,7 @@ class HubRuns(HubLifecycle):
             item_type: data is validated and filtered as this type.
             subject: whose stream it is, for `disconnect`.
             settings: the settings of `StreamOptions`, for the run and for the stream of this
-                viewer. They override those of the middleware.
+                viewer. They override those of the middleware and of the endpoint's `event_stream`.
 
         Raises:
             TopicError: the key can't be one.
