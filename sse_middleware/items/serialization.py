@@ -156,7 +156,13 @@ class ItemEncoder:
             self._report_name(item.event)
         if declared is not None and item.data is not None:
             item = item.model_copy(update={"data": declared.validated(item.data)})
-        return event_frame(item, self._filtered_json, self._encoding.name_of)
+        return event_frame(item, self._filtered_json, self._seen_name_of)
+
+    def _seen_name_of(self, data: Any) -> str | None:
+        name = self._encoding.name_of(data)
+        if name in TAKEN_NAMES:
+            self._report_name(name)
+        return name
 
     def _note_id(self, on_id: Callable[[], object]) -> None:
         self._on_id = None

@@ -237,6 +237,13 @@ class TestTheNameError:
         assert message.startswith(f"{__name__}.endpoint_of.<locals>.events sends an event named")
         assert "give the event another name" in message
 
+    async def test_of_a_declared_type_is_reported(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def events(_request: Request) -> AsyncIterator[ServerSentEvent[Failure]]:
+            yield ServerSentEvent(data=Failure())
+
+        (message,) = await reported(caplog, events)
+        assert "sends an event named 'error'" in message
+
     async def test_of_an_error_event_is_reported(self, caplog: pytest.LogCaptureFixture) -> None:
         async def events(_request: Request) -> AsyncIterator[int]:
             yield 1
