@@ -42,8 +42,6 @@ OWN_TESTS = {
 CHECKED_BY = [
     ("html", "docs/recipes/datastar.md", 1, "tests/presets/clients/test_datastar.py"),
     ("html", "docs/recipes/jobs.md", 1, "tests/docs/test_recipes_in_a_browser.py"),
-    ("html", "docs/recipes/llm-chat.md", 1, "tests/docs/test_recipes_in_a_browser.py"),
-    ("html", "docs/recipes/rooms.md", 1, "tests/docs/test_recipes_in_a_browser.py"),
     ("js", "docs/generators.md", 1, "tests/openapi/generators/project.py"),
     ("text", "README.md", 1, "tests/docs/test_readme.py"),
     ("text", "docs/generators.md", 2, "tests/openapi/generators/project.py"),

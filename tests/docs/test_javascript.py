@@ -10,9 +10,7 @@ Rules of this file:
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +23,14 @@ from sse_middleware.cli.targets import streams_of_application
 from sse_middleware.cli.typescript import javascript_of
 from tests.chromium import chromium
 from tests.docs.pages import DOCS, ROOT, Block, blocks_of, run_page
-from tests.docs.serving import Served, served
-from tests.npm import install, node
+from tests.docs.reader import Reader
+from tests.docs.serving import served
+from tests.npm import node
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 RUN: set[str] = set()
 """The blocks that tests run."""
-
-UNKNOWN = "last_event_id=unknown"
-
-JSDELIVR = re.compile(r"https://cdn\.jsdelivr\.net/npm/([\w.-]+@[\d.]+)/([^\"]+)")
-"""Where a page of HTML loads a file of a package of npm from."""
 
 
 def runs(name: str, number: int = 0) -> pytest.MarkDecorator:
@@ -44,78 +38,6 @@ def runs(name: str, number: int = 0) -> pytest.MarkDecorator:
     block = blocks_of(ROOT / name, "javascript", "html")[number]
     RUN.add(str(block))
     return pytest.mark.parametrize("block", [block], ids=str)
-
-
-class Reader:
-    """An empty page of a browser in which a block runs."""
-
-    def __init__(self, tab: Any) -> None:
-        self.tab = tab
-        self.failed: list[str] = []
-        tab.on("pageerror", lambda error: self.failed.append(str(error)))
-
-    @contextmanager
-    def at(self, app: Any, *names: str, html: str = "<!doctype html>") -> Iterator[Served]:
-        """Open the page at an application, and leave it before the application stops.
-
-        Args:
-            app: the page's host.
-            names: functions that the reader has.
-            html: the page.
-        """
-        with served(app) as server:
-            self._open(server, names, html)
-            try:
-                yield server
-            finally:
-                self.tab.goto("about:blank")
-
-    def _open(self, server: Served, names: tuple[str, ...], html: str) -> None:
-        self.tab.route("**/block", lambda route: route.fulfill(body=html, content_type="text/html"))
-        self.tab.goto(f"{server.url}/block")
-        self.tab.evaluate(
-            """(names) => {
-                globalThis.noted = [];
-                const note = (...values) => { noted.push(values); };
-                console.log = note;
-                for (const name of names) globalThis[name] = (...values) => note(name, ...values);
-            }""",
-            list(names),
-        )
-
-    def run(self, code: str) -> None:
-        """Run a block, which may await at its top level."""
-        self.tab.add_script_tag(content=code, type="module")
-
-    def noted(self, count: int) -> list[Any]:
-        """Wait until functions were called this often, and return their names and arguments."""
-        self.tab.wait_for_function("(count) => noted.length >= count", arg=count)
-        calls: list[Any] = self.tab.evaluate("noted")
-        return calls
-
-    def is_subscribed(self, path: str) -> Any:
-        """Wait until a stream has begun that is opened within this block."""
-        return self.tab.expect_response(lambda response: path in response.url)
-
-    def forget_position(self, path: str) -> None:
-        """Have the next request of a path come with an id that is unknown."""
-
-        def forget(route: Any) -> None:
-            address, _, _ = route.request.url.partition("?")
-            route.continue_(url=f"{address}?{UNKNOWN}")
-
-        self.tab.route(re.compile(path), forget, times=1)
-
-    def load_from_npm(self, html: str, config: pytest.Config) -> None:
-        """Have what some HTML loads come from the packages, in the versions that it names."""
-        for found in JSDELIVR.finditer(html):
-            package, path = found.groups()
-            file = install(config, package) / package.partition("@")[0] / path
-            self.tab.route(found[0], partial(fulfil, file))
-
-
-def fulfil(file: Path, route: Any) -> None:
-    route.fulfill(path=file)
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +167,39 @@ def test_an_answer_is_read_to_its_end(block: Block, page: Page, reader: Reader) 
         reader.tab.evaluate("globalThis.text = 'one two'")
         reader.run(block.code)
         assert reader.noted(3) == [["show", "one "], ["show", "two "], ["showState", "done"]]
+
+
+async def failing_model(_question: str) -> AsyncIterator[str]:
+    yield "Well,"
+    raise TimeoutError
+
+
+@runs("docs/recipes/llm-chat.md", 0)
+def test_a_chat_says_that_its_model_has_failed(
+    block: Block, page: Page, reader: Reader, tmp_path: Path
+) -> None:
+    (tmp_path / block.title).write_text(block.code, "utf-8")
+    names = page("docs/recipes/llm-chat.md")
+    names["model"] = failing_model
+    with reader.at(names["app"]) as server:
+        reader.tab.goto(server.url)
+        reader.tab.locator("[name=text]").fill("why?")
+        reader.tab.get_by_role("button", name="Ask").click()
+        reader.tab.get_by_text("Well, (It has failed.)").wait_for()
+        reader.tab.get_by_role("button", name="Stop").wait_for(state="hidden")
+
+
+@runs("docs/recipes/rooms.md")
+def test_a_room_is_loaded_anew_after_a_gap(
+    block: Block, page: Page, reader: Reader, tmp_path: Path
+) -> None:
+    (tmp_path / block.title).write_text(block.code, "utf-8")
+    with reader.at(page("docs/recipes/rooms.md")["app"]) as server:
+        reader.forget_position("/rooms/lobby/events")
+        reader.tab.goto(server.url)
+        reader.tab.wait_for_function(
+            "performance.getEntriesByType('navigation')[0].type === 'reload'"
+        )
 
 
 @runs("docs/recipes/llm-chat.md", 1)

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import AsyncIterator
+from importlib import import_module
 from typing import Any
 
 import anyio
@@ -65,3 +66,26 @@ async def test_prometheus_is_told_what_is_asked_for() -> None:
     labels = set(re.findall(r"by \((\w+)\)", asked)) | set(re.findall(r"\{(\w+)=", asked))
     assert {"http_route", "sse_stream_close_reason", "sse_gap_reason"} < labels
     assert labels <= set(re.findall(r'(\w+)="', text))
+
+
+def queries(value: Any) -> list[str]:
+    """Return what panels or groups of alerts ask Prometheus for."""
+    if isinstance(value, list):
+        return [query for one in value for query in queries(one)]
+    if isinstance(value, dict):
+        return [value["expr"]] if "expr" in value else queries([*value.values()])
+    return []
+
+
+def test_the_queries_can_be_parsed() -> None:
+    if "CI" not in os.environ:
+        pytest.importorskip("promql_parser")
+    parse = import_module("promql_parser").parse
+    yaml = import_module("yaml")
+    for panels in blocks_of(DOCS / "metrics.md", "yaml"):
+        asked = queries(yaml.safe_load(panels.code))
+        assert len(asked) == panels.code.count("expr: ") > 0
+        for query in asked:
+            parse(query)
+    with pytest.raises(ValueError, match="unclosed"):
+        parse("sum(rate(sse_server_gaps_total[5m])")
