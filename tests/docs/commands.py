@@ -3,6 +3,8 @@
 Rules of this file:
 - bash reads a whole block. Then each command of a line is looked at by itself.
 - What this project defines is looked up: commands, extras, groups, environments and applications.
+- Programs that are none of this project have their arguments read by nothing here. `test_curl.py`
+  runs curl. git and npm would change the machine, and jq and tail need the output of another one.
 """
 
 import re
