@@ -324,7 +324,7 @@ class Writer(TimedWriter):
         if self.ids is not None:
             self.ids.note(plain)
         events = taken - self.events
-        if events:
+        if events and self._limits is not None:
             self._note_event(self.sent)
         if size and (info := self._slot.info) is not None:
             self._tell(info, events, size)

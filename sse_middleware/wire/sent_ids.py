@@ -50,6 +50,13 @@ class SentIds:
     def note(self, message: bytes) -> None:
         """Note the next bytes of the stream."""
         begun = self._begun
+        if begun == b"" and _CR not in message and message[-1:] == b"\n":  # the usual case
+            at = message.rfind(b"\nid")
+            if at >= 0 and message[at + 3 : at + 5] == b": ":
+                last = message[at + 5 : message.find(b"\n", at + 5)]
+                if _NUL not in last:
+                    self._last = last
+                    return
         text = begun + message if begun else message
         if _CR in text:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
