@@ -35,7 +35,7 @@ from sse_middleware.compat.data_sender import DataSender, ProducerWithSender
 from sse_middleware.content import origin_of
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.event_loop.task_group import daemon_task_group
-from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
+from sse_middleware.items.control_frames import ControlFrameRules, ForeignControlFrames
 from sse_middleware.items.data_encoders import check_size
 from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
@@ -289,7 +289,7 @@ class EventSourceResponse(response.EventSourceResponse):
         return ServerSentEvent(comment=f"ping - {datetime.now(UTC)}", sep=self.sep).encode()
 
 
-class _ControlFrames(ConfiguredControlFrames):
+class _ControlFrames(ForeignControlFrames):
     """The control frames of the settings, with sse-starlette's keep-alive."""
 
     __slots__ = ("_make_ping",)

@@ -1,7 +1,7 @@
 """`ConfiguredControlFrames`: the frames that a stream itself adds, such as keep-alives."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.events import KEEPALIVE_COMMENT, ServerSentEvent
@@ -14,9 +14,7 @@ from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
 from sse_middleware.validation import UNSET
 from sse_middleware.wire.encoding import encode_event
-
-if TYPE_CHECKING:
-    from sse_middleware.wire.sent_ids import IdFollower
+from sse_middleware.wire.sent_ids import ForeignIds, IdFollower, OwnIds, SentIds
 
 _BARE_KEEPALIVE = KEEPALIVE_COMMENT[:-1]
 
@@ -92,8 +90,12 @@ class ConfiguredControlFrames:
         """
         follower, self.follower = self.follower, None
         if follower is not None:
-            follower.follow_ids(within_line=within_line)
+            follower.follow_ids(self._ids(within_line=within_line))
         self._leave_out_blank_line()
+
+    def _ids(self, *, within_line: bool) -> SentIds:  # noqa: ARG002 - others need it
+        """Return what finds the ids."""
+        return OwnIds()
 
     def _leave_out_blank_line(self) -> None:
         """Leave out the blank line after a comment, unless a setting wants it.
@@ -149,6 +151,16 @@ class ConfiguredControlFrames:
         encoding = ItemEncoding(self._settings, None, origin, self._rules.options)
         frame = ItemEncoder(encoding, self.ping, on_id=self.id_sent).encode(item)
         return frame[:-1] if self._bare and _is_comment(item) else frame
+
+
+class ForeignControlFrames(ConfiguredControlFrames):
+    """The control frames of a stream in which bytes pass that others have written."""
+
+    __slots__ = ()
+
+    def _ids(self, *, within_line: bool) -> SentIds:
+        """Return what finds the ids, in whatever form."""
+        return ForeignIds(within_line=within_line)
 
 
 def _is_comment(ping: object) -> TypeGuard[ServerSentEvent]:

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Scope, Send
 from sse_middleware.errors import BodyError
 from sse_middleware.event_loop.loop import running_asyncio_task
 from sse_middleware.introspection.generators import Stage
-from sse_middleware.items.control_frames import ConfiguredControlFrames
+from sse_middleware.items.control_frames import ForeignControlFrames
 from sse_middleware.legacy.route import LegacyRoute
 from sse_middleware.legacy.rules import AdoptionRules, request_line, with_header_list
 from sse_middleware.registry.admission import admit, refuse
@@ -87,7 +87,7 @@ class AdoptedResponse:
         "_task",
     )
 
-    _control: ConfiguredControlFrames
+    _control: ForeignControlFrames
     _conversion: "Conversion"
     _before: bytes
     _looks_for_ids: bool
@@ -228,7 +228,7 @@ class AdoptedResponse:
     def _new_guard(self) -> StreamGuard:
         self._error = None
         settings, connection = self._context.settings, self._context.connection
-        self._control = ConfiguredControlFrames(self._context.templates.control_of(settings))
+        self._control = ForeignControlFrames(self._context.templates.control_of(settings))
         self._before = b""
         return StreamGuard(
             self._send_to_client,

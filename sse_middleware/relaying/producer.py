@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from sse_middleware.errors import printable
 from sse_middleware.introspection.generators import Stage
-from sse_middleware.items.control_frames import ConfiguredControlFrames
+from sse_middleware.items.control_frames import ForeignControlFrames
 from sse_middleware.items.hints import ItemHints
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.items.stream_template import StreamTemplate
@@ -29,7 +29,7 @@ from sse_middleware.stream.abc import FrameSink
 logger = logging.getLogger(__name__)
 
 
-class RelayControlFrames(ConfiguredControlFrames):
+class RelayControlFrames(ForeignControlFrames):
     """The control frames of a stream that passes unchanged: the upstream has its own first one."""
 
     __slots__ = ()
@@ -166,12 +166,12 @@ class MappedProducer(RelayProducer):
 
 def producer_of_relay(
     relay: Relay, settings: StreamSettings, template: StreamTemplate, hints: ItemHints
-) -> tuple[RelayProducer, ConfiguredControlFrames]:
+) -> tuple[RelayProducer, ForeignControlFrames]:
     """Return what streams a relay, and what makes the stream's own frames."""
     if relay.map is None:
         unchanged = RelayControlFrames(template.control, hints)
         return RelayProducer(relay, settings, template.origin, unchanged.id_sent), unchanged
-    control = ConfiguredControlFrames(template.control, hints)
+    control = ForeignControlFrames(template.control, hints)
     encoder = ItemEncoder(template.encoding, control.ping, hints, control.id_sent)
     producer = MappedProducer(relay, settings, template.origin, control.id_sent, relay.map, encoder)
     return producer, control

@@ -130,9 +130,9 @@ class Writer(TimedWriter):
         if settings.send_timeout is not None:
             self.limit_sends(settings.send_timeout)
 
-    def follow_ids(self, *, within_line: bool) -> None:
+    def follow_ids(self, ids: SentIds) -> None:
         """Note the ids of what is sent from now on."""
-        self.ids, self._notes = SentIds(within_line=within_line), True
+        self.ids, self._notes = ids, True
 
     def first_frame(self) -> anyio.Event:
         """Return an event that is set once a frame has been sent."""

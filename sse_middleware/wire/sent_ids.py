@@ -1,4 +1,4 @@
-"""`SentIds`: finds the last id in the bytes of an event stream.
+"""`OwnIds` and `ForeignIds`: find the last id in the bytes of an event stream.
 
 Rules of this file:
 - Lines and fields are those of the WHATWG HTML standard, 9.2.5 and 9.2.6. A line counts once it is
@@ -17,19 +17,48 @@ LONGEST = 4096
 """Bytes of an id's line that are kept while the line isn't complete."""
 
 
+class SentIds(Protocol):
+    """Knows the last id of one stream."""
+
+    def note(self, message: bytes) -> None:
+        """Note the next bytes of the stream."""
+
+    @property
+    def last(self) -> str:
+        """The last id, or ``""``."""
+
+
 class IdFollower(Protocol):
     """Follows the ids of a stream, from when on there are any."""
 
-    def follow_ids(self, *, within_line: bool) -> None:
-        """Know that the next frame may have an id.
-
-        Args:
-            within_line: whether that frame begins within a line.
-        """
+    def follow_ids(self, ids: SentIds) -> None:
+        """Know that the next frame may have an id, and how it is found."""
 
 
-class SentIds:
-    """The last id of one stream.
+class OwnIds:
+    """The last id of a stream of frames that `wire.encoding` has written."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last = b""
+
+    @property
+    def last(self) -> str:
+        """The last id, or ``""``."""
+        return self._last.decode()
+
+    def note(self, message: bytes) -> None:
+        """Note the next frames. Other lines begin with another field, so there is one form."""
+        at = message.rfind(b"\nid: ") + 5
+        if at > len(b"\nid:"):
+            self._last = message[at : message.find(b"\n", at)]
+        elif message.startswith(b"id: "):
+            self._last = message[4 : message.find(b"\n")]
+
+
+class ForeignIds:
+    """The last id of a stream that others have written, as far as lines are complete.
 
     Args:
         within_line: whether the first message begins within a line.
@@ -50,13 +79,6 @@ class SentIds:
     def note(self, message: bytes) -> None:
         """Note the next bytes of the stream."""
         begun = self._begun
-        if begun == b"" and _CR not in message and message[-1:] == b"\n":  # the usual case
-            at = message.rfind(b"\nid")
-            if at >= 0 and message[at + 3 : at + 5] == b": ":
-                last = message[at + 5 : message.find(b"\n", at + 5)]
-                if _NUL not in last:
-                    self._last = last
-                    return
         text = begun + message if begun else message
         if _CR in text:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

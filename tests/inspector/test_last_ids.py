@@ -44,9 +44,10 @@ async def one_by_one(_request: Request) -> Response:
     return EventSourceResponse(events())
 
 
-async def _wire(step: int) -> AsyncIterator[bytes]:
-    for at in range(0, len(WIRE), step):
-        yield WIRE[at : at + step]
+async def _wire(step: int, line_end: bytes = b"\n") -> AsyncIterator[bytes]:
+    wire = WIRE.replace(b"\n", line_end)
+    for at in range(0, len(wire), step):
+        yield wire[at : at + step]
         await anyio.sleep(0.01)
     await anyio.sleep_forever()
 
@@ -68,6 +69,15 @@ async def mapped(_request: Request) -> Response:
     return EventSourceResponse(relay(_wire(10), map=lambda _event_: _event(next(numbers))))
 
 
+async def partly_mapped(_request: Request) -> Response:
+    """Change the first event, and let the others pass as they are."""
+
+    def change(event: ServerSentEvent) -> ServerSentEvent:
+        return _event(6) if event.id == "6" else event
+
+    return EventSourceResponse(relay(_wire(10, b"\r\n"), map=change))
+
+
 async def ported(_request: Request) -> Response:
     async def events() -> AsyncIterator[Any]:
         yield {"data": 6, "id": "6"}
@@ -87,7 +97,17 @@ async def _quiet() -> AsyncIterator[Any]:
     await anyio.sleep_forever()
 
 
-ENDPOINTS = [native, one_by_one, adopted, adopted_byte_by_byte, relayed, mapped, ported, pinged]
+ENDPOINTS = [
+    native,
+    one_by_one,
+    adopted,
+    adopted_byte_by_byte,
+    relayed,
+    mapped,
+    partly_mapped,
+    ported,
+    pinged,
+]
 EVENTS = dict.fromkeys(ENDPOINTS, 3) | {pinged: 1}
 
 

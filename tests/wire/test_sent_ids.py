@@ -1,13 +1,15 @@
 """The last id in the bytes of a stream. What a client reads is the judge."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_middleware.wire.decoding import EventStreamDecoder
-from sse_middleware.wire.sent_ids import LONGEST, SentIds
+from sse_middleware.wire.encoding import format_sse_event
+from sse_middleware.wire.sent_ids import LONGEST, ForeignIds, OwnIds
 from tests.wire.cases import BOM, BOTH_WAYS, READ_ONLY, Case
 from tests.wire.chunks import LENGTHS, cut, every_cut, thoroughly
 
@@ -21,7 +23,7 @@ PIECES = [*(b"id", b":", b" ", b"\n", b"\r", b"\r\n", b"\0"), b"x", b"data: id: 
 
 
 def noted(messages: Iterable[bytes]) -> str:
-    ids = SentIds()
+    ids = ForeignIds()
     for message in messages:
         ids.note(message)
     return ids.last
@@ -47,6 +49,30 @@ def test_any_lines(pieces: list[bytes], lengths: list[int]) -> None:
     assert noted(cut(wire, lengths)) == read(wire)
 
 
+SINGLE_LINE = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"))
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "data_str": st.sampled_from(["", "x", "\nid: 9", "id: 9\n\nid: 9", "\r\nid: 9"]),
+        "event": SINGLE_LINE,
+        "id": SINGLE_LINE,
+        "retry": st.just(5),
+        "comment": st.sampled_from(["", "id: 9", "\nid: 9"]),
+    },
+)
+
+
+@thoroughly
+@given(st.lists(st.lists(FIELDS, max_size=4), max_size=6))
+def test_own_frames_are_whole_events(messages: list[list[dict[str, Any]]]) -> None:
+    ids, wire = OwnIds(), b""
+    for events in messages:
+        message = b"".join(format_sse_event(**fields) for fields in events)
+        wire += message
+        ids.note(message)
+        assert ids.last == read(wire)
+
+
 @pytest.mark.parametrize(
     ("wire", "last"),
     [
@@ -66,7 +92,7 @@ def test_a_line_counts_once_it_is_complete(wire: bytes, last: str) -> None:
 
 
 def test_a_stream_may_be_followed_from_within_a_line() -> None:
-    ids = SentIds(within_line=True)
+    ids = ForeignIds(within_line=True)
     ids.note(b"id: 1")
     ids.note(b"\n")
     assert ids.last == ""
@@ -75,7 +101,7 @@ def test_a_stream_may_be_followed_from_within_a_line() -> None:
 
 
 def test_the_beginning_of_a_long_line_is_not_kept() -> None:
-    ids = SentIds()
+    ids = ForeignIds()
     for _ in range(100):
         ids.note(b"id: " * LONGEST)
     assert ids._begun is None
