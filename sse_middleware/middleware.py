@@ -208,7 +208,7 @@ class SSEMiddleware:
     async def _run_lifespan_with(
         self, hub: Hub, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Run the lifespan with an open hub.
+        """Run the lifespan with an open hub. If its store can't work, fail the server's startup.
 
         It is closed before the server hears of the end, because hypercorn then cancels the
         lifespan. On trio a task group that the application has open would not allow that, so only
@@ -221,16 +221,22 @@ class SSEMiddleware:
                 await end()
             await send(message)
 
-        async with hub:
+        try:
+            await hub.open()
+        except ConfigurationError as error:
+            await _fail_startup(error, receive, send)
+            raise
+        try:
             await self._registries.run_lifespan(self.app, scope, receive, send_when_closed)
+        finally:
+            await hub.close()
 
     async def _refuse_start_if_wrong(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Describe the application. If it has a mistake, fail the server's startup, and raise."""
         try:
             self._describe(scope)
         except ConfigurationError as error:
-            await receive()
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            await _fail_startup(error, receive, send)
             raise
 
     def _describe(self, scope: Scope) -> None:
@@ -259,6 +265,12 @@ async def _respond_known(response: AdoptedResponse, request: RunningRequest) -> 
         await response.respond()
     finally:
         RUNNING_REQUEST.reset(token)
+
+
+async def _fail_startup(error: ConfigurationError, receive: Receive, send: Send) -> None:
+    """Tell the server why the application can't start. An error alone is hidden by some servers."""
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": str(error)})
 
 
 async def _no_application(scope: Scope, receive: Receive, send: Send) -> None:

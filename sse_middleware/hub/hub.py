@@ -157,9 +157,9 @@ class Hub(HubRuns):
         kept = min(self._keep_of(name).count for name in names)
         wanted = Wanted(
             names,
-            None if after in (None, "start") else _position("after", after),
+            None if after in (None, "start") else _position('after must be "start", or', after),
             after == "start",
-            None if since is None else _position("since", since),
+            None if since is None else _position("since must be", since),
             where=where,
             dropped_in_a_row=max(1, kept // 4),
             subject=checked_subject(subject),
@@ -219,11 +219,11 @@ class Hub(HubRuns):
         return keep
 
 
-def _position(name: str, value: object) -> Position:
+def _position(must_be: str, value: object) -> Position:
     position = parse_position(value) if isinstance(value, str) else None
     if position is None:
         raise ConfigurationError(
-            f"{name} must be an id of a hub, as publish and position return it, "
+            f"{must_be} an id of a hub, as publish and position return it, "
             f"got {printable(repr(value))}"
         )
     return position

@@ -1,11 +1,16 @@
 """The hub of a middleware, and what servers do with a lifespan."""
 
+from collections.abc import Sequence
+
 import anyio
 import pytest
 from starlette.applications import Starlette
 from starlette.types import Message, Receive, Scope, Send
 
 from sse_middleware import Hub, SSEMiddleware
+from sse_middleware.errors import ConfigurationError
+from sse_middleware.hub.abc import Snapshot
+from sse_middleware.hub.memory import MemoryStore
 from sse_middleware.testing import EventClient
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left_behind")]
@@ -43,4 +48,24 @@ async def test_a_task_group_of_the_application_is_still_open() -> None:
     hub = Hub()
     async with EventClient(SSEMiddleware(application, hub=hub)):
         assert hub.is_open
+    assert not hub.is_open
+
+
+async def test_a_store_that_cannot_work_fails_the_startup() -> None:
+    class Unfit(MemoryStore):
+        async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
+            raise ConfigurationError("it evicts keys")
+
+    hub = Hub(store=Unfit)
+    told: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        told.append(message)
+
+    with pytest.raises(ConfigurationError, match="it evicts keys"):
+        await SSEMiddleware(Starlette(), hub=hub)({"type": "lifespan"}, receive, send)
+    assert told == [{"type": "lifespan.startup.failed", "message": "it evicts keys"}]
     assert not hub.is_open
