@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from sse_middleware.testing import EventClient
-from tests.docs.pages import DOCS, ROOT, blocks_of, missing_imports
+from tests.docs.pages import DOCS, ROOT, blocks_of, missing_imports, run_page
 
 pytestmark = pytest.mark.anyio
 
@@ -63,6 +65,25 @@ async def test_the_stream_is_as_it_is_shown(run: Any, name: str, path: str) -> N
     async with EventClient(run(name), timeout=60) as client:
         answer = await client.http.get(path, headers=EVENTS)
     assert answer.text == shown(name)
+
+
+def test_streams_beside_flask_know_its_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed("flask", 1)
+    names = run_page(DOCS / "recipes" / "flask.md", monkeypatch)
+    names["flask"].secret_key = "secret"
+    client = names["flask"].test_client()
+    with client.session_transaction() as session:
+        session["user"] = "ann"
+    cookie = f"session={client.get_cookie('session').value}"
+
+    def user_with(cookie: str) -> Any:
+        headers = [(b"cookie", cookie.encode())]
+        return names["user_of"](Request({"type": "http", "headers": headers}))
+
+    assert user_with(cookie) == "ann"
+    for wrong in ("", "session=forged"):
+        with pytest.raises(HTTPException):
+            user_with(wrong)
 
 
 SIGNED_IN = """
