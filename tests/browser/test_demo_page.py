@@ -100,7 +100,7 @@ def test_nothing_moves_for_those_who_want_less_motion(browser: Any, demo: Demo) 
     with visiting(browser, demo.url, reduced_motion="reduce") as visit:
         visit.press("silence", "Connect")
         visit.press("chat", "Ask")
-        visit.wait_for_text("beats", "“: ping” once")
+        visit.wait_for_text("beats", "“: ping”")
         assert visit.page.evaluate("() => document.getAnimations().length") == 0
         visit.wait("() => $('#plot .line').getAttribute('d') !== null")
         changes = """() => new Promise((done) => {

@@ -17,7 +17,7 @@ EVENTS = 20
 
 READ = """
 (count) => new Promise((resolve, reject) => {
-  setTimeout(() => reject(new Error("read " + JSON.stringify(read))), 20000)
+  setTimeout(() => reject(new Error("read " + JSON.stringify(read))), 40000)
   const look = () => (read.length < count ? setTimeout(look, 20) : resolve(read))
   opened.then(look)
 })

@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.servers import free_port
 from tests.examples.test_app import wait_for
+from tests.patience import PATIENCE
 
 from .test_demo_page import VIOLATIONS, WIDER, axe
 
@@ -72,6 +73,10 @@ def url() -> Iterator[str]:
 Open = Callable[..., None]
 
 
+def publish(url: str, said: dict[str, str]) -> None:
+    httpx.get(f"{url}/publish", params=said, timeout=PATIENCE).raise_for_status()
+
+
 @pytest.fixture
 def open_stream(url: str) -> Iterator[Open]:
     """Return a function that opens a stream which stays open, and waits for its first bytes."""
@@ -79,8 +84,9 @@ def open_stream(url: str) -> Iterator[Open]:
     with ExitStack() as streams:
 
         def open_stream(path: str, client: str = "10.0.0.7", **parameters: str) -> None:
+            headers = {"x-client": client}
             opened = httpx.stream(
-                "GET", f"{url}{path}", params=parameters, headers={"x-client": client}
+                "GET", f"{url}{path}", params=parameters, headers=headers, timeout=PATIENCE
             )
             body = streams.enter_context(opened).iter_raw()
             next(body)
@@ -134,7 +140,7 @@ class Inspected:
 def inspected(browser: Any, url: str, request: pytest.FixtureRequest) -> Iterator[Inspected]:
     options = getattr(request, "param", {"viewport": DESKTOP})
     context = browser.new_context(**options)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE * 1000)
     yield Inspected(context.new_page(), url)
     context.close()
 
@@ -169,7 +175,7 @@ class TestLooking:
     def test_an_error_shows_its_type_alone(self, inspected: Inspected, url: str) -> None:
         inspected.visit()
         with pytest.raises(httpx.RemoteProtocolError):
-            httpx.get(f"{url}/failing")
+            httpx.get(f"{url}/failing", timeout=PATIENCE)
         inspected.show("closes")
         inspected.row("closes", "error: RuntimeError").first.wait_for()
         assert "secret" not in inspected.page.content()
@@ -178,7 +184,7 @@ class TestLooking:
         open_stream("/room", topic="room:1")
         open_stream("/run", key="chat:1")
         for said in "ab":
-            httpx.get(f"{url}/publish", params={"topic": "room:1", "said": said})
+            publish(url, {"topic": "room:1", "said": said})
         inspected.visit()
         inspected.show("topics")
         cells = inspected.row("topics", "room:1").locator("td").all_inner_texts()
@@ -241,14 +247,14 @@ class TestConsole:
     ) -> None:
         open_stream("/room", topic="kept")
         for said in ("one", "two"):
-            httpx.get(f"{url}/publish", params={"topic": "kept", "said": said})
+            publish(url, {"topic": "kept", "said": said})
         inspected.visit()
         inspected.show("topics")
         inspected.row("topics", "kept").get_by_role("button").click()
         inspected.page.select_option("#after", "start")
         inspected.page.click("#watch button[type=submit]")
         inspected.log("event", "two").wait_for()
-        httpx.get(f"{url}/publish", params={"topic": "kept", "said": "three"})
+        publish(url, {"topic": "kept", "said": "three"})
         inspected.log("event", "three").wait_for()
         badges = inspected.page.locator("#log li[data-kind=event] .badge").all_inner_texts()
         assert badges == ["message"] * 3
@@ -351,9 +357,10 @@ class TestAttacks:
         open_stream(f"/quiet/{ATTACK}", ATTACK)
         open_stream("/room", ATTACK, topic=ATTACK)
         open_stream("/run", ATTACK, key=ATTACK)
-        httpx.get(f"{url}/publish", params={"topic": ATTACK, "said": ATTACK})
+        publish(url, {"topic": ATTACK, "said": ATTACK})
         headers = {"x-client": ATTACK, "last-event-id": ATTACK}
-        with httpx.stream("GET", f"{url}/quiet/{ATTACK}", headers=headers) as stream:
+        address = f"{url}/quiet/{ATTACK}"
+        with httpx.stream("GET", address, headers=headers, timeout=PATIENCE) as stream:
             next(stream.iter_raw())
             inspected.visit()
             inspected.row("streams", f"came after {ATTACK}").wait_for()
@@ -361,7 +368,7 @@ class TestAttacks:
                 inspected.show(tab)
             inspected.watch("topic", ATTACK)
             inspected.log("ping", "id ").first.wait_for()
-            httpx.get(f"{url}/publish", params={"topic": ATTACK, "said": ATTACK})
+            publish(url, {"topic": ATTACK, "said": ATTACK})
             inspected.log("event", "attack()").first.wait_for()
             inspected.page.evaluate("said => location.hash = said", ATTACK)
         inspected.show("closes")
@@ -455,9 +462,9 @@ class TestSight:
             list(opening.map(open_stream, ["/plot", "/quiet/orders/1742"] * 2, ["10.0.4.17"] * 4))
         open_stream("/room", topic="room:lobby")
         open_stream("/run", key="chat:91")
-        httpx.get(f"{url}/publish", params={"topic": "room:lobby", "said": "hello"})
+        publish(url, {"topic": "room:lobby", "said": "hello"})
         inspected.visit()
-        httpx.get(f"{url}/clock")
+        httpx.get(f"{url}/clock", timeout=PATIENCE)
         inspected.page.evaluate(axe)
         for tab in TABS:
             inspected.show(tab)

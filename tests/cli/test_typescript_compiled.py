@@ -18,6 +18,7 @@ from tests.chromium import chromium
 from tests.cli.test_typescript import Everything
 from tests.cli.typescript import Compile, compiler
 from tests.examples.test_app import read, serving
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -102,14 +103,14 @@ def write_streams(folder: Path) -> None:
 
 
 def test_the_example_has_prices(example: str) -> None:
-    with httpx.stream("GET", f"{example}/prices/ACME") as response:
+    with httpx.stream("GET", f"{example}/prices/ACME", timeout=PATIENCE) as response:
         events = read(response, 4)
     assert [event.type for event in events] == ["price", "price", "price", "sold"]
     assert events[-1].data == '{"symbol":"ACME","shares":3}'
 
 
 def test_the_example_has_a_job(example: str) -> None:
-    with httpx.stream("GET", f"{example}/job") as response:
+    with httpx.stream("GET", f"{example}/job", timeout=PATIENCE) as response:
         events = read(response, 3)
     assert [(event.type, event.last_event_id) for event in events] == [
         ("progress", "0"),

@@ -103,9 +103,15 @@ async def stay(request: Request) -> Response:
 
 
 async def publish(request: Request) -> Response:
-    """Publish numbers from 1 on, one by one. Answer with the last id."""
-    topic = request.path_params["topic"]
-    for number in range(1, 1 + int(request.query_params["count"])):
+    """Publish numbers from 1 on, one by one. Answer with the last id.
+
+    If the request says how often a client has to visit until the last one, it has to keep up.
+    """
+    topic, count = request.path_params["topic"], int(request.query_params["count"])
+    wanted = int(request.query_params.get("visits", "0"))
+    for number in range(1, 1 + count):
+        while visits[topic] < wanted * number // count:  # noqa: ASYNC110 - nothing tells of one
+            await anyio.sleep(0.02)
         published[topic] = number
         last = await hub.publish(topic, number)
         await anyio.sleep(0.02)

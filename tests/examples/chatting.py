@@ -12,12 +12,10 @@ from pathlib import Path
 import httpx
 
 from tests.e2e.servers import free_port
+from tests.patience import PATIENCE
 from tests.presets.clients.conftest import Served, served
 
 from .test_app import wait_for
-
-STOPPING = 15.0
-"""Seconds that the server has to end."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Model:
 
     def go_on(self) -> None:
         """Let it say "..." and what follows."""
-        httpx.post(f"{self.server.url}/go").raise_for_status()
+        httpx.post(f"{self.server.url}/go", timeout=PATIENCE).raise_for_status()
 
     def wait_for_ending(self) -> None:
         """Wait until the stream of an answer has ended."""
@@ -106,7 +104,7 @@ def chatting(directory: Path, **variables: str) -> Iterator[Chat]:
 def _stop(process: "subprocess.Popen[str]") -> None:
     process.terminate()
     try:
-        process.wait(STOPPING)
+        process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise

@@ -10,6 +10,7 @@ import pytest
 from sse_middleware.wire import EventStreamDecoder, MessageEvent
 from tests.e2e.client import HOST
 from tests.e2e.servers import accepts, free_port
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 
@@ -48,17 +49,19 @@ def read(response: httpx.Response, count: int) -> list[MessageEvent]:
 
 def test_the_clock_resumes_after_the_last_event(example: str) -> None:
     headers = {"last-event-id": "41"}
-    with httpx.stream("GET", f"{example}/clock", headers=headers) as response:
+    with httpx.stream("GET", f"{example}/clock", headers=headers, timeout=PATIENCE) as response:
         first, second = read(response, 2)
     assert (first.type, first.last_event_id, second.last_event_id) == ("tick", "42", "43")
 
 
 def test_the_chat_answers_word_by_word(example: str) -> None:
-    with httpx.stream("POST", f"{example}/chat", json={"text": "hello"}) as response:
+    with httpx.stream(
+        "POST", f"{example}/chat", json={"text": "hello"}, timeout=PATIENCE
+    ) as response:
         words = [event.data for event in read(response, 4)]
     assert words == ['{"token":"You"}', '{"token":"said:"}', '{"token":"hello"}', "[DONE]"]
 
 
 def test_silence_is_kept_alive(example: str) -> None:
-    with httpx.stream("GET", f"{example}/quiet") as response:
+    with httpx.stream("GET", f"{example}/quiet", timeout=PATIENCE) as response:
         assert next(response.iter_raw()) == b": ping\n\n"

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from sse_middleware.wire import MessageEvent
+from tests.patience import PATIENCE
 
 from .test_app import read, serving
 
@@ -20,7 +21,7 @@ def room() -> Iterator[str]:
 
 
 def joined(room: str, name: str, stack: ExitStack) -> httpx.Client:
-    client = stack.enter_context(httpx.Client(base_url=room))
+    client = stack.enter_context(httpx.Client(base_url=room, timeout=PATIENCE))
     client.post(f"/join/{name}").raise_for_status()
     return client
 
@@ -37,7 +38,7 @@ def heard(client: httpx.Client, count: int) -> list[tuple[str, str, str]]:
 
 
 def test_the_page_is_there(room: str) -> None:
-    assert "EventSource" in httpx.get(room).text
+    assert "EventSource" in httpx.get(room, timeout=PATIENCE).text
 
 
 def test_a_member_reads_the_room_and_its_own_topic_from_the_beginning(room: str) -> None:
@@ -57,8 +58,8 @@ def test_a_member_reads_the_room_and_its_own_topic_from_the_beginning(room: str)
 
 
 def test_whoever_is_no_member_is_refused(room: str) -> None:
-    assert httpx.get(f"{room}/events").status_code == 403
-    assert httpx.post(f"{room}/say", json={"text": "hello"}).status_code == 403
+    assert httpx.get(f"{room}/events", timeout=PATIENCE).status_code == 403
+    assert httpx.post(f"{room}/say", json={"text": "hello"}, timeout=PATIENCE).status_code == 403
 
 
 def test_a_member_who_is_removed_hears_nothing_more(room: str) -> None:

@@ -15,9 +15,7 @@ from threading import Thread
 import h11
 
 from tests.e2e.client import HOST, NO_HEADERS, Http1Client
-
-PATIENCE = 10.0
-"""Seconds that an application has to start, to tell something, and to end."""
+from tests.patience import PATIENCE
 
 
 @dataclass(frozen=True)

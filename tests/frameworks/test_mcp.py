@@ -10,7 +10,8 @@ import pytest
 
 from sse_middleware.wire import Comment, EventStreamDecoder
 from tests.frameworks.conftest import Serve
-from tests.frameworks.running import PATIENCE, Running
+from tests.frameworks.running import Running
+from tests.patience import PATIENCE
 
 mcp = pytest.importorskip("mcp")
 
@@ -117,10 +118,11 @@ async def get_stream(client: httpx.AsyncClient, url: str) -> AsyncIterator[httpx
 async def test_its_get_stream_is_kept_alive_and_ends_with_its_client(
     serve: Serve, name: str, where: str
 ) -> None:
+    """The server has pings of its own, which come much later."""
     app = serve(name, where)
     found: list[object] = []
     async with httpx.AsyncClient(timeout=PATIENCE) as client:
-        with anyio.fail_after(PATIENCE):  # the server's own pings come later than that
+        with anyio.fail_after(PATIENCE):
             async with get_stream(client, url_of(app)) as stream:
                 assert stream.status_code == 200
                 decoder = EventStreamDecoder()

@@ -19,6 +19,7 @@ from sse_middleware.hub.run import (
     start_marker,
 )
 from tests.hub.conftest import OpenStore, PassTime
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +54,7 @@ class Heard:
         """Hear all that was published before: the tick comes after it."""
         self._ticked = anyio.Event()
         await self.listener.tick()
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE):
             await self._ticked.wait()
 
 

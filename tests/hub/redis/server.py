@@ -17,9 +17,7 @@ from redis.retry import Retry
 
 from tests.e2e.client import HOST
 from tests.e2e.servers import free_port
-
-STARTING = 10.0
-"""Seconds that a server has until it answers."""
+from tests.patience import PATIENCE
 
 COMMAND = next(
     filter(shutil.which, (os.environ.get("REDIS_SERVER", "redis-server"), "valkey-server")), None
@@ -96,7 +94,7 @@ class RedisServer:
 
     def wait_until(self, holds: Callable[[], object]) -> None:
         """Wait until something holds. Nothing tells when a server has come so far."""
-        deadline = time.monotonic() + STARTING
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             try:
                 if holds():
@@ -140,7 +138,7 @@ class RedisServer:
         """Return a client that repeats nothing."""
         once = Retry(NoBackoff(), 0)
         return redis.Redis(
-            HOST, self.port, decode_responses=True, protocol=2, socket_timeout=30, retry=once
+            HOST, self.port, decode_responses=True, protocol=2, socket_timeout=PATIENCE, retry=once
         )
 
     def age(self, seconds: float) -> None:

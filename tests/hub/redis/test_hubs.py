@@ -10,6 +10,7 @@ from anyio.to_thread import run_sync
 
 from sse_middleware import Hub, Keep
 from sse_middleware.wire.decoding import EventStreamDecoder, MessageEvent
+from tests.patience import PATIENCE
 
 from .server import RedisServer
 
@@ -33,7 +34,7 @@ class Client:
 
     async def until(self, count: int) -> list[Any]:
         """Read until there are this many events, or the subscription has ended."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE):
             while len(self.data) < count and not self.subscription.ended:
                 woken = self._woken = anyio.Event()
                 while taken := self.subscription.take(1000):

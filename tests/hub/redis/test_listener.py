@@ -9,6 +9,7 @@ import pytest
 from sse_middleware.errors import StoreError
 from tests.e2e.client import HOST
 from tests.hub.test_contract import Heard, blocks
+from tests.patience import PATIENCE
 
 from .proxy import Proxy
 from .server import RedisServer
@@ -33,7 +34,7 @@ class TestListener:
             listener = store.listen(lambda *_: None, lambda *_: None, on_broken)
             await listener.add(("a",))
             server.ask("CLIENT", "KILL", "TYPE", "pubsub")
-            with anyio.fail_after(5):
+            with anyio.fail_after(PATIENCE):
                 await told.wait()
             with pytest.raises(StoreError, match="has ended"):
                 await listener.add(("b",))
@@ -55,7 +56,7 @@ class TestListener:
             await listener.add(("a",))
             proxy.target = primary.port
             await store.append("a", (b"1",), KEEP)
-            with anyio.fail_after(5):
+            with anyio.fail_after(PATIENCE):
                 await broken.wait()
             assert heard == [], "a replica may leave something out"
 

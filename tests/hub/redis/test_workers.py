@@ -13,6 +13,7 @@ from anyio.to_thread import run_sync
 from sse_middleware import Publisher
 from sse_middleware.wire.decoding import EventStreamDecoder, MessageEvent
 from tests.e2e.workers import Worker, started
+from tests.patience import PATIENCE
 
 from .server import RedisServer
 
@@ -84,8 +85,8 @@ async def test_a_worker_is_killed_and_its_client_goes_on_at_the_other(
     workers: list[Worker], shared_server: RedisServer
 ) -> None:
     one, other = workers
-    with anyio.fail_after(30), Publisher(shared_server.url, prefix="app") as publisher:
-        async with httpx.AsyncClient(timeout=20) as client:
+    with anyio.fail_after(PATIENCE), Publisher(shared_server.url, prefix="app") as publisher:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             async with streaming(client, one) as stream:
                 await publish(client, other, "1")
                 await publish(client, one, "2")
@@ -101,9 +102,9 @@ async def test_a_worker_is_killed_and_its_client_goes_on_at_the_other(
 
 async def test_a_subject_is_disconnected_on_every_worker(workers: list[Worker]) -> None:
     one, other = workers
-    with anyio.fail_after(30):
+    with anyio.fail_after(PATIENCE):
         async with (
-            httpx.AsyncClient(timeout=20) as client,
+            httpx.AsyncClient(timeout=PATIENCE) as client,
             streaming(client, one, subject="ann") as here,
             streaming(client, other, subject="ann") as there,
             streaming(client, other, subject="bob") as bob,

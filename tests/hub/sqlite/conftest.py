@@ -12,8 +12,9 @@ import pytest
 from sse_middleware.hub.abc import Entry, Store
 from sse_middleware.hub.sqlite.file import OpenFile
 from sse_middleware.hub.sqlite.store import SQLiteStore, wall_clock
+from tests.patience import PATIENCE
 
-SOON = 10.0
+SOON = PATIENCE
 """Seconds that anything takes at most."""
 
 

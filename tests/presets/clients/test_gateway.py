@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.npm import install, node
+from tests.patience import PATIENCE
 from tests.presets.clients.conftest import Served, client_library, served
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
@@ -106,7 +107,7 @@ def test_a_stream_passes_byte_for_byte_unless_a_field_is_hidden(
     upstream: Served, gateway: str, hiding_gateway: str
 ) -> None:
     direct, passed, hidden = (
-        httpx.post(f"{url}/chat/completions", json=body("echo")).text
+        httpx.post(f"{url}/chat/completions", json=body("echo"), timeout=PATIENCE).text
         for url in (f"{upstream.url}/v1", gateway, hiding_gateway)
     )
     assert passed == direct

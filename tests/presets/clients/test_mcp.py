@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.patience import PATIENCE
 from tests.presets.clients.conftest import client_library
 
 pytestmark = [pytest.mark.e2e, pytest.mark.anyio]
@@ -35,7 +36,7 @@ async def test_a_tool_reports_and_answers(example: str, to: int) -> None:
 async def test_a_client_that_does_not_accept_events_gets_json(example: str) -> None:
     params = {"name": "count", "arguments": {"to": 40}}
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         headers = {"accept": "application/json"}
         answer = await client.post(f"{example}/mcp", json=call, headers=headers)
     assert answer.json()["result"]["content"] == [{"type": "text", "text": "40"}]

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.npm import node
+from tests.patience import PATIENCE
 from tests.presets.clients.conftest import Served, client_library, served
 
 pytestmark = pytest.mark.e2e
@@ -48,7 +49,7 @@ def test_openai_responses(documented: Served) -> None:
         with client.responses.retrieve(
             created.response.id, stream=True, starting_after=first.sequence_number
         ) as stream:
-            httpx.post(f"{documented.url}/go").raise_for_status()
+            httpx.post(f"{documented.url}/go", timeout=PATIENCE).raise_for_status()
             rest = list(stream)
     assert [event.sequence_number for event in rest] == [2, 3, 4]
     assert [event.delta for event in rest[:-1]] == ["two ", "three "]
