@@ -83,6 +83,8 @@ class RunServer(Server):
         """How many runs of each key have begun."""
         self.asked = dict[str, int]()
         """Tokens of the runs that somebody wanted to stop, and what `losses` was then."""
+        self.ended = set[str]()
+        """Tokens of the runs whose end was written, although it may be lost again."""
         self.losses = 0
         """How often it may have lost something."""
         self.starts = dict[str, list[tuple[int, int, str]]]()
@@ -140,6 +142,7 @@ class RunServer(Server):
             state = RunState(block[5:-2].decode())
             if state is RunState.STOPPED and not (chapter.limited or chapter.token in self.asked):
                 raise Violation("it was stopped, and nobody wanted that")
+            self.ended.add(chapter.token)
             return replace(chapter, end=state, end_clock=clock)
         if block.startswith(b"event: "):  # it tells an error
             return chapter

@@ -122,6 +122,8 @@ class RunClient:
         """What told it not to come back: 204 or 404."""
         self._gap = False
         """Whether it was told a gap since its last event."""
+        self._lost_run = False
+        """Whether the last gap was of a run that was gone."""
         chapter = self.world.server.chapter(key)
         self._floor = 0 if chapter is None else chapter.order
         self._losses = self.world.server.losses
@@ -186,10 +188,12 @@ class RunClient:
                 self._check_end()
 
     def _check_end(self) -> None:
-        """Check that a stream has ended with its run."""
+        """Check that a stream has ended with its run, or because the server had lost its run."""
         chapter, server = self.world.server.chapter(self.key), self.world.server
         before, _ = self._before
         if chapter is None or before is None or chapter.token != before.token:
+            return
+        if before.token in server.ended or self._lost_run:
             return
         later = [token for _, order, token in server.starts[self.key] if order > before.order]
         made_way = any(token != before.token for token in later)
@@ -233,7 +237,7 @@ class RunClient:
             self.seen.add((work, number))
 
     def _note_gap(self, reason: str) -> None:
-        self._gap = True
+        self._gap, self._lost_run = True, reason == "expired"
         if reason == "reset":
             self.seen.clear()
         elif reason == "lost":  # what is gone may be written again
