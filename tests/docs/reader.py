@@ -12,6 +12,9 @@ import pytest
 from tests.docs.serving import Served, served
 from tests.npm import install
 
+LONGEST = 100
+"""Seconds to wait for anything, on a busy machine."""
+
 UNKNOWN = "last_event_id=unknown"
 
 JSDELIVR = re.compile(r"https://cdn\.jsdelivr\.net/npm/([\w.-]+@[\d.]+)/([^\"]+)")
@@ -24,6 +27,7 @@ class Reader:
     def __init__(self, tab: Any) -> None:
         self.tab = tab
         self.failed: list[str] = []
+        tab.set_default_timeout(LONGEST * 1000)
         tab.on("pageerror", lambda error: self.failed.append(str(error)))
 
     @contextmanager

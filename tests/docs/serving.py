@@ -30,8 +30,7 @@ def served(app: Any) -> Iterator[Served]:
     The socket listens from the beginning, so no client comes too early.
     """
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
     with start_blocking_portal() as portal:
         serving = portal.start_task_soon(partial(server.serve, sockets=[listening]))
         try:

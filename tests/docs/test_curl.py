@@ -11,7 +11,7 @@ from tests.docs.pages import ROOT, Block, blocks_of, pages, run_page
 from tests.docs.serving import served
 from tests.must_run import missing
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 SHOWN_HOST = "localhost:8000"
 
@@ -49,7 +49,7 @@ def test_it_prints_what_is_shown(
     with served(names["app"]) as server:
         code = block.code.replace(SHOWN_HOST, server.url.removeprefix("http://"))
         command = ["bash", "-c", code.replace("curl ", "curl --silent --show-error --fail ", 1)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     if number is not None:
         assert done.stdout == blocks_of(block.page, "text")[number].code

@@ -196,7 +196,7 @@ def test_a_room_is_loaded_anew_after_a_gap(
     (tmp_path / block.title).write_text(block.code, "utf-8")
     with reader.at(page("docs/recipes/rooms.md")["app"]) as server:
         reader.forget_position("/rooms/lobby/events")
-        reader.tab.goto(server.url)
+        reader.tab.goto(server.url, wait_until="commit")  # it may reload before it is loaded
         reader.tab.wait_for_function(
             "performance.getEntriesByType('navigation')[0].type === 'reload'"
         )
@@ -238,7 +238,7 @@ def test_the_written_client_is_used_in_node(block: Block, page: Page, tmp_path: 
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=100,
             check=False,
         )
     assert done.returncode == 0, done.stderr
