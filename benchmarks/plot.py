@@ -50,15 +50,14 @@ PICTURES: Mapping[str, Sequence[Panel]] = MappingProxyType(
     }
 )
 
-PANEL_WIDTH, PANEL_HEIGHT = 450, 400
-SMALL_WIDTH, SMALL_HEIGHT = 360, 290
-"""Of each panel, if a picture has several."""
+WIDTH, HEIGHT = 480, 340
+"""Of a panel. Panels are one below the other, so that a phone can show their text."""
 
-LEFT, RIGHT, TOP, BOTTOM = 80, 20, 40, 60
+LEFT, RIGHT, TOP, BOTTOM = 86, 30, 36, 60
 """Margins of a panel."""
 
-NAMES_WIDTH, NAME_HEIGHT = 260, 18
-"""The names of the curves are on the right."""
+NAME_HEIGHT, NAMES_MARGIN, SAMPLE = 20, 16, 22
+"""The names of the curves are on the top, each after a piece of its line."""
 
 CURVES = MappingProxyType(
     {
@@ -122,22 +121,21 @@ def powers(numbers: Sequence[float]) -> list[float]:
 
 
 def draw(pictured: Sequence[tuple[Panel, Curves]]) -> str:
-    """Return the plot as SVG: panels in two columns, and the names of their curves."""
-    several = len(pictured) > 1
-    width, height = (SMALL_WIDTH, SMALL_HEIGHT) if several else (PANEL_WIDTH, PANEL_HEIGHT)
-    columns, rows = min(2, len(pictured)), ceil(len(pictured) / 2)
+    """Return the plot as SVG: the names of the curves, and panels."""
     colours = colours_of(pictured)
-    whole = f"{columns * width + NAMES_WIDTH} {rows * height}"
-    font = 'font-family="system-ui, sans-serif" font-size="13"'
+    top = 2 * NAMES_MARGIN + NAME_HEIGHT * len(colours)
+    size = f'viewBox="0 0 {WIDTH} {top + HEIGHT * len(pictured)}" width="{WIDTH}"'
+    font = 'font-family="system-ui, sans-serif" font-size="14"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole}" {font} fill="{INK}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font} fill="{INK}">',
         f"<style>@media (prefers-color-scheme: dark) {{ {dark_style()} }}</style>",
-        f'<rect width="100%" height="100%" fill="{PAPER}"/>',
+        f'<rect width="100%" height="100%" rx="6" fill="{PAPER}"/>',
+        *draw_names(colours),
     ]
     for at, (panel, curves) in enumerate(pictured):
-        parts.append(f'<g transform="translate({at % 2 * width} {at // 2 * height})">')
-        parts += [*draw_panel(panel, curves, colours, width, height), "</g>"]
-    return "\n".join([*parts, *draw_names(colours, columns * width), "</svg>\n"])
+        parts.append(f'<g transform="translate(0 {top + at * HEIGHT})">')
+        parts += [*draw_panel(panel, curves, colours), "</g>"]
+    return "\n".join([*parts, "</svg>\n"])
 
 
 def dark_style() -> str:
@@ -165,11 +163,9 @@ def main_part(name: str) -> str:
     return name
 
 
-def draw_panel(
-    panel: Panel, curves: Curves, colours: Mapping[str, str], width: int, height: int
-) -> Iterator[str]:
+def draw_panel(panel: Panel, curves: Curves, colours: Mapping[str, str]) -> Iterator[str]:
     points = [point for curve in curves.values() for point in curve]
-    right, bottom = width - RIGHT, height - BOTTOM
+    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     across = Axis(sorted({x for x, _ in points}), LEFT, right)
     up = Axis(powers([y for _, y in points]), bottom, TOP)
     for tick in across.ticks:
@@ -181,8 +177,8 @@ def draw_panel(
         yield f'<path d="M{LEFT} {y}H{right}" stroke="{GRID}"/>'
         yield f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{tick:,.10g}</text>'
     middle = (LEFT + right) / 2
-    yield f'<text x="{middle}" y="{height - 18}" text-anchor="middle">{escape(panel.across)}</text>'
-    yield f'<text x="20" y="{TOP - 16}">{escape(panel.up)}</text>'
+    yield f'<text x="{middle}" y="{HEIGHT - 18}" text-anchor="middle">{escape(panel.across)}</text>'
+    yield f'<text x="{NAMES_MARGIN}" y="{TOP - 20}" font-weight="600">{escape(panel.up)}</text>'
     for name, curve in curves.items():
         yield from draw_curve(curve, across, up, name, colours[main_part(name)])
 
@@ -198,11 +194,13 @@ def draw_curve(curve: Curve, across: Axis, up: Axis, name: str, colour: str) -> 
         yield f'<circle cx="{x}" cy="{y}" r="2.5" fill="{colour}"/>'
 
 
-def draw_names(colours: Mapping[str, str], left: float) -> Iterator[str]:
+def draw_names(colours: Mapping[str, str]) -> Iterator[str]:
+    left, text_left = NAMES_MARGIN, NAMES_MARGIN + SAMPLE + 8
     for row, (name, colour) in enumerate(colours.items()):
         text = escape(name.replace("`", ""))
-        y = TOP + NAME_HEIGHT * (row + 1)
-        yield f'<text x="{left + 10}" y="{y}" fill="{colour}">{text}</text>'
+        y = NAMES_MARGIN + NAME_HEIGHT * row + 9
+        yield f'<path d="M{left} {y}h{SAMPLE}" stroke="{colour}" stroke-width="3"/>'
+        yield f'<text x="{text_left}" y="{y + 5}" fill="{colour}">{text}</text>'
 
 
 def main(figures: Path, picture: Path) -> None:
