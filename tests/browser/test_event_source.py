@@ -150,10 +150,11 @@ def test_http2_is_what_the_browser_speaks(page: Any, address: str) -> None:
     assert set(protocols) == {"h2" if address.startswith("https") else "http/1.1"}
 
 
+@pytest.mark.parametrize("name", NAMES)
 def test_credentials_cross_origins_only_where_both_sides_allow_it(
-    browser: Any, tmp_path_factory: pytest.TempPathFactory
+    browser: Any, tmp_path_factory: pytest.TempPathFactory, name: str
 ) -> None:
-    name = NAMES[0]
+    version = "2" if name.endswith("h2") else "1.1"
     with ExitStack() as stack:
         page, other = [
             stack.enter_context(wire(name, tmp_path_factory.mktemp("page"))) for _ in range(2)
@@ -164,8 +165,11 @@ def test_credentials_cross_origins_only_where_both_sides_allow_it(
         tab = context.new_page()
         tab.goto(f"{streams}/sign-in")
         tab.goto(f"{page}/page")
-        assert read(tab, f"{streams}/who", credentials=True) == [["message", "ann", "", streams]]
-        assert read(tab, f"{streams}/who") == [["message", "nobody", "", streams]]
+        for credentials, user in ((True, "ann"), (False, "nobody")):
+            (event,) = read(tab, f"{streams}/who", credentials=credentials)
+            assert event == ["message", f"{user} over HTTP/{version}", "", streams]
+        told = tab.evaluate(UNTIL_CLOSED, f"{streams}/come-back/{version}?retry=10")
+        assert told["ids"] == STRANGE_IDS
         tab.goto(f"{other}/page")
         for credentials in (True, False):
             with pytest.raises(Exception, match="state 2"):

@@ -136,8 +136,9 @@ async def sign_in(_request: Request) -> Response:
 
 @event_stream
 async def who(request: Request) -> AsyncIterator[ServerSentEvent]:
-    """Say whose cookie came."""
-    yield ServerSentEvent(raw_data=request.cookies.get("user", "nobody"))
+    """Say whose cookie came, and over which version of HTTP."""
+    user, version = request.cookies.get("user", "nobody"), request.scope["http_version"]
+    yield ServerSentEvent(raw_data=f"{user} over HTTP/{version}")
     yield LAST
 
 
