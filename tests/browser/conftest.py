@@ -1,16 +1,17 @@
-"""A browser, a page of the server of a module, the demo, and where screenshots are kept."""
+"""A browser, a page of the server of a module, and the demo."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.chromium import chromium
 from tests.e2e.servers import Server
+from tests.sight import axe, screenshots
 
 from .demo import Demo, serving_demo
+
+__all__ = ["axe", "screenshots"]  # fixtures
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +32,3 @@ def page(browser: Any, server: Server) -> Iterator[Any]:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     with serving_demo(tmp_path_factory.mktemp("demo") / "output") as demo:
         yield demo
-
-
-@pytest.fixture
-def screenshots(tmp_path: Path) -> Path:
-    """Return the folder of the screenshots: SCREENSHOTS, or pytest's own for this test."""
-    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -6,26 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.npm import install
+from tests.sight import VIOLATIONS, WIDER
 
 from .demo import DESKTOP, PHONE, Demo, Visit, visiting
 
 pytestmark = pytest.mark.e2e
-
-AXE = "axe-core@4.14.1"
-
-VIOLATIONS = """() => axe.run(document).then(({ violations }) => violations.flatMap(
-  ({ id, nodes }) => nodes.map(({ html, failureSummary }) => [id, html, failureSummary])
-))"""
-"""Lists what axe finds wrong: contrast, names for screen readers, landmarks, headings."""
-
-WIDER = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
-
-
-@pytest.fixture(scope="module")
-def axe(pytestconfig: pytest.Config) -> str:
-    """Return the script of axe, which checks a page by the rules of WCAG."""
-    return (install(pytestconfig, AXE) / "axe-core" / "axe.min.js").read_text("utf-8")
 
 
 @pytest.fixture(params=["light", "dark"])

@@ -15,10 +15,7 @@ import pytest
 from tests.e2e.servers import free_port
 from tests.examples.test_app import wait_for
 from tests.patience import PATIENCE
-
-from .test_demo_page import VIOLATIONS, WIDER, axe
-
-__all__ = ["axe"]  # a fixture
+from tests.sight import VIOLATIONS, WIDER
 
 pytestmark = pytest.mark.e2e
 

@@ -7,6 +7,10 @@ from types import ModuleType
 
 import pytest
 
+from tests.sight import axe, screenshots
+
+__all__ = ["axe", "screenshots"]  # fixtures
+
 ROOT = Path(__file__).parents[2]
 
 
