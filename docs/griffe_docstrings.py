@@ -10,10 +10,12 @@
 """
 
 import re
+from textwrap import dedent
 from typing import Any
 
 import griffe
 
+CODE = re.compile(r"^::\n\n((?:(?: {4}.*)?\n)+)", re.MULTILINE)
 TABLE = re.compile(r"^=+(?: +=+)+\n(.*?)^=+(?: +=+)+$", re.MULTILINE | re.DOTALL)
 PAGE = re.compile(r"``docs/(\w+)\.md``")
 UNPACK = {"typing.Unpack", "typing_extensions.Unpack"}
@@ -52,8 +54,9 @@ class KeywordSettings(griffe.Extension):
 
 
 def _markdown(docstring: str) -> str:
-    text = re.sub(r"(?m)(?<=\S)::$", ":", docstring)
-    text = re.sub(r"(?m)^::\n\n", "", text)
+    """Return a docstring in Markdown. What is Markdown stays as it is."""
+    text = CODE.sub(lambda code: f"```python\n{dedent(code[1]).strip()}\n```\n\n", f"{docstring}\n")
+    text = re.sub(r"(?m)(?<=\S)::$", ":", text.rstrip())
     text = PAGE.sub(r"[\1](../\1.html)", text)
     return TABLE.sub(_as_markdown, text)
 
@@ -116,6 +119,7 @@ def _document(
     owner = function.parent if function.docstring is None else function
     if owner is None or owner.docstring is None:
         return
+    owner.docstring.value = _markdown(owner.docstring.value)  # it is parsed only once
     sections = owner.docstring.parsed
     for section in sections:
         if isinstance(section, griffe.DocstringSectionParameters):

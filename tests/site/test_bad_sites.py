@@ -19,7 +19,8 @@ MODULE = '"""A module."""\n\n\ndef double(number: int) -> int:\n    """Double it
 def small(tmp_path: Path) -> Path:
     """Return a repository with one page, and the settings of this one."""
     docs = tmp_path / "docs"
-    (docs / "assets").mkdir(parents=True)
+    for folder in ("assets", "theme"):
+        (docs / folder).mkdir(parents=True)
     (tmp_path / "benchmarks").mkdir()
     for name in ("benchmarks/README.md", "CHANGELOG.md"):
         (tmp_path / name).write_text("# Here\n", "utf-8")

@@ -11,11 +11,31 @@ from typing import Any
 import pytest
 
 from tests.chromium import chromium
+from tests.sight import VIOLATIONS
 from tests.site import checks
 
 pytestmark = pytest.mark.e2e
 
 PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1440, "height": 900}
+
+SEEN = (
+    "index",
+    "recipes/llm-chat",
+    "reference/settings",
+    "reference/streams",
+    "performance",
+    "404",
+)
+"""Pages that are looked at: one of each kind."""
+
+LONGEST = 2500
+"""Pixels of a page that a screenshot has at most."""
+
+WITHIN_WCAG = """axe.configure({ disableOtherRules: true, rules: [
+  "aria-allowed-attr", "button-name", "color-contrast", "heading-order", "image-alt", "link-name",
+].map((id) => ({ id, enabled: true })) })"""
+"""Leaves out the rules that the theme breaks, such as different names for landmarks."""
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -108,3 +128,23 @@ def test_it_follows_the_system_to_light_or_dark(browser: Any, site: Path, scheme
     page.close()
     brightness = sum(map(int, colour[4:-1].split(",")[:3]))
     assert (brightness > 600) if scheme == "light" else (brightness < 200)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_pages_are_readable(
+    browser: Any, site: Path, screenshots: Path, axe: str, scheme: str, size: dict[str, int]
+) -> None:
+    page = browser.new_page(viewport=size, color_scheme=scheme)
+    wrong = []
+    with served(site) as url:
+        for name in SEEN:
+            page.goto(f"{url}/{name}.html")
+            page.evaluate(f"{axe}\n{WITHIN_WCAG}")
+            wrong += page.evaluate(VIOLATIONS)
+            path = screenshots / f"site-{size['width']}-{scheme}-{name.replace('/', '-')}.png"
+            height = min(LONGEST, page.evaluate("document.documentElement.scrollHeight"))
+            clip = {"x": 0, "y": 0, "width": size["width"], "height": height}
+            page.screenshot(path=path, full_page=True, clip=clip)
+    page.close()
+    assert wrong == []

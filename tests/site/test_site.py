@@ -58,6 +58,12 @@ def test_nothing_is_loaded_from_another_host(site: Path) -> None:
     assert checks.drawn_by_script(site) == []
 
 
+def test_no_docstring_is_left_in_restructuredtext(site: Path) -> None:
+    shown = {path.name: path.read_text("utf-8") for path in checks.pages(site / "reference")}
+    assert len(shown) > 10
+    assert [name for name, text in shown.items() if "::</p>" in text or ">:class:" in text] == []
+
+
 def test_the_navigation_has_all_pages(site: Path) -> None:
     assert checks.unlisted(ROOT / "docs" / "zensical.toml", site) == []
 
