@@ -240,12 +240,12 @@ def test_the_browser_measures_fewer_bytes_with_compression(visit: Visit, demo: D
 def test_a_slow_client_delays_nobody_and_gets_everything(visit: Visit) -> None:
     visit.press("slow", "Start")
     visit.wait_for_text("slow-notice", "This page had each event within")
-    assert visit.text("fast").startswith(f"{BURST}, ")
+    assert visit.text("fast").startswith(f"{BURST} read, ")
     read, sent = map(int, re.findall(r"\d+", visit.text("slow-count")))
     assert read <= sent < BURST
     visit.press("slow", "Let it hurry")
     visit.wait_for_text("slow-notice", "Both have all 500.")
-    assert visit.text("slow-count") == str(BURST)
+    assert visit.text("slow-count") == f"{BURST} read"
 
 
 # --- the inspector ------------------------------------------------------------------------------

@@ -47,5 +47,4 @@ const failed = () => {
   setEnabled(button, true);
 };
 
-showState("compression", "idle");
 onPress("compression-button", () => measure().catch(failed));

@@ -3,6 +3,7 @@ import { element, onPress, post, say, setEnabled, showState } from "../dom.js";
 import { Stream, address } from "../stream.js";
 
 const COUNT = 500;
+const HINT = "The server counts what the slow client is sent.";
 
 const show = (bar, output, count, text) => {
   element(bar).style.width = `${(100 * count) / COUNT}%`;
@@ -18,7 +19,7 @@ const readAll = (source) =>
       const { number, at } = JSON.parse(event.data);
       if (number !== ++count) reject(new Error("an event is missing"));
       late = Math.max(late, Math.round(Date.now() - at));
-      show("fast-bar", "fast", count, `, ${late} ms late`);
+      show("fast-bar", "fast", count, ` read, ${late} ms late`);
       if (count === COUNT) resolve(late);
     };
   });
@@ -31,7 +32,7 @@ const follow = (name) => {
     const take = ({ sent, read }) => {
       if (read < before) return resolve(false); // a new worker knows nothing of it
       before = read;
-      show("slow-bar", "slow-count", read, read < COUNT ? `, was sent ${sent}` : "");
+      show("slow-bar", "slow-count", read, read < COUNT ? ` read, ${sent} sent` : " read");
       if (read === COUNT) resolve(true);
     };
     stream = new Stream("slow", `/burst/${name}/slow`, { lane: 3, on: { message: take }, shows: false });
@@ -58,7 +59,7 @@ const start = async () => {
   const name = crypto.randomUUID().replaceAll("-", "");
   const source = new EventSource(address(`/burst/${name}/events`, 3));
   showState("slow", "live");
-  say("slow-notice", "");
+  say("slow-notice", HINT);
   setEnabled(element("slow-start"), false);
   setEnabled(element("slow-hurry"), true);
   element("slow-hurry").onclick = () => post(`/burst/${name}/hurry`);
@@ -75,5 +76,5 @@ const start = async () => {
   }
 };
 
-showState("slow", "idle");
+say("slow-notice", HINT);
 onPress("slow-start", start);
