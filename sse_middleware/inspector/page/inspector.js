@@ -185,6 +185,7 @@ class Table {
       if (column.text) {
         const text = column.text(row)
         say(cell, text)
+        cell.classList.toggle("none", text === "–")
         if (column.title) cell.title = column.title(row) || text
       }
       if (column.update) column.update(cell, row)
@@ -387,6 +388,7 @@ async function isRefused() {
   if (source !== refused) return
   if (status >= 400 && status < 500) {
     state("lost", "Refused")
+    $("drain").hidden = true
     notice("The server refuses this page. You may have to sign in again. Reload the page to try again.")
   } else {
     if (status === 200) notice("The server has no room for this page now: too many inspectors are open. It tries again.")
@@ -443,7 +445,7 @@ function change(said) {
   ahead = said.at - Date.now() / 1000
   state(said.totals.draining ? "lost" : "live", said.totals.draining ? "Draining" : "Live")
   if (said.totals.draining) $("drain").hidden = true
-  say($("where"), `${hello.host} · process ${hello.process} · counting for ${age(hello.began)} · ${hello.version}`)
+  say($("where"), `${hello.host} · process ${hello.process} · counting for ${age(hello.began)} · sse_middleware ${hello.version}`)
   showFigures(said.at, said.totals)
   showReasons(said.totals.closed)
   for (const name of ["streams", "topics", "runs"]) {
@@ -637,7 +639,7 @@ function drawEntry(one) {
   const item = make("li", "", { "data-kind": one.kind })
   item.append(make("time", times.format(one.at)), make("span", one.name || one.kind, { class: "badge" }))
   if (raw && one.raw !== undefined) {
-    item.append(make("pre", one.raw))
+    item.append(make("pre", one.raw.trimEnd()))
   } else {
     item.append(make("pre", one.kind === "event" ? pretty(one.text) : one.text))
     if (one.id) item.append(make("span", one.id, { class: "id", title: "id" }))
@@ -795,11 +797,13 @@ function watch() {
   const url = urlOf(kind, target)
   if (url === null) {
     say($("watched"), "A route is a path of this site, such as /events")
+    $("watched").classList.add("wrong")
     return
   }
   watching?.end()
   clearLog()
   $("facts").hidden = false
+  $("watched").classList.remove("wrong")
   say($("watched"), `Watching ${kind === "route" ? "" : `the ${kind} `}${target}`)
   watching = new Watcher(url)
   $("cut").disabled = $("halt").disabled = false
