@@ -7,7 +7,7 @@ Rules of this file:
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sse_middleware.errors import ConfigurationError, printable
+from sse_middleware.errors import ConfigurationError, TopicError, printable
 from sse_middleware.guarded import Authorize
 from sse_middleware.hub.abc import Store
 from sse_middleware.hub.history import History, read_history
@@ -150,9 +150,7 @@ class Hub(HubRuns):
             TopicError: a topic can't have this name.
             ConfigurationError: there is no topic, or another argument can't work.
         """
-        names = tuple(dict.fromkeys(map(check_topic, topics)))
-        if not names:
-            raise ConfigurationError("subscribe needs one topic at least: hub.subscribe('news')")
+        names = _checked_topics(topics)
         check_function("where", where)
         kept = min(self._keep_of(name).count for name in names)
         wanted = Wanted(
@@ -217,6 +215,18 @@ class Hub(HubRuns):
                 self._keeps.clear()
             keep = self._keeps[topic] = self._keep_rules.of(topic)
         return keep
+
+
+def _checked_topics(topics: tuple[object, ...]) -> tuple[str, ...]:
+    """Return the names of topics, each once."""
+    if not topics:
+        raise ConfigurationError("subscribe needs one topic at least: hub.subscribe('news')")
+    if any(isinstance(topic, list | tuple | set | frozenset) for topic in topics):
+        raise TopicError(
+            "each topic is an argument of its own: hub.subscribe(*topics), "
+            f"got {printable(repr(topics))}"
+        )
+    return tuple(dict.fromkeys(map(check_topic, topics)))
 
 
 def _position(must_be: str, value: object) -> Position:

@@ -142,8 +142,14 @@ async def test_a_topic_that_can_not_be(topic: str) -> None:
         for call in (hub.publish(topic, 1), hub.history(topic)):
             with pytest.raises(TopicError, match="a topic must be a str of 1 to 255 characters"):
                 await call
-        with pytest.raises(TopicError, match="a topic must be"):
+        with pytest.raises(TopicError, match=r"a topic must be|an argument of its own"):
             hub.subscribe("a", topic)
+
+
+@pytest.mark.parametrize("topics", [["a", "b"], ("a",), {"a"}, frozenset("a")])
+def test_topics_in_one_argument(topics: str) -> None:
+    with pytest.raises(TopicError, match=r"each topic is an argument.*subscribe\(\*topics\), got"):
+        Hub().subscribe(topics)
 
 
 async def test_names_are_checked_however_many_there_are() -> None:
