@@ -14,11 +14,13 @@ Rules of this file:
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
 from argparse import ArgumentError
 from collections import Counter
+from configparser import ConfigParser
 from importlib import import_module
 from pathlib import Path
 
@@ -41,6 +43,16 @@ OWN_TESTS = {
     "docs/recipes/django.md": "test_recipes_of_frameworks.py",
 }
 """Pages whose Python is run by a module of tests that is named here."""
+
+RUN_IN = {
+    "anthropic": "presets",
+    "flask": "frameworks",
+    "litestar": "frameworks",
+    "mcp": "frameworks",
+    "openai": "presets",
+    "prometheus_client": "site",
+}
+"""Packages of pages that not every environment of tox has, and one that has them."""
 
 CHECKED_BY = [
     ("html", "docs/recipes/datastar.md", 1, "tests/presets/clients/test_datastar.py"),
@@ -95,8 +107,17 @@ def test_python_runs(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.chdir(tmp_path)  # for the files of the page
     run_page(page, monkeypatch)
     absent = {one for block in blocks_of(page, "python") for one in missing_imports(block.code)}
+    elsewhere = {RUN_IN[one] for one in absent}
+    assert os.environ.get("TOX_ENV_NAME") not in elsewhere, absent
     if absent:
         pytest.skip(f"other environments run it with {', '.join(sorted(absent))}")
+
+
+@pytest.mark.parametrize("environment", sorted({*RUN_IN.values()}))
+def test_other_environments_run_the_pages(environment: str) -> None:
+    tox = ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    assert Path(__file__).relative_to(ROOT).as_posix() in tox[f"testenv:{environment}"]["commands"]
 
 
 def check_python(block: Block) -> None:
