@@ -40,12 +40,28 @@ def _first_line(node: ast.stmt) -> int:
 
 
 def highlighted(source: str) -> str:
-    """Return Python as HTML, with a ``<span>`` around what has a colour of its own."""
+    """Return Python as HTML, with a ``<span>`` around each line, and what has a colour of its own.
+
+    The class of a line says how far it is indented: where it is too long, its rest is, too.
+    """
+    lines = zip(source.splitlines(), _with_colours(source).splitlines(), strict=True)
+    return "".join(
+        f'<span class="row in{_indent(line)}">{coloured}\n</span>' for line, coloured in lines
+    )
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _with_colours(source: str) -> str:
     lines = source.splitlines(keepends=True)
     row, column, pieces = 1, 0, []
     for kind, start, end in _coloured(source):
+        between = f'</span>\n<span class="{kind}">'  # a span ends with its line
         pieces.append(html.escape(_between(lines, (row, column), start)))
-        pieces.append(f'<span class="{kind}">{html.escape(_between(lines, start, end))}</span>')
+        token = html.escape(_between(lines, start, end)).replace("\n", between)
+        pieces.append(f'<span class="{kind}">{token}</span>')
         row, column = end
     pieces.append(html.escape(_between(lines, (row, column), (len(lines) + 1, 0))))
     return "".join(pieces)

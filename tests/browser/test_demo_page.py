@@ -12,6 +12,10 @@ from .demo import DESKTOP, PHONE, Demo, Visit, visiting
 
 pytestmark = pytest.mark.e2e
 
+CODE_TO_SCROLL = """() => [...document.querySelectorAll("pre")].filter(
+  (code) => code.scrollWidth > code.clientWidth
+).length"""
+
 
 @pytest.fixture(params=["light", "dark"])
 def scheme(request: pytest.FixtureRequest) -> str:
@@ -50,6 +54,7 @@ def test_it_is_readable_at_each_size_and_in_each_scheme(
     for summary in page.locator("summary").all():
         summary.click()
     assert not page.evaluate(WIDER)
+    assert page.evaluate(CODE_TO_SCROLL) == 0
     page.evaluate(axe)
     assert page.evaluate(VIOLATIONS) == []
     page.screenshot(path=screenshots / f"demo-{width}-{scheme}-code.png", full_page=True)
