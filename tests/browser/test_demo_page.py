@@ -12,6 +12,15 @@ from .demo import DESKTOP, PHONE, Demo, Visit, visiting
 
 pytestmark = pytest.mark.e2e
 
+JUMPING = """() => [...document.querySelectorAll(".head")].filter((head) => {
+  const heights = ["live", "not connected", "coming back"].map((state) => {
+    head.querySelector(".pill").textContent = state
+    return head.offsetHeight
+  })
+  return new Set(heights).size > 1
+}).map((head) => head.textContent)"""
+"""Lists panels that become higher or lower with the state of their connection."""
+
 CODE_TO_SCROLL = """() => [...document.querySelectorAll("pre")].filter(
   (code) => code.scrollWidth > code.clientWidth
 ).length"""
@@ -58,6 +67,7 @@ def test_it_is_readable_at_each_size_and_in_each_scheme(
     page.evaluate(axe)
     assert page.evaluate(VIOLATIONS) == []
     page.screenshot(path=screenshots / f"demo-{width}-{scheme}-code.png", full_page=True)
+    assert page.evaluate(JUMPING) == []
 
 
 def test_it_works_by_the_name_of_the_machine(browser: Any, demo: Demo) -> None:
