@@ -378,6 +378,21 @@ class TestAttacks:
         assert inspected.page.evaluate("document.body.dataset.attacked") is None
         assert inspected.complaints == []
 
+    def test_nothing_hides_or_reorders_what_is_shown(
+        self, inspected: Inspected, open_stream: Open
+    ) -> None:
+        said = "\u202egpj\x1b[2J\u200b"
+        open_stream("/named", "192.0.2.70", said=said)
+        inspected.visit()
+        shown = "\\u202egpj\\u001b[2J\\u200b"
+        last = inspected.row("streams", "192.0.2.70").locator("td.id span")
+        assert last.inner_text() == shown
+        inspected.watch("route", f"/named?{httpx.QueryParams({'said': said})}")
+        event = inspected.log("event", "gpj")
+        event.wait_for()
+        assert [event.locator(one).inner_text() for one in (".badge", ".id")] == [shown, shown]
+        assert "\u202e" not in inspected.page.inner_text("body")
+
     def test_the_policy_would_stop_what_became_markup(self, inspected: Inspected) -> None:
         inspected.visit()
         for script in (

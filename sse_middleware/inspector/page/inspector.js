@@ -2,6 +2,7 @@
 
    Rules of this file:
    - Every text is set as text. Names, addresses, ids and data are whatever a client has sent.
+     Characters that would hide or reorder others are shown as escapes.
    - Lists are bounded, and a row is touched only if it has changed.
    - While the page is hidden it asks for nothing.
    - The console draws a few times a second, however much comes. It says how much it doesn't show.
@@ -25,13 +26,21 @@ const $ = (id) => document.getElementById(id)
 
 function make(tag, text = "", attributes = {}) {
   const element = document.createElement(tag)
-  if (text !== "") element.textContent = text
+  if (text !== "") element.textContent = visible(text)
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
   return element
 }
 
 function say(element, text) {
-  if (element.textContent !== text) element.textContent = text
+  const shown = visible(text)
+  if (element.textContent !== shown) element.textContent = shown
+}
+
+/* Control characters but for tab and newline, marks of direction, and spaces without a width. */
+const UNSEEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g
+
+function visible(text) {
+  return text.replace(UNSEEN, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`)
 }
 
 /* Numbers */
@@ -186,7 +195,7 @@ class Table {
         const text = column.text(row)
         say(cell, text)
         cell.classList.toggle("none", text === "–")
-        if (column.title) cell.title = column.title(row) || text
+        if (column.title) cell.title = visible(column.title(row) || text)
       }
       if (column.update) column.update(cell, row)
     })
@@ -222,7 +231,7 @@ const withRoute = {
   update(cell, row) {
     say(cell.firstChild, row.method === "GET" ? where(row) : `${row.method} ${where(row)}`)
     say(cell.lastChild, where(row) === row.path ? "" : row.path)
-    cell.title = `${row.method} ${row.path}`
+    cell.title = visible(`${row.method} ${row.path}`)
   },
 }
 const client = { label: "Client", kind: "mono", text: (row) => row.client || "–", title: (row) => row.client }
@@ -241,7 +250,7 @@ const tables = {
       update(cell, row) {
         say(cell.firstChild, row.last || "–")
         say(cell.lastChild, row.came ? `came after ${row.came}` : "")
-        cell.title = [row.last, row.came && `It came back with the id ${row.came}`].filter(Boolean).join("\n")
+        cell.title = visible([row.last, row.came && `It came back with the id ${row.came}`].filter(Boolean).join("\n"))
       },
     },
     {
