@@ -12,6 +12,9 @@ from sse_middleware.event_loop.loop import clock
 from sse_middleware.event_loop.timers import CoalescedTimers
 from sse_middleware.records import (
     CloseReason,
+    EventsSent,
+    FirstEvent,
+    PingSent,
     StreamClosed,
     StreamInfo,
     StreamOpened,
@@ -142,6 +145,25 @@ class Slot:
     def tell(self, record: StreamRecord) -> None:
         """Tell the observers."""
         self._registry.tell(record)
+
+    def tell_sent(self, events: int, size: int, at: float, *, ping: bool, first: bool) -> None:
+        """Tell the observers of a message, if there are any.
+
+        Args:
+            events: how many it had.
+            size: its bytes.
+            at: when it was sent, by `clock`.
+            ping: whether it was a keep-alive.
+            first: whether no event was sent before.
+        """
+        if self.info is None:
+            return
+        if ping:
+            self.tell(PingSent(self.info, size))
+            return
+        if events and first:
+            self.tell(FirstEvent(self.info, self.seconds(at)))
+        self.tell(EventsSent(self.info, events, size))
 
     @property
     def began(self) -> float:

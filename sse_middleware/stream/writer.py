@@ -28,7 +28,6 @@ from starlette.types import Message, Send
 from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.event_loop.timed_writer import TimedWriter
-from sse_middleware.records import EventsSent, FirstEvent, PingSent, StreamInfo
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Ending, FrameQueue
 from sse_middleware.stream.closing import Closing
@@ -77,6 +76,7 @@ class Writer(TimedWriter):
         "_silent",
         "_slot",
         "_tasks",
+        "_tells",
         "ended",
         "events",
         "ids",
@@ -114,8 +114,8 @@ class Writer(TimedWriter):
         self._head: Message | None = start.head
         self._slot = start.slot
         self._has_sent: anyio.Event | None = None
-        # Whether `_note` must be called for each message.
-        self._notes = start.slot.info is not None or settings.idle_timeout is not None
+        # Whether something is noted of each message, and whether by `_note`.
+        self._notes = self._tells = start.slot.info is not None or settings.idle_timeout is not None
         self._compressor = compressor(start.codec)
         self._settings = settings
         self._tasks = tasks
@@ -136,7 +136,8 @@ class Writer(TimedWriter):
 
     def first_frame(self) -> anyio.Event:
         """Return an event that is set once a frame has been sent."""
-        self._notes, self._has_sent = True, anyio.Event()
+        self._notes = self._tells = True
+        self._has_sent = anyio.Event()
         return self._has_sent
 
     def close(self) -> None:
@@ -227,7 +228,10 @@ class Writer(TimedWriter):
                 self.sent = self._sent = self._clock()
                 self.size += len(frames)
                 if self._notes:
-                    self._note(taken, len(frames), frames if self._compressor is None else plain)
+                    if self.ids is not None:
+                        self.ids.note(frames if self._compressor is None else plain)
+                    if self._tells:
+                        self._note(taken, len(frames))
                 self.events = taken
                 if pause is not None:
                     await pause()  # in full flow the next event is about to come
@@ -310,7 +314,9 @@ class Writer(TimedWriter):
             frames += self._compressor.finish() if complete else b""
         await self._send_in_time(_body(frames, more=not complete))
         self.size += len(frames)
-        self._note(taken, len(frames), plain)
+        if self.ids is not None:
+            self.ids.note(plain)
+        self._note(taken, len(frames))
         self.events = taken
 
     async def _send_in_time(self, message: Message) -> None:
@@ -319,15 +325,14 @@ class Writer(TimedWriter):
         self.send_began = inf
         self.sent = self._clock()
 
-    def _note(self, taken: int, size: int, plain: bytes) -> None:
-        """Note what was sent: the events by then, the bytes, and the frames before compression."""
-        if self.ids is not None:
-            self.ids.note(plain)
+    def _note(self, taken: int, size: int) -> None:
+        """Note a message that was sent. `taken` is how many events had been taken by then."""
         events = taken - self.events
-        if events and self._limits is not None:
+        if events:
             self._note_event(self.sent)
-        if size and (info := self._slot.info) is not None:
-            self._tell(info, events, size)
+        if size:
+            is_event = events > 0 or self._queue.completing
+            self._slot.tell_sent(events, size, self.sent, ping=not is_event, first=not self.events)
         if self._has_sent is not None and not self._queue.completing:
             self._has_sent.set()
 
@@ -335,15 +340,6 @@ class Writer(TimedWriter):
         if self._limits is not None:
             self._limits.note_event(now)
             self.time_limit = self._limits.end
-
-    def _tell(self, info: StreamInfo, events: int, size: int) -> None:
-        slot = self._slot
-        if not (events or self._queue.completing):
-            slot.tell(PingSent(info, size))
-            return
-        if events and not self.events:
-            slot.tell(FirstEvent(info, slot.seconds(self.sent)))
-        slot.tell(EventsSent(info, events, size))
 
 
 def _body(frames: bytes, *, more: bool) -> Message:

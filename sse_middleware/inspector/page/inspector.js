@@ -250,6 +250,7 @@ const tables = {
       update(cell, row) {
         say(cell.firstChild, row.last || "–")
         say(cell.lastChild, row.came ? `came after ${row.came}` : "")
+        cell.classList.toggle("none", !(row.last || row.came))
         cell.title = visible([row.last, row.came && `It came back with the id ${row.came}`].filter(Boolean).join("\n"))
       },
     },
