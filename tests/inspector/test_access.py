@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 
 from sse_middleware import ConfigurationError, Hub, Inspector, SSEMiddleware
@@ -75,7 +76,17 @@ class TestAuthorize:
             assert (answer.status_code, answer.text) == (401, "who are you?")
             assert answer.headers["www-authenticate"] == "Basic"
 
-    @pytest.mark.parametrize("answer", [None, 1, "yes"])
+    @each_path
+    async def test_one_that_fails_lets_nobody_look(self, path: str) -> None:
+        def authorize(_request: Request) -> bool:
+            raise KeyError("session")
+
+        app = application(Hub(), authorize=authorize, control=True)
+        async with client_of(app) as client:
+            with pytest.raises(KeyError):
+                await client.http.get(f"/_sse/{path}")
+
+    @pytest.mark.parametrize("answer", [None, 1, "yes", PlainTextResponse("yes")])
     async def test_must_say_yes_or_no(self, answer: Any) -> None:
         app = application(authorize=lambda _request: answer)
         async with client_of(app) as client:
