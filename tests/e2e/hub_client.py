@@ -19,9 +19,9 @@ from .hub_record import Gap, Record, Seen
 
 READ_AT_ONCE = 64 * 1024
 SLOW_READ = 8 * 1024
-SLOW_PAUSE = 0.02
+SLOW_PAUSE = 0.1
 AWAY = [0, 0.01, 0.1, 0.3, 0, 0.01, 0.1, 0.3, 0, 0.01, 0.1, 0.3, 1, 1, 1, 5]
-"""Seconds between two connections."""
+"""Seconds between two connections, unless it is told others."""
 
 BROKEN = (OSError, asyncio.IncompleteReadError)
 """What a client sees whose server was killed."""
@@ -37,7 +37,8 @@ class Subscriber:
         ports: where servers listen. It begins at the first one, and comes back to any.
         topics: what it subscribes to.
         random: decides when it leaves, how, and for how long.
-        slow: whether it reads less than is published.
+        slow: whether it reads less than is published, also on a slow machine.
+        away: the seconds between two connections, of which it chooses.
         persistent: whether it comes back also if its server breaks off.
     """
 
@@ -48,6 +49,7 @@ class Subscriber:
         random: Random,
         *,
         slow: bool = False,
+        away: Sequence[float] = AWAY,
         persistent: bool = False,
     ) -> None:
         self.topics = topics
@@ -56,6 +58,7 @@ class Subscriber:
         self._ports = ports
         self._random = random
         self._slow = slow
+        self._away = away
         self._expected = BROKEN if persistent else ()
         self._last_id = ""
         self._had = dict.fromkeys(topics, -1)  # the number of the last event of each topic
@@ -74,7 +77,7 @@ class Subscriber:
 
     async def _stay_away(self, finished: Finished) -> None:
         """Wait for a time, or until everything is published."""
-        await asyncio.wait([finished], timeout=self._random.choice(AWAY))
+        await asyncio.wait([finished], timeout=self._random.choice(self._away))
 
     async def _visit(self, finished: Finished) -> None:
         """Read one connection, until there is nothing more to come."""

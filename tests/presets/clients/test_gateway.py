@@ -1,15 +1,18 @@
 """OpenAI's own clients read a scripted upstream through the example's gateway."""
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from tests.e2e.client import HOST
 from tests.npm import install, node
 from tests.patience import PATIENCE
 from tests.presets.clients.conftest import Served, client_library, served
@@ -191,6 +194,10 @@ def test_the_upstream_sees_that_the_client_leaves(upstream: Served, gateway: str
     with httpx.stream("POST", url, json=body("hang"), timeout=20) as response:
         assert next(response.iter_bytes()).startswith(b"data: ")
     assert upstream.process.stdout.readline() == "the client has left\n"
-    with pytest.raises(httpx.ReadTimeout):  # there is no head yet
-        httpx.post(url, json=body("silent"), timeout=httpx.Timeout(10, read=1))
+    content = json.dumps(body("silent")).encode()
+    head = f"POST {urlsplit(url).path} HTTP/1.1\r\nhost: gateway\r\ncontent-length: {len(content)}"
+    with socket.create_connection((HOST, urlsplit(url).port), PATIENCE) as client:
+        client.sendall(f"{head}\r\ncontent-type: application/json\r\n\r\n".encode() + content)
+        assert upstream.process.stdout.readline() == "asked\n"
+        # It leaves while there is no head yet.
     assert upstream.process.stdout.readline() == "the client has left\n"
