@@ -19,7 +19,7 @@ from .hub_record import Gap, Record, Seen
 
 READ_AT_ONCE = 64 * 1024
 SLOW_READ = 8 * 1024
-SLOW_PAUSE = 0.1
+SLOW_PAUSE = 0.2
 AWAY = [0, 0.01, 0.1, 0.3, 0, 0.01, 0.1, 0.3, 0, 0.01, 0.1, 0.3, 1, 1, 1, 5]
 """Seconds between two connections, unless it is told others."""
 

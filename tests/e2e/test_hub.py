@@ -20,7 +20,7 @@ from .hub_client import AWAY, Finished, Subscriber
 from .hub_record import Ledger, Published, violations
 from .servers import KINDS, Server, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 SUBSCRIBERS = {"uvicorn-httptools-uvloop": 500, "granian": 500, "hypercorn-asyncio-h1": 300}
 """By server. The slower one has fewer, so that each test takes less than a minute."""
@@ -30,7 +30,7 @@ SLOW = 10
 
 SEED = 20
 
-LONGEST = 90.0
+LONGEST = 180.0
 """Seconds for publishing everything, and for the subscribers to read the rest."""
 
 

@@ -22,11 +22,11 @@ from .hub_publishers import Publishers
 from .hub_record import Ledger
 from .workers import SHARED_APP, Worker
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
 KEPT = 100
 SEED = 20
-LONGEST = 280.0
+LONGEST = 390.0
 """Seconds for publishing everything, and for the subscribers to read the rest."""
 
 

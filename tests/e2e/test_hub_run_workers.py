@@ -8,7 +8,7 @@ import pytest
 from .run_scene import APP, Journal, a_long_answer
 from .workers import started
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 
 def test_a_long_answer_whose_pages_come_and_go(tmp_path: Path) -> None:

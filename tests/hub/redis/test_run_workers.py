@@ -24,7 +24,7 @@ from tests.hub.test_contract import blocks
 from .server import RedisServer
 from .test_store import opened
 
-pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
+pytestmark = [pytest.mark.anyio, pytest.mark.e2e, pytest.mark.timeout(120)]
 
 PAUSE = 2.0
 """Seconds for which Redis does nothing."""
