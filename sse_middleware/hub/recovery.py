@@ -4,11 +4,13 @@ Rules of this file:
 - When the store answers anybody, all who wait ask it at once. It is there again.
 - A store may answer one and go on failing another. So after a wait that was cut short, the next
   one of the same `Backoff` isn't. At most twice as many attempts are made as without this.
+- The first wait isn't cut short: it is short, and spreads what many processes do when their store
+  begins anew.
 """
 
 from anyio import Event, move_on_after, sleep
 
-from sse_middleware.hub.backoff import Backoff
+from sse_middleware.hub.backoff import FIRST, Backoff
 
 
 class Recovery:
@@ -28,7 +30,7 @@ class Recovery:
     async def wait(self, backoff: Backoff) -> None:
         """Wait as long as `backoff` says, or until the store answers anybody."""
         seconds = backoff.next()
-        if backoff.cut_short:
+        if backoff.cut_short or seconds <= FIRST:
             backoff.cut_short = False
             await sleep(seconds)
             return
