@@ -57,6 +57,11 @@ class Work:
         self._commands.append((what, pause))
         self.process.loop.post(self._came.set)
 
+    def end_soon(self) -> None:
+        """Have it end as soon as it has done what it is at."""
+        self._commands.clear()
+        self.command("end")
+
     async def items(self) -> AsyncIterator[list[int]]:
         count = 0
         try:

@@ -258,7 +258,7 @@ class RunsWorld:
             self._check_key(key)
         for work in self.works:
             if work.process.runs and not work.ended:
-                work.command("end")
+                work.end_soon()
         self._let_come_back(16)
         for client in self.clients:
             if client.key and not client.answer:
