@@ -20,7 +20,7 @@ from typing import Any
 from .hub_client import Finished, Subscriber
 from .hub_record import Ledger, Published, violations
 
-LONGEST = 60.0
+LONGEST = 120.0
 """Seconds in which all subscribers reach the end once everything is published."""
 
 _LINE = 64 * 1024 * 1024

@@ -5,6 +5,7 @@ import pytest
 
 from sse_middleware.event_loop.alarm import Alarm
 from sse_middleware.event_loop.loop import clock
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -29,16 +30,16 @@ class Rung:
     async def once_more(self) -> float:
         """Wait for a call. Returns when it came."""
         self._called = anyio.Event()
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE):
             await self._called.wait()
         return self.times[-1]
 
 
 async def test_only_the_earliest_call_comes() -> None:
     rung = Rung()
-    for seconds in (60, 0.02, 30, 0.02):
+    for seconds in (7200, 0.02, 3600, 0.02):
         rung.set(seconds)
-    assert 0.015 < await rung.once_more() < 4
+    assert await rung.once_more() > 0.015
     assert len(rung.times) == 1
 
 

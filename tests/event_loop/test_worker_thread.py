@@ -10,6 +10,7 @@ from anyio import from_thread
 
 from sse_middleware.event_loop.worker_thread import WorkerThread
 from sse_middleware.testing import VirtualTime
+from tests.patience import PATIENCE
 from tests.testing.virtual_time.threads import compute
 
 pytestmark = pytest.mark.anyio
@@ -104,7 +105,7 @@ def test_one_that_outlives_its_event_loop_does_not_park(backend: str) -> None:
 
     thread = anyio.run(main, backend=backend)
     go_on.set()
-    thread.join(5)
+    thread.join(PATIENCE)
     assert log == [False]
 
 

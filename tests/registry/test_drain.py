@@ -23,6 +23,7 @@ from sse_middleware import CloseReason, EventSourceResponse, SSEMiddleware
 from sse_middleware.registry.taken_slots import Full
 from sse_middleware.testing import VirtualTime
 from sse_middleware.testing.lifespan import Lifespan
+from tests.patience import PATIENCE
 from tests.registry.slots import OpenStream, admitted, registry_of
 from tests.served import ClosedStreams, body_of, call, client_of, events_of
 from tests.shutdown.servers import serve_like_hypercorn
@@ -376,7 +377,7 @@ class TestThreads:
             )
             calls = [portal.start_task_soon(call, middleware) for portal in (one, other)]
             for _ in range(2):
-                assert opened.acquire(timeout=10)
+                assert opened.acquire(timeout=PATIENCE)
             one.call(middleware.drain)
             calls[0].result(10)
             assert closed == [CloseReason.DRAINED]

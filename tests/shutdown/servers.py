@@ -17,11 +17,9 @@ import anyio
 import uvicorn
 
 from sse_middleware.event_loop.loop import running_asyncio_task
+from tests.patience import PATIENCE
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
-
-PATIENCE = 10.0
-"""Real seconds that a thread or a process has to end."""
 
 
 class Server:

@@ -14,7 +14,8 @@ from sse_middleware import EventSourceResponse, SSEMiddleware
 from sse_middleware.request_context import SCOPE_KEY
 from sse_middleware.shutdown.listener import listen
 from sse_middleware.shutdown.os_signals import SignalHandler
-from tests.shutdown.servers import PATIENCE, SIGNALS, Server, handlers
+from tests.patience import PATIENCE
+from tests.shutdown.servers import SIGNALS, Server, handlers
 
 MANY = 1200
 """More than Python allows calls to be nested."""

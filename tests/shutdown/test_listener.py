@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 from sse_middleware.shutdown.listener import listen
+from tests.patience import PATIENCE
 from tests.shutdown.servers import (
-    PATIENCE,
     SIGNALS,
     Callback,
     Server,

@@ -53,7 +53,8 @@ from sse_middleware.observers import (
 SEND_TIMEOUT = 2.0
 CLEANUP_TIMEOUT = 2.0
 PATIENCE = 30.0
-"""The `commit_after` of what runs in a thread, which may start late on a busy machine."""
+"""The `commit_after` of what may fail before its first event, and of what runs in a thread. A busy
+machine may be late with either, and the status must not be sent before."""
 
 FEW = 30
 """The streams that a short-lived application admits."""
@@ -299,7 +300,7 @@ def streaming(app: ASGIApp, max_streams: int) -> SSEMiddleware:
 def routes() -> list[Route]:
     return [
         Route("/plain", plain),
-        Route("/events", event_stream(numbers)),
+        Route("/events", event_stream(commit_after=PATIENCE)(numbers)),
         Route("/pings", event_stream(ping_interval=0.1)(numbers)),
         Route("/compressed", event_stream(compression=True, ping_interval=0.1)(numbers)),
         Route("/in-thread", event_stream(commit_after=PATIENCE)(numbers_in_thread)),
@@ -307,7 +308,7 @@ def routes() -> list[Route]:
         Route("/short", event_stream(max_duration=1.0)(numbers)),
         Route("/bored", event_stream(idle_timeout=0.5)(numbers)),
         Route("/told", event_stream(error_event=told)(numbers)),
-        Route("/picky", event_stream(serializer=picky)(numbers)),
+        Route("/picky", event_stream(serializer=picky, commit_after=PATIENCE)(numbers)),
         Route("/foreign", foreign),
         Route("/ndjson", ndjson),
         Route("/ticks", ticks),

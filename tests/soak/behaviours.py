@@ -272,7 +272,7 @@ BEHAVIOURS = [
     Behaviour("leaves a thread's flow", leaves_flow("/in-thread"), STALLED),
     Behaviour("leaves a foreign flow", leaves_flow("/foreign"), STALLED),
     Behaviour("leaves flowing lines", leaves_flow("/ndjson"), STALLED, 2),
-    Behaviour("leaves first", leaves_before_the_first_event("/events"), LEFT, 8),
+    Behaviour("leaves first", leaves_before_the_first_event("/pings"), LEFT, 8),
     Behaviour("leaves a foreign first", leaves_before_the_first_event("/foreign"), LEFT),
     Behaviour("stalls", stalls("/events"), STALLED, 1, small_buffer=True),
     Behaviour("stalls in a thread's", stalls("/in-thread"), STALLED, 1, small_buffer=True),

@@ -29,6 +29,7 @@ from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.thread_producer import REFUSED, ThreadProducer
 from sse_middleware.testing import EventClient
+from tests.patience import PATIENCE
 from tests.served import call, client_of, observed, raw
 from tests.stream.frames import Frames, encoder, frames
 
@@ -47,7 +48,7 @@ def _all_threads_end() -> Iterator[None]:
     yield
     left = {*own_threads()} - before
     for thread in left:
-        thread.join(5)
+        thread.join(PATIENCE)
     assert [one for one in left if one.is_alive()] == []
 
 
@@ -636,7 +637,7 @@ def test_a_thread_that_outlives_its_event_loop_closes_its_generator(
     run_for_real(main, backend)
     (thread,) = own_threads("Blocking.items")
     blocking.release.set()
-    thread.join(5)
+    thread.join(PATIENCE)
     assert blocking.threads == [thread]
     assert called == []
     assert "Traceback" not in caplog.text
@@ -764,7 +765,7 @@ class TestStreams:
             async with client.http.stream("GET", "/") as response, raw(response) as chunks:
                 await anext(chunks)
                 if response.status_code == 200:
-                    assert await anyio.to_thread.run_sync(partial(blocks.acquire, timeout=5))
+                    assert await anyio.to_thread.run_sync(partial(blocks.acquire, timeout=PATIENCE))
                 return response.status_code
 
         async with client_of(app) as client:
