@@ -20,6 +20,10 @@ from tests.patience import PATIENCE
 
 from .client import HOST, Client, Http1Client, Http2Client
 
+STARTING = 50.0
+"""Seconds that a server has until it accepts connections. Some import half a framework, in several
+processes. It is most of what pytest lets a test take."""
+
 STOPPING = PATIENCE
 """Seconds that a server has to end once it was told to: no test leaves a stream open."""
 
@@ -236,7 +240,7 @@ def wait_until_it_accepts(process: subprocess.Popen[bytes], port: int, output: P
 
 def accepts(process: "subprocess.Popen[Any]", port: int) -> bool:
     """Wait until a server listens. Returns whether it does: it may end, or take too long."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + STARTING
     while process.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection((HOST, port), timeout=1).close()
