@@ -50,9 +50,9 @@ def producer_of_subscription(
         producer = SubscriptionProducer(content)
     content.resume(_id_of(scope))
     if context.registry().policy.observers:
-        content.on_gap(partial(_tell_gap, context))
+        content.cursor.on_gap = partial(_tell_gap, context)
     if template.control.bare:
-        content.send_no_positions()
+        content.cursor.sends_positions = False
     return producer, control
 
 

@@ -57,7 +57,7 @@ class Cursor:
         self.events = 0
         """How many events were taken, gaps included."""
         self.sends_positions = True
-        """Whether the client may get blocks that have only an id."""
+        """Whether the client may get blocks that have only an id: some take each for an event."""
         self._wanted = wanted
         self._told: Floors = _NONE
         self.on_gap: Callable[[list[str], str], object] = _nothing

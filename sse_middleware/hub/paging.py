@@ -72,8 +72,9 @@ class Reader(Protocol):
     def page_came(self, page: Page) -> None:
         """Take the page. It must not raise."""
 
-    def wake(self) -> None:
-        """Look at it."""
+    @property
+    def wake(self) -> Callable[[], object]:
+        """Has it look at the page."""
 
 
 class Flight:

@@ -19,8 +19,9 @@ WOKEN_AT_ONCE = 250
 class Woken(Protocol):
     """A subscriber."""
 
-    def wake(self) -> None:
-        """Have it look for something new. It must not raise."""
+    @property
+    def wake(self) -> Callable[[], object]:
+        """Has it look for something new. It must not raise."""
 
 
 class Watched(Protocol):

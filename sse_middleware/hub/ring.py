@@ -40,6 +40,10 @@ class Latest:
     """How many there are."""
     position: Position
     """Up to which all is had with them."""
+    follows: Position | None
+    """The position before them of who took them first. Nearly all have the same object."""
+    size: int
+    """The bytes of the block."""
 
 
 class Frames:

@@ -35,60 +35,46 @@ class SubscriberOutbox(Outbox):
         stepwise: as of `Outbox`.
     """
 
-    __slots__ = ("_at_once", "_begun", "_failure", "_opened", "_subscription")
+    __slots__ = ("_failure", "_opened", "_subscription")
 
     eager = True
 
     def __init__(self, subscription: Subscription, bound: int, *, stepwise: bool) -> None:
         super().__init__(bound, stepwise=stepwise)
         self._subscription = subscription
-        self._at_once = bound
-        self._begun = self._opened = False
+        self._opened = False
         self._failure: Exception | None = None
 
     def begin(self) -> None:
         """Send the position and what there is. The subscription is open."""
-        self._opened = True
         self.put_in_steps()  # so that one message has both
         self.put(self._subscription.position_frame(), 0)
+        self._opened = True
         self.pull()
 
     def pull(self) -> None:
-        """Have the writer take what there is."""
+        """Have the writer take what there is, once until it has."""
         if self._subscription.ended:
             self.moved.set()
+        if self.patient:
+            self.in_room = self._subscription.has_more
+        elif self.raised:
+            return
         if not self.closed:
-            if self.patient:
-                self.in_room = self._subscription.has_more
             self.raised = True
             self.wake()
 
     def take(self) -> bytes:
-        """Return everything that may be sent now, joined."""
-        if self.closed or not self._opened:
-            return super().take()
-        pulled = self._pulled()
-        if not self.size:  # the usual case
-            return pulled
-        own = super().take()
-        if self._begun:
-            return pulled + own
-        self._begun = True
-        return own + pulled
-
-    def last_id(self, *, sending: bool) -> str:
-        """Return the id of the position up to which all was sent."""
-        cursor = self._subscription.cursor
-        return id_of(cursor.before if sending else cursor.at)
-
-    def _pulled(self) -> bytes:
-        """Return the events that may be sent now. If the filter fails, the stream does."""
+        """Return everything that may be sent now, joined. If the filter fails, the stream does."""
+        if self.size or self.closed or not self._opened:
+            return self._take_own()
+        # No call more than needed: this is paid for each event of each subscriber.
         subscription = self._subscription
         try:
-            pulled = subscription.take(self._at_once)
+            pulled = subscription.take(self._bound)
         except Exception as error:
             self._failure = error
-            subscription.ended = True
+            subscription.stop()
             self.moved.set()
             return b""
         self.events += subscription.taken
@@ -96,13 +82,34 @@ class SubscriberOutbox(Outbox):
             self.moved.set()
         return pulled
 
+    def _take_own(self) -> bytes:
+        """Return the frames of the stream itself, and then what may be pulled."""
+        own = super().take()
+        return own if self.closed or not self._opened else own + self.take()
+
+    def put(self, frame: bytes, events: int = 1) -> bool:
+        """Add a frame of the stream itself. What may be sent comes before a farewell."""
+        self._pull_before()
+        return super().put(frame, events)
+
     def end(self, ending: Ending) -> None:
-        """Close. What may be sent comes before a farewell."""
-        if self._opened and not self.closed and ending is not Ending.ABANDONED:
-            pulled = self._pulled()
-            self._frames.insert(0, pulled)
-            self.size += len(pulled)
+        """Close. What may be sent is still sent."""
+        if ending is not Ending.ABANDONED:
+            self._pull_before()
         super().end(ending)
+
+    def _pull_before(self) -> None:
+        """Pull what may be sent before anything else is."""
+        if self._opened and not self.closed:
+            own, self.size = self.size, 0
+            pulled = self.take()
+            self._frames.append(pulled)
+            self.size = own + len(pulled)
+
+    def last_id(self, *, sending: bool) -> str:
+        """Return the id of the position up to which all was sent."""
+        cursor = self._subscription.cursor
+        return id_of(cursor.before if sending else cursor.at)
 
     async def follow(self) -> None:
         """Open the subscription, and have events pulled until it or the stream ends.

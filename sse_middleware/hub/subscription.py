@@ -40,21 +40,21 @@ class Subscription(NotIterable):
         "_cursor",
         "_entered",
         "_flight",
+        "_followed",
         "_hub",
         "_in_step",
         "_made",
-        "_on_wake",
         "_open_hub",
         "_page",
         "_primed",
         "_topics",
         "_untold",
         "_wanted",
-        "_woken",
         "_worker",
         "ended",
         "owned",
         "taken",
+        "wake",
     )
 
     _worker: Worker
@@ -76,9 +76,11 @@ class Subscription(NotIterable):
         self._page: Page | None = None
         self._flight: Flight | None = None
         self._in_step = False  # whether the rings have what comes next
+        self._followed: Topic | None = None  # its only topic, while in step
         self._untold = b""
-        self._entered = self._primed = self._woken = False
-        self._on_wake: Callable[[], object] = nothing
+        self._entered = self._primed = False
+        self.wake: Callable[[], object] = nothing
+        """Has its reader look for something new."""
 
     @property
     def subject(self) -> str | None:
@@ -89,14 +91,6 @@ class Subscription(NotIterable):
         """Return how many seconds ago it was made."""
         return self._clock() - self._made
 
-    def on_gap(self, callback: Callable[[list[str], str], object]) -> None:
-        """Have a function called with the topics and the reason of each gap."""
-        self._cursor.on_gap = callback
-
-    def send_no_positions(self) -> None:
-        """Leave out blocks that have only an id: some clients take each for an event."""
-        self._cursor.sends_positions = False
-
     @property
     def events(self) -> int:
         """How many events have been taken, gaps included."""
@@ -104,7 +98,7 @@ class Subscription(NotIterable):
 
     @property
     def cursor(self) -> Cursor:
-        """Where it is. Only the subscription moves it."""
+        """Where it is, and what it tells. Only the subscription moves it."""
         return self._cursor
 
     def resume(self, last_event_id: str) -> None:
@@ -130,24 +124,22 @@ class Subscription(NotIterable):
         self._cursor.read_events = hub.read_events
         hub.enter(self)
         opened = wakeup()
-        self._on_wake = opened.set
+        self.wake = opened.set
         try:
             to_fill = self._cursor.at is not None or self._wanted.with_kept
             self._topics = worker.add(self._wanted.names, self, to_fill=to_fill)
             while not (self.ended or self._begins()):
-                self._woken = False
                 await opened.wait()
             if self._wanted.subject is not None and not self.ended:
                 await hub.guard.watch(self)
-            self._woken = False
-            self._on_wake = wake
+            self.wake = wake
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Want nothing more. It may be called more than once, and before `open`."""
-        self._on_wake = nothing
+        self.wake = nothing
         self.ended = True
         self._page = None
         if self._flight is not None:
@@ -161,14 +153,12 @@ class Subscription(NotIterable):
 
     def end(self) -> None:
         """Say that nothing more will come."""
-        self.ended = True
-        self._on_wake()
+        self.stop()
+        self.wake()
 
-    def wake(self) -> None:
-        """Call back, once until something is taken."""
-        if not self._woken:
-            self._woken = True
-            self._on_wake()
+    def stop(self) -> None:
+        """Take nothing more."""
+        self.ended, self._followed = True, None
 
     @property
     def has_more(self) -> bool:
@@ -184,12 +174,26 @@ class Subscription(NotIterable):
         Args:
             limit: about how many bytes to return. One event may have more.
         """
-        self._woken, cursor, taken = False, self._cursor, b""
-        before, cursor.before = cursor.events, cursor.at
+        cursor, topic = self._cursor, self._followed
+        latest = None if topic is None else topic.latest
+        if latest is None or latest.follows is not cursor.at or latest.size > limit:
+            return self._look(limit)
+        cursor.before, cursor.at, cursor.has_more = cursor.at, latest.position, False
+        self.taken = events = latest.events
+        cursor.events += events
+        return latest.block
+
+    def _look(self, limit: int) -> bytes:
+        """Take what is new to it, which others may have taken already."""
+        cursor, taken = self._cursor, b""
+        at, events = cursor.at, cursor.events
         if not self.ended:
             latest = self._in_step and cursor.latest(self._topics, limit)
             taken = latest or self._take(limit)
-        self.taken = cursor.events - before
+            self._followed = self._topics[0] if self._in_step and len(self._topics) == 1 else None
+        if taken:
+            cursor.before = at
+        self.taken = cursor.events - events
         return taken
 
     def _take(self, limit: int) -> bytes:
@@ -232,8 +236,7 @@ class Subscription(NotIterable):
         return all(topic.synced for topic in self._topics)
 
     def _claimed(self) -> int:
-        """Return the clock up to which everything was taken."""
-        return self._cursor.clock
+        return self._cursor.clock  # everything up to it was taken
 
     def _pass_silence(self) -> None:
         """Move the position to where nothing was published in between."""
@@ -302,9 +305,7 @@ class Subscription(NotIterable):
         """Return the topics whose rings don't go back to the position."""
         clock = self._cursor.clock
         behind = [topic for topic in self._topics if topic.ring.floor > clock]
-        if behind:
-            behind = [one for one in behind if self._cursor.is_behind(one.name, one.ring.floor)]
-        return behind
+        return [one for one in behind if self._cursor.is_behind(one.name, one.ring.floor)]
 
     def _catch_up(self, behind: Sequence[Topic]) -> None:
         """Have the rings filled, or read a page if that doesn't help."""

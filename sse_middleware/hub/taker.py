@@ -12,6 +12,7 @@ from heapq import merge
 from operator import itemgetter
 
 from sse_middleware.hub.cursor import NOWHERE, Cursor
+from sse_middleware.hub.ids import Position
 from sse_middleware.hub.paging import Page
 from sse_middleware.hub.published_event import ReadEvents
 from sse_middleware.hub.ring import Latest
@@ -55,9 +56,9 @@ class Taker(Cursor):
             self.move(reach)
             return b""
         if len(new) == 1 and self._wanted.where is None:
-            taken = new[0].ring.take(clock, reach, limit)
+            before, taken = self.at, new[0].ring.take(clock, reach, limit)
             joined = self._took(taken)
-            self._share(new[0], clock, joined, taken[1])
+            self._share(new[0], before, joined, taken[1])
             return joined
         merged = merge(*(_named(topic, clock) for topic in new), key=_clock_of)
         return self._take_each(merged, reach, limit)
@@ -71,22 +72,23 @@ class Taker(Cursor):
         latest = topics[0].latest if len(topics) == 1 else _latest_of(topics, at.clock)
         if latest is None or not latest.after <= at.clock < latest.first:
             return b""
-        if latest.position.mark != at.mark or len(latest.block) > limit:
+        if latest.position.mark != at.mark or latest.size > limit:
             return b""
         self.at = latest.position
         self.events += latest.events
         self.has_more = False
         return latest.block
 
-    def _share(self, topic: Topic, after: int, block: bytes, events: int) -> None:
+    def _share(self, topic: Topic, before: Position | None, block: bytes, events: int) -> None:
         """Let others take the same, if these are all events after a position.
 
         A subscriber below the ring's floor must be told its own gap first.
         """
         at, ring = self.at, topic.ring
-        if block and at is not None and at.clock >= ring.last and topic.synced:
-            first = ring.first_after(after)
-            topic.latest = Latest(max(after, ring.floor), first, block, events, at)
+        if block and at is not None and before and at.clock >= ring.last and topic.synced:
+            after, first = max(before.clock, ring.floor), ring.first_after(before.clock)
+            follows = before if after == before.clock else None
+            topic.latest = Latest(after, first, block, events, at, follows, len(block))
 
     def from_page(self, page: Page, limit: int) -> bytes:
         """Take what a page has, about this many bytes at most."""

@@ -27,6 +27,7 @@ from sse_middleware.observers import EventsSent, FirstEvent, GapTold, PingSent, 
 from sse_middleware.presets import Preset
 from sse_middleware.stream.abc import Ending
 from sse_middleware.testing import EventClient, EventStream
+from tests.hub.subscribers import passed
 from tests.served import ClosedStreams, body_of, call, chunks_of, client_of, events_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left_behind")]
@@ -382,6 +383,35 @@ async def test_a_stream_that_has_ended_takes_nothing_more(hub: Hub) -> None:
     outbox.close(Ending.ABANDONED)
     outbox.pull()
     assert not outbox.raised
+
+
+async def test_a_writer_that_has_taken_nothing_yet_is_not_woken_again(hub: Hub) -> None:
+    subscription = hub.subscribe("a", "b")
+    outbox = SubscriptionProducer(subscription).outbox(1000, stepwise=True)
+    await subscription.open(outbox.pull)
+    outbox.begin()
+    outbox.raised, wakes = False, list[None]()
+    outbox.wake = lambda: wakes.append(None)
+    for name in ("a", "b", "a"):
+        await hub.publish(name, 1)
+        await passed()
+    assert len(wakes) == 1
+    outbox.raised = False
+    await hub.publish("a", 1)
+    await passed()
+    assert len(wakes) == 2
+    subscription.close()
+
+
+async def test_what_waits_for_the_position_comes_after_it_when_the_stream_ends(hub: Hub) -> None:
+    subscription = hub.subscribe("a")
+    outbox = SubscriptionProducer(subscription).outbox(1000, stepwise=False)
+    await subscription.open(outbox.pull)
+    outbox.begin()
+    await hub.publish("a", 1)
+    outbox.close(Ending.COMPLETE)
+    assert re.fullmatch(rb"id: \w+\n\nid: \w+\ndata: 1\n\n", outbox.take())
+    subscription.close()
 
 
 async def test_only_the_first_control_frame_comes_before_events(hub: Hub) -> None:

@@ -130,14 +130,6 @@ class TestTake:
             taken.take_all()
             assert taken.data() == list(range(10))
 
-    async def test_nobody_is_woken_twice(self) -> None:
-        async with Hub() as hub, subscribed(hub, "a", "b") as taken:
-            taken.paused, taken.wakes = True, 0
-            for name in ("a", "b", "a"):
-                await publish(hub, name, 1)
-                await passed()
-            assert taken.wakes == 1
-
     async def test_topics_are_in_the_order_of_publishing(self) -> None:
         async with Hub() as hub:
             async with subscribed(hub, "a", "b", "c") as first:

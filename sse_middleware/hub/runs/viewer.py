@@ -177,7 +177,7 @@ class Viewer(Subscription):
         state, _, token = marker.decode().partition(" ")
         if position.clock <= start or (self.run is not None and token == self.run.token):
             return
-        self.ended = True
+        self.stop()
         if not token:
             self.outcome = RunState(state)
         self.end_block = line + (b"\n\n" if self._cursor.sends_positions else b"\n")

@@ -288,7 +288,7 @@ async def test_two_hubs_disconnect_a_subject(path: Path) -> None:
             while not subscription.ended:
                 await woken.wait()
                 woken = anyio.Event()
-                subscription._on_wake = woken.set
+                subscription.wake = woken.set
                 subscription.take(1000)
         subscription.close()
 
