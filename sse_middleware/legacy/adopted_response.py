@@ -33,6 +33,7 @@ from sse_middleware.registry.admission import admit, refuse
 from sse_middleware.registry.taken_slots import Full
 from sse_middleware.request_context import RequestContext
 from sse_middleware.stream.abc import Ending
+from sse_middleware.stream.connection import PassesBody
 from sse_middleware.stream.guard import StreamGuard
 from sse_middleware.stream.outbox import Outbox
 from sse_middleware.stream.stream_start import StreamStart
@@ -53,7 +54,7 @@ _FILE_CHUNK = 64 * 1024
 """Bytes of a file that are read at once."""
 
 
-class AdoptedResponse:
+class AdoptedResponse(PassesBody):
     """One request whose response may be adopted; the work of its stream.
 
     Args:
@@ -171,6 +172,12 @@ class AdoptedResponse:
     def when_idle(self, callback: Callable[[], object]) -> None:
         """Call back at once: the application has ended."""
         callback()
+
+    def past_start(self) -> Send:
+        """Return where messages go that neither start nor complete a response. It has started."""
+        if self._send != self._send_to_client:
+            return self._send_message
+        return self._context.connection.past_start()
 
     @markcoroutinefunction
     def _send_message(self, message: Message) -> Awaitable[None]:

@@ -11,8 +11,11 @@ Rules of this file:
   was dropped gets an error.
 - A complete response ends the connection, whatever completed it. So if a middleware answers in
   place of the application, the stream ends too.
+- What passes messages on, and has nothing to do for most of them, is left out for these: it would
+  cost a fifth of an event for many subscribers.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable
 from typing import Protocol
@@ -23,6 +26,7 @@ from asgiref.sync import markcoroutinefunction
 from starlette.types import Message, Receive, Send
 
 from sse_middleware.errors import RequestBodyError
+from sse_middleware.introspection.send_wrappers import inside_wrappers
 
 UNREAD_BODY_BOUND = 64 * 1024
 """Bytes of a request's body that are kept until the application reads them: as many as servers
@@ -58,7 +62,24 @@ class Watcher(Protocol):
         """Notice that the end of the connection can't be known."""
 
 
-class Connection:
+class PassesBody(ABC):
+    """Has a method that is a `send`, and does nothing to most messages of a body."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def past_start(self) -> Send:
+        """Return where messages go that neither start nor complete a response."""
+
+
+def past_start(send: Send) -> Send:
+    """Return where messages go that neither start nor complete a response. It has started."""
+    send = inside_wrappers(send)
+    owner = getattr(send, "__self__", None)
+    return owner.past_start() if isinstance(owner, PassesBody) else send
+
+
+class Connection(PassesBody):
     """The `receive` and `send` of one request, shared by the application and a stream.
 
     ``complete`` says whether the whole response has been sent.
@@ -136,6 +157,10 @@ class Connection:
         if message.get("more_body") or message["type"] != "http.response.body":
             return self._send(message)
         return self.finish(message)
+
+    def past_start(self) -> Send:
+        """Return where messages go that neither start nor complete a response. It has started."""
+        return past_start(self._send)
 
     async def finish(self, message: Message) -> None:
         """Send the last message of the response."""

@@ -32,6 +32,7 @@ from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Ending, FrameQueue
 from sse_middleware.stream.closing import Closing
 from sse_middleware.stream.compressor import compressor
+from sse_middleware.stream.connection import past_start
 from sse_middleware.stream.send_delay import SendDelay
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.stream.time_limits import TimeLimits, ping_interval_of
@@ -68,6 +69,7 @@ class Writer(TimedWriter):
         "_head",
         "_limits",
         "_notes",
+        "_pass",
         "_queue",
         "_run",
         "_send",
@@ -107,18 +109,15 @@ class Writer(TimedWriter):
         self.ids: SentIds | None = None
         """Knows the last id that was sent, from when on there are any."""
         control.follower = self
-        self._queue = queue
-        self._send = send
-        self._control = control
-        self._closing = closing
+        self._queue, self._tasks, self._settings = queue, tasks, settings
+        self._send = self._pass = send
+        self._control, self._closing = control, closing
         self._head: Message | None = start.head
         self._slot = start.slot
         self._has_sent: anyio.Event | None = None
         # Whether something is noted of each message, and whether by `_note`.
         self._notes = self._tells = start.slot.info is not None or settings.idle_timeout is not None
         self._compressor = compressor(start.codec)
-        self._settings = settings
-        self._tasks = tasks
         self._sent, self._silent = -inf, False
         delay = settings.max_delay
         self._delay = None if delay is None else SendDelay(delay, self.run)
@@ -223,7 +222,7 @@ class Writer(TimedWriter):
                 if self._compressor is not None:
                     plain, frames = frames, await self._compressor.compress(frames)
                 self.send_began = now
-                await self._send({"type": "http.response.body", "body": frames, "more_body": True})
+                await self._pass({"type": "http.response.body", "body": frames, "more_body": True})
                 self.send_began = inf
                 self.sent = self._sent = self._clock()
                 self.size += len(frames)
@@ -284,6 +283,7 @@ class Writer(TimedWriter):
         self._silent = False
         self.start_timer(self._slot.timers, ping_interval_of(self._settings))
         await self._send_head()
+        self._pass = past_start(self._send)
         if not (queue.size or queue.closed):
             # Some servers hold the headers back until there is a body.
             await self._send_in_time(_body(b"", more=True))

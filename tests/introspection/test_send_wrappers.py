@@ -1,0 +1,106 @@
+"""What a stream leaves out of the functions around `send`."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sse_middleware.introspection.send_wrappers import inside_wrappers
+from tests.served import call
+
+pytestmark = pytest.mark.anyio
+
+
+def starlette(endpoint: ASGIApp) -> ASGIApp:
+    return Starlette(routes=[Route("/", _Endpoint(endpoint))])
+
+
+def fastapi(endpoint: ASGIApp) -> ASGIApp:
+    app = FastAPI()
+    app.router.routes.append(Route("/", _Endpoint(endpoint)))
+    return app
+
+
+class _Endpoint:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+@pytest.mark.parametrize("framework", [starlette, fastapi])
+async def test_all_wrappers_of_a_framework(framework: Callable[[ASGIApp], ASGIApp]) -> None:
+    found: list[tuple[Send, Send]] = []
+
+    async def endpoint(_scope: Scope, _receive: Receive, send: Send) -> None:
+        found.append((send, inside_wrappers(send)))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    app, outer = framework(endpoint), list[Send]()
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        outer.append(send)
+        await app(scope, receive, send)
+
+    await call(noting)
+    ((given, inside),) = found
+    assert given is not inside
+    assert inside is outer[0]
+
+
+async def _send(_message: Message) -> None:
+    """Take a message."""
+
+
+def counting(send: Send) -> Send:
+    count = 0
+
+    async def wrapper(message: Message) -> None:
+        nonlocal count
+        count += 1
+        await send(message)
+
+    return wrapper
+
+
+def naming(send: Send) -> Send:
+    response_started = False
+
+    async def wrapper(message: Message) -> None:
+        nonlocal response_started
+        if message["type"] == "http.response.start":
+            response_started = True
+        await send({**message, "seen": response_started})
+
+    return wrapper
+
+
+def calling(send: Send) -> Send:
+    response_started = False
+
+    async def wrapper(message: Message) -> None:
+        nonlocal response_started
+        if message["type"] == "http.response.start":
+            response_started = True
+        response_started.bit_count()
+        await send(message)
+
+    return wrapper
+
+
+class Sender:
+    async def send(self, message: Message) -> None:
+        await _send(message)
+
+
+@pytest.mark.parametrize(
+    "send", [_send, counting(_send), naming(_send), calling(_send), Sender().send]
+)
+async def test_what_may_do_something_stays(send: Callable[[Any], Awaitable[None]]) -> None:
+    assert inside_wrappers(send) is send
