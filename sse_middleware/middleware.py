@@ -125,6 +125,7 @@ class SSEMiddleware:
                 observers=observers,
             )
         )
+        self._find_registry = self._registries.current
 
     @classmethod
     def checked(cls, **arguments: Any) -> dict[str, Any]:
@@ -165,9 +166,12 @@ class SSEMiddleware:
             await self._call_without_request(scope, receive, send)
             return
         connection = Connection(receive)
-        outer = scope.get(SCOPE_KEY)
         scope[SCOPE_KEY] = context = RequestContext(
-            connection, self.settings, self._templates, self._registries.current, outer
+            connection,
+            self.settings,
+            self._templates,
+            self._find_registry,
+            scope.get(SCOPE_KEY),
         )
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
@@ -185,14 +189,17 @@ class SSEMiddleware:
         elif accept is not None and not names_events(accept):
             accept = None
         response = AdoptedResponse(self.app, scope, context, send, self._rules, accept, route)
+        outer = RUNNING_REQUEST.get()
+        if self.hub is not None:
+            RUNNING_REQUEST.set(RunningRequest(scope, context.settings, self.hub))
         try:
-            if self.hub is None:
-                await response.respond()
-            else:
-                await _respond_known(response, RunningRequest(scope, context.settings, self.hub))
+            await response.respond()
         except TypeError as error:
             _explain(error, scope)
             raise
+        finally:
+            if self.hub is not None:
+                RUNNING_REQUEST.set(outer)
 
     async def _call_without_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the lifespan, or pass on a type of scope that is unknown here."""
@@ -256,15 +263,6 @@ class SSEMiddleware:
         return route.polls(scope, accept) and await self._polling.respond(
             scope, context, send, route, accept
         )
-
-
-async def _respond_known(response: AdoptedResponse, request: RunningRequest) -> None:
-    """Respond, and let the hub know the request meanwhile."""
-    token = RUNNING_REQUEST.set(request)
-    try:
-        await response.respond()
-    finally:
-        RUNNING_REQUEST.reset(token)
 
 
 async def _fail_startup(error: ConfigurationError, receive: Receive, send: Send) -> None:

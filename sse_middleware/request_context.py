@@ -9,18 +9,21 @@ from dataclasses import dataclass
 
 import anyio
 from starlette.requests import HTTPConnection
-from starlette.types import Scope
+from starlette.types import Receive, Scope
 
 from sse_middleware.errors import ConfigurationError
+from sse_middleware.items.hints import reported_about
 from sse_middleware.items.stream_template import StreamTemplates
 from sse_middleware.records import StreamStats
 from sse_middleware.registry.registry import Registry, Slot
-from sse_middleware.settings import StreamSettings
+from sse_middleware.settings import Policy, StreamSettings
 from sse_middleware.stream.connection import Connection
 from sse_middleware.wire.request_headers import last_event_id as sent_event_id
 
 SCOPE_KEY = "sse_middleware"
 """The key of the scope under which the `RequestContext` is found."""
+
+_METHODS_WITHOUT_BODY = ("GET", "HEAD", None)  # None: a WebSocket handshake
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +97,16 @@ class RequestContext:
                 "app.add_middleware(SSEMiddleware)"
             )
         return context
+
+
+def without_middleware(scope: Scope, receive: Receive) -> RequestContext:
+    """Return a context with the default settings, for a response without the middleware."""
+    shared = scope.get("method") in _METHODS_WITHOUT_BODY
+    registry = Registry(Policy(drain=False))
+    connection = Connection(receive, shared=shared)
+    templates = StreamTemplates()
+    templates.item_types.reported = reported_about(scope.get("endpoint"))
+    return RequestContext(connection, StreamSettings(), templates, lambda: registry)
 
 
 def last_event_id(request: HTTPConnection) -> str:

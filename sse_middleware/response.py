@@ -6,7 +6,6 @@ what is yielded, `stream` sends it.
 
 from collections.abc import (
     AsyncIterable,
-    Awaitable,
     Callable,
     Coroutine,
     Iterable,
@@ -31,20 +30,19 @@ from sse_middleware.hub_content import (
 from sse_middleware.introspection.fastapi import dump_options
 from sse_middleware.introspection.views import running_view
 from sse_middleware.items.control_frames import ConfiguredControlFrames
-from sse_middleware.items.hints import ItemHints, reported_about
+from sse_middleware.items.hints import ItemHints
 from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.item_type import ItemType
 from sse_middleware.items.serialization import ItemEncoder
-from sse_middleware.items.stream_template import StreamTemplate, StreamTemplates
+from sse_middleware.items.stream_template import StreamTemplate
 from sse_middleware.registry.admission import admit, refuse
-from sse_middleware.registry.registry import Registry, Slot
+from sse_middleware.registry.registry import Slot
 from sse_middleware.registry.taken_slots import Full
 from sse_middleware.relaying.producer import producer_of_relay
 from sse_middleware.relaying.relay import Relay
-from sse_middleware.request_context import RequestContext
-from sse_middleware.settings import Overrides, Policy, StreamOptions, StreamSettings
+from sse_middleware.request_context import RequestContext, without_middleware
+from sse_middleware.settings import Overrides, StreamOptions, StreamSettings
 from sse_middleware.stream.abc import FrameSink, Producer
-from sse_middleware.stream.connection import Connection
 from sse_middleware.stream.guard import StreamGuard
 from sse_middleware.stream.outbox import Outbox
 from sse_middleware.stream.producers import producer_of
@@ -52,7 +50,9 @@ from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.validation import UNSET, Unset
 from sse_middleware.wire.response_headers import with_codec, with_defaults
 
-_METHODS_WITHOUT_BODY = ("GET", "HEAD", None)  # None: a WebSocket handshake
+_EVENT_STREAM = "text/event-stream"
+
+_CONTENT_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")  # most streams share it
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ class EventSourceResponse(StreamingResponse):
         ConfigurationError: a setting is unknown, or its value can't work.
     """
 
-    media_type = "text/event-stream"
+    media_type = _EVENT_STREAM
     overrides = Overrides({})
     """The response's own settings, which override all others."""
     tag_overrides = Overrides({})
@@ -120,7 +120,10 @@ class EventSourceResponse(StreamingResponse):
         self.status_code = status_code
         self.media_type = media_type or self.media_type
         self.background = background
-        self.init_headers(headers)
+        if headers or self.media_type != _EVENT_STREAM or self.charset != "utf-8":
+            self.init_headers(headers)
+        else:  # the usual case
+            self.raw_headers = [_CONTENT_TYPE]
         if settings:
             self.overrides = Overrides(settings)  # checks them, with or without a middleware
         self.origin: str | None = None
@@ -146,26 +149,32 @@ class EventSourceResponse(StreamingResponse):
         )
 
     # Any, because these have other types in frameworks that take any ASGI application.
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Stream, then run the background task.
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
+        """Return what streams, and then runs the background task.
 
         For ``HEAD`` and for a status without a body (204), only the head is sent. The stream
         doesn't start.
         """
-        context = RequestContext.find(scope) or _without_middleware(scope, receive)
+        # No coroutine of its own: each open stream would keep it.
+        answer = self._answer(scope, receive, send)
+        return answer if self.background is None else self._before_background(answer)
+
+    async def _before_background(self, answer: Coroutine[Any, Any, None]) -> None:
+        await answer
+        if self.background is not None:
+            await self.background()
+
+    def _answer(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        context = RequestContext.find(scope) or without_middleware(scope, receive)
         context.claim()
         settings = self._settings_over(context.settings)
         if scope["type"] == "websocket":
             send = _as_denial(send)
         if answer := answer_instead(self.body_iterator, scope):
-            await answer(scope, receive, send)
-        elif scope.get("method") == "HEAD" or not _may_have_body(self.status_code):
-            await self._send_head(send, settings)
-        else:
-            running = await self._admitted(scope, send, context, settings)
-            await running  # here, so that a stream doesn't keep what only its start needs
-        if self.background is not None:
-            await self.background()
+            return answer(scope, receive, send)
+        if scope.get("method") == "HEAD" or not _may_have_body(self.status_code):
+            return self._send_head(send, settings)
+        return self._stream(scope, send, context, settings)
 
     def _settings_over(self, settings: StreamSettings) -> StreamSettings:
         """Return those of the stream: the middleware's, the tag's, the run's, and its own."""
@@ -205,20 +214,18 @@ class EventSourceResponse(StreamingResponse):
         source = settings, self._item_type, self.origin
         return context.templates.of(endpoint, route, source, make)
 
-    async def _admitted(
+    def _stream(
         self, scope: Scope, send: Send, context: RequestContext, settings: StreamSettings
-    ) -> Awaitable[None]:
+    ) -> Coroutine[Any, Any, None]:
         """Take a slot. Returns what runs the stream, or what refuses it if there is no slot."""
         plan = self._plan(scope, context, settings)
         producer = plan.producer
         try:
             start = self._start(scope, context, settings, plan.outbox)
-        except BaseException:
-            await producer.close(settings.cleanup_timeout)
-            raise
+        except BaseException as error:
+            return _close_and_raise(producer, settings.cleanup_timeout, [error])
         if isinstance(start, Full):
-            await producer.close(settings.cleanup_timeout)
-            return refuse(send, start, settings)
+            return _close_and_refuse(producer, settings, send, start)
         context.slot = start.slot
         self._let_go()
         if settings.preset is not None:
@@ -277,6 +284,18 @@ def give_defaults(
         response.headers.setdefault(name, value)
 
 
+async def _close_and_raise(producer: Producer, within: float, errors: list[BaseException]) -> None:
+    await producer.close(within)
+    raise errors.pop()  # whose traceback holds this frame
+
+
+async def _close_and_refuse(
+    producer: Producer, settings: StreamSettings, send: Send, full: Full
+) -> None:
+    await producer.close(settings.cleanup_timeout)
+    await refuse(send, full, settings)
+
+
 async def _run_within(
     surroundings: AbstractAsyncContextManager[None],
     guard: StreamGuard,
@@ -284,16 +303,6 @@ async def _run_within(
 ) -> None:
     async with surroundings:
         await guard.run(begin)
-
-
-def _without_middleware(scope: Scope, receive: Receive) -> RequestContext:
-    """Return a context with the default settings, for a response without the middleware."""
-    shared = scope.get("method") in _METHODS_WITHOUT_BODY
-    registry = Registry(Policy(drain=False))
-    connection = Connection(receive, shared=shared)
-    templates = StreamTemplates()
-    templates.item_types.reported = reported_about(scope.get("endpoint"))
-    return RequestContext(connection, StreamSettings(), templates, lambda: registry)
 
 
 class FramedProducer:

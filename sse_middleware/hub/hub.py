@@ -162,7 +162,7 @@ class Hub(HubRuns):
             dropped_in_a_row=max(1, kept // 4),
             subject=checked_subject(subject),
         )
-        return Subscription(self._here, wanted, self._clock())
+        return Subscription(self._find_running, wanted, self._clock())
 
     async def history(self, topic: str, *, after: str | None = None, limit: int = 100) -> History:
         """Return what is kept of a topic, without a stream.

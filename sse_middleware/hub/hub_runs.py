@@ -167,7 +167,7 @@ class HubRuns(HubLifecycle):
         where: Where | None,
     ) -> Viewer:
         return Viewer(
-            self._here,
+            self._find_running,
             topic,
             run,
             self._here().runs.watches,

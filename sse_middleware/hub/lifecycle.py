@@ -31,6 +31,7 @@ class HubLifecycle:
         self._make_store = make_store
         self._drain_grace = drain_grace
         self._running: RunningHub | None = None
+        self._find_running = self._here  # which all subscriptions share
 
     async def __aenter__(self) -> Self:
         await self.open()

@@ -79,8 +79,7 @@ class Subscription(NotIterable):
         self._followed: Topic | None = None  # its only topic, while in step
         self._untold = b""
         self._entered = self._primed = False
-        self.wake: Callable[[], object] = nothing
-        """Has its reader look for something new."""
+        self.wake: Callable[[], object] = nothing  # has its reader look for something new
 
     @property
     def subject(self) -> str | None:
