@@ -68,6 +68,7 @@ class Hub(HubRuns):
         self._keep_rules = KeepRules(Keep() if keep is None else keep)
         self._keeps: dict[str, Keep] = {}
         self._encoder = EventEncoder()
+        self._wanted = Wanted(())  # the latest, which most subscribers share
 
     async def publish(
         self, topic: str, item: Any, *, event: str | None = None, once: str | None = None
@@ -162,6 +163,10 @@ class Hub(HubRuns):
             dropped_in_a_row=max(1, kept // 4),
             subject=checked_subject(subject),
         )
+        if wanted == self._wanted:
+            wanted = self._wanted
+        elif where is None:  # a filter may hold much
+            self._wanted = wanted
         return Subscription(self._find_running, wanted, self._clock())
 
     async def history(self, topic: str, *, after: str | None = None, limit: int = 100) -> History:
