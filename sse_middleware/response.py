@@ -157,12 +157,7 @@ class EventSourceResponse(StreamingResponse):
         """
         # No coroutine of its own: each open stream would keep it.
         answer = self._answer(scope, receive, send)
-        return answer if self.background is None else self._before_background(answer)
-
-    async def _before_background(self, answer: Coroutine[Any, Any, None]) -> None:
-        await answer
-        if self.background is not None:
-            await self.background()
+        return answer if self.background is None else _one_by_one(answer, self.background)
 
     def _answer(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         context = RequestContext.find(scope) or without_middleware(scope, receive)
@@ -282,6 +277,11 @@ def give_defaults(
     response.tag_overrides = overrides
     for name, value in (headers or {}).items():
         response.headers.setdefault(name, value)
+
+
+async def _one_by_one(answer: Coroutine[Any, Any, None], background: BackgroundTask) -> None:
+    await answer
+    await background()
 
 
 async def _close_and_raise(producer: Producer, within: float, errors: list[BaseException]) -> None:
