@@ -140,6 +140,16 @@ async def test_a_room(recipe: Recipe) -> None:
             assert (await events.next()).json() == said[0]
 
 
+async def test_a_newcomer_gets_the_newest_twenty(recipe: Recipe) -> None:
+    async with EventClient(recipe("recipes/rooms")["app"]) as client:
+        for said, expected in [(20, range(20)), (2, range(2, 22)), (98, range(100, 120))]:
+            for number in range(expected[-1] + 1 - said, expected[-1] + 1):
+                await client.post("/rooms/lobby", json={"name": "ann", "text": str(number)})
+            async with client.stream("GET", "/rooms/lobby/newest") as events:
+                texts = [event.json()["text"] for event in await events.take(20)]
+            assert texts == [str(number) for number in expected]
+
+
 async def test_only_the_user_gets_a_notification(recipe: Recipe) -> None:
     names = recipe("recipes/notifications")
     async with EventClient(names["app"]) as client:
