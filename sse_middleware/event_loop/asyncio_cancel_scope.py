@@ -23,6 +23,7 @@ import anyio
 
 from sse_middleware.event_loop.awaited_threads import LeftThreads, waits_for_thread
 from sse_middleware.event_loop.block import Block
+from sse_middleware.event_loop.direct_steps import DirectSteps
 
 RECANCEL_INTERVAL = 0.01
 """Seconds between two cancellations of a block that should have ended. Others can run meanwhile."""
@@ -104,14 +105,19 @@ class AsyncioCancelScope:
         """As `EdgeCancelScope.run`."""
         # Each step is taken by hand, because this must see a cancellation before the work sees it.
         self._running, block = True, self._block
+        steps = DirectSteps(self._task, work, _nothing if block is None else block.on_suspend)
         try:
-            waits_for = work.send(None)
+            waits_for = steps.resume()
             while True:
                 if block is not None:
                     block.on_suspend()
                 try:
-                    yield waits_for
+                    yield steps.until(waits_for)
                 except asyncio.CancelledError as error:
+                    if steps.went_on:  # the cancellation was asked for in a step that has ended
+                        self._put_back(error)
+                        waits_for = steps.resume()
+                        continue
                     self._pending = False
                     self._look_at(error)
                     if self._left is not None:
@@ -123,16 +129,22 @@ class AsyncioCancelScope:
                 except BaseException as error:  # not ours to judge
                     waits_for = work.throw(error)
                 else:
-                    waits_for = work.send(None)
+                    waits_for = steps.resume()
         except StopIteration:
             return
         except GeneratorExit:
+            steps.end()
             self._pending = False  # nothing can be awaited any more
             raise
         finally:
             self._running = False
             if self._pending:
                 yield from self._take_pending()
+
+    def _put_back(self, error: asyncio.CancelledError) -> None:
+        """Let a cancellation come again, where the work suspends next or after its end."""
+        self._task.cancel(*error.args)
+        self._task.uncancel()  # it is counted already
 
     def _take_pending(self) -> Generator[Any, Any, None]:
         """Let a cancellation come that the work has not seen, so that it doesn't hit a cleanup."""
