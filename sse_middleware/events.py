@@ -44,7 +44,12 @@ _SSE_EVENT_SCHEMA: dict[str, Any] = {
 
 
 def _single_line(field: str) -> AfterValidator:
-    return AfterValidator(lambda value: value and check_single_line(field, value))
+    def check(value: str | None) -> str | None:
+        if value is None or value.isprintable():  # the usual case, without another call
+            return value
+        return check_single_line(field, value)
+
+    return AfterValidator(check)
 
 
 DataT_co = TypeVar("DataT_co", covariant=True, default=Any)

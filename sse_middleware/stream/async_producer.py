@@ -4,6 +4,8 @@ Rules of this file:
 - It pulls an item, encodes it and puts the frame. If the sink is full, it waits for room.
 - It is always closed, even if it never produced anything.
 - An item that can't be encoded raises its error at the ``yield`` that it came from.
+- It keeps no item while it waits for the next one. By then the item would be out of the processor's
+  caches, and freeing it would take longer than framing it.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
@@ -36,16 +38,18 @@ class AsyncProducer:
         async for item in self._items:
             try:
                 if type(item) in plain:
-                    add(text := to_text(item, by_alias=True))
-                    sink.size += len(text) + FRAMING
+                    add(encoded := to_text(item, by_alias=True))
+                    sink.size += len(encoded) + FRAMING
                     full = sink.size >= sink.look_at and sink.is_full()
                 else:
-                    frame = encoder.encode(item)
-                    full = put(frame, item is not None) or not frame  # nothing else would suspend
+                    encoded = encoder.encode(item)
+                    full = put(encoded, item is not None) or not encoded  # so that it suspends
                     if plain is not encoder.plain:
                         plain, to_text = encoder.plain, encoder.to_text
             except Exception as error:
                 full = put(*await self._throw_at_yield(encoder.refusal(item, error), sink))
+            del item
+            encoded = b""
             if full:
                 if not await sink.room():
                     return

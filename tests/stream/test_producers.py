@@ -4,11 +4,17 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any
+from weakref import ref
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
+from pydantic import BaseModel
 
-from sse_middleware import EncodingError
+from sse_middleware import EncodingError, ServerSentEvent
+from sse_middleware.items.item_encoding import ItemEncoding
+from sse_middleware.items.serialization import ItemEncoder
+from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import Ending
 from sse_middleware.stream.async_producer import AsyncProducer
 from sse_middleware.stream.outbox import Outbox
@@ -82,6 +88,31 @@ async def test_it_puts_everything_and_waits_for_room(make: Make) -> None:
     assert sink == frames(*LARGE)
     assert sink.waits == 2
     assert len(log) == 1
+
+
+class Thing(BaseModel):
+    """Data whose end can be seen."""
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_it_keeps_no_item_while_its_generator_waits(wrapped: bool) -> None:
+    made: list[ref[Thing]] = []
+    alive: list[bool] = []
+
+    def make() -> Any:
+        thing = Thing()
+        made.append(ref(thing))
+        return ServerSentEvent(data=thing) if wrapped else thing
+
+    async def things() -> AsyncIterator[Any]:
+        for _ in range(3):  # the second one is known to be data
+            yield make()
+            await checkpoint()
+            alive.append(made[-1]() is not None)
+
+    encoder = ItemEncoder(ItemEncoding(StreamSettings(), None, "things"), bytes)
+    await AsyncProducer(things(), encoder).produce(Outbox(2**16))
+    assert alive == [False, False, False]
 
 
 @both
