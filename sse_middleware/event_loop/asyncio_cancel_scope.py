@@ -105,9 +105,9 @@ class AsyncioCancelScope:
         """As `EdgeCancelScope.run`."""
         # Each step is taken by hand, because this must see a cancellation before the work sees it.
         self._running, block = True, self._block
-        steps = DirectSteps(self._task, work, _nothing if block is None else block.on_suspend)
         try:
-            waits_for = steps.resume()
+            waits_for = work.send(None)
+            steps = DirectSteps(self._task, work, _nothing if block is None else block.on_suspend)
             while True:
                 if block is not None:
                     block.on_suspend()
