@@ -18,8 +18,9 @@ WRONG_CONTENT = "content must be an iterable of items"
 
 
 _ADVICE = (
-    "a subscription can't be iterated, because a stream takes its events by position: return "
-    "EventSourceResponse(hub.subscribe(...)), and filter with where="
+    "a subscription or a run can't be iterated, because a stream takes its events by position: "
+    "return EventSourceResponse(hub.subscribe(...)), or EventSourceResponse(await "
+    "hub.resumable(...)), and filter with where="
 )
 
 

@@ -199,7 +199,7 @@ class Hub(HubRuns):
     async def disconnect(self, subject: object) -> None:
         """End all streams of a subject, on every worker.
 
-        What a stream's subscription was made before this call, ends. The client comes back, and it
+        A stream ends if its subscription was made before this call. The client comes back, and it
         is for the application to refuse it.
 
         Args:

@@ -20,6 +20,7 @@ from sse_middleware.validation import (
     check_function,
     check_limit,
     check_seconds,
+    is_function,
 )
 
 
@@ -78,8 +79,8 @@ class HubRuns(HubLifecycle):
             Exception: what the factory raised. The viewers learn that the run has failed.
         """
         topic = _topic_of(key)
-        check("factory", factory, callable(factory), "a function that returns a generator")
-        check_function("factory", factory)
+        of_generators = "a function that isn't awaited, and returns a generator when it is called"
+        check("factory", factory, is_function(factory), of_generators)
         check_seconds("ttl", ttl, "how long the run is kept after its end")
         check_count("max_bytes", max_bytes, "bytes")
         check_limit("stop_when_unwatched", stop_when_unwatched, "None lets the run go on")
