@@ -150,7 +150,6 @@ for _name, _numbers in dict(STEPS).items():
 Machine.TestCase.settings = settings(
     max_examples=int(os.environ.get("HUB_EXAMPLES", "60")),
     stateful_step_count=30,
-    deadline=None,
     derandomize=not os.environ.get("HUB_SEED"),
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, field_serializer
 from pydantic_core import to_json
@@ -147,7 +147,6 @@ JSON = st.recursive(
 ).filter(lambda item: item is not None)
 
 
-@settings(deadline=None)
 @given(JSON)
 def test_a_client_reads_what_was_yielded(item: Any) -> None:
     [event] = EventStreamDecoder().feed(encode(item))

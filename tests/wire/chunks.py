@@ -11,7 +11,7 @@ from sse_middleware.wire.decoding import Decoded, EventStreamDecoder, MessageEve
 LENGTHS = st.lists(st.integers(0, 6), max_size=40)
 
 # As many as a second or two allow. A slow machine is not a failure.
-thoroughly = settings(max_examples=400, deadline=None)
+thoroughly = settings(max_examples=400)
 
 
 def message(data: str, type_: str = "message", id_: str = "") -> MessageEvent:
