@@ -7,6 +7,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+import anyio
+import httpx
 import pytest
 from anyio.to_thread import current_default_thread_limiter
 from pydantic import BaseModel
@@ -264,3 +266,53 @@ def test_a_framed_producer_is_called_by_what_it_frames() -> None:
     producer = producer_of([1], encoder)
     framed = FramedProducer(producer, ConfiguredControlFrames(ControlFrameRules(settings)))
     assert repr(framed) == repr(producer)
+
+
+class TestInAnotherStream:
+    """A generator that runs an application in its own task, as httpx's `ASGITransport` does."""
+
+    async def test_both_send_all(self) -> None:
+        async def slow() -> AsyncIterator[int]:
+            for number in range(3):
+                await anyio.sleep(1)
+                yield number
+
+        async def around() -> AsyncIterator[str]:
+            await anyio.sleep(1)
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(EventSourceResponse(slow())), base_url="http://inner"
+            ) as inner:
+                yield (await inner.get("/")).text
+            await anyio.sleep(1)
+            yield "end"
+
+        async with events_of(EventSourceResponse(around())) as events:
+            text = "".join(f"data: {number}\n\n" for number in range(3))
+            assert [event.json() async for event in events] == [text, "end"]
+
+    async def test_both_end_when_the_client_leaves(self) -> None:
+        log: list[str] = []
+
+        async def endless() -> AsyncIterator[int]:
+            try:
+                while True:
+                    await anyio.sleep(1)
+                    yield 1
+            finally:
+                log.append("inner")
+
+        async def around() -> AsyncIterator[str]:
+            yield "begin"
+            try:
+                async with httpx.AsyncClient(
+                    transport=httpx.ASGITransport(EventSourceResponse(endless())),
+                    base_url="http://inner",
+                ) as inner:
+                    await inner.get("/")
+            finally:
+                log.append("outer")
+
+        async with events_of(EventSourceResponse(around())) as events:
+            assert (await events.next()).json() == "begin"
+            await anyio.sleep(10)
+        assert log == ["inner", "outer"]

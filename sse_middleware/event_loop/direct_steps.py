@@ -82,13 +82,15 @@ class DirectSteps(asyncio.Future[None]):
 
     def end(self) -> None:
         """Take no more steps: the task's coroutines are closed."""
-        if asyncio.isfuture(self._waits_for):
+        if self._waits():
             self._waits_for.remove_done_callback(self._step)
+
+    # What follows is for the task, for anyio, and for direct steps around these.
 
     def add_done_callback(
         self, wake: Callable[["DirectSteps"], object], /, *, context: Context | None = None
     ) -> None:
-        """Begin to take steps. The task calls this when it suspends.
+        """Begin to take steps.
 
         Args:
             wake: resumes the task.
@@ -97,24 +99,37 @@ class DirectSteps(asyncio.Future[None]):
         self._wake, self._context = wake, context
         self._wait()
 
+    def remove_done_callback(self, _wake: Callable[["DirectSteps"], object], /) -> int:
+        """Take no more steps. Returns how many callbacks that are: one."""
+        self.end()
+        return 1
+
     def done(self) -> bool:
-        """Whether the work is about to go on."""
-        return self._waits_for.done()  # type: ignore[no-any-return]
+        """Whether the work is about to go on, or has gone on."""
+        return not self._waits() or self._waits_for.done()
 
     def cancelled(self) -> bool:
         """Whether the work is about to be cancelled."""
-        return self._waits_for.cancelled()  # type: ignore[no-any-return]
+        return self._waits() and self._waits_for.cancelled()
+
+    def exception(self) -> BaseException | None:
+        """Return the error that the work is about to get."""
+        return self._waits_for.exception() if self._waits() else None
 
     def result(self) -> None:
-        """Raise what the work waits for, if that has failed. The task calls this when it wakes."""
-        if not self.went_on:
+        """Raise the error that the work is about to get, if there is one."""
+        if self._waits():
             self._waits_for.result()
 
     def cancel(self, msg: Any = None) -> bool:
-        """Cancel what the work waits for. The task calls this when it is cancelled."""
-        cancelled: bool = self._waits_for.cancel(msg)
+        """Cancel what the work waits for."""
+        cancelled = self._waits() and self._waits_for.cancel(msg)
         self._is_struck = not cancelled  # the task then raises the cancellation by itself
         return cancelled
+
+    def _waits(self) -> bool:
+        """Whether the work waits for a future, and has not gone on without it."""
+        return not self.went_on and asyncio.isfuture(self._waits_for)
 
     def _wait(self) -> None:
         self._waits_for._asyncio_future_blocking = False  # noqa: SLF001 - as a task does

@@ -30,6 +30,12 @@ async def in_direct_steps(work: Work) -> None:
         await scope.run(work)
 
 
+async def in_direct_steps_of_direct_steps(work: Work) -> None:
+    """Run as a stream does that a generator of another stream reads in its own task."""
+    with edge_cancel_scope(60) as scope:
+        await scope.run(in_direct_steps(work))
+
+
 def running_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     assert task is not None
@@ -197,12 +203,15 @@ async def observed(
     return seen
 
 
+@pytest.mark.parametrize("run", [in_direct_steps, in_direct_steps_of_direct_steps])
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("work", WORKS)
 async def test_the_work_and_its_task_see_what_they_would_see_without(
-    work: Callable[[Log, Future], Work], event: Callable[[asyncio.Task[None], Future], None]
+    run: Callable[[Work], Awaitable[None]],
+    work: Callable[[Log, Future], Work],
+    event: Callable[[asyncio.Task[None], Future], None],
 ) -> None:
-    assert await observed(in_direct_steps, work, event) == await observed(by_the_task, work, event)
+    assert await observed(run, work, event) == await observed(by_the_task, work, event)
 
 
 async def test_no_other_coroutine_of_the_task_is_resumed() -> None:
@@ -246,8 +255,11 @@ async def test_what_anyio_cancels_keeps_the_item_that_it_has_received() -> None:
     assert received == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("run", [by_the_task, in_direct_steps])
 @pytest.mark.parametrize("work", [waits, gives_way])
-async def test_work_that_is_closed_is_resumed_no_more(work: Callable[[Log, Future], Work]) -> None:
+async def test_work_that_is_closed_is_resumed_no_more(
+    run: Callable[[Work], Coroutine[Any, Any, None]], work: Callable[[Log, Future], Work]
+) -> None:
     first, second = Future(), Future()
     seen: list[object] = []
 
@@ -256,7 +268,7 @@ async def test_work_that_is_closed_is_resumed_no_more(work: Callable[[Log, Futur
         await work(seen.append, second)
 
     with edge_cancel_scope(60) as scope:
-        steps: Any = scope.run(working())
+        steps: Any = scope.run(run(working()))
         steps.send(None).add_done_callback(lambda _: None, context=copy_context())
         first.set_result("first")
         await asyncio.sleep(0)
