@@ -74,6 +74,37 @@ FOUND_BY: dict[str, Trace] = {
 }
 """For each mistake, a trace in which a client notices it."""
 
+ONCE_WRONG: dict[str, tuple[int, Trace]] = {
+    "an old primary whose clock stepped back was thought to have lost nothing": (
+        1,
+        [
+            ("connect", (2, 0)),
+            ("fail_over", (10, 7)),
+            ("publish", (4, 0, 1)),
+            ("restart", (7,)),
+            ("step_clock", (4,)),
+            ("publish", (6, 3, 9)),
+            ("fail_over", (5, 6)),
+            ("wait", (5,)),
+        ],
+    ),
+    "a server that lost its newest was thought never to have had it": (
+        1,
+        [
+            ("connect", (1, 0)),
+            ("connect_and_cut", (1, 6, 2)),
+            ("make_hole", (2, 4)),
+            ("restart", (7,)),
+            ("step_clock", (8,)),
+            ("publish", (5, 7, 9)),
+            ("fail_over", (3, 6)),
+            ("connect", (7, 8)),
+            ("wait", (9,)),
+        ],
+    ),
+}
+"""What random traces have found: the seed, and the trace."""
+
 
 @pytest.fixture(autouse=True)
 def _small_rings_and_pages() -> Iterator[None]:
@@ -98,6 +129,12 @@ def test_random_traces() -> None:
         except Exception as error:
             error.add_note(f"HUB_SEED={seed} HUB_TRACES=1")
             raise
+
+
+@pytest.mark.parametrize("name", ONCE_WRONG)
+def test_what_was_once_wrong(name: str) -> None:
+    seed, trace = ONCE_WRONG[name]
+    play(trace, seed)
 
 
 @pytest.mark.parametrize("name", MUTATIONS)

@@ -5,7 +5,6 @@ import random
 from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from functools import partial
-from math import inf
 from typing import Any
 
 from sse_middleware.hub.abc import Entry
@@ -38,6 +37,8 @@ class World:
         self.clocks: dict[int, int] = {}
         self.numbers = 0
         self.primary = Server(self)
+        self.newest: dict[Server, int] = {}
+        """The last payload that may have come to each server that is no longer the primary."""
         self.links = [Link(self, self.primary, self.loop) for _ in range(hubs)]
         self.hubs = [Hub(keep=KEEP, store=partial(SimulatedStore, link)) for link in self.links]
         self.clients = [
@@ -190,6 +191,7 @@ class World:
     def fail_over(self, lost: int, moved: int) -> None:
         """Make another server the primary. The old one lives on, for those that don't move."""
         old = self.primary
+        self.newest[old] = self.numbers
         self.primary = new = Server(self)
         new.copy_of(old)
         new.lose(lost % 5)
@@ -255,8 +257,8 @@ class World:
     def _gone(self, server: Server, topic: str) -> set[int]:
         server.expire()
         kept = {number_of(one.block) for one in server.contents.topics.get(topic, [])}
-        newest = server.contents.clock if server is not self.primary else inf
-        return {one for one in self.truth[topic] if self.clocks[one] <= newest} - kept
+        newest = self.newest.get(server, self.numbers)  # clocks don't tell: they may step back
+        return {one for one in self.truth[topic] if one <= newest} - kept
 
     def pages(self, hub: int) -> bool:
         """Whether clients of a hub read pages."""
