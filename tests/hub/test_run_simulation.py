@@ -142,6 +142,19 @@ ONCE_WRONG: dict[str, tuple[int, Trace]] = {
             ("emit", (1, 3, 0)),
         ],
     ),
+    "a client of a second run, which was gone when it read, was thought to be owed the first": (
+        0,
+        [
+            ("begin", (0, 2, 0)),
+            ("emit", (0, 7, 10)),
+            ("wait", (8,)),
+            ("fail_work", (0,)),
+            ("delay", (3, 1)),
+            ("stop", (0, 0)),
+            ("restart", (4, 5, 0)),
+            ("wait", (10,)),
+        ],
+    ),
 }
 """What random traces have found: the seed, and the trace."""
 

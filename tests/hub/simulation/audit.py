@@ -88,7 +88,7 @@ class RunServer(Server):
         self.losses = 0
         """How often it may have lost something."""
         self.starts = dict[str, list[tuple[int, int, str]]]()
-        """Of each key: the clock at which each run has begun, its order, and its token."""
+        """Of each key: the clock before each run, from which its clients begin, order and token."""
         self._order = 0
 
     def lose(self, writes: int) -> None:
@@ -159,13 +159,14 @@ class RunServer(Server):
         self.expire()
         before = self.contents.chapters.get(topic)
         run = super().begin_run(topic, new)
-        if self.contents.topics[topic][0].block != start_marker(run.token):
+        marker = self.contents.topics[topic][0]
+        if marker.block != start_marker(run.token):
             raise Violation("a run does not begin with its beginning")
         if before is None or before.start != run.start:
             key = topic.removeprefix(RUN_TOPIC)
             self.begun[key] = self.begun.get(key, 0) + 1
             self._order += 1
-            self.starts.setdefault(key, []).append((run.start, self._order, new.token))
+            self.starts.setdefault(key, []).append((marker.before, self._order, new.token))
             until = self.now() + int(new.seconds * 1e6)
             limited = new.unwatched_limit is not None
             chapter = Chapter(self._order, new.token, run.start, until, limited)

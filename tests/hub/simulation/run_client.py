@@ -277,7 +277,7 @@ class RunClient:
         later = [one.order for one in server.payloads(self.key) if one.clock > clock]
         if present is not None and all(order == present.order for order in later):
             return present.order
-        begun = [order for start, order, _ in server.starts[self.key] if start <= clock + 1]
+        begun = [order for before, order, _ in server.starts[self.key] if before <= clock]
         return max(begun, default=0)
 
     def _check_missing(self, begin: int, end: int, payloads: list[Payload]) -> None:
