@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from tests.hub.simulation.runs_world import RunsWorld
-from tests.hub.simulation.traces import Trace
+from tests.hub.simulation.traces import Trace, repeatable
 
 RUN_STEPS: Sequence[tuple[str, int]] = (
     ("begin", 3),
@@ -101,16 +101,14 @@ def play_runs(trace: Trace, seed: int = 0, *, settled: float = 0.7) -> RunsWorld
         seed: of what happens at random within that.
         settled: how likely the clients get everything before the next thing happens.
     """
-    before = random.getstate()
-    random.seed(seed)  # how long the library waits until it tries again
-    world = RunsWorld(seed)
-    try:
-        for name, numbers in trace:
-            getattr(world, name)(*numbers)
-            if world.random.random() < settled:
-                world.settle()
-        world.finish()
-    finally:
-        world.close()
-        random.setstate(before)
+    with repeatable(seed):
+        world = RunsWorld(seed)
+        try:
+            for name, numbers in trace:
+                getattr(world, name)(*numbers)
+                if world.random.random() < settled:
+                    world.settle()
+            world.finish()
+        finally:
+            world.close()
     return world

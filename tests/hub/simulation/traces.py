@@ -1,7 +1,8 @@
 """What happens in a world, one thing after the other."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from tests.hub.simulation.world import World
 
@@ -63,13 +64,25 @@ def play(trace: Trace, seed: int = 0, *, settled: float = 0.7) -> World:
         seed: of what happens at random within that.
         settled: how likely the clients get everything before the next thing happens.
     """
-    world = World(seed)
-    try:
-        for name, numbers in trace:
-            getattr(world, name)(*numbers)
-            if world.random.random() < settled:
-                world.settle()
-        world.finish()
-    finally:
-        world.close()
+    with repeatable(seed):
+        world = World(seed)
+        try:
+            for name, numbers in trace:
+                getattr(world, name)(*numbers)
+                if world.random.random() < settled:
+                    world.settle()
+            world.finish()
+        finally:
+            world.close()
     return world
+
+
+@contextmanager
+def repeatable(seed: int) -> Iterator[None]:
+    """Have the library wait as long before it tries again whenever the seed is the same."""
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
