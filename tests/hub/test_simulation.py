@@ -102,6 +102,16 @@ ONCE_WRONG: dict[str, tuple[int, Trace]] = {
             ("wait", (9,)),
         ],
     ),
+    "a store that had begun anew was thought not to need a read": (
+        6160,
+        [
+            ("connect", (1, 0)),
+            ("restart", (5,)),
+            ("wait", (8,)),
+            ("flush", ()),
+            ("publish_quietly", (2, 4)),
+        ],
+    ),
 }
 """What random traces have found: the seed, and the trace."""
 

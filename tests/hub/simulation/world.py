@@ -103,6 +103,7 @@ class World:
         assert running is not None
         is_well = not (link.fails or link.stalled or link.delay or self.pages(at))
         is_well &= not running.worker.unsynced
+        is_well &= running.worker.mark == link.server.incarnations[-1].mark
         reads = link.reads
         self.publish(hub, topic, 2)
         self.pass_time(0.001)
