@@ -112,6 +112,22 @@ ONCE_WRONG: dict[str, tuple[int, Trace]] = {
             ("publish_quietly", (2, 4)),
         ],
     ),
+    "a gap of a page was judged by the server of a later read": (
+        10,
+        [
+            ("connect", (10, 3)),
+            ("sip", (7,)),
+            ("flush", ()),
+            ("publish", (4, 1, 6)),
+            ("wait", (2,)),
+            ("break_listener", (6,)),
+            ("resume", (7,)),
+            ("delay", (1, 3)),
+            ("publish", (3, 10, 4)),
+            ("wait", (7,)),
+            ("fail_over", (9, 1)),
+        ],
+    ),
 }
 """What random traces have found: the seed, and the trace."""
 

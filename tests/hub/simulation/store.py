@@ -25,8 +25,8 @@ class Link:
     ) -> None:
         self.world = world
         self.server = server
-        self.read_from = server
-        """Where it led when something was last read."""
+        self.read_from: dict[int, Server] = {}
+        """Where it led when something was last read of each incarnation, by its mark."""
         self.loop = loop
         self.delay = 0.0
         self.fails = False
@@ -95,7 +95,7 @@ class SimulatedStore:
     async def read(self, topics: Sequence[str], after: int, limit: int) -> Snapshot:
         def read(server: Server) -> Snapshot:
             self.link.reads += 1
-            self.link.read_from = server
+            self.link.read_from[server.incarnations[-1].mark] = server
             return server.read(topics, after, limit)
 
         return await self.link.call(read)

@@ -247,13 +247,13 @@ class World:
             raise Violation(f"a gap of {topic}, and nothing of it is gone")
 
     def gone(self, client: Client) -> dict[str, set[int]]:
-        """Return what a client's store does not have any more, now or when it was read."""
+        """Return what the server does not have any more that told a client a gap."""
         assert client.link is not None
-        now, before = client.link.server, client.link.read_from
-        return {
-            topic: self._gone(now, topic) | (set() if now is before else self._gone(before, topic))
-            for topic in client.topics
-        }
+        assert client.subscription is not None
+        mark = client.subscription.cursor.mark
+        assert mark is not None
+        server = client.link.read_from[mark]
+        return {topic: self._gone(server, topic) for topic in client.topics}
 
     def _gone(self, server: Server, topic: str) -> set[int]:
         server.expire()
