@@ -155,6 +155,15 @@ ONCE_WRONG: dict[str, tuple[int, Trace]] = {
             ("wait", (10,)),
         ],
     ),
+    "what was written again after a loss was thought never to have been lost": (
+        2,
+        [
+            ("begin", (6, 9, 9)),
+            ("lose_answers", (0, 10)),
+            ("emit", (9, 6, 1)),
+            ("restart_server", (1,)),
+        ],
+    ),
 }
 """What random traces have found: the seed, and the trace."""
 

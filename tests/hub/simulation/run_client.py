@@ -228,7 +228,7 @@ class RunClient:
 
     def _take(self, event: MessageEvent, before: Position | None) -> None:
         if event.type == "gap":
-            self._note_gap(json.loads(event.data)["reason"])
+            self._note_gap(json.loads(event.data)["reason"], parse_position(event.last_event_id))
         elif event.type == "message":
             work, number = json.loads(event.data)
             if (work, number) in self.seen:
@@ -236,13 +236,14 @@ class RunClient:
             self._check_order(work)
             self.seen.add((work, number))
 
-    def _note_gap(self, reason: str) -> None:
+    def _note_gap(self, reason: str, position: Position | None) -> None:
         self._gap, self._lost_run = True, reason == "expired"
         if reason == "reset":
             self.seen.clear()
-        elif reason == "lost":  # what is gone may be written again
-            server = self.world.server
-            self.seen &= {(one.work, one.number) for one in server.payloads(self.key)}
+        elif reason == "lost":  # what came after it may be gone, and be written again
+            before = 0 if position is None else position.clock
+            kept = [one for one in self.world.server.payloads(self.key) if one.clock <= before]
+            self.seen &= {(one.work, one.number) for one in kept}
 
     def _check_order(self, work: int) -> None:
         """Check that an event is of the run that the client came for, or of a later one."""
