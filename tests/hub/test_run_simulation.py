@@ -164,6 +164,17 @@ ONCE_WRONG: dict[str, tuple[int, Trace]] = {
             ("restart_server", (1,)),
         ],
     ),
+    "a run that a crash brought back was owed to those who were told that it was gone": (
+        0,
+        [
+            ("begin", (0, 2, 0)),
+            ("drop", (5, 3)),
+            ("emit", (0, 1, 1)),
+            ("restart", (5, 9, 0)),
+            ("emit", (0, 2, 6)),
+            ("restart_server", (2,)),
+        ],
+    ),
 }
 """What random traces have found: the seed, and the trace."""
 

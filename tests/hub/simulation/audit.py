@@ -52,6 +52,8 @@ class RunContents(Contents):
     """The present run of each topic."""
     payloads: dict[str, list[Payload]] = field(default_factory=dict)
     """Of each topic, also of its earlier runs."""
+    dropped: set[Payload] = field(default_factory=set)
+    """Those that were not kept at some time. Copies share it: a crash may bring back a run."""
 
     def copy(self) -> "RunContents":
         base = Contents.copy(self)
@@ -64,11 +66,13 @@ class RunContents(Contents):
             base.runs,
             dict(self.chapters),
             payloads,
+            self.dropped,
         )
 
     def drop(self, topic: str) -> None:
         Contents.drop(self, topic)
         self.chapters.pop(topic, None)
+        self.dropped.update(self.payloads.get(topic, ()))
 
 
 class RunServer(Server):
