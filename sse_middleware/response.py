@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Unpack
 
+from asgiref.sync import markcoroutinefunction
 from starlette.background import BackgroundTask
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -148,15 +149,14 @@ class EventSourceResponse(StreamingResponse):
             "with -> EventSourceResponse"
         )
 
-    # Any, because these have other types in frameworks that take any ASGI application.
+    # Any: frameworks have types of their own. The mark: asgiref looks for a coroutine function.
+    @markcoroutinefunction
     def __call__(self, scope: Any, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         """Return what streams, and then runs the background task.
 
-        For ``HEAD`` and for a status without a body (204), only the head is sent. The stream
-        doesn't start.
+        For ``HEAD`` and for a status without a body (204), only the head is sent.
         """
-        # No coroutine of its own: each open stream would keep it.
-        answer = self._answer(scope, receive, send)
+        answer = self._answer(scope, receive, send)  # no coroutine: each open stream would keep it
         return answer if self.background is None else _one_by_one(answer, self.background)
 
     def _answer(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:

@@ -51,7 +51,8 @@ async def test_all_wrappers_of_a_framework(framework: Callable[[ASGIApp], ASGIAp
     await call(noting)
     ((given, inside),) = found
     assert given is not inside
-    assert inside is outer[0]
+    # FastAPI measures requests, and so wraps `send` too, if OpenTelemetry was set up before.
+    assert inside is outer[0] or inside.__module__.startswith("fastapi.telemetry")
 
 
 async def _send(_message: Message) -> None:
