@@ -125,6 +125,8 @@ class RunClient:
         """Whether it was told a gap since its last event."""
         self._lost_run = False
         """Whether the last gap was of a run that was gone."""
+        self._excused = set[Payload]()
+        """What had been gone when it was told a gap. A crash may bring that back."""
         chapter = self.world.server.chapter(key)
         self._floor = 0 if chapter is None else chapter.order
         self._losses = self.world.server.losses
@@ -239,6 +241,7 @@ class RunClient:
 
     def _note_gap(self, reason: str, position: Position | None) -> None:
         self._gap, self._lost_run = True, reason == "expired"
+        self._excused |= self.world.server.contents.dropped
         if reason == "reset":
             self.seen.clear()
         elif reason == "lost":  # what came after it may be gone, and be written again
@@ -285,14 +288,12 @@ class RunClient:
     def _check_missing(self, begin: int, end: int, payloads: list[Payload]) -> None:
         chapter = self.world.server.chapter(self.key)
         present = 0 if chapter is None else chapter.order
-        dropped = self.world.server.contents.dropped
         for one in payloads:
             if not begin < one.clock <= end or (one.work, one.number) in self.seen:
                 continue
-            if one.order < self._floor:
+            if one.order < self._floor or one in self._excused:
                 continue
-            is_kept = one.order == present and one not in dropped
-            if is_kept or not self._gap:
+            if one.order == present or not self._gap:
                 raise Violation(f"event {one.number} of {one.work} did not come")
 
     def check_has_all(self) -> None:
@@ -306,7 +307,7 @@ class RunClient:
                 one
                 for one in server.payloads(self.key)
                 if one.order == chapter.order >= self._floor and one.clock < before
-                if (one.work, one.number) not in self.seen
+                if (one.work, one.number) not in self.seen and one not in self._excused
             ]
             if missing:
                 raise Violation(f"a client waits at {position}, and there is more: {missing}")
