@@ -175,6 +175,17 @@ ONCE_WRONG: dict[str, tuple[int, Trace]] = {
             ("restart_server", (2,)),
         ],
     ),
+    "a run was to be aborted at the very end of its lease": (
+        0,
+        [
+            ("begin", (0, 2, 2)),
+            ("emit", (2, 2, 1)),
+            ("wait", (10,)),
+            ("emit", (2, 9, 5)),
+            ("restart_server", (4,)),
+            ("begin", (0, 4, 2)),
+        ],
+    ),
 }
 """What random traces have found: the seed, and the trace."""
 

@@ -24,6 +24,9 @@ KEYS = tuple(RUNS)
 CALM = 6.0
 """Seconds without a disturbance after which nothing waits to be tried again."""
 
+NOTICED = 1
+"""Seconds after the end of a lease in which viewers know that nobody produces their run."""
+
 TRIES = 40
 """More requests than a client needs until it has everything."""
 
@@ -253,7 +256,7 @@ class RunsWorld:
         for client in self.clients:
             if client.exchange is not None:
                 client.exchange.read()
-        self._let_come_back(LEASE + 1)
+        self._let_come_back(LEASE + NOTICED)
         for key in KEYS:
             self._check_key(key)
         for work in self.works:
@@ -303,7 +306,7 @@ class RunsWorld:
         for work in self.works:
             if held and work.number == chapter.work:
                 self._check_produced(key, chapter, work)
-        if viewed and not held:
+        if viewed and self.server.now() > chapter.until + NOTICED * 10**6:
             raise Violation(f"nobody has ended the run of {key}")
 
     def _check_produced(self, key: str, chapter: Chapter, work: Work) -> None:
@@ -311,7 +314,7 @@ class RunsWorld:
         if work.process.runs and work.ended is None:
             if self.server.asked.get(chapter.token) == self.server.losses:
                 raise Violation(f"the run of {key} was to stop, and goes on")
-        elif self.network.now > (work.ended or 0) + LEASE + 1:
+        elif self.network.now > (work.ended or 0) + LEASE + NOTICED:
             raise Violation(f"nobody produces the run of {key}, and it is held")
 
     def _check_state(self, key: str, expected: str | None) -> None:
