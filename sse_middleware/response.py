@@ -16,7 +16,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Unpack
 
-from asgiref.sync import markcoroutinefunction
 from starlette.background import BackgroundTask
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -149,15 +148,16 @@ class EventSourceResponse(StreamingResponse):
             "with -> EventSourceResponse"
         )
 
-    # Any: frameworks have types of their own. The mark: asgiref looks for a coroutine function.
-    @markcoroutinefunction
-    def __call__(self, scope: Any, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
-        """Return what streams, and then runs the background task.
+    # Any, because these have other types in frameworks that take any ASGI application. Some of them
+    # look whether it is a coroutine function.
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Stream, then run the background task.
 
         For ``HEAD`` and for a status without a body (204), only the head is sent.
         """
-        answer = self._answer(scope, receive, send)  # no coroutine: each open stream would keep it
-        return answer if self.background is None else _one_by_one(answer, self.background)
+        await self._answer(scope, receive, send)
+        if self.background is not None:
+            await self.background()
 
     def _answer(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         context = RequestContext.find(scope) or without_middleware(scope, receive)
@@ -277,11 +277,6 @@ def give_defaults(
     response.tag_overrides = overrides
     for name, value in (headers or {}).items():
         response.headers.setdefault(name, value)
-
-
-async def _one_by_one(answer: Coroutine[Any, Any, None], background: BackgroundTask) -> None:
-    await answer
-    await background()
 
 
 async def _close_and_raise(producer: Producer, within: float, errors: list[BaseException]) -> None:

@@ -77,7 +77,7 @@ OUTSIDE = {
     "guarded": {"starlette"},
     "hub_content": {"starlette"},
     "relaying": {"anyio", "starlette"},
-    "response": {"asgiref", "pydantic", "starlette"},
+    "response": {"pydantic", "starlette"},
     "endpoint": {"anyio", "starlette"},
     "legacy": {"anyio", "asgiref", "pydantic_core", "starlette"},
     "compat": {"anyio", "starlette"},
