@@ -8,7 +8,7 @@
     │   ├── TopicError           a name that no topic can have
     │   ├── RunTooLargeError     a run whose events take more than it may
     │   ├── RunAbortedError      a run whose worker is gone
-    │   ├── RunFailedError       a run that has failed, as those learn it who observe its viewers
+    │   ├── RunFailedError       a run that has failed, as observers of its viewers learn it
     │   └── HubError             a hub that is not open, or is used from elsewhere
     │       ├── StoreError           its store is away or refuses: nothing was published
     │       └── PublishUnknownError  its store may have published: the answer was lost

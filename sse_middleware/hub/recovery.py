@@ -1,7 +1,7 @@
-"""`Recovery`: who in a process waits to ask the store again.
+"""`Recovery`: the tasks of a process that wait to ask the store again.
 
 Rules of this file:
-- When the store answers anybody, all who wait ask it at once. It is there again.
+- When the store answers one task, all that wait ask it at once. It is there again.
 - A store may answer one and go on failing another. So after a wait that was cut short, the next
   one of the same `Backoff` isn't. At most twice as many attempts are made as without this.
 - The first wait isn't cut short: it is short, and spreads what many processes do when their store
@@ -14,7 +14,7 @@ from sse_middleware.hub.backoff import FIRST, Backoff
 
 
 class Recovery:
-    """Those who wait."""
+    """Tasks that wait for a store that was away."""
 
     __slots__ = ("waiting",)
 

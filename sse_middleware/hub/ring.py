@@ -41,7 +41,7 @@ class Latest:
     position: Position
     """Up to which all is had with them."""
     follows: Position | None
-    """The position before them of who took them first. Nearly all have the same object."""
+    """The position of the subscriber that took them first. Nearly all have the same object."""
     size: int
     """The bytes of the block."""
 

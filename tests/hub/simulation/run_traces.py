@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from tests.hub.simulation.runs_world import RunsWorld
-from tests.hub.simulation.traces import Trace, repeatable
+from tests.hub.simulation.traces import Trace, let_happen, repeatable
 
 RUN_STEPS: Sequence[tuple[str, int]] = (
     ("begin", 3),
@@ -103,12 +103,5 @@ def play_runs(trace: Trace, seed: int = 0, *, settled: float = 0.7) -> RunsWorld
     """
     with repeatable(seed):
         world = RunsWorld(seed)
-        try:
-            for name, numbers in trace:
-                getattr(world, name)(*numbers)
-                if world.random.random() < settled:
-                    world.settle()
-            world.finish()
-        finally:
-            world.close()
+        let_happen(world, trace, settled)
     return world

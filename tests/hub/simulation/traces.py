@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from tests.hub.simulation.world import World
 
@@ -66,15 +67,20 @@ def play(trace: Trace, seed: int = 0, *, settled: float = 0.7) -> World:
     """
     with repeatable(seed):
         world = World(seed)
-        try:
-            for name, numbers in trace:
-                getattr(world, name)(*numbers)
-                if world.random.random() < settled:
-                    world.settle()
-            world.finish()
-        finally:
-            world.close()
+        let_happen(world, trace, settled)
     return world
+
+
+def let_happen(world: Any, trace: Trace, settled: float) -> None:
+    """Let things happen in a world, of hubs or of runs, and close it."""
+    try:
+        for name, numbers in trace:
+            getattr(world, name)(*numbers)
+            if world.random.random() < settled:
+                world.settle()
+        world.finish()
+    finally:
+        world.close()
 
 
 @contextmanager
