@@ -45,7 +45,7 @@ from sse_middleware.settings import Overrides, StreamOptions, StreamSettings
 from sse_middleware.stream.abc import FrameSink, Producer
 from sse_middleware.stream.guard import StreamGuard
 from sse_middleware.stream.outbox import Outbox
-from sse_middleware.stream.producers import producer_of
+from sse_middleware.stream.producers import close_producer, producer_of
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.validation import UNSET, Unset
 from sse_middleware.wire.response_headers import with_codec, with_defaults
@@ -259,7 +259,7 @@ class EventSourceResponse(StreamingResponse):
         if isinstance(self.body_iterator, Subscription):
             return  # it was not opened
         unused = ItemEncoder(ItemEncoding(settings, None, ""), bytes)
-        await producer_of(self.body_iterator, unused).close(settings.cleanup_timeout)
+        await close_producer(producer_of(self.body_iterator, unused), settings.cleanup_timeout)
 
     def _head(self, settings: StreamSettings) -> Message:
         preset = () if settings.preset is None else settings.preset.raw_headers
@@ -280,14 +280,14 @@ def give_defaults(
 
 
 async def _close_and_raise(producer: Producer, within: float, errors: list[BaseException]) -> None:
-    await producer.close(within)
+    await close_producer(producer, within)
     raise errors.pop()  # whose traceback holds this frame
 
 
 async def _close_and_refuse(
     producer: Producer, settings: StreamSettings, send: Send, full: Full
 ) -> None:
-    await producer.close(settings.cleanup_timeout)
+    await close_producer(producer, settings.cleanup_timeout)
     await refuse(send, full, settings)
 
 

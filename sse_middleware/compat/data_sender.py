@@ -1,6 +1,7 @@
 """The data sender of sse-starlette: a function of the user's that runs during a stream."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import anyio
 
@@ -59,7 +60,7 @@ class ProducerWithSender:
         self._sender.cancel()
         return self._producer.stage()
 
-    async def close(self, within: float) -> None:
-        """Close the producer."""
+    def close(self, within: float) -> Coroutine[Any, Any, None] | None:
+        """Return what closes the producer."""
         self._sender.cancel()
-        await self._producer.close(within)
+        return self._producer.close(within)

@@ -207,6 +207,6 @@ class SubscriptionProducer:
         """Call back at once: nothing runs after `close`."""
         callback()
 
-    async def close(self, within: float) -> None:  # noqa: ARG002 - a `Work`
+    def close(self, within: float) -> None:  # noqa: ARG002 - a `Work`
         """Close the subscription."""
         self._subscription.close()

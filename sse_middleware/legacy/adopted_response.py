@@ -161,7 +161,7 @@ class AdoptedResponse(PassesBody):
         """Take no more messages. A bound method would be a reference cycle, which only gc frees."""
         self._send = self._send_to_client if self._guard is None else _after_end
 
-    async def close(self, within: float) -> None:  # noqa: ARG002 - a `Work`
+    def close(self, within: float) -> None:  # noqa: ARG002 - a `Work`
         """Forget the error: its traceback holds this object. The application has ended."""
         self._conversion.error = None
 

@@ -1,6 +1,6 @@
 """What the parts of a stream know about each other, and what a stream knows about its items."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from enum import Enum
 from typing import Any, Protocol
 
@@ -125,8 +125,11 @@ class FrameQueue(Protocol):
 class Work(Protocol):
     """What makes the frames of an open stream, as far as the end of the stream needs it."""
 
-    async def close(self, within: float) -> None:
-        """Release what is held, also if nothing was ever produced, in this many seconds."""
+    def close(self, within: float) -> Coroutine[Any, Any, None] | None:
+        """Return what releases what is held, also if nothing was ever produced.
+
+        It takes at most `within` seconds. Returns ``None`` if nothing is held any more.
+        """
 
     def stage(self) -> Stage:
         """Return whether it can put more, and what it does if it can't."""

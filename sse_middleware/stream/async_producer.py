@@ -8,7 +8,7 @@ Rules of this file:
   caches, and freeing it would take longer than framing it.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
 from inspect import isasyncgen
 from typing import Any
 
@@ -63,7 +63,12 @@ class AsyncProducer:
         """Call back at once: nothing runs after `close`."""
         callback()
 
-    async def close(self, within: float) -> None:
+    def close(self, within: float) -> Coroutine[Any, Any, None] | None:
+        """Return what closes the iterator, unless it is a generator that has ended."""
+        ended = isasyncgen(self._items) and self._items.ag_frame is None
+        return None if ended else self._close(within)
+
+    async def _close(self, within: float) -> None:
         """Close the iterator, if it can be closed.
 
         A generator may be suspended inside cancel scopes of its own. Those must be left in order,

@@ -87,7 +87,7 @@ class StreamGuard:
             work,
             cooperative=self._cooperative,
         )
-        return opened.start()
+        return opened.start(self._tasks, at_once=start.at_once)
 
     @property
     def is_open(self) -> bool:

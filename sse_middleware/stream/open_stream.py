@@ -6,7 +6,7 @@ Rules of this file:
 - Everything that was yielded before an exception is delivered, then the exception goes on.
 - A cancelled producer is cancelled once. It is closed in any case, in the endpoint's task and
   within `cleanup_timeout` seconds.
-- `closing` says how a stream ends before its producer does.
+- Its base, `Closing`, says how a stream ends before its producer does.
 """
 
 import logging
@@ -47,7 +47,7 @@ _WAITS_FOR_THREAD = (
 )
 
 
-class OpenStream:
+class OpenStream(Closing):
     """One open response body of events.
 
     Args:
@@ -61,20 +61,7 @@ class OpenStream:
         cooperative: whether the producer ends by itself if it waits for the end of the connection.
     """
 
-    __slots__ = (
-        "_at_once",
-        "_closing",
-        "_connection",
-        "_first_frame",
-        "_outbox",
-        "_released",
-        "_scope",
-        "_settings",
-        "_slot",
-        "_tasks",
-        "_work",
-        "_writer",
-    )
+    __slots__ = ("_writer",)
 
     def __init__(
         self,
@@ -89,45 +76,30 @@ class OpenStream:
         *,
         cooperative: bool,
     ) -> None:
-        self._connection = connection
-        self._settings = settings
-        self._scope = scope
-        self._slot = start.slot
-        self._work = work
-        self._released = False
-        self._tasks = tasks
-        self._outbox = outbox = start.outbox(settings.max_buffer, stepwise=scope.stepwise)
-        self._closing = closing = Closing(
-            outbox,
-            scope,
-            connection,
-            settings,
-            control,
-            start.slot,
-            work,
-            cooperative=cooperative,
+        outbox = start.outbox(settings.max_buffer, stepwise=scope.stepwise)
+        super().__init__(
+            outbox, scope, connection, settings, control, start.slot, work, cooperative=cooperative
         )
-        self._writer = Writer(outbox, send, control, closing, settings, start, tasks)
+        self._writer = Writer(outbox, send, control, self, settings, start, tasks)
         outbox.wake = self._writer.run if outbox.eager else self._writer.wake
-        self._first_frame = None if connection.shared else self._writer.first_frame()
-        self._at_once = start.at_once
         scope.tell(self)
         if start.slot.limited:
             scope.note_threads()
 
-    def start(self) -> Outbox:
-        """Begin the response, and return where the producer puts its frames."""
+    def start(self, tasks: DaemonTaskGroup, *, at_once: bool) -> Outbox:
+        """Begin the response, and return where the producer puts its frames.
+
+        Args:
+            tasks: where the watcher of the connection runs.
+            at_once: whether the head is sent at once.
+        """
         self._slot.opened(self)
-        self._tasks.create_eager_task(self._watch())
-        if self._at_once:
+        tasks.create_eager_task(self._watch())
+        if at_once:
             self._writer.wake()
         elif not self._scope.stepwise:
             self._writer.wait()
         return self._outbox
-
-    def drain(self, delay: float) -> None:
-        """End the stream after `drain_grace` and this many seconds."""
-        self._closing.drain(delay)
 
     def on_suspend(self) -> None:
         """Send what waits: the work suspends."""
@@ -149,18 +121,18 @@ class OpenStream:
 
     async def settle(self, error: BaseException) -> bool:
         """Keep what the producer raised. Returns false for what the caller must raise again."""
-        closing, scope = self._closing, self._scope
+        scope = self._scope
         cancelled = is_only(error, scope.cancelled_type)
         if cancelled and scope.cancel_called and isinstance(error, BaseExceptionGroup):
             return True  # a task group of the generator's has wrapped our own cancellation
         if not (cancelled and scope.is_cancelled()):
             started = self._writer.started or self._outbox.size > 0
-            closing.producer_failed(error, started=started)
+            self.producer_failed(error, started=started)
             return True
         if not scope.cancel_called:
             if self._may_send_farewell() and scope.uncancel() and await self._send_farewell():
                 return True
-            closing.request_cancelled()
+            self.request_cancelled()
         return False
 
     async def close_work(self) -> None:
@@ -171,43 +143,47 @@ class OpenStream:
             self._outbox.close(Ending.COMPLETE)
         if self._scope.abandoned:
             return
-        # No further scope: a generator at a `yield` may be inside scopes of its own.
-        self._scope.begin_cleanup()
         try:
             close = self._work.close(self._settings.cleanup_timeout)
-            await self._scope.run(close)
+            if close is not None:
+                # No further scope: a generator at a `yield` may be inside scopes of its own.
+                self._scope.begin_cleanup()
+                await self._scope.run(close)
         except Exception as error:
-            self._closing.cleanup_failed(error)
+            self.cleanup_failed(error)
         except BaseExceptionGroup as group:
             # A task group around a `yield` wraps what closes the generator.
             _, rest = group.split((GeneratorExit, self._scope.cancelled_type))
             if rest is not None:
-                self._closing.cleanup_failed(rest)
+                self.cleanup_failed(rest)
 
     async def finish(self) -> None:
         """Wait until all is sent."""
-        closing = self._closing
         if self._scope.cleanup_timed_out and not self._scope.abandoned:
             logger.warning("%s took more than cleanup_timeout to close", printable(self._work))
         try:
             await self._until_written()
         except self._scope.cancelled_type:
-            closing.request_cancelled()
+            self.request_cancelled()
             raise
         answered = self._writer.started or self._connection.complete
-        if closing.client_left and not answered and closing.failure is None:
+        if self.client_left and not answered and self.failure is None:
             await self._answer_nobody()
 
     def release(self) -> BaseException | None:
         """Give back what the stream held. Returns what the endpoint's task must raise."""
-        closing = self._closing
-        failure, closing.failure = closing.failure, None
-        closing.cancel_timers()
+        failure = self._end()
+        del self._writer  # it refers to this object
+        return failure
+
+    def _end(self) -> BaseException | None:
+        """End what may outlast the work. Returns what it keeps for the endpoint's task."""
+        failure, self.failure = self.failure, None
+        self.cancel_timers()
         self._writer.close()
         self._outbox.release()
-        if not self._released:
-            self._released = True
-            reason, error = closing.reason, failure
+        if not self._slot.ended:
+            reason, error = self.reason, failure
             if reason is None:
                 reason, error = self._outbox.conclusion()
             self._slot.closed(reason, error)
@@ -217,18 +193,13 @@ class OpenStream:
     def end_unfinished(self) -> None:
         """End a body that its work has left unfinished. It is broken, unless the server stops."""
         if self._slot.draining and self._outbox.between_events:
-            self._closing.put_farewell(CloseReason.DRAINED)
+            self.put_farewell(CloseReason.DRAINED)
         else:
             self._outbox.close(Ending.BROKEN)
 
-    @property
-    def is_overdue(self) -> bool:
-        """Whether the work should have ended by now."""
-        return self._closing.is_overdue
-
     def on_outer_cancel(self) -> None:
         """Give up: the request is cancelled."""
-        self._closing.request_cancelled()
+        self.request_cancelled()
 
     def on_abandon(self) -> None:
         """Give up work that nothing can end. It keeps its slot if it waits for a thread."""
@@ -236,7 +207,7 @@ class OpenStream:
             _WAITS_FOR_THREAD if self._scope.in_thread else _SWALLOWS, printable(self._work)
         )
         self._outbox.close(Ending.ABANDONED)
-        self.release()
+        self._end()
 
     def _may_send_farewell(self) -> bool:
         return self._slot.draining and not self._outbox.closed
@@ -247,7 +218,7 @@ class OpenStream:
         Returns whether it was sent. Then the request ends normally: daphne stops as soon as the
         first of its requests has ended as cancelled.
         """
-        self._closing.put_farewell(CloseReason.DRAINED)
+        self.put_farewell(CloseReason.DRAINED)
         with anyio.move_on_after(FAREWELL_TIMEOUT, shield=True):
             await self._until_written()
         return self._writer.ended
@@ -269,10 +240,10 @@ class OpenStream:
                 logger.debug("the status line could not be sent: %s", printable(error))
 
     def _watch(self) -> Coroutine[Any, Any, None]:
-        if self._first_frame is not None:
-            return self._watch_after(self._first_frame)
-        return self._connection.watch(self._closing)
+        if self._connection.shared:
+            return self._connection.watch(self)
+        return self._watch_after(self._writer.first_frame())
 
     async def _watch_after(self, first_frame: anyio.Event) -> None:
         await first_frame.wait()
-        await self._connection.watch(self._closing)
+        await self._connection.watch(self)

@@ -1,4 +1,4 @@
-"""`producer_of`: how the items of any iterable are pulled."""
+"""`producer_of`: how the items of any iterable are pulled. `close_producer` closes it anywhere."""
 
 from collections.abc import AsyncIterable, Iterable
 from typing import Any
@@ -14,3 +14,10 @@ def producer_of(content: AsyncIterable[Any] | Iterable[Any], encoder: Encoder) -
     if isinstance(content, AsyncIterable):
         return AsyncProducer(unwrapped(content), encoder)
     return ThreadProducer(content, encoder)
+
+
+async def close_producer(producer: Producer, within: float) -> None:
+    """Close a producer outside of a stream, in this many seconds."""
+    closing = producer.close(within)
+    if closing is not None:
+        await closing

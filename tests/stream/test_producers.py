@@ -18,7 +18,7 @@ from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import Ending
 from sse_middleware.stream.async_producer import AsyncProducer
 from sse_middleware.stream.outbox import Outbox
-from sse_middleware.stream.producers import producer_of
+from sse_middleware.stream.producers import close_producer, producer_of
 from sse_middleware.stream.thread_producer import ThreadProducer
 from tests.stream.frames import Frames, encoder, frames
 
@@ -123,8 +123,8 @@ async def test_it_stops_where_there_is_no_room_any_more(make: Make) -> None:
     await producer.produce(sink)
     assert sink == frames(*LARGE[:2])
     assert log == []
-    await producer.close(5)
-    await producer.close(5)
+    await close_producer(producer, 5)
+    await close_producer(producer, 5)
     assert len(log) == 1
 
 
@@ -132,7 +132,7 @@ async def test_it_stops_where_there_is_no_room_any_more(make: Make) -> None:
 async def test_it_closes_a_generator_that_never_ran(make: Make) -> None:
     log: list[str] = []
     generator = make(log, "a")
-    await producer_of(generator, encoder).close(5)
+    await close_producer(producer_of(generator, encoder), 5)
     assert await rest(generator) == log == []
 
 
@@ -144,7 +144,7 @@ async def test_it_takes_iterators_that_are_no_generators(kind: Any, producer_kin
     producer = producer_of(kind("a", "b"), encoder)
     assert isinstance(producer, producer_kind)
     await producer.produce(sink)
-    await producer.close(5)
+    await close_producer(producer, 5)
     assert sink == frames("a", "b")
 
 
@@ -163,7 +163,7 @@ async def test_the_error_of_a_bad_item_is_thrown_into_the_generator(make: Make) 
     producer = producer_of(make(log, "a", 1, "c"), encoder)
     with pytest.raises(EncodingError):
         await producer.produce(sink)
-    await producer.close(5)
+    await close_producer(producer, 5)
     assert sink == frames("a")
     assert len(log) == 1
 
@@ -216,7 +216,7 @@ async def test_a_generator_may_answer_with_another_bad_item(make: Make) -> None:
     producer = producer_of(content, encoder)
     with pytest.raises(EncodingError):
         await producer.produce(Frames())
-    await producer.close(5)
+    await close_producer(producer, 5)
     assert await rest(content) == []
 
 
@@ -232,5 +232,5 @@ async def test_a_generator_whose_frames_are_all_empty_lets_others_run(make: Make
             await anyio.lowlevel.checkpoint()
         assert log == []
         outbox.close(Ending.ABANDONED)
-    await producer.close(5)
+    await close_producer(producer, 5)
     assert len(log) == 1

@@ -32,7 +32,7 @@ from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.running_request import RUNNING_REQUEST
 from sse_middleware.stream.abc import Producer
 from sse_middleware.stream.closing import end_work
-from sse_middleware.stream.producers import producer_of
+from sse_middleware.stream.producers import close_producer, producer_of
 
 logger = logging.getLogger(__name__)
 
@@ -212,7 +212,7 @@ class Runner:
             return
         scope.begin_cleanup()
         try:
-            await scope.run(producer.close(self._plan.settings.cleanup_timeout))
+            await scope.run(close_producer(producer, self._plan.settings.cleanup_timeout))
         except Exception as error:
             self._fail(error)
 
