@@ -12,13 +12,9 @@ Rules of this file:
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
 
-from sse_middleware.event_loop.loop import call_later, running_asyncio_task
+from sse_middleware.event_loop.loop import call_later
 from sse_middleware.event_loop.timers import SLACK, CoalescedTimers, TimerGroup
-
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
 
 
 class TimedWriter(ABC):
@@ -33,8 +29,6 @@ class TimedWriter(ABC):
         "_clock",
         "_group",
         "_interval",
-        "_loop",
-        "_period",
         "_send_timeout",
         "_slack",
         "_timers",
@@ -46,8 +40,6 @@ class TimedWriter(ABC):
     _timers: CoalescedTimers
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        task = running_asyncio_task()
-        self._loop = None if task is None else task.get_loop()
         self._clock = clock
         self.sent = self._clock()
         """When the silence began, by the event loop's clock."""
@@ -55,7 +47,7 @@ class TimedWriter(ABC):
         """When the running send began, ``inf`` if none runs."""
         self.time_limit = math.inf
         """When the next time limit is reached. It may only become later: the timer is set."""
-        self._interval = self._period = self._send_timeout = math.inf
+        self._interval = self._send_timeout = math.inf
         self._slack = 0.0
         self._cancel: Callable[[], object] | None = None
         self._group: TimerGroup | None = None
@@ -78,7 +70,7 @@ class TimedWriter(ABC):
     def wait_for(self, seconds: float) -> None:
         """Call `on_due` after exactly this many seconds of silence from now on."""
         self.sent = now = self._clock()
-        self._interval = self._period = seconds
+        self._interval = seconds
         self._look_again(now)
 
     def start_timer(self, timers: CoalescedTimers, interval: float) -> None:
@@ -91,13 +83,12 @@ class TimedWriter(ABC):
         self.sent = now = self._clock()
         self._timers = timers
         self._interval = interval
-        self._slack = 0.0 if self._loop is None else interval * SLACK
-        self._period = min(interval, self._send_timeout)
+        self._slack = interval * SLACK if timers.has_groups else 0.0
         self._look_again(now)
 
     def stop_timer(self) -> None:
         """Let nothing be due any more."""
-        self._interval = self._period = self._send_timeout = self.time_limit = math.inf
+        self._interval = self._send_timeout = self.time_limit = math.inf
         self._unset()
 
     def on_timer_group(self, now: float, following: float) -> bool:
@@ -133,27 +124,19 @@ class TimedWriter(ABC):
         """Set the timer to when something is due next, at most one period from now."""
         exact = min(self.send_began + self._send_timeout, self.time_limit)
         silent = self.sent + self._interval
-        at = min(silent if silent > now else math.inf, now + self._period)
+        period = min(self._interval, self._send_timeout)
+        at = min(silent if silent > now else math.inf, now + period)
+        self._unset()
         if exact <= at or not self._slack:
             self._fire_at(min(at, exact))
-        else:
-            self._join_group(at)
+        else:  # at this time, or a little before, together with the timers of others
+            self._group = self._timers.group_at(at, period)
+            self._group.members[self] = None
 
     def _fire_at(self, at: float) -> None:
         """Have a timer of its own fire at this time, or never."""
-        self._unset()
-        if at == math.inf:
-            return
-        if self._loop is None:
+        if at < math.inf:
             self._cancel = call_later(max(0, at - self._clock()), self._on_timer)
-        else:
-            self._cancel = self._loop.call_at(at, self._on_timer).cancel
-
-    def _join_group(self, at: float) -> None:
-        """Have it fire at this time, or a little before, together with the timers of others."""
-        self._unset()
-        self._group = self._timers.group_at(cast("AbstractEventLoop", self._loop), at, self._period)
-        self._group.members[self] = None
 
     def _unset(self) -> None:
         if self._group is not None:

@@ -32,7 +32,7 @@ class Timers:
         self.members = {name: Member(name, self) for name in "abc"}
 
     def add(self, name: str, when: float) -> TimerGroup:
-        group = self.timers.group_at(self.loop, self.begin + when, INTERVAL)
+        group = self.timers.group_at(self.begin + when, INTERVAL)
         group.members[self.members[name]] = None
         return group
 
@@ -79,6 +79,24 @@ async def test_a_discarded_member_is_not_called() -> None:
     timers.add("c", 15).discard(timers.members["c"])
     await anyio.sleep(40)
     assert timers.calls == [("a", 5)]
+
+
+async def test_a_group_that_all_have_left_is_joined_again_and_is_not_early() -> None:
+    timers = Timers()
+    left = timers.add("a", 5)
+    left.discard(timers.members["a"])
+    assert timers.add("b", 8) is left
+    assert timers.add("c", 7) is left
+    await anyio.sleep(40)
+    assert timers.calls == [("b", 7), ("c", 7)]
+
+
+async def test_a_group_that_all_have_left_may_be_joined_by_one_who_is_due_earlier() -> None:
+    timers = Timers()
+    timers.add("a", 5).discard(timers.members["a"])
+    timers.add("b", 3)
+    await anyio.sleep(40)
+    assert timers.calls == [("b", 3)]
 
 
 async def test_a_member_may_discard_another_while_the_group_is_called() -> None:
