@@ -22,7 +22,7 @@ from typing import Any, Self
 import anyio
 
 from sse_middleware.event_loop.awaited_threads import LeftThreads, waits_for_thread
-from sse_middleware.event_loop.block import Block
+from sse_middleware.event_loop.block import UNTOLD, Block
 from sse_middleware.event_loop.direct_steps import DirectSteps
 
 RECANCEL_INTERVAL = 0.01
@@ -88,7 +88,7 @@ class AsyncioCancelScope:
         self._cleanup_timeout = cleanup_timeout
         self._inside = inside  # whether there may be scopes outside
         self._scope = scope  # which shields the block from the scopes outside
-        self._block: Block | None = None  # what is told
+        self._block = UNTOLD  # what is told
         self._on_end: Callable[[], object] = _nothing
         self._rest: asyncio.Task[None] | None = None  # what was taken from the block's task
         self._running = False
@@ -107,10 +107,9 @@ class AsyncioCancelScope:
         self._running, block = True, self._block
         try:
             waits_for = work.send(None)
-            steps = DirectSteps(self._task, work, _nothing if block is None else block.on_suspend)
+            steps = DirectSteps(self._task, work, block)
             while True:
-                if block is not None:
-                    block.on_suspend()
+                block.on_suspend()
                 try:
                     yield steps.until(waits_for)
                 except asyncio.CancelledError as error:
@@ -218,8 +217,7 @@ class AsyncioCancelScope:
     def _give_up(self, work: object) -> None:
         self.abandoned = True
         self.in_thread = waits_for_thread(work)
-        if self._block is not None:
-            self._block.on_abandon()
+        self._block.on_abandon()
 
     def _look_at(self, error: asyncio.CancelledError) -> None:
         """Remember who has cancelled, before the work sees it."""
@@ -232,7 +230,7 @@ class AsyncioCancelScope:
     def _look_outside(self) -> None:
         """Raise the shield if a scope outside has cancelled, and not one of the work's own."""
         scope, block = self._scope, self._block
-        if scope is None or block is None:
+        if scope is None or block is UNTOLD:
             return
         if scope.shield or not _is_any_scope_cancelled():
             return
@@ -277,7 +275,7 @@ class AsyncioCancelScope:
         trace: TracebackType | None,
     ) -> bool:
         self._active = False
-        self._block = None
+        self._block = UNTOLD
         if self._scope is not None:
             self._scope.__exit__(kind, error, trace)  # it is never cancelled itself
         if self._timer is not None:

@@ -14,3 +14,22 @@ class Block(Protocol):
 
     def on_abandon(self) -> None:
         """Know that it is given up, because nothing could end it."""
+
+
+class _Untold:
+    """A block that nothing is told."""
+
+    __slots__ = ()
+
+    def on_suspend(self) -> None:
+        """Do nothing."""
+
+    def on_outer_cancel(self) -> None:
+        """Do nothing."""
+
+    def on_abandon(self) -> None:
+        """Do nothing."""
+
+
+UNTOLD: Block = _Untold()
+"""Stands for a block that wants to be told nothing."""

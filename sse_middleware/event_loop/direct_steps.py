@@ -16,7 +16,9 @@ import asyncio
 from asyncio.tasks import _enter_task, _leave_task  # documented: "Extending asyncio"
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any
+from typing import Any, cast
+
+from sse_middleware.event_loop.block import Block
 
 
 class DirectSteps(asyncio.Future[None]):
@@ -25,14 +27,15 @@ class DirectSteps(asyncio.Future[None]):
     Args:
         task: the task.
         work: the coroutine.
-        on_suspend: called before the coroutine suspends in a direct step. It must not raise.
+        block: told before the coroutine suspends in a direct step.
     """
 
     __slots__ = (
+        "_block",
         "_context",
         "_error",
+        "_future",
         "_is_struck",
-        "_on_suspend",
         "_task",
         "_waits_for",
         "_wake",
@@ -47,13 +50,14 @@ class DirectSteps(asyncio.Future[None]):
         self,
         task: asyncio.Task[Any],
         work: Coroutine[Any, Any, None],
-        on_suspend: Callable[[], object],
+        block: Block,
     ) -> None:
         super().__init__(loop=task.get_loop())
         self._task = task
         self._work = work
-        self._on_suspend = on_suspend
-        self._waits_for: Any = None
+        self._block = block
+        self._future: asyncio.Future[Any] | None = None  # whose result leads to the next step
+        self._waits_for: Any = None  # what only the task can wait for
         self._is_struck = False  # whether a cancellation has found nothing to cancel
         self._error: BaseException | None = None
         self.went_on = False
@@ -61,20 +65,21 @@ class DirectSteps(asyncio.Future[None]):
 
     def until(self, waits_for: Any) -> Any:
         """Return what the task must wait for, where the work waits for this."""
-        self._waits_for = waits_for
-        if not _is_awaited(waits_for):
-            return waits_for
-        self._asyncio_future_blocking = True
-        return self
+        if isinstance(waits_for, asyncio.Future) and waits_for._asyncio_future_blocking:  # noqa: SLF001
+            self._future = waits_for
+            self._asyncio_future_blocking = True
+            return self
+        return waits_for
 
     def resume(self) -> Any:
         """Return what the work waits for next, as ``work.send(None)`` does. Raises the same."""
         if not self.went_on:
             return self._work.send(None)
         self.went_on = False
+        waits_for, self._waits_for = self._waits_for, None
         error, self._error = self._error, None
         if error is None:
-            return self._waits_for
+            return waits_for
         try:
             raise error
         finally:
@@ -82,8 +87,8 @@ class DirectSteps(asyncio.Future[None]):
 
     def end(self) -> None:
         """Take no more steps: the task's coroutines are closed."""
-        if self._waits():
-            self._waits_for.remove_done_callback(self._step)
+        if self._future is not None:
+            self._future.remove_done_callback(self._step)
 
     # What follows is for the task, for anyio, and for direct steps around these.
 
@@ -97,7 +102,7 @@ class DirectSteps(asyncio.Future[None]):
             context: the task's.
         """
         self._wake, self._context = wake, context
-        self._wait()
+        self._wait(cast("asyncio.Future[Any]", self._future))
 
     def remove_done_callback(self, _wake: Callable[["DirectSteps"], object], /) -> int:
         """Take no more steps. Returns how many callbacks that are: one."""
@@ -106,54 +111,51 @@ class DirectSteps(asyncio.Future[None]):
 
     def done(self) -> bool:
         """Whether the work is about to go on, or has gone on."""
-        return not self._waits() or self._waits_for.done()
+        return self._future is None or self._future.done()
 
     def cancelled(self) -> bool:
         """Whether the work is about to be cancelled."""
-        return self._waits() and self._waits_for.cancelled()
+        return self._future is not None and self._future.cancelled()
 
     def exception(self) -> BaseException | None:
         """Return the error that the work is about to get."""
-        return self._waits_for.exception() if self._waits() else None
+        return None if self._future is None else self._future.exception()
 
     def result(self) -> None:
         """Raise the error that the work is about to get, if there is one."""
-        if self._waits():
-            self._waits_for.result()
+        if self._future is not None:
+            self._future.result()
 
     def cancel(self, msg: Any = None) -> bool:
         """Cancel what the work waits for."""
-        cancelled = self._waits() and self._waits_for.cancel(msg)
+        cancelled = self._future is not None and self._future.cancel(msg)
         self._is_struck = not cancelled  # the task then raises the cancellation by itself
         return cancelled
 
-    def _waits(self) -> bool:
-        """Whether the work waits for a future, and has not gone on without it."""
-        return not self.went_on and asyncio.isfuture(self._waits_for)
-
-    def _wait(self) -> None:
-        self._waits_for._asyncio_future_blocking = False  # noqa: SLF001 - as a task does
-        self._waits_for.add_done_callback(self._step, context=self._context)
+    def _wait(self, future: asyncio.Future[Any]) -> None:
+        self._future = future
+        future._asyncio_future_blocking = False  # noqa: SLF001 - as a task does
+        future.add_done_callback(self._step, context=self._context)
 
     def _step(self, done: asyncio.Future[Any]) -> None:
         if not (self._is_struck or done.cancelled() or done.exception() is not None):
             loop, task = self._loop, self._task
             _enter_task(loop, task)
             try:
-                self._waits_for = waits_for = self._work.send(None)
-                self._on_suspend()
-                if _is_awaited(waits_for) and not self._is_struck:
-                    self._wait()
+                waits_for = self._work.send(None)
+                self._block.on_suspend()
+                if (
+                    isinstance(waits_for, asyncio.Future)
+                    and waits_for._asyncio_future_blocking  # noqa: SLF001
+                    and not self._is_struck
+                ):
+                    self._wait(waits_for)
                     return
+                self._waits_for = waits_for
             except BaseException as error:
                 self._error = error
             finally:
                 _leave_task(loop, task)
-            self.went_on = True
+            self.went_on, self._future = True, None
         self._is_struck = False
         self._wake(self)
-
-
-def _is_awaited(waits_for: Any) -> bool:
-    """Whether a coroutine awaits a future of asyncio."""
-    return isinstance(waits_for, asyncio.Future) and waits_for._asyncio_future_blocking  # noqa: SLF001
