@@ -19,17 +19,18 @@ class Block(Protocol):
 class _Untold:
     """A block that nothing is told."""
 
-    __slots__ = ()
-
-    def on_suspend(self) -> None:
+    @staticmethod
+    def on_suspend() -> None:
         """Do nothing."""
 
-    def on_outer_cancel(self) -> None:
+    @staticmethod
+    def on_outer_cancel() -> None:
         """Do nothing."""
 
-    def on_abandon(self) -> None:
+    @staticmethod
+    def on_abandon() -> None:
         """Do nothing."""
 
 
-UNTOLD: Block = _Untold()
+UNTOLD: Block = _Untold
 """Stands for a block that wants to be told nothing."""

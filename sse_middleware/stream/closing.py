@@ -67,18 +67,18 @@ class Closing:
 
     __slots__ = (
         "_connection",
-        "_control",
         "_cooperative",
         "_late_after",
         "_outbox",
         "_scope",
-        "_settings",
-        "_slot",
         "_timers",
         "_work",
         "client_left",
+        "control",
         "failure",
         "reason",
+        "settings",
+        "slot",
     )
 
     def __init__(
@@ -101,9 +101,9 @@ class Closing:
         self._outbox = outbox
         self._scope = scope
         self._connection = connection
-        self._settings = settings
-        self._control = control
-        self._slot = slot
+        self.settings = settings
+        self.control = control
+        self.slot = slot
         self._work = work
         self._cooperative = cooperative
         self._late_after = math.inf
@@ -117,11 +117,11 @@ class Closing:
     def drain(self, delay: float) -> None:
         """End the stream after `drain_grace` and this many seconds."""
         end = partial(self.close_early, CloseReason.DRAINED)
-        self._call_later(self._settings.drain_grace + delay, end)
+        self._call_later(self.settings.drain_grace + delay, end)
 
     def close_early(self, reason: CloseReason) -> None:
         """Complete the body, and cancel the producer."""
-        self._call_later(self._settings.cleanup_timeout, partial(self._give_up, reason))
+        self._call_later(self.settings.cleanup_timeout, partial(self._give_up, reason))
         outbox = self._outbox
         if outbox.closed:
             return
@@ -150,20 +150,20 @@ class Closing:
             told: whether it is about to read that its client has left.
         """
         if self._cooperative and told:
-            self._late_after = self._slot.clock() + DISCONNECT_GRACE
-            self._call_later(self._settings.cleanup_timeout, self._scope.cancel)
+            self._late_after = self.slot.clock() + DISCONNECT_GRACE
+            self._call_later(self.settings.cleanup_timeout, self._scope.cancel)
             return
-        end_work(self._work, self._scope, self._settings.finish_timeout, self._call_later)
+        end_work(self._work, self._scope, self.settings.finish_timeout, self._call_later)
 
     @property
     def is_overdue(self) -> bool:
         """Whether a cooperative producer should send nothing more by now."""
-        return self._slot.clock() >= self._late_after
+        return self.slot.clock() >= self._late_after
 
     def put_farewell(self, reason: CloseReason) -> None:
         """Complete the body with the farewell."""
         self._note(reason)
-        self._put(self._control.farewell, reason)
+        self._put(self.control.farewell, reason)
         self._outbox.close(Ending.COMPLETE)
 
     def producer_failed(self, error: BaseException, *, started: bool) -> None:
@@ -173,8 +173,8 @@ class Closing:
         told = False
         outbox = self._outbox
         if started and isinstance(error, Exception) and outbox.between_events and not outbox.closed:
-            told = self._put(self._control.of_error, error)
-        ends_well = told and self._settings.complete_after_error
+            told = self._put(self.control.of_error, error)
+        ends_well = told and self.settings.complete_after_error
         outbox.close(Ending.COMPLETE if ends_well else Ending.BROKEN)
 
     def cleanup_failed(self, error: BaseException) -> None:
@@ -190,7 +190,7 @@ class Closing:
     def ping(self) -> bytes:
         """Make a keep-alive, or fail."""
         try:
-            return self._control.ping()
+            return self.control.ping()
         except BaseException as error:
             self.fail(error)
             # The writer takes an OSError for the server's, and a cancellation for its own.
@@ -202,7 +202,7 @@ class Closing:
             if not self._connection.complete:  # and the server still works on that message
                 self._call_later(UNREAD_MESSAGE_TIMEOUT, self._last_message_unread)
             return
-        if self._slot.stopping:  # some servers call that a disconnect
+        if self.slot.stopping:  # some servers call that a disconnect
             self.drain(0)
             return
         self.client_left = True
@@ -228,7 +228,7 @@ class Closing:
 
     def _may_finish(self) -> bool:
         """Whether the producer goes on without its client."""
-        return self._settings.resolved("on_disconnect") == "finish" and not self._outbox.closed
+        return self.settings.resolved("on_disconnect") == "finish" and not self._outbox.closed
 
     def request_cancelled(self) -> None:
         """Notice that the request is cancelled from outside. The producer has noticed it, too."""

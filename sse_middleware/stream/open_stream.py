@@ -80,7 +80,7 @@ class OpenStream(Closing):
         super().__init__(
             outbox, scope, connection, settings, control, start.slot, work, cooperative=cooperative
         )
-        self._writer = Writer(outbox, send, control, self, settings, start, tasks)
+        self._writer = Writer(self, outbox, send, start, tasks)
         outbox.wake = self._writer.run if outbox.eager else self._writer.wake
         scope.tell(self)
         if start.slot.limited:
@@ -93,7 +93,7 @@ class OpenStream(Closing):
             tasks: where the watcher of the connection runs.
             at_once: whether the head is sent at once.
         """
-        self._slot.opened(self)
+        self.slot.opened(self)
         tasks.create_eager_task(self._watch())
         if at_once:
             self._writer.wake()
@@ -144,7 +144,7 @@ class OpenStream(Closing):
         if self._scope.abandoned:
             return
         try:
-            close = self._work.close(self._settings.cleanup_timeout)
+            close = self._work.close(self.settings.cleanup_timeout)
             if close is not None:
                 # No further scope: a generator at a `yield` may be inside scopes of its own.
                 self._scope.begin_cleanup()
@@ -182,17 +182,17 @@ class OpenStream(Closing):
         self.cancel_timers()
         self._writer.close()
         self._outbox.release()
-        if not self._slot.ended:
+        if not self.slot.ended:
             reason, error = self.reason, failure
             if reason is None:
                 reason, error = self._outbox.conclusion()
-            self._slot.closed(reason, error)
-            self._scope.when_idle(partial(self._work.when_idle, self._slot.give_back))
+            self.slot.closed(reason, error)
+            self._scope.when_idle(partial(self._work.when_idle, self.slot.give_back))
         return failure
 
     def end_unfinished(self) -> None:
         """End a body that its work has left unfinished. It is broken, unless the server stops."""
-        if self._slot.draining and self._outbox.between_events:
+        if self.slot.draining and self._outbox.between_events:
             self.put_farewell(CloseReason.DRAINED)
         else:
             self._outbox.close(Ending.BROKEN)
@@ -210,7 +210,7 @@ class OpenStream(Closing):
         self._end()
 
     def _may_send_farewell(self) -> bool:
-        return self._slot.draining and not self._outbox.closed
+        return self.slot.draining and not self._outbox.closed
 
     async def _send_farewell(self) -> bool:
         """Send the farewell, although a server that stops has cancelled the request.

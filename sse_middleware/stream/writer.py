@@ -28,8 +28,7 @@ from starlette.types import Message, Send
 from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.event_loop.timed_writer import TimedWriter
-from sse_middleware.settings import StreamSettings
-from sse_middleware.stream.abc import ControlFrames, Ending, FrameQueue
+from sse_middleware.stream.abc import Ending, FrameQueue
 from sse_middleware.stream.closing import Closing
 from sse_middleware.stream.compressor import compressor
 from sse_middleware.stream.connection import past_start
@@ -51,17 +50,14 @@ class Writer(TimedWriter):
     """Sends what a queue holds.
 
     Args:
+        stream: has the settings, and makes keep-alives. It is told of errors and time limits.
         queue: where frames come from.
         send: where messages go.
-        control: has the keep-alive, if it is always the same.
-        closing: makes any other keep-alive. It is told of errors and time limits.
-        settings: when to send.
         start: how the response begins.
         tasks: where it runs.
     """
 
     __slots__ = (
-        "_closing",
         "_compressor",
         "_control",
         "_delay",
@@ -74,9 +70,8 @@ class Writer(TimedWriter):
         "_run",
         "_send",
         "_sent",
-        "_settings",
         "_silent",
-        "_slot",
+        "_stream",
         "_tasks",
         "_tells",
         "ended",
@@ -89,15 +84,14 @@ class Writer(TimedWriter):
 
     def __init__(
         self,
+        stream: Closing,
         queue: FrameQueue,
         send: Send,
-        control: ControlFrames,
-        closing: Closing,
-        settings: StreamSettings,
         start: StreamStart,
         tasks: DaemonTaskGroup,
     ) -> None:
         super().__init__(start.slot.clock)
+        settings = stream.settings
         self.started = False
         """Whether the status line has been sent."""
         self.waiting = False
@@ -108,12 +102,11 @@ class Writer(TimedWriter):
         """How many events and bytes of the body were sent."""
         self.ids: SentIds | None = None
         """Knows the last id that was sent, from when on there are any."""
-        control.follower = self
-        self._queue, self._tasks, self._settings = queue, tasks, settings
+        self._stream, self._queue, self._tasks = stream, queue, tasks
+        self._control = stream.control
+        self._control.follower = self
         self._send = self._pass = send
-        self._control, self._closing = control, closing
         self._head: Message | None = start.head
-        self._slot = start.slot
         self._has_sent: anyio.Event | None = None
         # Whether something is noted of each message, and whether by `_note`.
         self._notes = self._tells = start.slot.info is not None or settings.idle_timeout is not None
@@ -151,7 +144,7 @@ class Writer(TimedWriter):
     def wait(self) -> None:
         """Run after `commit_after` seconds, if nothing else makes it run before."""
         self.waiting = True
-        self.wait_for(self._settings.commit_after)
+        self.wait_for(self._stream.settings.commit_after)
 
     def wake(self) -> None:
         """Run soon."""
@@ -179,7 +172,7 @@ class Writer(TimedWriter):
     def on_due(self, now: float) -> None:
         """Notice that a time limit is reached, or that a silence has lasted long enough."""
         if self._limits is not None and now >= self._limits.end:
-            self._closing.close_early(self._limits.reach())
+            self._stream.close_early(self._limits.reach())
         elif self._queue.between_events and not (self._queue.unread or self._queue.closed):
             self._silent = True
             # A producer that fails in this very pass still gets a real status.
@@ -189,7 +182,7 @@ class Writer(TimedWriter):
 
     def on_send_timeout(self) -> None:
         """Notice that a `send` hangs. If the producer goes on, later runs drop what it puts."""
-        if self._closing.send_timed_out():
+        if self._stream.send_timed_out():
             self._run = None
             self.wake()
 
@@ -217,7 +210,7 @@ class Writer(TimedWriter):
                     if not frames:  # nothing was for this client, so its silence goes on
                         continue
                 else:
-                    frames, taken = self._control.same_ping or self._closing.ping(), self.events
+                    frames, taken = self._control.same_ping or self._stream.ping(), self.events
                 self._silent = False
                 if self._compressor is not None:
                     plain, frames = frames, await self._compressor.compress(frames)
@@ -237,9 +230,9 @@ class Writer(TimedWriter):
             else:
                 ended = False
         except OSError:
-            self._closing.send_failed()
+            self._stream.send_failed()
         except Exception as error:
-            self._closing.fail(error)
+            self._stream.fail(error)
         finally:
             if self._run is run and not (ended or queue.unread):
                 self._run = None  # the usual case
@@ -255,7 +248,7 @@ class Writer(TimedWriter):
             ended = self._discard()
         if ended:
             self.close()
-            self._closing.writer_stopped()
+            self._stream.writer_stopped()
 
     def _discard(self) -> bool:
         """Drop what waits: the client has left. Returns whether nothing more will come."""
@@ -281,7 +274,8 @@ class Writer(TimedWriter):
             return False
         self.started = self.waiting = True
         self._silent = False
-        self.start_timer(self._slot.timers, ping_interval_of(self._settings))
+        stream = self._stream
+        self.start_timer(stream.slot.timers, ping_interval_of(stream.settings))
         await self._send_head()
         self._pass = past_start(self._send)
         if not (queue.size or queue.closed):
@@ -332,7 +326,8 @@ class Writer(TimedWriter):
             self._note_event(self.sent)
         if size:
             is_event = events > 0 or self._queue.completing
-            self._slot.tell_sent(events, size, self.sent, ping=not is_event, first=not self.events)
+            slot, first = self._stream.slot, not self.events
+            slot.tell_sent(events, size, self.sent, ping=not is_event, first=first)
         if self._has_sent is not None and not self._queue.completing:
             self._has_sent.set()
 
