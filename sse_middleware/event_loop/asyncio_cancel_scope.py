@@ -243,22 +243,25 @@ class AsyncioCancelScope:
 
     def _is_foreign(self) -> bool:
         """Whether something else has cancelled the task, which the work has not taken back."""
-        return self._foreign and self._task.cancelling() > self._before + self._cancels
+        return self._foreign and self._counted() > self._cancels
 
     def is_cancelled(self) -> bool:
         """As `EdgeCancelScope.is_cancelled`."""
-        return self.cancel_called or self._task.cancelling() > self._before
+        return self.cancel_called or self._counted() > 0
 
     def uncancel(self) -> bool:
         """As `EdgeCancelScope.uncancel`."""
         self._foreign = False
-        self._take_back(math.inf)
+        self._take_back(self._counted())
         return True
 
-    def _take_back(self, most: float) -> None:
-        while most > 0 and self._task.cancelling() > self._before:
+    def _counted(self) -> int:
+        """Return how many cancellations the task counts since the block began."""
+        return self._task.cancelling() - self._before
+
+    def _take_back(self, count: int) -> None:
+        for _ in range(count):
             self._task.uncancel()
-            most -= 1
 
     def __enter__(self) -> Self:
         if not self._active:
@@ -286,7 +289,8 @@ class AsyncioCancelScope:
         ours = not self._is_foreign()
         outside = ours and self._inside and _is_any_scope_cancelled()
         # Whatever else may be counted is anyio's, for scopes that have ended.
-        self._take_back(math.inf if ours and not outside else self._cancels)
+        counted = self._counted()
+        self._take_back(counted if ours and not outside else min(counted, self._cancels))
         # A cancelled scope outside catches only what anyio has raised, and raises it again.
         ended = ours and isinstance(error, asyncio.CancelledError)
         ended = ended and not (outside and _is_anyios(error))

@@ -22,6 +22,7 @@ class TimedWriter(ABC):
 
     Args:
         clock: the event loop's.
+        send_timeout: `on_send_timeout` is called, once, if a send takes longer than these seconds.
     """
 
     __slots__ = (
@@ -39,7 +40,7 @@ class TimedWriter(ABC):
 
     _timers: CoalescedTimers
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], send_timeout: float | None) -> None:
         self._clock = clock
         self.sent = self._clock()
         """When the silence began, by the event loop's clock."""
@@ -47,8 +48,8 @@ class TimedWriter(ABC):
         """When the running send began, ``inf`` if none runs."""
         self.time_limit = math.inf
         """When the next time limit is reached. It may only become later: the timer is set."""
-        self._interval = self._send_timeout = math.inf
-        self._slack = 0.0
+        self._send_timeout = math.inf if send_timeout is None else send_timeout
+        self._interval, self._slack = math.inf, 0.0
         self._cancel: Callable[[], object] | None = None
         self._group: TimerGroup | None = None
 
@@ -62,10 +63,6 @@ class TimedWriter(ABC):
     @abstractmethod
     def on_send_timeout(self) -> None:
         """Know that a send takes too long. It must not raise."""
-
-    def limit_sends(self, seconds: float) -> None:
-        """Call `on_send_timeout`, once, if a send takes longer."""
-        self._send_timeout = seconds
 
     def wait_for(self, seconds: float) -> None:
         """Call `on_due` after exactly this many seconds of silence from now on."""

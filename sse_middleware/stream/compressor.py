@@ -4,8 +4,6 @@ Each message ends in a flush, so no event waits for the next one. A large messag
 worker thread.
 """
 
-from collections.abc import Callable
-
 from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
@@ -44,11 +42,6 @@ class Compressor:
         if len(frames) < OFF_THE_LOOP:
             return self._codec.compress(frames) if frames else b""
         return await run_sync(self._codec.compress, frames, limiter=_compressors())
-
-
-def compressor(make: Callable[[], Codec] | None) -> Compressor | None:
-    """Make the compressor of a stream, if it has a codec."""
-    return None if make is None else Compressor(make())
 
 
 def _compressors() -> CapacityLimiter:

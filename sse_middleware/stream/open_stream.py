@@ -161,11 +161,12 @@ class OpenStream(Closing):
         """Wait until all is sent."""
         if self._scope.cleanup_timed_out and not self._scope.abandoned:
             logger.warning("%s took more than cleanup_timeout to close", printable(self._work))
-        try:
-            await self._until_written()
-        except self._scope.cancelled_type:
-            self.request_cancelled()
-            raise
+        if self._outbox.ending is not Ending.ABANDONED:  # as it is where the client has left
+            try:
+                await self._until_written()
+            except self._scope.cancelled_type:
+                self.request_cancelled()
+                raise
         answered = self._writer.started or self._connection.complete
         if self.client_left and not answered and self.failure is None:
             await self._answer_nobody()

@@ -2,7 +2,6 @@
 
 import math
 from random import uniform
-from typing import Self
 
 from sse_middleware import events
 from sse_middleware.records import CloseReason
@@ -30,12 +29,6 @@ class TimeLimits:
             self._last = now + settings.max_duration * part
         self._idle_timeout = math.inf if settings.idle_timeout is None else settings.idle_timeout
         self.note_event(now)
-
-    @classmethod
-    def of(cls, settings: StreamSettings, now: float) -> Self | None:
-        """Return the limits, or ``None`` if there are none."""
-        limited = settings.max_duration is not None or settings.idle_timeout is not None
-        return cls(settings, now) if limited else None
 
     def note_event(self, now: float) -> None:
         """Note the moment of an event."""

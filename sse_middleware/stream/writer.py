@@ -20,7 +20,6 @@ Rules of this file:
 
 from collections.abc import Awaitable, Callable
 from math import inf
-from typing import cast
 
 import anyio
 from starlette.types import Message, Send
@@ -30,7 +29,7 @@ from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.event_loop.timed_writer import TimedWriter
 from sse_middleware.stream.abc import Ending, FrameQueue
 from sse_middleware.stream.closing import Closing
-from sse_middleware.stream.compressor import compressor
+from sse_middleware.stream.compressor import Compressor
 from sse_middleware.stream.connection import past_start
 from sse_middleware.stream.send_delay import SendDelay
 from sse_middleware.stream.stream_start import StreamStart
@@ -90,8 +89,8 @@ class Writer(TimedWriter):
         start: StreamStart,
         tasks: DaemonTaskGroup,
     ) -> None:
-        super().__init__(start.slot.clock)
         settings = stream.settings
+        super().__init__(start.slot.clock, settings.send_timeout)
         self.started = False
         """Whether the status line has been sent."""
         self.waiting = False
@@ -106,21 +105,21 @@ class Writer(TimedWriter):
         self._control = stream.control
         self._control.follower = self
         self._send = self._pass = send
-        self._head: Message | None = start.head
+        self._head = start.head
         self._has_sent: anyio.Event | None = None
         # Whether something is noted of each message, and whether by `_note`.
         self._notes = self._tells = start.slot.info is not None or settings.idle_timeout is not None
-        self._compressor = compressor(start.codec)
+        self._compressor = None if start.codec is None else Compressor(start.codec())
         self._sent, self._silent = -inf, False
-        delay = settings.max_delay
-        self._delay = None if delay is None else SendDelay(delay, self.run)
-        queue.patient = delay is not None
         self._run: object = None  # what runs now
-        self._limits = TimeLimits.of(settings, self._clock())
-        if self._limits is not None:
+        self._delay: SendDelay | None = None
+        if settings.max_delay is not None:
+            self._delay = SendDelay(settings.max_delay, self.run)
+            queue.patient = True
+        self._limits: TimeLimits | None = None
+        if settings.max_duration is not None or settings.idle_timeout is not None:
+            self._limits = TimeLimits(settings, self.sent)
             self.time_limit = self._limits.end
-        if settings.send_timeout is not None:
-            self.limit_sends(settings.send_timeout)
 
     def follow_ids(self, ids: SentIds) -> None:
         """Note the ids of what is sent from now on."""
@@ -284,7 +283,8 @@ class Writer(TimedWriter):
         return True
 
     def _send_head(self) -> Awaitable[None]:
-        head, self._head = cast("Message", self._head), None  # no open stream needs it
+        head = self._head
+        del self._head  # no open stream needs it
         return self._send_in_time(head)
 
     async def _gather(self, pause: Callable[[], Awaitable[object]]) -> None:

@@ -16,12 +16,11 @@ pytestmark = pytest.mark.anyio
 class Writer(TimedWriter):
     """A writer whose sends take a given time each. It notes what its timer says, and when."""
 
-    def __init__(self, timeout: float = inf) -> None:
-        super().__init__(clock())
+    def __init__(self, send_timeout: float | None = None) -> None:
+        super().__init__(clock(), send_timeout)
         self.begin = self._clock()
         self.due: list[float] = []
         self.timeouts: list[float] = []
-        self.limit_sends(timeout)
 
     def passed(self) -> float:
         return self._clock() - self.begin
