@@ -31,23 +31,23 @@ class AsyncProducer:
 
     async def produce(self, sink: FrameSink) -> None:
         """Pull items until the end, or until the sink wants no more."""
-        encoder, put = self._encoder, sink.put
-        plain, to_text, add = encoder.plain, encoder.to_text, sink.texts.append
+        encoder, texts = self._encoder, sink.texts
+        plain, to_text = encoder.plain, encoder.to_text
         sink.frame_texts = encoder.frame_texts
         sink.put_in_steps()
         async for item in self._items:
             try:
                 if type(item) in plain:
-                    add(encoded := to_text(item, by_alias=True))
+                    texts.append(encoded := to_text(item, by_alias=True))
                     sink.size += len(encoded) + FRAMING
                     full = sink.size >= sink.look_at and sink.is_full()
                 else:
                     encoded = encoder.encode(item)
-                    full = put(encoded, item is not None) or not encoded  # so that it suspends
+                    full = sink.put(encoded, item is not None) or not encoded  # so that it suspends
                     if plain is not encoder.plain:
                         plain, to_text = encoder.plain, encoder.to_text
             except Exception as error:
-                full = put(*await self._throw_at_yield(encoder.refusal(item, error), sink))
+                full = sink.put(*await self._throw_at_yield(encoder.refusal(item, error), sink))
             del item
             encoded = b""
             if full:
