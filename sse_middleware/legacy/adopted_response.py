@@ -221,7 +221,8 @@ class AdoptedResponse(PassesBody):
             self._context.slot = slot
             self._conversion = conversion
             self._error = self._room_lock = None
-            self._outbox = guard.open(StreamStart(head, codec, slot, at_once=True), self)
+            start = StreamStart(head, codec, slot, at_once=True, cooperative=True)
+            self._outbox = guard.open(start, self)
             self._outbox.note_boundary(between_events=conversion.between_events)
             self._looks_for_ids = conversion.between_events  # not where a body is compressed
             self._send = self._convert
@@ -242,7 +243,7 @@ class AdoptedResponse(PassesBody):
             connection,
             settings,
             self._control,
-            cooperative=True,
+            shielding=False,
             running_in=self._task,
         )
 

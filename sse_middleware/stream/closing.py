@@ -30,11 +30,11 @@ from sse_middleware.event_loop.cancel_scope import EdgeCancelScope
 from sse_middleware.event_loop.loop import call_later
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.records import CloseReason
-from sse_middleware.registry.registry import Slot
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Ending, Work
 from sse_middleware.stream.connection import Connection
 from sse_middleware.stream.outbox import Outbox
+from sse_middleware.stream.stream_start import StreamStart
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +60,8 @@ class Closing:
         connection: whose end ends the stream.
         settings: how the stream is sent.
         control: makes the frames of the stream itself.
-        slot: the stream's place among the open ones.
+        start: has the stream's slot, and says whether its producer is cooperative.
         work: puts frames into the outbox.
-        cooperative: whether the producer ends by itself if it waits for the end of the connection.
     """
 
     __slots__ = (
@@ -88,10 +87,8 @@ class Closing:
         connection: Connection,
         settings: StreamSettings,
         control: ControlFrames,
-        slot: Slot,
+        start: StreamStart,
         work: Work,
-        *,
-        cooperative: bool,
     ) -> None:
         self.reason: CloseReason | None = None
         """Why the stream has ended; ``None`` while it is open, or if its producer finished."""
@@ -103,9 +100,9 @@ class Closing:
         self._connection = connection
         self.settings = settings
         self.control = control
-        self.slot = slot
+        self.slot = start.slot
         self._work = work
-        self._cooperative = cooperative
+        self._cooperative = start.cooperative
         self._late_after = math.inf
         self._timers: tuple[Callable[[], object], ...] = ()
 

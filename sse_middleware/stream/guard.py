@@ -33,14 +33,13 @@ class StreamGuard:
         connection: whose end ends the stream.
         settings: how it is sent.
         control: makes the frames of the stream itself.
-        cooperative: whether the producer ends by itself if it waits for the end of the connection.
+        shielding: whether a cancelled scope outside cancels the work only once.
         running_in: the asyncio task that runs the work already, if there is one.
     """
 
     __slots__ = (
         "_connection",
         "_control",
-        "_cooperative",
         "_opened",
         "_scope",
         "_send",
@@ -55,16 +54,15 @@ class StreamGuard:
         settings: StreamSettings,
         control: ControlFrames,
         *,
-        cooperative: bool = False,
+        shielding: bool = True,
         running_in: Task[Any] | None = None,
     ) -> None:
         self._send = send
         self._connection = connection
         self._settings = settings
         self._control = control
-        self._cooperative = cooperative
         self._scope = edge_cancel_scope(
-            settings.cleanup_timeout, shielding=not cooperative, task=running_in
+            settings.cleanup_timeout, shielding=shielding, task=running_in
         )
         if running_in is not None:
             self._scope.__enter__()  # `run` enters it again, when the work has ended
@@ -85,7 +83,6 @@ class StreamGuard:
             self._tasks,
             start,
             work,
-            cooperative=self._cooperative,
         )
         return opened.start(self._tasks, at_once=start.at_once)
 

@@ -58,7 +58,6 @@ class OpenStream(Closing):
         scope: guards the work.
         start: how the response begins, and the stream's slot.
         work: produces the frames.
-        cooperative: whether the producer ends by itself if it waits for the end of the connection.
     """
 
     __slots__ = ("_writer",)
@@ -73,13 +72,9 @@ class OpenStream(Closing):
         tasks: DaemonTaskGroup,
         start: StreamStart,
         work: Work,
-        *,
-        cooperative: bool,
     ) -> None:
         outbox = start.outbox(settings.max_buffer, stepwise=scope.stepwise)
-        super().__init__(
-            outbox, scope, connection, settings, control, start.slot, work, cooperative=cooperative
-        )
+        super().__init__(outbox, scope, connection, settings, control, start, work)
         self._writer = Writer(self, outbox, send, start, tasks)
         outbox.wake = self._writer.run if outbox.eager else self._writer.wake
         scope.tell(self)

@@ -23,5 +23,7 @@ class StreamStart:
     """The stream's place among the open ones. The stream gives it back."""
     at_once: bool = False
     """Whether the head is sent at once. If not, it waits for the first frame or `commit_after`."""
+    cooperative: bool = False
+    """Whether the producer ends by itself if it waits for the end of the connection."""
     outbox: Callable[..., Outbox] = Outbox
     """Makes where frames wait, from `max_buffer` and ``stepwise``."""
