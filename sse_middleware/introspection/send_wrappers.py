@@ -20,8 +20,8 @@ _KNOWN = frozenset((None, True, "type", "http.response.start"))
 def inside_wrappers(send: Send) -> Send:
     """Return what a `send` calls, once a response has started, for each message."""
     while isinstance(send, FunctionType) and _only_notes_start(send.__code__):
-        cells = dict(zip(send.__code__.co_freevars, send.__closure__ or (), strict=True))
-        send = cast("Send", cells["send"].cell_contents)
+        _, inner = send.__closure__ or ()
+        send = cast("Send", inner.cell_contents)
     return send
 
 
@@ -29,7 +29,7 @@ def _only_notes_start(code: CodeType) -> bool:
     """Whether code has only a message, whether it was a start, and another `send`."""
     return (
         not code.co_names
-        and code.co_varnames == ("message",)
+        and code.co_nlocals == 1
         and code.co_freevars == ("response_started", "send")
         and _KNOWN.issuperset(code.co_consts)
     )
