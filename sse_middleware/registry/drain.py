@@ -19,13 +19,13 @@ from weakref import finalize, ref
 import anyio
 
 from sse_middleware.settings import Policy
-from sse_middleware.shutdown.listener import Listening, listen
+from sse_middleware.shutdown.listener import Listening, Server, listen
 
 
 class _Draining(Protocol):
     """A slot, as far as it counts here."""
 
-    server: object | None
+    server: Server | None
 
     def drain(self, delay: float) -> None:
         """End the stream, if it is open, after `drain_grace` and this many seconds."""
@@ -49,6 +49,8 @@ class Drain:
     def __init__(self, policy: Policy, slots: _Slots) -> None:
         self.begun = anyio.Event()
         """Set when the streams are told to end."""
+        self.active = False
+        """Whether `begun` is set. Each stream looks at it."""
         self._policy = policy
         self._slots = slots
         self._emptied = anyio.Event()
@@ -56,7 +58,7 @@ class Drain:
         self._listening: Listening | None = None
         self._stop_listening: Callable[[], object] | None = None
 
-    def listen(self) -> object | None:
+    def listen(self) -> Server | None:
         """Begin when the server is told to stop, if the policy wants a drain.
 
         Returns:
@@ -64,13 +66,13 @@ class Drain:
         """
         if not self._policy.drain:
             return None
-        if self.begun.is_set():
+        if self.active:
             return self._begin_anew()
         if self._listening is None:
             self._listening = self._listen()
         return self._listening.server_of_request()
 
-    def _begin_anew(self) -> object | None:
+    def _begin_anew(self) -> Server | None:
         """Serve again if the running request came to a server that has not stopped."""
         if not (self._told_by_server and self._emptied.is_set()):
             return None
@@ -78,7 +80,8 @@ class Drain:
         if not listening.goes_on():
             self.close()
             return None
-        self.begun, self._emptied, self._told_by_server = anyio.Event(), anyio.Event(), False
+        self.begun, self._emptied = anyio.Event(), anyio.Event()
+        self.active = self._told_by_server = False
         return listening.server_of_request()
 
     def _listen(self) -> Listening:
@@ -89,7 +92,7 @@ class Drain:
             if (drain := weak()) is not None:
                 drain.begin_with_server()
 
-        def server_stops(server: object, *, last: bool) -> None:
+        def server_stops(server: Server, *, last: bool) -> None:
             if (drain := weak()) is not None:
                 drain.server_stops(server, last=last)
 
@@ -104,21 +107,20 @@ class Drain:
         """Whether there are open streams."""
         return self._slots.open > 0
 
-    def includes(self, server: object | None) -> bool:
+    def includes(self, server: Server | None) -> bool:
         """Whether the streams of a server are told to end."""
-        if self.begun.is_set():
-            return True
-        listening = self._listening
-        return listening is not None and server is not None and listening.is_stopping(server)
+        return self.active or (server is not None and server.is_stopping())
 
-    def stopping(self, server: object | None) -> bool:
+    def stopping(self, server: Server | None) -> bool:
         """Whether an ``http.disconnect`` may mean that the server has been told to stop.
 
         Some servers send it then, although the client is still there.
         """
-        return self._listening is not None and self._listening.disconnects(server)
+        if server is not None:
+            return server.disconnects()
+        return self._listening is not None and self._listening.disconnects()
 
-    def server_stops(self, server: object, *, last: bool) -> None:
+    def server_stops(self, server: Server, *, last: bool) -> None:
         """Tell the streams of a server to end, and those whose server is not known.
 
         Args:
@@ -132,13 +134,14 @@ class Drain:
 
     def begin_with_server(self) -> None:
         """As `begin`, because a server stops. The drain is over when another server serves."""
-        self._told_by_server = self._told_by_server or not self.begun.is_set()
+        self._told_by_server = self._told_by_server or not self.active
         self.begin()
 
     def begin(self) -> None:
         """Tell every open stream to end."""
-        if self.begun.is_set():
+        if self.active:
             return
+        self.active = True
         self.begun.set()
         self._tell(list(self._slots))
         self.stream_ended()
@@ -149,7 +152,7 @@ class Drain:
 
     def stream_ended(self) -> None:
         """Notice the end of the last stream."""
-        if self.begun.is_set() and not self._slots.open:
+        if self.active and not self._slots.open:
             self._emptied.set()
             self.close()
 

@@ -48,7 +48,7 @@ class Registries:
         """
         token = current_token()
         here = self._of_loop.get(token) or self._begin(token)
-        if here.registry.drain.begun.is_set():
+        if here.registry.drain.active:
             here.registry = Registry(self.policy, here.registry)
         here.lifespans += 1
         lifespan = _Lifespan(here, receive)

@@ -27,6 +27,7 @@ from sse_middleware.registry.drain import Drain
 from sse_middleware.registry.recent_closes import RecentCloses
 from sse_middleware.registry.taken_slots import Full, Held, TakenSlots
 from sse_middleware.settings import Policy
+from sse_middleware.shutdown.listener import Server
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Slot:
         registry: "Registry",
         client: str | None,
         info: StreamInfo | None,
-        server: object | None = None,
+        server: Server | None = None,
     ) -> None:
         self._registry = registry
         self._began = 0.0
@@ -283,5 +284,5 @@ class Registry:
             [slot.counts() for slot in self._slots],
             count=self._slots.open,
             clients=self._slots.clients,
-            draining=self.drain.begun.is_set(),
+            draining=self.drain.active,
         )

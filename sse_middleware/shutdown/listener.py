@@ -21,10 +21,20 @@ from sse_middleware.shutdown.os_signals import Heard, SignalHandler, handlers
 from sse_middleware.shutdown.uvicorn import UvicornServers
 
 
+class Server(Protocol):
+    """A server that tells when it stops."""
+
+    def is_stopping(self) -> bool:
+        """Whether it has been told to stop."""
+
+    def disconnects(self) -> bool:
+        """Whether it has been told to stop, and sends ``http.disconnect`` because of that."""
+
+
 class OnServer(Protocol):
     """Called in the event loop, once for each server that has been told to stop."""
 
-    def __call__(self, server: object, *, last: bool) -> None:
+    def __call__(self, server: Server, *, last: bool) -> None:
         """Hear of it.
 
         Args:
@@ -80,24 +90,20 @@ class Listening:
             for handler in self._handlers:
                 handler.install()
 
-    def server_of_request(self) -> object | None:
+    def server_of_request(self) -> Server | None:
         """Return the server of the running request if it is known, and watch it from now on."""
         return None if self._servers is None else self._servers.of_request()
-
-    def is_stopping(self, server: object | None) -> bool:
-        """Whether a server that `server_of_request` returned has been told to stop."""
-        return self._servers is not None and self._servers.is_stopping(server)
 
     def goes_on(self) -> bool:
         """Whether the server of the running request serves on, as far as that is known."""
         server = self.server_of_request()
         if server is None:
             return self._leave_hypercorn is not None  # it has served when the listening began
-        return not self.is_stopping(server)
+        return not server.is_stopping()
 
-    def disconnects(self, server: object | None) -> bool:
-        """Whether that server sends ``http.disconnect`` since it has been told to stop."""
-        return self._servers is not None and self._servers.disconnects(server)
+    def disconnects(self) -> bool:
+        """Whether any server has been told to stop, and sends ``http.disconnect``."""
+        return self._servers is not None and self._servers.disconnects()
 
     def hear(self) -> Heard:
         """Pass the word on to the event loop. Called there, or wherever a signal interrupts."""
@@ -128,7 +134,7 @@ class Listening:
         for handler in self._handlers:
             handler.uninstall()
 
-    def _hear_server(self, server: object, *, last: bool) -> None:
+    def _hear_server(self, server: Server, *, last: bool) -> None:
         if self._callback is None:
             return
         if self._on_server is None:

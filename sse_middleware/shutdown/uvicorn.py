@@ -26,7 +26,48 @@ SEARCH_INTERVAL = 1.0
 
 
 class _Hear(Protocol):
-    def __call__(self, server: object, *, last: bool) -> object: ...
+    def __call__(self, server: "UvicornServer", *, last: bool) -> object: ...
+
+
+class UvicornServer:
+    """A server that runs in this event loop.
+
+    Args:
+        server: uvicorn's own object.
+        task: the task that runs it.
+    """
+
+    def __init__(self, server: Any, task: asyncio.Task[Any]) -> None:
+        self.server = server
+        self.task = task
+        self._disconnects: bool | None = None  # not known before its first connection
+
+    def is_stopping(self) -> bool:
+        """Whether it has been told to stop."""
+        if self.server.should_exit or self.task.done():
+            return True
+        listening = getattr(self.server, "servers", ())  # there are none before it has started
+        for one in listening:
+            if one.is_serving():
+                return False
+        return bool(listening)
+
+    def disconnects(self) -> bool:
+        """Whether it has been told to stop, and sends ``http.disconnect`` because of that."""
+        if self._disconnects is None:
+            connections = self.server.server_state.connections
+            cycles = (getattr(connection, "cycle", None) for connection in connections)
+            cycle = next(filter(None, cycles), None)
+            self._disconnects = None if cycle is None else hasattr(cycle, "shutting_down")
+        return bool(self._disconnects) and self.is_stopping()
+
+    def is_over(self) -> bool:
+        """Whether it has ended, and no request is left."""
+        return self.task.done() and not self.server.server_state.tasks
+
+    def holds_current_task(self) -> bool:
+        """Whether the running task is that of one of its requests."""
+        return asyncio.current_task() in self.server.server_state.tasks
 
 
 class UvicornServers:
@@ -42,17 +83,18 @@ class UvicornServers:
         self._hear = hear
         self._in_use = in_use
         self._loop = asyncio.get_running_loop()
-        self._found: dict[Any, _Serving] = {}
-        self._serving_us: set[object] = set()
-        self._heard: set[object] = set()
+        self._found: dict[Any, UvicornServer] = {}
+        self._serving_us: set[UvicornServer] = set()
+        self._heard: set[UvicornServer] = set()
         self._searched = float("-inf")
-        self._latest: object | None = None  # the server of the latest request
+        self._latest: UvicornServer | None = None  # the server of the latest request
         self._timer: asyncio.TimerHandle | None = None
 
-    def of_request(self) -> Any:
+    def of_request(self) -> UvicornServer | None:
         """Return the server of the running request if it is known, and watch it from now on."""
-        if self._timer is not None and self._holds_current_task(self._latest):
-            return self._latest
+        latest = self._latest
+        if self._timer is not None and latest is not None and latest.holds_current_task():
+            return latest
         if "uvicorn.server" not in sys.modules:
             return None
         self._forget_the_ended()
@@ -60,31 +102,21 @@ class UvicornServers:
         if server is None and self._search():
             server = self._holding_current_task()
         if server is None and len(self._found) == 1:
-            server = next(iter(self._found))
+            server = next(iter(self._found.values()))
         if self._timer is None and self._found:
             self._timer = self._loop.call_later(INTERVAL, self._on_timer)
         return server
 
-    def is_stopping(self, server: object | None) -> bool:
-        """Whether a server has been told to stop. ``None`` means any of them."""
-        if server is None:
-            return any(serving.is_stopping() for serving in self._found.values())
-        return server not in self._found or self._found[server].is_stopping()
-
-    def disconnects(self, server: object | None) -> bool:
-        """Whether a server has been told to stop, and sends ``http.disconnect`` because of that."""
-        return any(
-            serving.disconnects() and serving.is_stopping()
-            for one, serving in self._found.items()
-            if server in (one, None)
-        )
+    def disconnects(self) -> bool:
+        """Whether any of them has been told to stop, and sends ``http.disconnect``."""
+        return any(server.disconnects() for server in self._found.values())
 
     def end(self) -> None:
         """Stop looking. May be called from another thread."""
         if self._timer is not None:
             self._timer.cancel()
-        for serving in self._found.values():
-            serving.task.remove_done_callback(self._on_done)
+        for server in self._found.values():
+            server.task.remove_done_callback(self._on_done)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -97,25 +129,21 @@ class UvicornServers:
             self._look()
 
     def _look(self) -> None:
-        for server, serving in list(self._found.items()):
-            if server not in self._heard and serving.is_stopping():
+        for server in list(self._found.values()):
+            if server not in self._heard and server.is_stopping():
                 self._heard.add(server)
                 self._hear(server, last=self._is_last())
 
     def _is_last(self) -> bool:
-        of_others = self._found.keys() - self._serving_us if self._serving_us else set()
-        return all(self._found[one].is_stopping() for one in self._found.keys() - of_others)
+        return all(server.is_stopping() for server in self._serving_us or self._found.values())
 
-    def _holding_current_task(self) -> Any:
-        for server in self._found:
-            if self._holds_current_task(server):
+    def _holding_current_task(self) -> UvicornServer | None:
+        for server in self._found.values():
+            if server.holds_current_task():
                 self._serving_us.add(server)
                 self._latest = server
                 return server
         return None
-
-    def _holds_current_task(self, server: Any) -> bool:
-        return server in self._found and asyncio.current_task() in server.server_state.tasks
 
     def _search(self) -> bool:
         """Search for servers, unless that was done a moment ago. Returns whether it was not."""
@@ -126,41 +154,15 @@ class UvicornServers:
         for task in asyncio.all_tasks():
             server = _server_run_by(task)
             if server is not None and server not in self._found:
-                self._found[server] = _Serving(server, task)
+                self._found[server] = UvicornServer(server, task)
                 task.add_done_callback(self._on_done)
         return True
 
     def _forget_the_ended(self) -> None:
-        for server in [one for one, serving in self._found.items() if serving.is_over()]:
-            del self._found[server]
-            self._heard.discard(server)
-            self._serving_us.discard(server)
-
-
-class _Serving:
-    """A server and the task that runs it."""
-
-    def __init__(self, server: Any, task: asyncio.Task[Any]) -> None:
-        self.task = task
-        self._server = server
-        self._disconnects: bool | None = None  # not known before its first connection
-
-    def is_stopping(self) -> bool:
-        if self._server.should_exit or self.task.done():
-            return True
-        listening = getattr(self._server, "servers", ())  # there are none before it has started
-        return bool(listening) and not any(one.is_serving() for one in listening)
-
-    def is_over(self) -> bool:
-        return self.task.done() and not self._server.server_state.tasks
-
-    def disconnects(self) -> bool:
-        if self._disconnects is None:
-            connections = self._server.server_state.connections
-            cycles = (getattr(connection, "cycle", None) for connection in connections)
-            cycle = next(filter(None, cycles), None)
-            self._disconnects = None if cycle is None else hasattr(cycle, "shutting_down")
-        return bool(self._disconnects)
+        for ended in [server for server in self._found.values() if server.is_over()]:
+            del self._found[ended.server]
+            self._heard.discard(ended)
+            self._serving_us.discard(ended)
 
 
 def _server_run_by(task: asyncio.Task[Any]) -> Any:

@@ -34,8 +34,15 @@ class Stops:
     def __init__(self) -> None:
         self.told: list[tuple[object, bool]] = []
 
-    def __call__(self, server: object, *, last: bool) -> None:
-        self.told.append((server, last))
+    def __call__(self, server: Any, *, last: bool) -> None:
+        self.told.append((server.server, last))
+
+
+def found(listener: Listening) -> Any:
+    """Return what the listener knows of the server of the running request."""
+    server = listener.server_of_request()
+    assert server is not None
+    return server
 
 
 def listening(stops: Stops) -> Listening:
@@ -46,12 +53,12 @@ async def test_calls_back_when_the_server_should_exit() -> None:
     callback = Callback()
     async with running() as server:
         listener = listen(callback)
-        assert listener.server_of_request() is server
+        of_request = found(listener)
+        assert of_request.server is server
         await callback.is_not_called()
-        assert not listener.is_stopping(server)
+        assert not of_request.is_stopping()
         server.should_exit = True
-        assert listener.is_stopping(server)
-        assert listener.is_stopping(None)
+        assert of_request.is_stopping()
         await callback.is_called_once()
         listener.end()
 
@@ -68,8 +75,8 @@ def test_calls_back_when_the_server_has_had_its_requests() -> None:
             await asyncio.sleep(0)
             with request_of(server):
                 listener = listen(callback)
-                assert listener.server_of_request() is server
-                assert not listener.is_stopping(server)
+                assert found(listener).server is server
+                assert not found(listener).is_stopping()
                 server.server_state.total_requests += 1
                 await callback.wait()
                 assert not server.should_exit
@@ -144,7 +151,7 @@ async def test_finds_a_server_that_runs_deep_inside_of_a_task(how: str) -> None:
         tasks.start_soon(run)
         await anyio.sleep(1)
         listener = listen(nothing_called)
-        assert listener.server_of_request() is server
+        assert found(listener).server is server
         listener.end()
         server.should_exit = True
 
@@ -181,14 +188,15 @@ class TestSeveralServers:
         stops = Stops()
         async with running() as one, running() as other:
             listener = listening(stops)
+            of_requests = []
             for server in (one, other):
                 with request_of(server):
-                    assert listener.server_of_request() is server
+                    of_requests.append(found(listener))
+            assert [known.server for known in of_requests] == [one, other]
             one.should_exit = True
             await anyio.sleep(1)
             assert stops.told == [(one, False)]
-            assert listener.is_stopping(one)
-            assert not listener.is_stopping(other)
+            assert [known.is_stopping() for known in of_requests] == [True, False]
             other.should_exit = True
             await anyio.sleep(1)
             assert stops.told == [(one, False), (other, True)]
@@ -211,9 +219,7 @@ class TestSeveralServers:
         async with running() as one, running():
             listener = listening(stops)
             assert listener.server_of_request() is None
-            assert not listener.is_stopping(None)
             one.should_exit = True
-            assert listener.is_stopping(None)
             await anyio.sleep(1)
             assert stops.told == [(one, False)]
             listener.end()
@@ -221,14 +227,15 @@ class TestSeveralServers:
     async def test_one_that_begins_later_is_found(self) -> None:
         async with running() as one:
             listener = listening(Stops())
-            assert listener.server_of_request() is one
+            assert found(listener).server is one
             async with running() as other:
                 await anyio.sleep(SEARCH_INTERVAL)
                 with request_of(other):
-                    assert listener.server_of_request() is other
+                    of_other = found(listener)
+                    assert of_other.server is other
             await anyio.sleep(SEARCH_INTERVAL)
-            assert listener.is_stopping(other)
-            assert listener.server_of_request() is one
+            assert of_other.is_stopping()
+            assert found(listener).server is one
             listener.end()
 
     async def test_one_that_has_ended_is_forgotten(self) -> None:
@@ -236,13 +243,13 @@ class TestSeveralServers:
         async with running() as one:
             listener = listening(stops)
             with request_of(one):
-                listener.server_of_request()
+                of_one = found(listener)
         assert listener.server_of_request() is None
         async with running() as other:
             await anyio.sleep(SEARCH_INTERVAL)
-            assert listener.server_of_request() is other
-            assert listener.is_stopping(one)
-            assert not listener.disconnects(one)
+            assert found(listener).server is other
+            assert of_one.is_stopping()
+            assert not of_one.disconnects()
             listener.end()
 
 
@@ -272,12 +279,12 @@ async def test_tells_whether_the_server_says_disconnect(
     """Versions differ in what an object of theirs has, so that one is imitated here."""
     async with running() as server:
         listener = listen(nothing_called)
-        listener.server_of_request()
+        of_request = found(listener)
         connections: Any = {Protocol(cycle) for cycle in cycles}
         server.server_state.connections |= connections
-        assert not listener.disconnects(server)
+        assert not of_request.disconnects()
         server.should_exit = True
-        assert listener.disconnects(server) is disconnects
-        assert listener.disconnects(None) is disconnects
+        assert of_request.disconnects() is disconnects
+        assert listener.disconnects() is disconnects
         server.server_state.connections -= connections
         listener.end()
