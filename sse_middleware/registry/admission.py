@@ -28,16 +28,13 @@ def admit(registry: Registry, scope: Scope) -> Slot | Full:
         ConfigurationError: `client_key` returned neither a str nor ``None``.
         Exception: what the application's `client_key` raised.
     """
+    if not registry.asks_for_client:  # the usual case
+        return registry.enter(None, None, scope)
     policy = registry.policy
-    limited = policy.max_streams_per_client is not None
-    client = client_of(policy, scope) if limited or policy.observers else None
+    client = client_of(policy, scope)
     info = stream_info(scope, client) if policy.observers else None
-    slot = registry.enter(client if limited else None, info)
-    if isinstance(slot, Slot):
-        slot.scope = scope
-    elif registry.recent is not None:
-        registry.recent.refused(info or registry.described(scope))
-    return slot
+    limited = policy.max_streams_per_client is not None
+    return registry.enter(client if limited else None, info, scope)
 
 
 async def refuse(send: Send, full: Full, settings: StreamSettings) -> None:

@@ -151,8 +151,8 @@ class Drain:
             slot.drain(self._policy.drain_spread * number / len(slots))
 
     def stream_ended(self) -> None:
-        """Notice the end of the last stream."""
-        if self.active and not self._slots.open:
+        """Notice the end of a stream, which may be the last one. The drain has begun."""
+        if not self._slots.open:
             self._emptied.set()
             self.close()
 

@@ -25,7 +25,7 @@ from sse_middleware.registry.counters import Counters
 from sse_middleware.registry.described import described
 from sse_middleware.registry.drain import Drain
 from sse_middleware.registry.recent_closes import RecentCloses
-from sse_middleware.registry.taken_slots import Full, Held, TakenSlots
+from sse_middleware.registry.taken_slots import Full, TakenSlots
 from sse_middleware.settings import Policy
 from sse_middleware.shutdown.listener import Server
 
@@ -53,6 +53,7 @@ class Slot:
         client: the client that it is counted for, ``None`` if clients aren't counted.
         info: for observers, ``None`` if there are none.
         server: the server that the request came to, if it is known.
+        scope: the request's.
     """
 
     __slots__ = (
@@ -75,7 +76,8 @@ class Slot:
         registry: "Registry",
         client: str | None,
         info: StreamInfo | None,
-        server: Server | None = None,
+        server: Server | None,
+        scope: Scope | None,
     ) -> None:
         self._registry = registry
         self._began = 0.0
@@ -86,7 +88,7 @@ class Slot:
         self.info = info
         self.server = server
         """The server that the request came to, if it is known."""
-        self.scope: Scope | None = None
+        self.scope = scope
         """The request's, until the stream has ended."""
         self.stream: RegisteredStream | None = None
         """The stream, while it is open."""
@@ -179,12 +181,24 @@ class Slot:
         """Note that the stream, which was open, has ended."""
         events, size, _ = self.counts()
         self._registry.counters.closed(reason, events, size)
-        self._registry.note_close(self, reason, (events, size), error)
+        if self._registry.recent is not None:
+            self._note_close(self._registry.recent, reason, (events, size), error)
         self.stream, self.reason = None, reason
         self._registry.end(self)
         if self.info is not None:
             seconds = self.seconds(self.clock())
             self.tell(StreamClosed(self.info, reason, events, size, seconds, error))
+
+    def _note_close(
+        self,
+        recent: RecentCloses,
+        reason: CloseReason,
+        counts: tuple[int, int],
+        error: BaseException | None,
+    ) -> None:
+        """Keep how the stream has ended, since somebody looks."""
+        if (stream := self.described()) is not None:
+            recent.closed(stream, reason, (*counts, self.seconds(self.clock())), error)
 
     def give_back(self) -> None:
         """Make room for another stream. It must be called once."""
@@ -203,34 +217,45 @@ class Registry:
         self.policy = policy
         self.limited = (policy.max_streams, policy.max_streams_per_client) != (None, None)
         """Whether there is a limit on open streams."""
+        self.asks_for_client = policy.max_streams_per_client is not None or bool(policy.observers)
+        """Whether the client of each stream must be known."""
         self.clock = clock()
         self.timers = CoalescedTimers()
         """The timers of the streams' keep-alives."""
         self.counters = Counters()
-        self._slots: TakenSlots[Slot] = TakenSlots(policy, None if before is None else before.held)
+        earlier = None if before is None else before._slots  # noqa: SLF001 - this class
+        self._slots: TakenSlots[Slot] = TakenSlots(policy, earlier)
         self.drain = Drain(policy, self._slots)
         self.recent: RecentCloses | None = None
         """How the last streams ended, from when somebody has looked."""
         self.began = time.time()
         """Since when it counts, in seconds since 1970."""
 
-    @property
-    def held(self) -> Held:
-        """How many slots are taken."""
-        return self._slots.held
+    def enter(
+        self, client: str | None, info: StreamInfo | None, scope: Scope | None = None
+    ) -> Slot | Full:
+        """Admit a stream, or say why not.
 
-    def enter(self, client: str | None, info: StreamInfo | None) -> Slot | Full:
-        """Admit a stream, or say why not."""
+        Args:
+            client: the client that it counts for, if clients are counted.
+            info: for observers, if there are any.
+            scope: the request's.
+        """
         server = self.drain.listen()
         full = Full.DRAINING if self.drain.includes(server) else self._slots.why_full(client)
         if full is not None:
-            self.counters.refused()
-            if info is not None:
-                self.tell(StreamClosed(info, CloseReason.REFUSED, 0, 0, 0.0))
+            self._note_refusal(info, scope)
             return full
-        slot = Slot(self, client, info, server)
+        slot = Slot(self, client, info, server, scope)
         self._slots.take(slot)
         return slot
+
+    def _note_refusal(self, info: StreamInfo | None, scope: Scope | None) -> None:
+        self.counters.refused()
+        if info is not None:
+            self.tell(StreamClosed(info, CloseReason.REFUSED, 0, 0, 0.0))
+        if self.recent is not None and scope is not None:
+            self.recent.refused(info or self.described(scope))
 
     def slots(self) -> Iterator[Slot]:
         """Yield the slots that are taken, the oldest first."""
@@ -246,23 +271,12 @@ class Registry:
             self.recent = RecentCloses()
         return self.recent
 
-    def note_close(
-        self,
-        slot: Slot,
-        reason: CloseReason,
-        counts: tuple[int, int],
-        error: BaseException | None,
-    ) -> None:
-        """Keep how a stream ends, if somebody has looked. Called before its slot forgets it."""
-        if self.recent is not None and (stream := slot.described()) is not None:
-            seconds = slot.seconds(self.clock())
-            self.recent.closed(stream, reason, (*counts, seconds), error)
-
     def end(self, slot: Slot) -> None:
         """Note that the stream of a slot has ended."""
         slot.scope = None
         self._slots.end(slot)
-        self.drain.stream_ended()
+        if self.drain.active:
+            self.drain.stream_ended()
 
     def leave(self, slot: Slot) -> None:
         """Take a slot back."""

@@ -7,9 +7,8 @@ the thread has returned, even if the registry of its event loop is replaced mean
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from sse_middleware.settings import Policy
 
@@ -32,29 +31,22 @@ class _Owned(Protocol):
 SlotT = TypeVar("SlotT", bound=_Owned)
 
 
-@dataclass
-class Held:
-    """How many slots are taken in an event loop."""
-
-    total: int = 0
-    clients: Counter[str] = field(default_factory=Counter)
-    """How many each client holds. Clients without a limit don't count."""
-
-
 class TakenSlots(Generic[SlotT]):
     """The slots that are taken.
 
     Args:
         policy: its limits.
-        held: counts the slots of the event loop, those of earlier registries included.
+        before: those of the registry before, in the same event loop. They count here.
     """
 
-    def __init__(self, policy: Policy, held: Held | None = None) -> None:
+    def __init__(self, policy: Policy, before: Self | None = None) -> None:
         self._policy = policy
         self._taken: dict[SlotT, None] = {}
-        self.held = Held() if held is None else held
-        """Counts these slots and those of earlier registries."""
-        self._clients = self.held.clients
+        self._before = before if before is not None and before.total else None
+        # How many each client holds. Clients without a limit don't count.
+        self._clients: Counter[str] = (
+            Counter() if before is None else before._clients  # noqa: SLF001 - this class
+        )
         self.open = 0
         """How many belong to streams that have not ended."""
 
@@ -65,6 +57,11 @@ class TakenSlots(Generic[SlotT]):
         return iter(self._taken)
 
     @property
+    def total(self) -> int:
+        """How many are taken in the event loop, those of earlier registries included."""
+        return len(self._taken) + (0 if self._before is None else self._before.total)
+
+    @property
     def clients(self) -> int:
         """How many clients hold slots."""
         return len(self._clients)
@@ -72,7 +69,7 @@ class TakenSlots(Generic[SlotT]):
     def why_full(self, client: str | None) -> Full | None:
         """Return why a client can't have one more, ``None`` if it can."""
         policy = self._policy
-        if policy.max_streams is not None and self.held.total >= policy.max_streams:
+        if policy.max_streams is not None and self.total >= policy.max_streams:
             return Full.STREAMS
         most = policy.max_streams_per_client
         if most is not None and client is not None and self._clients[client] >= most:
@@ -82,7 +79,6 @@ class TakenSlots(Generic[SlotT]):
     def take(self, slot: SlotT) -> None:
         """Note that a slot is taken."""
         self._taken[slot] = None
-        self.held.total += 1
         self.open += 1
         if slot.client is not None:
             self._clients[slot.client] += 1
@@ -95,7 +91,6 @@ class TakenSlots(Generic[SlotT]):
     def give_back(self, slot: SlotT) -> None:
         """Make room for another stream."""
         del self._taken[slot]
-        self.held.total -= 1
         if slot.client is not None:
             self._clients[slot.client] -= 1
             if not self._clients[slot.client]:
