@@ -28,7 +28,7 @@ from sse_middleware.content import WHOLE, advice_about, short
 from sse_middleware.introspection.litestar import is_for_litestar
 from sse_middleware.items.annotations import evaluated
 from sse_middleware.items.item_type import ItemType, underlying
-from sse_middleware.response import EventSourceResponse, give_defaults
+from sse_middleware.response import EventSourceResponse, StreamTag, give_defaults
 from sse_middleware.running_request import lay_over_request
 from sse_middleware.settings import Overrides, StreamOptions
 from sse_middleware.validation import UNSET, check
@@ -38,14 +38,11 @@ Endpoint = Callable[..., Awaitable[Response]]
 ITEM_TYPE = "__sse_item_type__"
 """The attribute of an endpoint with a function that returns its `ItemType`, or ``None``."""
 
-
 SETTINGS = "__sse_settings__"
 """The attribute of an endpoint with the `Overrides` that its tag was given."""
 
-
 FUNCTION = "__sse_function__"
 """The attribute of an endpoint with the function that was tagged."""
-
 
 TAGGED = "__sse_tagged__"
 """The attribute of a tagged function with a weak reference to the function itself.
@@ -53,10 +50,8 @@ TAGGED = "__sse_tagged__"
 It lets `misplaced_tags` find a route whose endpoint is the function instead of its tagged endpoint.
 """
 
-
 _SHARED = "_shared_response"
 """The parameter for the response that FastAPI's dependencies share, if the function has none."""
-
 
 _OF_THE_BODY = (b"content-length", b"content-type")
 
@@ -125,22 +120,17 @@ class _Tag:
         allowed = "the status code of a response, or None"
         check("status_code", status_code, status_code is None or known, allowed)
         self.headers = None if headers is None else dict(headers)
-        self._status_code = status_code
+        self.status_code = status_code
         self.overrides = Overrides(settings)
         self.item_type = item_type if item_type is UNSET else ItemType.declared(item_type)
-        self._reported: set[str] = set()
+        self.reported: set[str] = set()
 
     def endpoint(self, function: Callable[..., Any]) -> Endpoint:
         """Make the endpoint of a function."""
         _check_function(function)
         signature = inspect.signature(function)
         tagged = _TaggedFunction(self, function, _own_response(function, signature))
-        respond = tagged.respond
-
-        # It runs with the globals of the user's module, so it may only use names of its closure.
-        async def endpoint(*args: Any, **kwargs: Any) -> Response:
-            return await respond(args, kwargs)
-
+        endpoint = tagged.endpoint()
         if tagged.own_response is None and not is_for_litestar(tagged.code):
             signature = _with_shared(signature)
         dressed = _dressed(endpoint, function, signature)
@@ -151,28 +141,11 @@ class _Tag:
             setattr(function, TAGGED, ref(function))
         return dressed
 
-    def response(
-        self, content: Any, name: str, item_type: ItemType | None, shared: Any
-    ) -> Response:
-        """Return the response for what a function has returned."""
-        if shared is None:
-            status = self._status_code or 200
-            answer = EventSourceResponse(content, status, self.headers, item_type=item_type)
-        else:
-            answer = _FastAPIResponse(
-                shared, content, self._status_code, self.headers, item_type=item_type
-            )
-        answer.tag_overrides = self.overrides
-        answer.origin, answer.reported = name, self._reported
-        return answer
-
 
 class _TaggedFunction:
-    """A function and its tag. Makes the responses of the endpoint.
+    """A function and its tag. Makes the endpoint and its responses.
 
     Args:
-        tag: what `event_stream` was given.
-        function: the function.
         own_response: the function's own parameter for FastAPI's shared response, if it has one.
     """
 
@@ -184,31 +157,65 @@ class _TaggedFunction:
         self._yields = inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code)
         self._call = function if inspect.iscoroutinefunction(code) else _in_thread(function)
         self._function = function
-        self._tag = tag
-        self._name = _qualified(underlying(function))
+        self._status_code = tag.status_code
+        named = underlying(function)
+        name = f"{named.__module__}.{named.__qualname__}"
+        self._tag = StreamTag(name, tag.overrides, tag.headers, tag.reported)
         self._item_type = tag.item_type
 
     def resolved_item_type(self) -> ItemType | None:
-        """Return the item type. It is read late: the annotation may name what is defined later."""
+        """Return the item type. It is read late, since it may be defined below the function."""
         if self._item_type is UNSET:
             self._item_type = ItemType.of_endpoint(self._function)
         return self._item_type
 
-    async def respond(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
-        """Call the function, and make a response from what it returns."""
-        own = self.own_response
-        shared = kwargs.pop(_SHARED, None) if own is None else kwargs.get(own)
+    def endpoint(self) -> Callable[..., Any]:
+        """Return a function that calls the function, and makes a response from what it returns."""
+        # Both run with the globals of the user's module, so they may only use names of closures.
+        stream, respond = self._stream, self._respond
         if self._yields:
-            content = self._function(*args, **kwargs)
+
+            async def endpoint(*args: Any, **kwargs: Any) -> Response:
+                return stream(args, kwargs)
         else:
-            lay_over_request(self._tag.overrides)
-            content = await self._call(*args, **kwargs)
-            if isinstance(content, EventSourceResponse):
-                give_defaults(content, self._tag.overrides, self._tag.headers)
-            if isinstance(content, Response):
-                return content
-            _check_returned(content, self._name)
-        return self._tag.response(content, self._name, self.resolved_item_type(), shared)
+
+            async def endpoint(*args: Any, **kwargs: Any) -> Response:
+                return await respond(args, kwargs)
+
+        return endpoint
+
+    def _stream(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
+        """Return the response of a function that yields."""
+        shared = self._take_shared(kwargs)
+        return self._response(self._function(*args, **kwargs), shared)
+
+    async def _respond(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Response:
+        """Call any other function, and make a response from what it returns."""
+        shared = self._take_shared(kwargs)
+        lay_over_request(self._tag.overrides)
+        content = await self._call(*args, **kwargs)
+        if isinstance(content, EventSourceResponse):
+            give_defaults(content, self._tag)
+        if isinstance(content, Response):
+            return content
+        _check_returned(content, self._tag.name)
+        return self._response(content, shared)
+
+    def _take_shared(self, kwargs: dict[str, Any]) -> Any:
+        own = self.own_response  # which the function gets too
+        return kwargs.pop(_SHARED, None) if own is None else kwargs.get(own)
+
+    def _response(self, content: Any, shared: Any) -> EventSourceResponse:
+        """Return the response for what the function has returned."""
+        status, headers, item_type = self._status_code, self._tag.headers, self._item_type
+        if item_type is UNSET:
+            item_type = self.resolved_item_type()
+        if shared is None:
+            response = EventSourceResponse(content, status or 200, headers, item_type=item_type)
+        else:
+            response = _FastAPIResponse(shared, content, status, headers, item_type=item_type)
+        response.tag = self._tag
+        return response
 
 
 class _FastAPIResponse(EventSourceResponse):
@@ -216,10 +223,7 @@ class _FastAPIResponse(EventSourceResponse):
 
     Args:
         shared: the response on which dependencies have set a status or headers.
-        content: as of `EventSourceResponse`.
         status_code: as given to the tag.
-        headers: as of `EventSourceResponse`.
-        item_type: as of `EventSourceResponse`.
     """
 
     def __init__(
@@ -276,10 +280,6 @@ def _check_returned(content: Any, name: str) -> None:
         f"{name} must yield its items, or return what yields them. It returned {short(content)}: "
         f"{advice}"
     )
-
-
-def _qualified(function: Any) -> str:
-    return f"{function.__module__}.{function.__qualname__}"
 
 
 def _own_response(function: Callable[..., Any], signature: inspect.Signature) -> str | None:

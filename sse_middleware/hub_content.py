@@ -1,7 +1,6 @@
 """What a response does with a subscription of a hub, or with a viewer of a run."""
 
 from functools import partial
-from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Scope
@@ -14,18 +13,12 @@ from sse_middleware.items.hints import ItemHints
 from sse_middleware.items.stream_template import StreamTemplate
 from sse_middleware.records import GapTold
 from sse_middleware.request_context import RequestContext
-from sse_middleware.settings import Overrides
 from sse_middleware.wire.request_headers import last_event_id
 
 
-def overrides_of(content: Any) -> Overrides | None:
-    """Return the settings that a run has for the streams of those who view it."""
-    return content.overrides if isinstance(content, Viewer) else None
-
-
-def answer_instead(content: Any, scope: Scope) -> Response | None:
+def answer_instead(viewer: Viewer, scope: Scope) -> Response | None:
     """Return what answers a viewer of a run if there is nothing to stream, otherwise ``None``."""
-    status = content.status(_id_of(scope)) if isinstance(content, Viewer) else None
+    status = viewer.status(_id_of(scope))
     if status is None:
         return None
     return Response("no run has this key" if status == NOT_FOUND else None, status)

@@ -6,13 +6,11 @@ what is yielded, `stream` sends it.
 
 from collections.abc import (
     AsyncIterable,
-    Callable,
     Coroutine,
     Iterable,
     Iterator,
     Mapping,
 )
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Unpack
 
@@ -21,26 +19,22 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from sse_middleware.content import checked_content, origin_of
+from sse_middleware.hub.runs.viewer import Viewer
+from sse_middleware.hub.subscriber_stream import SubscriptionProducer
 from sse_middleware.hub.subscription import Subscription
-from sse_middleware.hub_content import (
-    answer_instead,
-    overrides_of,
-    producer_of_subscription,
-)
+from sse_middleware.hub_content import answer_instead, producer_of_subscription
 from sse_middleware.introspection.fastapi import dump_options
 from sse_middleware.introspection.views import running_view
 from sse_middleware.items.control_frames import ConfiguredControlFrames
-from sse_middleware.items.hints import ItemHints
 from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.item_type import ItemType
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.items.stream_template import StreamTemplate
 from sse_middleware.registry.admission import admit, refuse
-from sse_middleware.registry.registry import Slot
 from sse_middleware.registry.taken_slots import Full
 from sse_middleware.relaying.producer import producer_of_relay
 from sse_middleware.relaying.relay import Relay
-from sse_middleware.request_context import RequestContext, without_middleware
+from sse_middleware.request_context import SCOPE_KEY, RequestContext, without_middleware
 from sse_middleware.settings import Overrides, StreamOptions, StreamSettings
 from sse_middleware.stream.abc import FrameSink, Producer
 from sse_middleware.stream.guard import StreamGuard
@@ -55,17 +49,21 @@ _EVENT_STREAM = "text/event-stream"
 _CONTENT_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")  # most streams share it
 
 
-@dataclass(slots=True)
-class StreamPlan:
-    """What a response streams."""
+_FIRST_WITH_BODY, _WITHOUT_BODY = 200, (204, 304)
+"""The statuses of responses that may have a body (RFC 9110, 6.4.1)."""
 
-    producer: Producer
-    control: ConfiguredControlFrames
-    """Makes the frames of the stream itself: keep-alives, the farewell, the error event."""
-    outbox: Callable[..., Outbox] = Outbox
-    """Makes where the producer puts its frames."""
-    around: Callable[[Slot], AbstractAsyncContextManager[None]] | None = None
-    """Makes a context manager from the stream's slot. It is entered around the whole stream."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StreamTag:
+    """What `event_stream` knows of an endpoint. All responses of the endpoint share it."""
+
+    name: str
+    """The name of the function, for error messages."""
+    overrides: Overrides
+    """Settings, which override those of the middleware."""
+    headers: Mapping[str, str] | None
+    reported: set[str]
+    """What `ItemHints` has reported of the endpoint."""
 
 
 class EventSourceResponse(StreamingResponse):
@@ -97,10 +95,10 @@ class EventSourceResponse(StreamingResponse):
     """
 
     media_type = _EVENT_STREAM
-    overrides = Overrides({})
+    overrides: Overrides | None = None
     """The response's own settings, which override all others."""
-    tag_overrides = Overrides({})
-    """Those of the endpoint's `event_stream`, which only override those of the middleware."""
+    tag: StreamTag | None = None
+    """That of the endpoint, if it is tagged."""
 
     # FastAPI reads the default of status_code from this signature.
     def __init__(
@@ -126,10 +124,6 @@ class EventSourceResponse(StreamingResponse):
             self.raw_headers = [_CONTENT_TYPE]
         if settings:
             self.overrides = Overrides(settings)  # checks them, with or without a middleware
-        self.origin: str | None = None
-        """The name of the endpoint, if it is known better than by the scope."""
-        self.reported: set[str] | None = None
-        """What `ItemHints` has reported of the endpoint. ``None``: the application keeps it."""
         self._item_type: ItemType | Literal[Unset.UNSET] | None = (
             item_type
             if item_type is None or item_type is UNSET or isinstance(item_type, ItemType)
@@ -138,14 +132,13 @@ class EventSourceResponse(StreamingResponse):
 
     def render(self, *_: object, **__: object) -> bytes:
         """Refuse to render a body. Django asks for one if a view returns this response."""
-        raise TypeError(_not_asgi(self.origin or origin_of(None, self.body_iterator)))
+        raise TypeError(_not_asgi(self._origin()))
 
     def to_asgi_response(self, *_: object, **__: object) -> bytes:
         """Refuse to be Litestar's own response, which the annotation of a handler asks for."""
-        origin = self.origin or origin_of(None, self.body_iterator)
         raise TypeError(
-            f"{origin}: a Litestar handler that returns an EventSourceResponse must be annotated "
-            "with -> EventSourceResponse"
+            f"{self._origin()}: a Litestar handler that returns an EventSourceResponse must be "
+            "annotated with -> EventSourceResponse"
         )
 
     # Any, because these have other types in frameworks that take any ASGI application. Some of them
@@ -160,63 +153,73 @@ class EventSourceResponse(StreamingResponse):
             await self.background()
 
     def _answer(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        context = RequestContext.find(scope) or without_middleware(scope, receive)
+        context = scope.get(SCOPE_KEY) or without_middleware(scope, receive)
         context.claim()
-        settings = self._settings_over(context.settings)
         if scope["type"] == "websocket":
             send = _as_denial(send)
-        if answer := answer_instead(self.body_iterator, scope):
+        content = self.body_iterator
+        if isinstance(content, Viewer) and (answer := answer_instead(content, scope)):
             return answer(scope, receive, send)
-        if scope.get("method") == "HEAD" or not _may_have_body(self.status_code):
+        settings = self._settings_over(context.settings)
+        status = self.status_code
+        bare = status < _FIRST_WITH_BODY or status in _WITHOUT_BODY
+        if bare or scope.get("method") == "HEAD":
             return self._send_head(send, settings)
         return self._stream(scope, send, context, settings)
 
     def _settings_over(self, settings: StreamSettings) -> StreamSettings:
         """Return those of the stream: the middleware's, the tag's, the run's, and its own."""
-        for overrides in (self.tag_overrides, overrides_of(self.body_iterator), self.overrides):
-            if overrides is not None:
-                settings = overrides.over(settings)
-        return settings
+        if self.tag is not None:
+            settings = self.tag.overrides.over(settings)
+        if isinstance(self.body_iterator, Viewer):
+            settings = self.body_iterator.overrides.over(settings)
+        return settings if self.overrides is None else self.overrides.over(settings)
 
-    def _plan(self, scope: Scope, context: RequestContext, settings: StreamSettings) -> StreamPlan:
-        """Return what to stream. Subclasses override only this method."""
+    def _plan(
+        self, scope: Scope, context: RequestContext, settings: StreamSettings
+    ) -> tuple[Producer, ConfiguredControlFrames]:
+        """Return what makes the frames of the items, and what makes the stream's own frames."""
         template = self._template(scope, context, settings)
         content = self.body_iterator
-        reported = context.templates.item_types.reported if self.reported is None else self.reported
-        for_browsers = settings.preset is None and scope.get("method") == "GET"
-        hints = ItemHints(template.origin, reported, event_source=for_browsers)
+        hints = template.hints if scope.get("method") == "GET" else template.hints_for_scripts
         if isinstance(content, Subscription):
-            producer, control = producer_of_subscription(content, scope, context, template, hints)
-            return StreamPlan(producer, control, producer.outbox)
+            return producer_of_subscription(content, scope, context, template, hints)
         if isinstance(content, Relay):
-            return StreamPlan(*producer_of_relay(content, settings, template, hints))
+            return producer_of_relay(content, settings, template, hints)
         frames = ConfiguredControlFrames(template.control, hints)
         encoder = ItemEncoder(template.encoding, frames.ping, hints, frames.id_sent)
-        return StreamPlan(producer_of(content, encoder), frames)
+        return producer_of(content, encoder), frames
 
     def _template(
         self, scope: Scope, context: RequestContext, settings: StreamSettings
     ) -> StreamTemplate:
         """Return what the endpoint's streams have in common."""
-        endpoint, route = scope.get("endpoint"), scope.get("route")
+        templates, endpoint, route = context.templates, scope.get("endpoint"), scope.get("route")
+        source = settings, self._item_type, self.tag
+        known = templates.latest(endpoint, route, source)
+        if known is not None:
+            return known
+        declared, types = self._item_type, templates.item_types
+        template = StreamTemplate(
+            settings,
+            types.of(endpoint) if declared is UNSET else declared,
+            self._origin(endpoint),
+            dump_options(route),
+            types.reported if self.tag is None else self.tag.reported,
+        )
+        templates.keep(endpoint, route, source, template)
+        return template
 
-        def make() -> StreamTemplate:
-            declared = self._item_type
-            item_type = context.templates.item_types.of(endpoint) if declared is UNSET else declared
-            origin = self.origin or origin_of(endpoint, self.body_iterator)
-            return StreamTemplate(settings, item_type, origin, dump_options(route))
-
-        source = settings, self._item_type, self.origin
-        return context.templates.of(endpoint, route, source, make)
+    def _origin(self, endpoint: Any = None) -> str:
+        return origin_of(endpoint, self.body_iterator) if self.tag is None else self.tag.name
 
     def _stream(
         self, scope: Scope, send: Send, context: RequestContext, settings: StreamSettings
     ) -> Coroutine[Any, Any, None]:
         """Take a slot. Returns what runs the stream, or what refuses it if there is no slot."""
-        plan = self._plan(scope, context, settings)
-        producer = plan.producer
+        producer, control = self._plan(scope, context, settings)
         try:
-            start = self._start(scope, context, settings, plan.outbox)
+            start = self._start(scope, context, settings, producer)
         except BaseException as error:
             return _close_and_raise(producer, settings.cleanup_timeout, [error])
         if isinstance(start, Full):
@@ -224,15 +227,23 @@ class EventSourceResponse(StreamingResponse):
         context.slot = start.slot
         self._let_go()
         if settings.preset is not None:
-            producer = FramedProducer(producer, plan.control)
-        guard = StreamGuard(send, context.connection, settings, plan.control)
+            producer = FramedProducer(producer, control)
+        guard = StreamGuard(send, context.connection, settings, control)
+        return self._run(guard, start, producer, context)
+
+    def _run(
+        self,
+        guard: StreamGuard,
+        start: StreamStart,
+        producer: Producer,
+        context: RequestContext,  # noqa: ARG002 - a subclass needs it
+    ) -> Coroutine[Any, Any, None]:
+        """Return what runs the stream. A subclass may run something around it."""
 
         def begin() -> Coroutine[Any, Any, None]:
             return producer.produce(guard.open(start, producer))
 
-        if plan.around is None:
-            return guard.run(begin)
-        return _run_within(plan.around(start.slot), guard, begin)
+        return guard.run(begin)
 
     def _let_go(self) -> None:
         """Leave a synchronous iterator to its thread, which drops the last reference to it."""
@@ -245,13 +256,17 @@ class EventSourceResponse(StreamingResponse):
         scope: Scope,
         context: RequestContext,
         settings: StreamSettings,
-        outbox: Callable[..., Outbox],
+        producer: Producer,
     ) -> StreamStart | Full:
         """Choose the codec and take a slot. Returns why there is none, if the stream is refused."""
-        head = self._head(settings)
-        head, codec = with_codec(head, scope.get("headers", ()), settings.codecs)
+        head, codec = self._head(settings), None
+        if settings.codecs:
+            head, codec = with_codec(head, scope.get("headers", ()), settings.codecs)
         slot = admit(context.registry(), scope)
-        return slot if isinstance(slot, Full) else StreamStart(head, codec, slot, outbox=outbox)
+        if isinstance(slot, Full):
+            return slot
+        outbox = producer.outbox if isinstance(producer, SubscriptionProducer) else Outbox
+        return StreamStart(head, codec, slot, outbox=outbox)
 
     async def _send_head(self, send: Send, settings: StreamSettings) -> None:
         await send(self._head(settings))
@@ -270,12 +285,10 @@ class EventSourceResponse(StreamingResponse):
         }
 
 
-def give_defaults(
-    response: EventSourceResponse, overrides: Overrides, headers: Mapping[str, str] | None
-) -> None:
+def give_defaults(response: EventSourceResponse, tag: StreamTag) -> None:
     """Give a response the settings and the headers of a tag, where it has none of its own."""
-    response.tag_overrides = overrides
-    for name, value in (headers or {}).items():
+    response.tag = tag
+    for name, value in (tag.headers or {}).items():
         response.headers.setdefault(name, value)
 
 
@@ -289,15 +302,6 @@ async def _close_and_refuse(
 ) -> None:
     await close_producer(producer, settings.cleanup_timeout)
     await refuse(send, full, settings)
-
-
-async def _run_within(
-    surroundings: AbstractAsyncContextManager[None],
-    guard: StreamGuard,
-    begin: Callable[[], Coroutine[Any, Any, None]],
-) -> None:
-    async with surroundings:
-        await guard.run(begin)
 
 
 class FramedProducer:
@@ -322,10 +326,6 @@ class FramedProducer:
         await self._producer.produce(sink)
         if last := self._control.last():
             sink.put(last)  # dropped if the stream was ended early
-
-
-def _may_have_body(status: int) -> bool:
-    return status >= 200 and status not in (204, 304)  # noqa: PLR2004 - RFC 9110, 6.4.1
 
 
 def _not_asgi(endpoint: str) -> str:

@@ -14,16 +14,13 @@ import json
 import re
 from collections.abc import (
     AsyncIterable,
-    AsyncIterator,
     Awaitable,
     Callable,
     Iterable,
     Iterator,
     Mapping,
 )
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import anyio
@@ -43,7 +40,10 @@ from sse_middleware.records import CloseReason
 from sse_middleware.registry.registry import Slot
 from sse_middleware.request_context import RequestContext
 from sse_middleware.settings import StreamOptions, StreamSettings
+from sse_middleware.stream.abc import Producer
+from sse_middleware.stream.guard import StreamGuard
 from sse_middleware.stream.producers import producer_of
+from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.validation import UNSET, Unset, check_seconds
 
 __all__ = [
@@ -245,36 +245,34 @@ class EventSourceResponse(response.EventSourceResponse):
         await super().__call__(scope, receive, send)
 
     def _plan(
-        self, scope: Scope, context: RequestContext, settings: StreamSettings
-    ) -> response.StreamPlan:
+        self,
+        scope: Scope,
+        context: RequestContext,  # noqa: ARG002 - the overridden method needs it
+        settings: StreamSettings,
+    ) -> tuple[Producer, ForeignControlFrames]:
         if self.shutdown_event is not None:
             RequestContext.needed_by("shutdown_event", scope)
         control = _ControlFrames(settings, self._ping)
         origin = origin_of(scope.get("endpoint"), self.body_iterator)
         encoder = _Encoder(settings, self.sep, origin, control.id_sent)
-        sender = DataSender()
-        producer = producer_of(self.body_iterator, encoder)
-        return response.StreamPlan(
-            producer if self.data_sender_callable is None else ProducerWithSender(producer, sender),
-            control,
-            around=partial(self._run_alongside, context, settings, sender),
-        )
+        return producer_of(self.body_iterator, encoder), control
 
-    @asynccontextmanager
-    async def _run_alongside(
-        self, context: RequestContext, settings: StreamSettings, sender: DataSender, slot: Slot
-    ) -> AsyncIterator[None]:
+    async def _run(
+        self, guard: StreamGuard, start: StreamStart, producer: Producer, context: RequestContext
+    ) -> None:
         """Run the data sender during the stream, and the close handler after it."""
+        sender = DataSender()
         async with daemon_task_group() as tasks:
             if self.data_sender_callable is not None:
+                producer = ProducerWithSender(producer, sender)
                 tasks.create_task(sender.run(self.data_sender_callable))
             if self.shutdown_event is not None:
                 tasks.create_task(_forward_drain(context.draining, self.shutdown_event))
             try:
                 with sender.scope:
-                    yield
+                    await super()._run(guard, start, producer, context)
             finally:
-                await self._call_close_handler(settings, slot)
+                await self._call_close_handler(self._settings_over(context.settings), start.slot)
         sender.raise_failure()
 
     async def _call_close_handler(self, settings: StreamSettings, slot: Slot) -> None:

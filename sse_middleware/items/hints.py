@@ -15,8 +15,8 @@ from sse_middleware.items.item_type import ItemType
 
 logger = logging.getLogger(__name__)
 
-DICTS_LOOKED_AT = 4
-"""How many dicts of each stream are looked at. The later ones cost nothing."""
+DICTS_LOOKED_AT = 20
+"""How many dicts of each endpoint are looked at. The later ones cost nothing."""
 
 ERROR = "error"
 """The name of an event that a browser's ``EventSource`` makes itself."""
@@ -34,7 +34,7 @@ _TELLING = frozenset(("event", "data", "retry"))
 
 
 class ItemHints:
-    """Reports mistakes in the items of one stream.
+    """Reports mistakes in the items of an endpoint. All of its streams share it.
 
     Args:
         endpoint: the name of the items' origin.
@@ -43,7 +43,7 @@ class ItemHints:
         of_hub: whether a hub sends them.
     """
 
-    __slots__ = ("_dicts", "_endpoint", "_of_hub", "_reported", "event_source")
+    __slots__ = ("_endpoint", "_of_hub", "_reported", "dicts", "event_source")
 
     def __init__(
         self, endpoint: str, reported: set[str], *, event_source: bool, of_hub: bool = False
@@ -52,15 +52,16 @@ class ItemHints:
         self._reported = reported
         self.event_source = event_source
         self._of_hub = of_hub
-        self._dicts = DICTS_LOOKED_AT
+        self.dicts = DICTS_LOOKED_AT
+        """How many more dicts are to be looked at."""
 
     def look_at(self, item: Any, item_type: ItemType | None) -> bool:
         """Look at an item. Returns whether to look at the next one of its type, too."""
-        if not isinstance(item, dict) or not self._dicts:
+        if not isinstance(item, dict) or self.dicts <= 0:
             return False
         self._look_at_dict(item, item_type)
-        self._dicts -= 1
-        return self._dicts > 0
+        self.dicts -= 1
+        return self.dicts > 0
 
     def _look_at_dict(self, item: Any, item_type: ItemType | None) -> None:
         """Report a dict that another library takes for the fields of an event."""

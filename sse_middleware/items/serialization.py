@@ -73,7 +73,8 @@ class ItemEncoder:
         self._keys = KeyLook(encoding)
         self._event: str | None = None  # the latest event's name, and its line
         self._event_line = b""
-        self.plain: Collection[type] = encoding.plain if hints is None else encoding.plain_but_dict
+        looks = hints is not None and hints.dicts > 0
+        self.plain: Collection[type] = encoding.plain_but_dict if looks else encoding.plain
         """The types that are known to be only data. `to_text` alone encodes their items."""
 
     @property

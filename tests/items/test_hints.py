@@ -130,12 +130,25 @@ async def test_each_endpoint_is_reported(caplog: pytest.LogCaptureFixture) -> No
     ]
 
 
-@pytest.mark.parametrize("before", range(DICTS_LOOKED_AT + 2))
+@pytest.mark.parametrize(
+    "before", [0, 1, DICTS_LOOKED_AT - 1, DICTS_LOOKED_AT, DICTS_LOOKED_AT + 1]
+)
 async def test_only_the_first_dicts_are_looked_at(
     caplog: pytest.LogCaptureFixture, before: int
 ) -> None:
     messages = await reported(caplog, endpoint_of(*[{"n": 1}] * before, {"data": 1}))
     assert len(messages) == (before < DICTS_LOOKED_AT)
+
+
+async def test_the_dicts_of_all_streams_count(caplog: pytest.LogCaptureFixture) -> None:
+    plain: list[Any] = [{"n": 1}] * (DICTS_LOOKED_AT // 2)
+    visits = iter([plain, plain, [{"data": 1}]])
+
+    async def events(_request: Request) -> AsyncIterator[Any]:
+        for item in next(visits):
+            yield item
+
+    assert await reported(caplog, events) == []
 
 
 @pytest.mark.parametrize(

@@ -19,18 +19,20 @@ class Route:
         self.endpoint = endpoint
 
 
-def make() -> StreamTemplate:
-    return StreamTemplate(SETTINGS, None, "endpoint", {})
+def made() -> StreamTemplate:
+    return StreamTemplate(SETTINGS, None, "endpoint", {}, set())
 
 
 def endpoint() -> None:
     """Be an endpoint."""
 
 
-def test_the_streams_of_an_endpoint_share_it() -> None:
-    templates, route = StreamTemplates(), Route(endpoint)
-    first = templates.of(endpoint, route, (SETTINGS, None), make)
-    assert templates.of(endpoint, route, (SETTINGS, None), make) is first
+@pytest.mark.parametrize("route", [None, Route(endpoint)])
+def test_the_streams_of_an_endpoint_share_it(route: Route | None) -> None:
+    templates, template = StreamTemplates(), made()
+    assert templates.latest(endpoint, route, (SETTINGS, None)) is None
+    templates.keep(endpoint, route, (SETTINGS, None), template)
+    assert templates.latest(endpoint, route, (SETTINGS, None)) is template
 
 
 @pytest.mark.parametrize(
@@ -43,16 +45,16 @@ def test_the_streams_of_an_endpoint_share_it() -> None:
 )
 def test_what_is_made_from_something_else_is_not_shared(route: bool, source: Any) -> None:
     templates, known = StreamTemplates(), Route(endpoint)
-    first = templates.of(endpoint, known, (SETTINGS, None), make)
-    other = templates.of(endpoint, known if route else Route(endpoint), source, make)
-    assert other is not first
+    templates.keep(endpoint, known, (SETTINGS, None), made())
+    for other in [known] if route else [Route(endpoint), None]:
+        assert templates.latest(endpoint, other, source) is None
 
 
 @pytest.mark.parametrize(("endpoint", "route"), [(None, None), ("text", None), (endpoint, "text")])
 def test_what_has_no_weak_reference_shares_nothing(endpoint: Any, route: Any) -> None:
     templates = StreamTemplates()
-    first = templates.of(endpoint, route, (), make)
-    assert templates.of(endpoint, route, (), make) is not first
+    templates.keep(endpoint, route, (), made())
+    assert templates.latest(endpoint, route, ()) is None
 
 
 def test_it_ends_with_its_endpoint() -> None:
@@ -61,7 +63,7 @@ def test_it_ends_with_its_endpoint() -> None:
 
     templates, route = StreamTemplates(), Route(temporary)
     known = ref(temporary)
-    templates.of(temporary, route, (SETTINGS,), make)
+    templates.keep(temporary, route, (SETTINGS,), made())
     del temporary, route
     gc.collect()
     assert known() is None
