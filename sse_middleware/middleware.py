@@ -38,7 +38,7 @@ from sse_middleware.running_request import RUNNING_REQUEST, RunningRequest
 from sse_middleware.settings import Policy, StreamOptions, StreamSettings
 from sse_middleware.stream.connection import Connection
 from sse_middleware.validation import check
-from sse_middleware.wire.request_headers import accept_of, names_events
+from sse_middleware.wire.request_headers import accept_of
 
 AnyASGIApp = Callable[..., Awaitable[None]]
 """An ASGI application. Its arguments have other types in other frameworks."""
@@ -179,24 +179,24 @@ class SSEMiddleware:
         if scope.get("app") is not self._described:  # its startup may have replaced `openapi`
             self._describe(scope)
             self._described = scope.get("app")
-        accept = accept_of(scope.get("headers", ()))
         route = self._matching_route(scope) if self._routes else None
-        if route is not None:
-            accept = accept or b"*/*"
-            context.settings = route.overrides.over(context.settings)
-            if await self._answer_by_polling(scope, context, send, route, accept):
-                return
-        elif accept is not None and not names_events(accept):
-            accept = None
-        response = AdoptedResponse(self.app, scope, context, send, self._rules, accept, route)
+        if route is not None and await self._apply(route, scope, context, send):
+            return
+        response = AdoptedResponse(scope, context, send, self._rules, route)
         outer = RUNNING_REQUEST.get()
         if self.hub is not None:
             RUNNING_REQUEST.set(RunningRequest(scope, context.settings, self.hub))
         try:
-            await response.respond()
-        except TypeError as error:
-            _explain(error, scope)
-            raise
+            try:
+                await response.run(self.app)
+            except BaseException as error:
+                _explain(error, scope)
+                if not response.keep(error):
+                    raise
+            finally:
+                response.leave()
+            if response.unfinished:
+                await response.finish()
         finally:
             if self.hub is not None:
                 RUNNING_REQUEST.set(outer)
@@ -256,10 +256,12 @@ class SSEMiddleware:
     def _matching_route(self, scope: Scope) -> LegacyRoute | None:
         return next((route for route in self._routes if route.matches(scope)), None)
 
-    async def _answer_by_polling(
-        self, scope: Scope, context: RequestContext, send: Send, route: LegacyRoute, accept: bytes
+    async def _apply(
+        self, route: LegacyRoute, scope: Scope, context: RequestContext, send: Send
     ) -> bool:
-        """Answer the request if its route polls. Returns whether this was the answer."""
+        """Apply a route to a request. Returns whether that has answered it, because it polls."""
+        context.settings = route.overrides.over(context.settings)
+        accept = accept_of(scope.get("headers", ())) or b"*/*"
         return route.polls(scope, accept) and await self._polling.respond(
             scope, context, send, route, accept
         )
@@ -296,8 +298,10 @@ def _accepts(app: Any, arguments: int) -> bool:
     return True
 
 
-def _explain(error: TypeError, scope: Scope) -> None:
+def _explain(error: BaseException, scope: Scope) -> None:
     """Add what is known about a mistake: how to fix it, or which endpoint FastAPI has called."""
+    if not isinstance(error, TypeError):
+        return
     said = str(error)
     if "JSON serializable" in said and "ServerSentEvent" in said:  # json.dumps knows no more
         error.add_note(NO_DATA)

@@ -16,6 +16,7 @@ Rules of this file:
 """
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import anyio
@@ -28,7 +29,7 @@ from sse_middleware.event_loop.loop import running_asyncio_task
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.items.control_frames import ForeignControlFrames
 from sse_middleware.legacy.route import LegacyRoute
-from sse_middleware.legacy.rules import AdoptionRules, request_line, with_header_list
+from sse_middleware.legacy.rules import AdoptionRules, accept_for, request_line, with_header_list
 from sse_middleware.registry.admission import admit, refuse
 from sse_middleware.registry.taken_slots import Full
 from sse_middleware.request_context import RequestContext
@@ -58,19 +59,14 @@ class AdoptedResponse(PassesBody):
     """One request whose response may be adopted; the work of its stream.
 
     Args:
-        app: the application.
         scope: the request's.
         context: the request's.
         send: the server's `send`.
         rules: say whether the response is adopted.
-        accept: the ``Accept`` of a request whose response may be converted to events, otherwise
-            ``None``. A response that is an event stream is adopted in any case.
         route: the `LegacyRoute` that matches the request.
     """
 
     __slots__ = (
-        "_accept",
-        "_app",
         "_before",
         "_context",
         "_control",
@@ -86,6 +82,7 @@ class AdoptedResponse(PassesBody):
         "_send",
         "_send_to_client",
         "_task",
+        "unfinished",
     )
 
     _control: ForeignControlFrames
@@ -98,67 +95,75 @@ class AdoptedResponse(PassesBody):
 
     def __init__(
         self,
-        app: ASGIApp,
         scope: Scope,
         context: RequestContext,
         send: Send,
         rules: AdoptionRules,
-        accept: bytes | None,
         route: LegacyRoute | None,
     ) -> None:
         # Most requests never become streams, so other methods set what only streams need.
-        self._app = app
-        self._scope = scope if accept is None else _without_body_extensions(scope)
+        self._scope = _without_body_extensions(scope, route) if "extensions" in scope else scope
         self._context = context
         self._rules = rules
-        self._accept = accept
         self._route = route
         self._guard: StreamGuard | None = None
         self._send_to_client = context.connection.sending(send)
         self._send: Send = self._before_head
         """Handles the next message. This method is the state of the response."""
+        self.unfinished = False
+        """Whether there is a stream that `finish` must finish when the application has ended."""
 
     def __repr__(self) -> str:
         return request_line(self._scope)
 
-    async def respond(self) -> None:
-        """Run the application and, if there is one, its stream. Raises what they raise."""
+    def run(self, app: ASGIApp) -> Awaitable[None]:
+        """Return what runs the application. On trio that runs its stream, too."""
         self._task = running_asyncio_task()
-        if self._task is None:
-            self._guard = self._new_guard()  # trio's scopes must surround the application
-            await self._guard.run(self._run)
-            return
-        try:
-            await self._app(self._scope, self._context.connection.receive, self._send_message)
-        except BaseException as error:
-            if self._guard is None:
-                raise
-            self._error = error
-        finally:
-            self._leave_state()
-        if self._guard is not None:
-            try:
-                await self._guard.run(self._run)
-            finally:
-                self._guard = self._error = None
+        if self._task is not None:
+            return self._call(app)
+        self._guard = self._new_guard()  # trio's scopes must surround the application
+        return self._guard.run(partial(self._run_guarded, app))
 
-    async def _run(self) -> None:
-        """Run the application, unless it has ended already. Raises what it raised."""
-        if self._task is None:
-            try:
-                await self._app(self._scope, self._context.connection.receive, self._send_message)
-            finally:
-                self._leave_state()
-        elif self._error is not None:
+    def _call(self, app: ASGIApp) -> Awaitable[None]:
+        return app(self._scope, self._context.connection.receive, self._send_message)
+
+    async def _run_guarded(self, app: ASGIApp) -> None:
+        try:
+            await self._call(app)
+        finally:
+            self.leave()
+        self._end_body()
+
+    def keep(self, error: BaseException) -> bool:
+        """Keep what the application has raised, if its stream has to be finished first."""
+        if self.unfinished:
+            self._error = error
+        return self.unfinished
+
+    async def finish(self) -> None:
+        """Finish the stream of an application that has ended. Raises what that has raised."""
+        guard = cast("StreamGuard", self._guard)
+        try:
+            await guard.run(self._end)
+        finally:
+            self._guard = self._error = None
+
+    async def _end(self) -> None:
+        if self._error is not None:
             raise self._error
+        self._end_body()
+
+    def _end_body(self) -> None:
+        """End what the application has left unfinished."""
         guard = cast("StreamGuard", self._guard)
         if guard.is_open and not self._outbox.closed:
             if self._conversion.error is not None:
                 raise self._conversion.error
             guard.end_unfinished()
 
-    def _leave_state(self) -> None:
-        """Take no more messages. A bound method would be a reference cycle, which only gc frees."""
+    def leave(self) -> None:
+        """Take no more messages: the application has ended."""
+        # A bound method would be a reference cycle, which only gc frees.
         self._send = self._send_to_client if self._guard is None else _after_end
 
     def close(self, within: float) -> None:  # noqa: ARG002 - a `Work`
@@ -194,18 +199,22 @@ class AdoptedResponse(PassesBody):
     def _begin(self, message: Message) -> Awaitable[None]:
         """Begin the response, unchanged or as a stream."""
         message = with_header_list(message)
-        if self._accept is None:
+        if self._route is not None or self._rules.concern(message):
+            message, conversion = self._converted(message)
+            if conversion is not None:
+                return self._open(message, conversion)
+        self._send = self._send_to_client
+        return self._send_to_client(message)
+
+    def _converted(self, message: Message) -> "tuple[Message, Conversion | None]":
+        """Return the first message of the response and, if it is adopted, its conversion."""
+        accept = accept_for(self._scope, self._route)
+        if accept is None:
             unconverted = self._rules.unconverted(message)
             if unconverted is not None:
-                self._send = self._send_to_client
-                return self._send_to_client(unconverted)
+                return unconverted, None
         size = self._context.settings.max_event_size
-        accept = self._accept or b"*/*"
-        head, conversion = self._rules.converted(message, self._scope, accept, self._route, size)
-        if conversion is not None:
-            return self._open(head, conversion)
-        self._send = self._send_to_client
-        return self._send_to_client(head)
+        return self._rules.converted(message, self._scope, accept or b"*/*", self._route, size)
 
     async def _open(self, head: Message, conversion: "Conversion") -> None:
         """Open the stream, or refuse it."""
@@ -215,6 +224,7 @@ class AdoptedResponse(PassesBody):
         slot = admit(self._context.registry(), self._scope)
         self._context.claim()
         guard = self._guard = self._guard or self._new_guard()
+        self.unfinished = self._task is not None
         if isinstance(slot, Full):
             await self._refuse(slot, guard)
         else:
@@ -332,10 +342,10 @@ async def _after_end(message: Message) -> None:  # noqa: ARG001 - a `Send`
     raise BrokenPipeError("the request has ended")
 
 
-def _without_body_extensions(scope: Scope) -> Scope:
-    """Return a scope in which body messages are the only way to send a body."""
-    extensions = scope.get("extensions")
-    if not extensions or _BODY_EXTENSIONS.isdisjoint(extensions):
+def _without_body_extensions(scope: Scope, route: LegacyRoute | None) -> Scope:
+    """Return a scope in which body messages are the only way to send a body, if it matters."""
+    extensions = scope["extensions"] or {}
+    if _BODY_EXTENSIONS.isdisjoint(extensions) or accept_for(scope, route) is None:
         return scope
     kept = {name: extensions[name] for name in extensions if name not in _BODY_EXTENSIONS}
     return {**scope, "extensions": kept}

@@ -15,7 +15,12 @@ from sse_middleware.legacy.bodies.body_format import BodyFormat
 from sse_middleware.legacy.bodies.conversion import Conversion, EventFields
 from sse_middleware.legacy.bodies.foreign_stream import EncodedStream, ForeignEventStream
 from sse_middleware.legacy.route import LegacyRoute, adapter_of
-from sse_middleware.wire.request_headers import EVENT_STREAM, prefers_events
+from sse_middleware.wire.request_headers import (
+    EVENT_STREAM,
+    accept_of,
+    names_events,
+    prefers_events,
+)
 from sse_middleware.wire.response_headers import ResponseHead
 
 logger = logging.getLogger(__name__)
@@ -38,7 +43,7 @@ class AdoptionRules:
 
     def __init__(self, adapters: Mapping[str, str | AdapterFactory]) -> None:
         self._types = {**STREAMING_TYPES, **_checked_adapters(adapters)}
-        self._type_names = frozenset(name.encode() for name in self._types)
+        self._type_names = frozenset((EVENT_STREAM, *(name.encode() for name in self._types)))
         self._reported: set[bytes] = set()
 
     def converted(
@@ -99,24 +104,25 @@ class AdoptionRules:
         conversion = Conversion(factory, body, EventFields(), request_line(scope))
         return headers.of_events(), conversion
 
+    def concern(self, message: Message) -> bool:
+        """Whether a response without a route may become a stream, by its media type."""
+        # Every response passes here, so one look at the media type must be enough.
+        headers = message.get("headers", ())
+        for name, value in headers:
+            if name in _CONTENT_TYPE:
+                return value.partition(b";")[0].strip().lower() in self._type_names
+        return any(bytes(name).lower() in _CONTENT_TYPE for name, _ in headers)
+
     def unconverted(self, message: Message) -> Message | None:
         """Return the first message of a response whose client asks for no events.
 
         ``None`` if the response is an event stream, which is adopted in any case.
         """
-        # Every response passes here, so one look at the media type must be enough for most.
-        for name, value in message.get("headers", ()):
-            if name in _CONTENT_TYPE:
-                media_type = value.partition(b";")[0].strip().lower()
-                if media_type == EVENT_STREAM:
-                    return None
-                known = media_type in self._type_names
-                return self._varied_if_stream(message) if known else message
-        return message
-
-    def _varied_if_stream(self, message: Message) -> Message:
         headers = ResponseHead(message)
-        factory = self._adapter_factory(headers.content_type()[0], headers, None)
+        media_type, _ = headers.content_type()
+        if media_type == EVENT_STREAM.decode():
+            return None
+        factory = self._adapter_factory(media_type, headers, None)
         return message if message["status"] != _OK or factory is None else headers.varied()
 
     def _adapter_factory(
@@ -187,6 +193,17 @@ def _checked_adapters(adapters: Mapping[str, str | AdapterFactory]) -> dict[str,
         media_type.lower(): adapter_of(f"the adapter of {media_type}", factory)
         for media_type, factory in adapters.items()
     }
+
+
+def accept_for(scope: Scope, route: LegacyRoute | None) -> bytes | None:
+    """Return the ``Accept`` of a request whose response may be converted to events.
+
+    Returns ``None`` for any other request. A response that is an event stream is adopted anyway.
+    """
+    accept = accept_of(scope.get("headers", ()))
+    if route is not None:
+        return accept or b"*/*"
+    return accept if accept is not None and names_events(accept) else None
 
 
 def with_header_list(message: Message) -> Message:
