@@ -65,11 +65,11 @@ class DirectSteps(asyncio.Future[None]):
 
     def until(self, waits_for: Any) -> Any:
         """Return what the task must wait for, where the work waits for this."""
-        if isinstance(waits_for, asyncio.Future) and waits_for._asyncio_future_blocking:  # noqa: SLF001
-            self._future = waits_for
-            self._asyncio_future_blocking = True
-            return self
-        return waits_for
+        if not self._is_awaited(waits_for):
+            return waits_for
+        self._future = waits_for
+        self._asyncio_future_blocking = True
+        return self
 
     def resume(self) -> Any:
         """Return what the work waits for next, as ``work.send(None)`` does. Raises the same."""
@@ -132,6 +132,15 @@ class DirectSteps(asyncio.Future[None]):
         self._is_struck = not cancelled  # the task then raises the cancellation by itself
         return cancelled
 
+    def _is_awaited(self, waits_for: Any) -> bool:
+        """Whether a coroutine awaits a future of asyncio, of which a task would not complain."""
+        return (
+            isinstance(waits_for, asyncio.Future)
+            and waits_for._asyncio_future_blocking  # noqa: SLF001 - as a task does
+            and waits_for._loop is self._loop  # noqa: SLF001 - as a task does
+            and waits_for is not self._task
+        )
+
     def _wait(self, future: asyncio.Future[Any]) -> None:
         self._future = future
         future._asyncio_future_blocking = False  # noqa: SLF001 - as a task does
@@ -144,11 +153,7 @@ class DirectSteps(asyncio.Future[None]):
             try:
                 waits_for = self._work.send(None)
                 self._block.on_suspend()
-                if (
-                    isinstance(waits_for, asyncio.Future)
-                    and waits_for._asyncio_future_blocking  # noqa: SLF001
-                    and not self._is_struck
-                ):
+                if self._is_awaited(waits_for) and not self._is_struck:
                     self._wait(waits_for)
                     return
                 self._waits_for = waits_for

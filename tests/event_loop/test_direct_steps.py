@@ -68,6 +68,27 @@ async def yields_no_future(log: Log, second: Future) -> None:
     log(await second)
 
 
+async def waits_for_its_own_task(log: Log, second: Future) -> None:
+    task: Any = running_task()
+    try:
+        await task
+    except RuntimeError as error:
+        log(str(error).partition(":")[0])
+    task._asyncio_future_blocking = False  # or nobody else could await it
+    log(await second)
+
+
+async def waits_for_another_loop(log: Log, second: Future) -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        await loop.create_future()
+    except RuntimeError as error:
+        log(str(error).rpartition("attached")[2])
+    finally:
+        loop.close()
+    log(await second)
+
+
 async def swallows_a_cancellation(log: Log, second: Future) -> None:
     try:
         await second
@@ -123,6 +144,8 @@ WORKS = [
     sets_a_variable,
     gives_way,
     yields_no_future,
+    waits_for_its_own_task,
+    waits_for_another_loop,
     swallows_a_cancellation,
     waits_for_a_task,
     is_cancelled_and_waits,
