@@ -7,6 +7,8 @@ Rules of this file:
 - Once the response has started, they have nothing more to note. Then a stream calls what they wrap.
 - A function is taken for such a wrapper only if its code knows nothing but the start of a response
   and what it wraps. So what other libraries do in their wrappers is never left out.
+- A proxy (of wrapt) has the attributes and the class of what it wraps, and does something itself.
+  So the type is asked for, and not the class.
 """
 
 from types import CodeType, FunctionType
@@ -19,7 +21,7 @@ _KNOWN = frozenset((None, True, "type", "http.response.start"))
 
 def inside_wrappers(send: Send) -> Send:
     """Return what a `send` calls, once a response has started, for each message."""
-    while isinstance(send, FunctionType) and _only_notes_start(send.__code__):
+    while type(send) is FunctionType and _only_notes_start(send.__code__):
         _, inner = send.__closure__ or ()
         send = cast("Send", inner.cell_contents)
     return send

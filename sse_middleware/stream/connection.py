@@ -18,6 +18,7 @@ Rules of this file:
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable
+from types import MethodType
 from typing import Protocol
 
 import anyio
@@ -75,7 +76,7 @@ class PassesBody(ABC):
 def past_start(send: Send) -> Send:
     """Return where messages go that neither start nor complete a response. It has started."""
     send = inside_wrappers(send)
-    owner = getattr(send, "__self__", None)
+    owner = send.__self__ if type(send) is MethodType else None  # a proxy has a `__self__`, too
     return owner.past_start() if isinstance(owner, PassesBody) else send
 
 

@@ -1,16 +1,18 @@
 """What a stream leaves out of the functions around `send`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import anyio
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sse_middleware import EventSourceResponse, SSEMiddleware
 from sse_middleware.introspection.send_wrappers import inside_wrappers
-from tests.served import call
+from tests.served import body_of, call
 
 pytestmark = pytest.mark.anyio
 
@@ -95,13 +97,74 @@ def calling(send: Send) -> Send:
     return wrapper
 
 
+def starting(send: Send) -> Send:
+    response_started = False
+
+    async def wrapper(message: Message) -> None:
+        nonlocal response_started
+        if message["type"] == "http.response.start":
+            response_started = True
+        await send(message)
+
+    return wrapper
+
+
+class Proxy:
+    """What wrapt puts around a function: it has the class and the attributes of the function."""
+
+    def __init__(self, send: Any, seen: list[Message] | None = None) -> None:
+        self._send = send
+        self._seen = [] if seen is None else seen
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return self._send.__class__
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._send, name)
+
+    async def __call__(self, message: Message) -> None:
+        self._seen.append(message)
+        await self._send(message)
+
+
 class Sender:
     async def send(self, message: Message) -> None:
         await _send(message)
 
 
 @pytest.mark.parametrize(
-    "send", [_send, counting(_send), naming(_send), calling(_send), Sender().send]
+    "send",
+    [
+        _send,
+        counting(_send),
+        naming(_send),
+        calling(_send),
+        Sender().send,
+        Proxy(starting(_send)),
+        Proxy(Sender().send),
+    ],
 )
 async def test_what_may_do_something_stays(send: Callable[[Any], Awaitable[None]]) -> None:
     assert inside_wrappers(send) is send
+
+
+def test_a_wrapper_that_only_notes_the_start_is_left_out() -> None:
+    assert inside_wrappers(starting(_send)) is _send
+
+
+@pytest.mark.parametrize("wrap", [starlette, fastapi, SSEMiddleware])
+async def test_a_proxy_sees_each_message(wrap: Callable[[ASGIApp], ASGIApp]) -> None:
+    seen: list[Message] = []
+
+    async def items() -> AsyncIterator[int]:
+        for number in range(3):
+            yield number
+            await anyio.sleep(1)
+
+    async def observed(scope: Scope, receive: Receive, send: Send) -> None:
+        response: Any = EventSourceResponse(items())
+        await response(scope, receive, Proxy(send, seen))
+
+    app = SSEMiddleware(wrap(observed))
+    assert await body_of(app) == b"".join(message.get("body", b"") for message in seen)
