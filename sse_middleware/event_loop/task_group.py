@@ -9,6 +9,10 @@ The tasks must not raise. So there is no ExceptionGroup to take apart.
 An eager task runs its first step within the step of the task that starts it. Most end in that step:
 then no pass of the event loop is needed, and nothing is kept. asyncio has eager tasks since Python
 3.12. Without them, the first step comes in the next pass.
+
+Where the application has set a task factory, that makes the tasks. Some factories know no context,
+and some are eager. So they run in the context, and a task that begins soon waits for a pass if they
+are eager.
 """
 
 import asyncio
@@ -34,15 +38,21 @@ class DaemonTaskGroup(Protocol):
     """Tasks that run while a block runs. At its end they are cancelled, and the block waits."""
 
     def create_task(self, work: Work, context: Context | None = None) -> None:
-        """Start a task while the block runs.
+        """Start a task while the block runs. Its first step comes in another pass of the loop.
 
         Args:
             work: what it does.
             context: its context variables. By default they are the group's.
         """
 
-    def create_eager_task(self, work: Work) -> None:
-        """Start a task, and run its first step now, if that is possible."""
+    def create_eager_task(self, work: Work, *, own_context: bool = False) -> None:
+        """Start a task, and run its first step now, if that is possible.
+
+        Args:
+            work: what it does.
+            own_context: whether the context variables that it sets are for itself. Otherwise the
+                next tasks of the group see them.
+        """
 
     async def __aenter__(self) -> Self:
         """Begin the block."""
@@ -57,27 +67,51 @@ class DaemonTaskGroup(Protocol):
 
 
 class _AsyncioTaskGroup:
-    __slots__ = ("_context", "_has_eager_tasks", "_loop", "_tasks")
+    __slots__ = ("_context", "_creates", "_has_factory", "_loop", "_tasks")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._context = copy_context()
-        self._has_eager_tasks = _HAS_EAGER_TASKS and loop.get_task_factory() is None
+        self._has_factory = loop.get_task_factory() is not None
+        self._creates = False  # whether a factory makes a task now
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     def create_task(self, work: Work, context: Context | None = None) -> None:
-        self._keep(task := self._loop.create_task(work, context=context or self._context))
+        if self._loop.get_task_factory() is None:
+            task = self._loop.create_task(work, context=context or self._context)
+        else:
+            task = self._made_by_factory(work, context or self._context)
+        self._keep(task)
         if context is not None:  # it may hold much
             task.add_done_callback(self._forget)
+
+    def _made_by_factory(self, work: Work, context: Context) -> asyncio.Task[None]:
+        later: Any = self._later(work)
+        later.__qualname__ = getattr(work, "__qualname__", later.__qualname__)
+        self._creates = True
+        try:
+            task = context.copy().run(self._loop.create_task, later)
+        finally:
+            self._creates = False
+        task.add_done_callback(lambda _: work.close())  # if it was cancelled before it began
+        return task
+
+    async def _later(self, work: Work) -> None:
+        if self._creates:  # the factory is eager
+            await asyncio.sleep(0)
+        await work
 
     def _forget(self, ended: asyncio.Task[None]) -> None:
         self._tasks = tuple(one for one in self._tasks if one is not ended)
 
-    def create_eager_task(self, work: Work) -> None:
-        if not self._has_eager_tasks:
-            self.create_task(work)
-            return
-        task = _TASK(work, loop=self._loop, context=self._context, eager_start=True)
+    def create_eager_task(self, work: Work, *, own_context: bool = False) -> None:
+        context = self._context.copy() if own_context else self._context
+        if self._has_factory:
+            task = context.copy().run(self._loop.create_task, work)
+        elif _HAS_EAGER_TASKS:
+            task = _TASK(work, loop=self._loop, context=context, eager_start=True)
+        else:
+            task = self._loop.create_task(work, context=context)
         if not task.done():
             self._keep(task)
 
@@ -131,7 +165,8 @@ class _AnyioTaskGroup:
     def create_task(self, work: Work, context: Context | None = None) -> None:
         (context or self._context).copy().run(self._group.start_soon, _awaited, work)
 
-    create_eager_task = create_task
+    def create_eager_task(self, work: Work, *, own_context: bool = False) -> None:  # noqa: ARG002 - it has one
+        self.create_task(work)
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()

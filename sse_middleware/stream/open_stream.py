@@ -89,7 +89,8 @@ class OpenStream(Closing):
             at_once: whether the head is sent at once.
         """
         self.slot.opened(self)
-        tasks.create_eager_task(self._watch())
+        # What a `receive` sets, such as OpenTelemetry's span of it, is not for a `send`.
+        tasks.create_eager_task(self._watch(), own_context=True)
         if at_once:
             self._writer.wake()
         elif not self._scope.stepwise:

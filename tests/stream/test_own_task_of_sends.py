@@ -145,6 +145,35 @@ async def test_it_sees_the_requests_context_and_leaves_the_generators_alone() ->
     assert set(seen) == {("generator", "request's"), ("send", "request's")}
 
 
+async def test_it_does_not_see_what_a_receive_sets() -> None:
+    var: ContextVar[str] = ContextVar("var", default="")
+    seen: list[str] = []
+
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        await anyio.sleep(20)  # with a keep-alive
+
+    async def sending(send: Send, message: Message) -> None:
+        seen.append(var.get())
+        await send(message)
+
+    app = around(items(), sending)
+
+    async def with_receive(scope: Scope, receive: Receive, send: Send) -> None:
+        async def receiving() -> Message:
+            token = var.set("receive's")
+            try:
+                return await receive()
+            finally:
+                var.reset(token)
+
+        await app(scope, receiving, send)
+
+    async with chunks_of(with_receive) as chunks:
+        assert b": ping\n\n" in [chunk async for chunk in chunks]
+    assert set(seen) == {""}
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_task_factory_of_the_applications_is_used() -> None:
     made: list[str] = []

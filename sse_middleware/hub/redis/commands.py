@@ -137,6 +137,7 @@ class Commands:
             self._connecting = self._loop.create_task(self._connect())
 
     async def _connect(self) -> None:
+        await asyncio.sleep(0)  # so that `_connecting` is set, also if the task factory is eager
         try:
             session = await self._open_session()
         except Exception as error:

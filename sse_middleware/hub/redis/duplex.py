@@ -10,7 +10,7 @@ Rules of this file:
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -44,8 +44,8 @@ class Duplex:
         self._closed = False
         self._to_write = asyncio.Event()
         self._tasks = (
-            asyncio.create_task(self._run(self._write())),
-            asyncio.create_task(self._run(self._read())),
+            asyncio.create_task(self._run(self._write)),
+            asyncio.create_task(self._run(self._read)),
         )
 
     @property
@@ -81,9 +81,10 @@ class Duplex:
             if task is not asyncio.current_task():
                 task.cancel()
 
-    async def _run(self, work: Any) -> None:
+    async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await asyncio.sleep(0)  # a loss is told later, also if the task factory is eager
+            await work()
         except Exception as error:
             self.lose(error)
         finally:
