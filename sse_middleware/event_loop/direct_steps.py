@@ -9,6 +9,8 @@ Rules of this file:
   task's context, and the task is the current one. So the coroutine can't tell the difference.
 - Everything else is for the task, which resumes all of its coroutines: a cancellation, an error,
   the end of the work, and whatever is awaited that is no future of asyncio.
+- In asyncio's debug mode all steps are for the task, because its log names the task whose step was
+  slow.
 - To the task, and to anyio, which looks at what a task awaits, this is what the coroutine awaits.
 """
 
@@ -35,6 +37,7 @@ class DirectSteps(asyncio.Future[None]):
         "_context",
         "_error",
         "_future",
+        "_futures_of",
         "_is_struck",
         "_task",
         "_waits_for",
@@ -52,7 +55,9 @@ class DirectSteps(asyncio.Future[None]):
         work: Coroutine[Any, Any, None],
         block: Block,
     ) -> None:
-        super().__init__(loop=task.get_loop())
+        loop = task.get_loop()
+        super().__init__(loop=loop)
+        self._futures_of = None if loop.get_debug() else loop  # whose futures lead to steps
         self._task = task
         self._work = work
         self._block = block
@@ -109,6 +114,10 @@ class DirectSteps(asyncio.Future[None]):
         self.end()
         return 1
 
+    def __repr__(self) -> str:
+        """Show what the work waits for. asyncio shows it as what the task waits for."""
+        return repr(self._future)
+
     def done(self) -> bool:
         """Whether the work is about to go on, or has gone on."""
         return self._future is None or self._future.done()
@@ -137,7 +146,7 @@ class DirectSteps(asyncio.Future[None]):
         return (
             isinstance(waits_for, asyncio.Future)
             and waits_for._asyncio_future_blocking  # noqa: SLF001 - as a task does
-            and waits_for._loop is self._loop  # noqa: SLF001 - as a task does
+            and waits_for._loop is self._futures_of  # noqa: SLF001 - as a task does
             and waits_for is not self._task
         )
 

@@ -1,6 +1,7 @@
 """Direct steps: nothing that runs in a task can tell them from the steps that the task takes."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import ContextVar, copy_context
 from types import coroutine
@@ -299,3 +300,41 @@ async def test_work_that_is_closed_is_resumed_no_more(
         second.set_result("second")
         await asyncio.sleep(0)
     assert seen == ["first"]
+
+
+@pytest.mark.parametrize("run", [by_the_task, in_direct_steps])
+async def test_a_task_shows_what_its_work_waits_for(run: Callable[[Work], Awaitable[None]]) -> None:
+    child = asyncio.create_task(asyncio.sleep(0.001), name="the child")
+
+    async def work() -> None:
+        await child
+
+    task = asyncio.ensure_future(run(work()))
+    await asyncio.sleep(0)
+    assert "the child" in repr(task)
+    await task
+
+
+@pytest.mark.parametrize("run", [by_the_task, in_direct_steps])
+async def test_the_log_names_the_task_whose_step_was_slow(
+    run: Callable[[Work], Awaitable[None]], caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = running_task().get_loop()
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
+        time.sleep(0.002)  # noqa: ASYNC251 - that is what the log is about
+        await asyncio.sleep(0.001)
+
+    before = loop.slow_callback_duration
+    loop.slow_callback_duration = 0.001
+    loop.set_debug(True)
+    try:
+        task: asyncio.Task[None] = asyncio.ensure_future(run(work()))
+        task.set_name("the slow task")
+        await task
+    finally:
+        loop.set_debug(False)
+        loop.slow_callback_duration = before
+    assert "the slow task" in caplog.text
