@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from sse_middleware import EventSourceResponse, LegacyRoute, SSEMiddleware
 from sse_middleware.errors import BodyError
 from sse_middleware.observers import LoggingObserver, StreamRecord
+from tests.patience import PATIENCE
 from tests.served import client_of
 
 pytestmark = pytest.mark.anyio
@@ -171,9 +172,9 @@ async def test_a_generator_that_hangs_is_named_in_one_line(
 class Named:
     """An iterator that is shown by what its request said, and whose `close` says it again."""
 
-    def __init__(self, topic: str, done: Event) -> None:
+    def __init__(self, topic: str) -> None:
+        self.waits, self.done = Event(), Event()
         self._topic = topic
-        self._done = done
         self._items = iter([1])
 
     def __repr__(self) -> str:
@@ -185,7 +186,8 @@ class Named:
     def __next__(self) -> int:
         for item in self._items:
             return item
-        self._done.wait(10)
+        self.waits.set()
+        self.done.wait(PATIENCE)
         raise StopIteration
 
     def close(self) -> None:
@@ -217,16 +219,17 @@ class Told(logging.Handler):
 async def test_an_iterator_in_a_thread_is_named_in_one_line() -> None:
     told = Told("failed after its stream had ended")
     logger = logging.getLogger("sse_middleware.stream.thread_producer")
-    done = Event()
+    named = Named(TEXT)
     logger.addHandler(told)
 
     async def stream(_: Request) -> Response:
-        return EventSourceResponse(Named(TEXT, done), cleanup_timeout=0)
+        return EventSourceResponse(named, cleanup_timeout=0)
 
     async with client_of(served(stream)) as client:
         async with client.stream("GET", "/") as events:
             await events.next()
-        done.set()
+            assert await anyio.to_thread.run_sync(named.waits.wait, PATIENCE)
+        named.done.set()
         await told.found.wait()
     logger.removeHandler(told)
     assert len(told.lines) == 2
