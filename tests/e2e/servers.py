@@ -1,5 +1,6 @@
 """The servers under test: how to start each of them, and what it can't do."""
 
+import atexit
 import os
 import random
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import cycle
@@ -198,6 +199,11 @@ def running(kind: Kind, output: Path) -> Iterator[Server]:
 _ports = cycle(random.sample(range(12_000, 22_000), 10_000))
 """Each comes once before any comes again: a server may not use the one that it was given yet."""
 
+_claims = ExitStack()
+"""A UDP socket at each port that was given away, so that no other run of tests gets the same."""
+
+atexit.register(_claims.close)
+
 
 def free_port() -> int:
     """Return a port below those that connections take by themselves, so that it stays free.
@@ -205,10 +211,13 @@ def free_port() -> int:
     So is the port that a server of a Redis cluster opens 10,000 above it.
     """
     while True:
-        port = next(_ports)
+        port, claim = next(_ports), socket.socket(type=socket.SOCK_DGRAM)
         with suppress(OSError), socket.socket() as probe:
+            claim.bind((HOST, port))
             probe.bind((HOST, port))
+            _claims.enter_context(claim)
             return port
+        claim.close()
 
 
 def started(
