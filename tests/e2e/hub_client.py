@@ -64,16 +64,33 @@ class Subscriber:
         self._had = dict.fromkeys(topics, -1)  # the number of the last event of each topic
         self._primed = asyncio.Event()
         self._record = _CompactRecord()
+        self._short_visit: asyncio.Timeout | None = None
 
     async def run(self, finished: Finished) -> None:
         """Come and go until everything is published. Then read the rest."""
+        finished.add_done_callback(self._leave_if_complete)
         while not finished.done():
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._random.uniform(0.1, 6 if self._slow else 3)):
-                    await self._visit(finished)
+                await self._visit_shortly(finished)
             await self._stay_away(finished)
         while not self._is_complete(finished):
             await self._visit(finished)
+
+    async def _visit_shortly(self, finished: Finished) -> None:
+        """Leave after a while, however much there is to read."""
+        seconds = self._random.uniform(0.1, 6 if self._slow else 3)
+        async with asyncio.timeout(seconds) as visit:
+            self._short_visit = visit
+            try:
+                await self._visit(finished)
+            finally:
+                self._short_visit = None
+
+    def _leave_if_complete(self, finished: Finished) -> None:
+        """End a visit in which nothing more comes."""
+        visit = self._short_visit
+        if visit is not None and not visit.expired() and self._is_complete(finished):
+            visit.reschedule(0)
 
     async def _stay_away(self, finished: Finished) -> None:
         """Wait for a time, or until everything is published."""
