@@ -16,6 +16,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import AsyncGeneratorType, CodeType, FrameType, GeneratorType
 from typing import Any
@@ -92,8 +93,14 @@ def _trio_task() -> Any:
 def _is_installed(code: CodeType) -> bool:
     if code.co_filename.startswith("<") or code.co_name.startswith("pytest_"):
         return True
+    return code.co_filename.startswith(_installed_places())
+
+
+@cache
+def _installed_places() -> tuple[str, ...]:
+    """Return where Python and its packages are. Asking takes longer than the rest of a check."""
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    return any(code.co_filename.startswith(sysconfig.get_path(kind)) for kind in kinds)
+    return tuple(sysconfig.get_path(kind) for kind in kinds)
 
 
 def _describe(thing: Any) -> str:
