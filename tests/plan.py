@@ -1,10 +1,12 @@
 """``python -m tests.plan``: what ``tox run`` is about to do, and how long each part may take.
 
-``python -m tests.plan memory`` is about one group of environments. It reads all from `tox.ini` and
-needs nothing but Python.
+``python -m tests.plan computing`` is about one group of environments. With ``--names`` it prints
+nothing but their names, for ``tox run -e``, since tox itself runs a group in the order of all. It
+reads everything from `tox.ini` and needs nothing but Python.
 """
 
 import sys
+from argparse import ArgumentParser
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -25,7 +27,8 @@ def listed(text: str) -> list[str]:
 
 def table(text: str) -> dict[str, str]:
     """Return the lines ``name = value`` of a setting."""
-    parts = (line.partition("=") for line in text.strip().splitlines())
+    lines = text.replace("\\\n", "").strip().splitlines()
+    parts = (line.partition("=") for line in lines)
     return {name.strip(): value.strip() for name, _, value in parts}
 
 
@@ -51,5 +54,15 @@ def plan(tox: ConfigParser, group: str = "") -> str:
     return "\n".join(lines)
 
 
+def main() -> None:
+    """Print the plan, or the names of a group."""
+    parser = ArgumentParser(prog="python -m tests.plan", description=__doc__)
+    parser.add_argument("group", nargs="?", default="")
+    parser.add_argument("--names", action="store_true")
+    said, tox = parser.parse_args(), read()
+    text = ",".join(environments(tox, said.group)) if said.names else plan(tox, said.group)
+    sys.stdout.write(f"{text}\n")
+
+
 if __name__ == "__main__":
-    sys.stdout.write(f"{plan(read(), *sys.argv[1:])}\n")
+    main()

@@ -1,6 +1,8 @@
 """The environments of tox: `.ci/run` runs each of them once, and each may reach the registries."""
 
 import re
+import subprocess
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -27,8 +29,7 @@ def test_each_environment_is_in_one_group(tox: ConfigParser) -> None:
 def test_the_groups_are_those_that_ci_runs(tox: ConfigParser) -> None:
     script = (ROOT / ".ci" / "run").read_text("utf-8")
     for group in table(tox["tox"]["labels"]):
-        assert f"-m {group}" in script
-        assert f"-m tests.plan {group}" in script
+        assert f"\nrun_group {group} " in script
 
 
 def test_the_plan_comes_first_and_the_slowest_last(tox: ConfigParser) -> None:
@@ -42,9 +43,22 @@ def test_the_plan_comes_first_and_the_slowest_last(tox: ConfigParser) -> None:
     ]
 
 
+def test_the_slowest_of_a_group_is_the_first(tox: ConfigParser) -> None:
+    most = minutes(tox)
+    for group in table(tox["tox"]["labels"]):
+        times = [most[name] for name in environments(tox, group)]
+        assert times == sorted(times, reverse=True)
+
+
+def test_the_names_of_a_group_are_printed_for_tox(tox: ConfigParser) -> None:
+    command = [sys.executable, "-m", "tests.plan", "computing", "--names"]
+    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert printed.strip().split(",") == environments(tox, "computing")
+
+
 def test_the_plan_of_a_group(tox: ConfigParser) -> None:
-    title, *lines = plan(tox, "memory").splitlines()
-    names = environments(tox, "memory")
+    title, *lines = plan(tox, "computing").splitlines()
+    names = environments(tox, "computing")
     assert [line.split()[1] for line in lines] == names
     assert f"at most {sum(minutes(tox)[name] for name in names)} minutes" in title
 
