@@ -312,7 +312,7 @@ class _Encoder(ItemEncoder):
         self, settings: StreamSettings, sep: str, endpoint: str, on_id: Callable[[], object]
     ) -> None:
         super().__init__(ItemEncoding(settings, None, endpoint), bytes, on_id=on_id)
-        self.plain = ()
+        self.plain = frozenset()
         self._sep = sep
         self._max_size = settings.max_event_size
 

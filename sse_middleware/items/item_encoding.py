@@ -13,10 +13,10 @@ from sse_middleware.items.data_encoders import (
 from sse_middleware.items.item_type import ItemType
 from sse_middleware.items.typed_events import SSEModel, event_name
 from sse_middleware.settings import StreamSettings
-from sse_middleware.wire.encoding import encode_data, encode_json, escaped_json
+from sse_middleware.wire.encoding import as_data, encode_data, encode_json, escaped_json
 from sse_middleware.wire.json_text import write_json
 
-_PLAIN_BUT_DICT = (*SCALARS, list, tuple)
+_PLAIN_BUT_DICT = frozenset((*SCALARS, list, tuple))
 
 LOOKED_AT = 1000
 """How many items of a stream have their keys looked at: some milliseconds of work."""
@@ -41,6 +41,7 @@ class ItemEncoding:
         "may_be_odd",
         "name_of",
         "naming_type",
+        "of_events",
         "options",
         "plain",
         "plain_but_dict",
@@ -69,13 +70,16 @@ class ItemEncoding:
         self.naming_type: Any = SSEModel if item_type is None or not item_type.names else object
         """An item that is an instance of this may name its event."""
         told_by_type = self.to_event is None and (item_type is None or not item_type.names)
-        self.plain_but_dict: tuple[type, ...] = _PLAIN_BUT_DICT if told_by_type else ()
+        self.plain_but_dict: frozenset[type] = _PLAIN_BUT_DICT if told_by_type else frozenset()
         """As `plain`, where dicts are looked at first."""
-        self.plain: tuple[type, ...] = (dict, *_PLAIN_BUT_DICT) if told_by_type else ()
+        self.plain: frozenset[type] = _PLAIN_BUT_DICT | {dict} if told_by_type else frozenset()
         """The types that are known to be only data before the first item."""
         self.serialize = None if serializer is None else checked_serializer(serializer)
-        self.trusted_fields = None if options else self.serialize or json_line
-        """Encodes the data of a `ServerSentEvent` that needs no options and no look at its keys."""
+        self.of_events = item_type is not None and item_type.of_events
+        """Whether the item type is that of the data of a `ServerSentEvent`."""
+        self.trusted_fields = None if options else _field_encoder(self.serialize)
+        """As `text`, for the data of a `ServerSentEvent` that needs no options and no look at its
+        keys."""
         self.text = text_encoder(self.serialize, item_type, self.options, self.max_size)
         """Turns data into text, with keys named as Pydantic names them."""
         self.may_be_odd = item_type is None or item_type.may_have_odd_keys
@@ -86,6 +90,12 @@ class ItemEncoding:
             encode_json if serializer is None else encode_data
         )
         """Writes the events of these texts, and joins them."""
+
+
+def _field_encoder(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes]:
+    if serialize is None:
+        return json_line
+    return lambda value: as_data(serialize(value))
 
 
 def json_line(value: Any) -> bytes:

@@ -9,10 +9,10 @@ Rules of this file:
 from math import inf
 from typing import Any
 
-from sse_middleware.items.data_encoders import SCALARS, check_size, item_may_have_odd_keys
+from sse_middleware.items.data_encoders import check_size, item_may_have_odd_keys
 from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.wire.encoding import FRAMING, escaped_json
-from sse_middleware.wire.json_text import has_odd_keys, is_flat, refuse_same_names, with_names
+from sse_middleware.wire.json_text import KEYLESS, has_odd_keys, refuse_same_names, with_names
 
 
 class KeyLook:
@@ -28,12 +28,12 @@ class KeyLook:
         self._encoding = encoding
         self.looks: float = encoding.looks
         """How many more items are to be looked at. A producer may have looked at some more."""
-        self._usual: tuple[type, ...] = SCALARS  # types without odd keys
+        self._usual = KEYLESS  # types without odd keys
 
     def learn(self, item: Any) -> None:
         """Remember the type of an item, if its dicts can only have strings as keys."""
         if not item_may_have_odd_keys(item):
-            self._usual = (type(item), *self._usual)
+            self._usual = self._usual | {type(item)}
 
     def text(self, item: Any, *, by_alias: bool) -> bytes:
         """Look at an item, and return its text."""
@@ -45,7 +45,11 @@ class KeyLook:
         """Whether data needs no look beyond this one."""
         if self.looks <= 0:
             return True
-        if not (is_flat(value) or type(value) in self._usual):
+        if type(value) is dict:
+            for key in value:  # quicker than `items` for so few
+                if type(key) is not str or type(value[key]) not in KEYLESS:
+                    return False
+        elif type(value) not in self._usual:
             return False
         self.looks -= 1
         return True

@@ -15,7 +15,7 @@ Rules of this file:
 - An item that can't be encoded is refused. The error names the item's type and the endpoint.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sse_middleware.errors import EncodingError
@@ -26,6 +26,7 @@ from sse_middleware.items.item_encoding import ItemEncoding, json_line
 from sse_middleware.items.key_look import KeyLook
 from sse_middleware.items.typed_events import event_name
 from sse_middleware.wire.encoding import (
+    as_data,
     encode_event,
     encode_named_event,
     event_line,
@@ -74,7 +75,7 @@ class ItemEncoder:
         self._event: str | None = None  # the latest event's name, and its line
         self._event_line = b""
         looks = hints is not None and hints.dicts > 0
-        self.plain: Collection[type] = encoding.plain_but_dict if looks else encoding.plain
+        self.plain: frozenset[type] = encoding.plain_but_dict if looks else encoding.plain
         """The types that are known to be only data. `to_text` alone encodes their items."""
 
     @property
@@ -125,39 +126,42 @@ class ItemEncoder:
     def _learn(self, item: Any) -> None:
         """Remember that items of this type are only data. Of dicts the first few are looked at."""
         if self._hints is None or not self._hints.look_at(item, self._encoding.item_type):
-            self.plain = (type(item), *self.plain)
+            self.plain = self.plain | {type(item)}
             self._keys.learn(item)
 
     def _event_frame(self, item: ServerSentEvent) -> bytes:
-        encoding = self._encoding
-        declared, data, event = encoding.item_type, item.data, item.event
-        if self._on_id is not None and item.id:
+        encoding, data, event_id = self._encoding, item.data, item.id
+        if event_id and self._on_id is not None:
             self._note_id(self._on_id)
-        if data is None or (declared is not None and declared.of_events):
+        if data is None or encoding.of_events:
             return self._declared_event_frame(item)
-        to_json = encoding.trusted_fields
-        if to_json is None or not self._keys.trusts(data):
-            to_json = self._field_json
-        if event is None:
-            event = encoding.name_of(data)
+        if item.retry is not None or item.comment is not None:
+            return self._whole_frame(item, self._field_json)
+        event = encoding.name_of(data) if item.event is None else item.event
         if event is not self._event:  # most events of a stream have the same name
-            self._event_line, self._event = event_line(event), event
-            if event in TAKEN_NAMES:
-                self._report_name(event)
-        if item.retry is None and item.comment is None:
-            return encode_named_event(self._event_line, to_json(data), item.id)
-        return encode_event(
-            to_json(data), event=event, id=item.id, retry=item.retry, comment=item.comment
-        )
+            self._note_name(event)
+        to_text = encoding.trusted_fields
+        if to_text is not None and self._keys.trusts(data):
+            return encode_named_event(self._event_line, to_text(data), event_id)
+        return encode_named_event(self._event_line, as_data(self._field_json(data)), event_id)
+
+    def _note_name(self, event: str | None) -> None:
+        self._event_line, self._event = event_line(event), event
+        if event in TAKEN_NAMES:
+            self._report_name(event)
 
     def _declared_event_frame(self, item: ServerSentEvent) -> bytes:
         """Encode an event whose data is of the declared type, or which has none."""
         declared = self._encoding.item_type
-        if item.event in TAKEN_NAMES:
-            self._report_name(item.event)
         if declared is not None and item.data is not None:
             item = item.model_copy(update={"data": declared.validated(item.data)})
-        return event_frame(item, self._filtered_json, self._seen_name_of)
+        return self._whole_frame(item, self._filtered_json)
+
+    def _whole_frame(self, item: ServerSentEvent, field_json: Callable[[Any], bytes]) -> bytes:
+        """Encode an event with any of its fields."""
+        if item.event in TAKEN_NAMES:
+            self._report_name(item.event)
+        return event_frame(item, field_json, self._seen_name_of)
 
     def _seen_name_of(self, data: Any) -> str | None:
         name = self._encoding.name_of(data)

@@ -1,6 +1,6 @@
 """What the parts of a stream know about each other, and what a stream knows about its items."""
 
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from enum import Enum
 from typing import Any, Protocol
 
@@ -21,8 +21,9 @@ class Ending(Enum):
 class Encoder(Protocol):
     """Turns items into the bytes of events, for a producer."""
 
-    plain: Collection[type]
-    """Types whose instances are known to be data and nothing else. New types may be added."""
+    plain: frozenset[type]
+    """Types whose instances are known to be data and nothing else. It may be replaced by a larger
+    set."""
 
     @property
     def frame_texts(self) -> Callable[[Iterable[bytes]], bytes]:

@@ -76,16 +76,20 @@ def event_line(event: str | None) -> bytes:
 
 
 def encode_named_event(event_line: bytes, data: bytes, id: str | None) -> bytes:
-    """Write one event like `encode_event`, with what `event_line` has returned."""
+    """Write one event like `encode_event`, with what `event_line` has returned.
+
+    Args:
+        event_line: the line of the ``event`` field.
+        data: what `as_data` has returned, or JSON on a single line.
+        id: the event's id, one line.
+    """
     if id is None:
-        id_line = b""
-    elif isinstance(id, str) and id.isprintable():  # and so a single line that UTF-8 can encode
-        id_line = b"id: %b\n" % id.encode()
+        return b"%bdata: %b\n\n" % (event_line, data)
+    if isinstance(id, str) and id.isprintable():  # and so a single line that UTF-8 can encode
+        text = id.encode()
     else:
-        id_line = b"id: %b\n" % to_utf8("id", check_single_line("id", id))
-    if _LF in data or _CR in data:
-        data = as_data(data)
-    return b"%bdata: %b\n%b\n" % (event_line, data, id_line)
+        text = to_utf8("id", check_single_line("id", id))
+    return b"%bdata: %b\nid: %b\n\n" % (event_line, data, text)
 
 
 _NEL_FIRST, _NEL_LAST = b"\xc2\x85"

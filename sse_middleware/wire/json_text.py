@@ -39,7 +39,8 @@ to_python = _serializer.to_python
 _SEQUENCES = (list, tuple, deque)
 """What becomes an array and may have dicts in it. So does a generator, which can be read once."""
 
-_SCALARS = frozenset((str, int, float, bool, NoneType))
+KEYLESS = frozenset((str, int, float, bool, NoneType))
+"""Types of JSON's values without keys."""
 
 _PLAIN_KEYS = frozenset((str, int, UUID))
 """For keys of one of these types, Pydantic and FastAPI choose the same names, and different keys
@@ -74,16 +75,6 @@ def with_names(value: Any, options: Mapping[str, Any]) -> bytes:
     return _checked_keys(write_json(value, **options))
 
 
-def is_flat(value: Any) -> bool:
-    """Whether data is certain to have no odd keys: most items are small dicts."""
-    if type(value) is not dict:
-        return type(value) in _SCALARS
-    for key, inner in value.items():
-        if type(key) is not str or type(inner) not in _SCALARS:
-            return False
-    return True
-
-
 def has_odd_keys(value: Any) -> bool:
     """Whether Pydantic may name a key in data unlike FastAPI does, or name two keys alike."""
     try:
@@ -94,7 +85,7 @@ def has_odd_keys(value: Any) -> bool:
 
 def _has_odd_keys(value: Any) -> bool:
     kind = type(value)
-    if kind in _SCALARS:
+    if kind in KEYLESS:
         return False
     if kind is dict:
         for key in value:
@@ -108,7 +99,7 @@ def _has_odd_keys(value: Any) -> bool:
     else:
         return _has_odd_keys_inside(value)
     for one in inner:  # noqa: SIM110 - a generator takes twice as long
-        if type(one) not in _SCALARS and _has_odd_keys(one):
+        if type(one) not in KEYLESS and _has_odd_keys(one):
             return True
     return False
 

@@ -8,6 +8,7 @@ import pytest
 
 from sse_middleware.errors import FieldError
 from sse_middleware.wire.encoding import (
+    as_data,
     encode_event,
     encode_named_event,
     event_line,
@@ -62,7 +63,7 @@ def test_data_that_is_not_a_str_is_refused(value: Any) -> None:
 def test_a_named_event_is_written_like_any_other(
     data: bytes, id: str | None, event: str | None
 ) -> None:
-    written = encode_named_event(event_line(event), data, id)
+    written = encode_named_event(event_line(event), as_data(data), id)
     assert written == encode_event(data, event=event, id=id)
 
 
