@@ -111,7 +111,7 @@ class AdoptionRules:
         for name, value in headers:
             if name in _CONTENT_TYPE:
                 return value.partition(b";")[0].strip().lower() in self._type_names
-        return any(bytes(name).lower() in _CONTENT_TYPE for name, _ in headers)
+        return _CONTENT_TYPE[0] in [bytes(name).lower() for name, _ in headers]
 
     def unconverted(self, message: Message) -> Message | None:
         """Return the first message of a response whose client asks for no events.

@@ -108,7 +108,7 @@ async def test_only_a_status_of_200_varies(status: int, accept: str | None) -> N
     assert (await sent(SSEMiddleware(App(first, part(b"", more=False))), accept))[0] is first
 
 
-@pytest.mark.parametrize("name", [b"content-type", b"Content-Type"])
+@pytest.mark.parametrize("name", [b"content-type", b"Content-Type", b"CONTENT-TYPE"])
 async def test_the_media_type_may_be_any_of_the_headers(name: bytes) -> None:
     first = start(None, headers=[(b"x-own", b"1"), (name, b"Text/Plain; charset=utf-8")])
     app = App(first, part(b"1\n", more=False))
