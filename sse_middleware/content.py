@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterable, Iterable, Mapping
 from functools import partial
-from inspect import isasyncgen, isawaitable, isroutine
+from inspect import isawaitable, isroutine
+from types import AsyncGeneratorType
 from typing import Any, NoReturn
 
 from pydantic import BaseModel
@@ -42,7 +43,7 @@ class NotIterable:
 
 def checked_content(content: Any) -> Any:
     """Return a content that yields items. Raises TypeError for any other."""
-    if isasyncgen(content):  # the usual case
+    if isinstance(content, AsyncGeneratorType):  # the usual case
         return content
     if (advice := advice_about(content)) is not None:
         raise TypeError(f"{WRONG_CONTENT}, got {short(content)}: {advice}")

@@ -8,7 +8,6 @@ from collections.abc import (
     AsyncIterable,
     Coroutine,
     Iterable,
-    Iterator,
     Mapping,
 )
 from dataclasses import dataclass
@@ -225,7 +224,8 @@ class EventSourceResponse(StreamingResponse):
         if isinstance(start, Full):
             return _close_and_refuse(producer, settings, send, start)
         context.slot = start.slot
-        self._let_go()
+        if hasattr(self.body_iterator, "__next__"):  # its thread drops the last reference to it
+            self.body_iterator = checked_content(iter(()))
         if settings.preset is not None:
             producer = FramedProducer(producer, control)
         guard = StreamGuard(send, context.connection, settings, control)
@@ -244,12 +244,6 @@ class EventSourceResponse(StreamingResponse):
             return producer.produce(guard.open(start, producer))
 
         return guard.run(begin)
-
-    def _let_go(self) -> None:
-        """Leave a synchronous iterator to its thread, which drops the last reference to it."""
-        content: Any = self.body_iterator
-        if isinstance(content, Iterator):
-            self.body_iterator = checked_content(iter(()))
 
     def _start(
         self,

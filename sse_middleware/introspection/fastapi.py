@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterable, Iterable
-from inspect import isasyncgen
+from types import AsyncGeneratorType
 from typing import Any
 
 
@@ -13,10 +13,13 @@ def unwrapped(content: AsyncIterable[Any]) -> AsyncIterable[Any]:
     closed, the garbage collector closes the inner generator: later, and in another task. The
     checkpoints also cost most of the speed. A wrapper that looks different is returned unchanged.
     """
-    if not isasyncgen(content) or content.ag_code.co_name != "_async_stream_raw":
+    if (
+        not isinstance(content, AsyncGeneratorType)
+        or content.ag_code.co_name != "_async_stream_raw"
+    ):
         return content
     inner = content.ag_frame.f_locals.get("async_gen") if content.ag_frame else None
-    return inner if isasyncgen(inner) else content
+    return inner if isinstance(inner, AsyncGeneratorType) else content
 
 
 _DUMP_DEFAULTS = (

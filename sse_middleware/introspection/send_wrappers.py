@@ -12,7 +12,6 @@ Rules of this file:
 """
 
 from types import CodeType, FunctionType
-from typing import cast
 
 from starlette.types import Send
 
@@ -23,7 +22,7 @@ def inside_wrappers(send: Send) -> Send:
     """Return what a `send` calls, once a response has started, for each message."""
     while type(send) is FunctionType and _only_notes_start(send.__code__):
         _, inner = send.__closure__ or ()
-        send = cast("Send", inner.cell_contents)
+        send = inner.cell_contents
     return send
 
 

@@ -162,8 +162,7 @@ class AdoptedResponse(PassesBody):
             guard.end_unfinished()
 
     def leave(self) -> None:
-        """Take no more messages: the application has ended."""
-        # A bound method would be a reference cycle, which only gc frees.
+        """Take no more messages. A bound method would be a reference cycle, which only gc frees."""
         self._send = self._send_to_client if self._guard is None else _after_end
 
     def close(self, within: float) -> None:  # noqa: ARG002 - a `Work`

@@ -15,9 +15,8 @@ Rules of this file:
   cost a fifth of an event for many subscribers.
 """
 
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from types import MethodType
 from typing import Protocol
 
@@ -63,14 +62,13 @@ class Watcher(Protocol):
         """Notice that the end of the connection can't be known."""
 
 
-class PassesBody(ABC):
+class PassesBody:
     """Has a method that is a `send`, and does nothing to most messages of a body."""
 
     __slots__ = ()
 
-    @abstractmethod
-    def past_start(self) -> Send:
-        """Return where messages go that neither start nor complete a response."""
+    past_start: Callable[[], Send]
+    """Returns where messages go that neither start nor complete a response."""
 
 
 def past_start(send: Send) -> Send:
