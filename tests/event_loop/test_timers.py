@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 import pytest
@@ -89,6 +90,18 @@ async def test_a_group_that_all_have_left_is_joined_again_and_is_not_early() -> 
     assert timers.add("c", 7) is left
     await anyio.sleep(40)
     assert timers.calls == [("b", 7), ("c", 7)]
+
+
+async def test_a_group_that_all_have_left_has_a_timer_for_one_interval() -> None:
+    timers = Timers()
+    timers.add("a", 5).discard(timers.members["a"])
+    loop: Any = timers.loop
+    assert [timer.when() for timer in loop._scheduled if not timer.cancelled()] == [
+        timers.begin + 5
+    ]
+    await anyio.sleep(20)
+    assert not [timer for timer in loop._scheduled if not timer.cancelled()]
+    assert timers.calls == []
 
 
 async def test_a_group_that_all_have_left_may_be_joined_by_one_who_is_due_earlier() -> None:

@@ -180,6 +180,7 @@ class TestGenerators:
             assert await app.drain() == pytest.approx(1, abs=0.01)
         assert app.closed_streams.reasons == [CloseReason.FINISHED]
         if running_asyncio():
+            await anyio.sleep(15)  # the timer of the keep-alives is kept until it would fire
             loop: Any = asyncio.get_running_loop()
             assert not [timer for timer in loop._scheduled if not timer.cancelled()]
 
