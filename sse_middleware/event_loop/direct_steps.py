@@ -18,7 +18,7 @@ import asyncio
 from asyncio.tasks import _enter_task, _leave_task  # documented: "Extending asyncio"
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, cast
+from typing import Any
 
 from sse_middleware.event_loop.block import Block
 
@@ -61,7 +61,7 @@ class DirectSteps(asyncio.Future[None]):
         self._task = task
         self._work = work
         self._block = block
-        self._future: asyncio.Future[Any] | None = None  # whose result leads to the next step
+        self._future: Any = None  # whose result leads to the next step, if it is a future
         self._waits_for: Any = None  # what only the task can wait for
         self._is_struck = False  # whether a cancellation has found nothing to cancel
         self._error: BaseException | None = None
@@ -107,7 +107,7 @@ class DirectSteps(asyncio.Future[None]):
             context: the task's.
         """
         self._wake, self._context = wake, context
-        self._wait(cast("asyncio.Future[Any]", self._future))
+        self._wait(self._future)
 
     def remove_done_callback(self, _wake: Callable[["DirectSteps"], object], /) -> int:
         """Take no more steps. Returns how many callbacks that are: one."""

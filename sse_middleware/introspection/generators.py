@@ -57,23 +57,19 @@ def stage_of(generator: AsyncGeneratorType[Any, Any]) -> Stage:
     frame = generator.ag_frame
     if frame is None:
         return Stage.CLEANING_UP
-    inner = _iterated(generator)
+    step: object = generator.ag_await
+    inner = _iterated(step)
     stage = Stage.PRODUCING if inner is None else stage_of(inner)
-    gathers = _waits_for_tasks(generator)
+    # Whether it waits in the exit of a task group, by the name that asyncio and anyio give it.
+    gathers = getattr(step, "__qualname__", None) == "TaskGroup.__aexit__"
     return _stage_at(frame.f_code, frame.f_lasti, stage, gathers=gathers)
 
 
-def _iterated(generator: AsyncGeneratorType[Any, Any]) -> AsyncGeneratorType[Any, Any] | None:
+def _iterated(step: object) -> AsyncGeneratorType[Any, Any] | None:
     """Return the generator whose next item is waited for, ``None`` if it is something else."""
-    step: object = generator.ag_await
     if type(step).__name__ != "async_generator_asend":
         return None
     return next(filter(isasyncgen, gc.get_referents(step)), None)
-
-
-def _waits_for_tasks(generator: AsyncGeneratorType[Any, Any]) -> bool:
-    """Whether it waits in the exit of a task group, by the name that asyncio and anyio give it."""
-    return getattr(generator.ag_await, "__qualname__", None) == "TaskGroup.__aexit__"
 
 
 @lru_cache(maxsize=2048)

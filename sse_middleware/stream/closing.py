@@ -257,7 +257,7 @@ class Closing:
         outbox = self._outbox
         # What a producer does after its last frame is not for this client.
         busy = not (outbox.awaited or outbox.closed or spare)
-        outbox.close(Ending.ABANDONED)
+        outbox.end(Ending.ABANDONED)
         if busy:
             self._end_producer(told=self._connection.end_was_read)
 

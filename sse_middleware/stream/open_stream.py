@@ -119,16 +119,16 @@ class OpenStream(Closing):
         """Keep what the producer raised. Returns false for what the caller must raise again."""
         scope = self._scope
         cancelled = is_only(error, scope.cancelled_type)
-        if cancelled and scope.cancel_called and isinstance(error, BaseExceptionGroup):
-            return True  # a task group of the generator's has wrapped our own cancellation
+        if cancelled and scope.cancel_called:
+            # A task group of the generator's may have wrapped our own cancellation.
+            return isinstance(error, BaseExceptionGroup)
         if not (cancelled and scope.is_cancelled()):
             started = self._writer.started or self._outbox.size > 0
             self.producer_failed(error, started=started)
             return True
-        if not scope.cancel_called:
-            if self._may_send_farewell() and scope.uncancel() and await self._send_farewell():
-                return True
-            self.request_cancelled()
+        if self._may_send_farewell() and scope.uncancel() and await self._send_farewell():
+            return True
+        self.request_cancelled()
         return False
 
     async def close_work(self) -> None:
