@@ -17,14 +17,16 @@ are eager.
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import anyio
 
 from sse_middleware.event_loop.loop import running_asyncio_task
+
+Argument = TypeVar("Argument")
 
 Work = Coroutine[Any, Any, None]
 
@@ -53,6 +55,9 @@ class DaemonTaskGroup(Protocol):
             own_context: whether the context variables that it sets are for itself. Otherwise the
                 next tasks of the group see them.
         """
+
+    def call(self, function: Callable[[Argument], object], argument: Argument) -> None:
+        """Call a function in a copy of the context of the group, whatever runs now."""
 
     async def __aenter__(self) -> Self:
         """Begin the block."""
@@ -118,6 +123,9 @@ class _AsyncioTaskGroup:
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks = (*(one for one in self._tasks if not one.done()), task)
 
+    def call(self, function: Callable[[Argument], object], argument: Argument) -> None:
+        self._context.copy().run(function, argument)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -167,6 +175,9 @@ class _AnyioTaskGroup:
 
     def create_eager_task(self, work: Work, *, own_context: bool = False) -> None:  # noqa: ARG002 - it has one
         self.create_task(work)
+
+    def call(self, function: Callable[[Argument], object], argument: Argument) -> None:
+        self._context.copy().run(function, argument)
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()

@@ -28,6 +28,7 @@ from typing import TypeVar
 from sse_middleware.errors import printable
 from sse_middleware.event_loop.cancel_scope import EdgeCancelScope
 from sse_middleware.event_loop.loop import call_later
+from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
@@ -62,6 +63,7 @@ class Closing:
         control: makes the frames of the stream itself.
         start: has the stream's slot, and says whether its producer is cooperative.
         work: puts frames into the outbox.
+        tasks: have the context of the request.
     """
 
     __slots__ = (
@@ -70,6 +72,7 @@ class Closing:
         "_late_after",
         "_outbox",
         "_scope",
+        "_tasks",
         "_timers",
         "_work",
         "client_left",
@@ -89,6 +92,7 @@ class Closing:
         control: ControlFrames,
         start: StreamStart,
         work: Work,
+        tasks: DaemonTaskGroup,
     ) -> None:
         self.reason: CloseReason | None = None
         """Why the stream has ended; ``None`` while it is open, or if its producer finished."""
@@ -102,6 +106,7 @@ class Closing:
         self.control = control
         self.slot = start.slot
         self._work = work
+        self._tasks = tasks
         self._cooperative = start.cooperative
         self._late_after = math.inf
         self._timers: tuple[Callable[[], object], ...] = ()
@@ -118,6 +123,11 @@ class Closing:
 
     def close_early(self, reason: CloseReason) -> None:
         """Complete the body, and cancel the producer."""
+        # Another request may drain, and a timer of another stream may call this. The farewell and
+        # the filter of a subscription are functions of the user's, for this request.
+        self._tasks.call(self._close_early, reason)
+
+    def _close_early(self, reason: CloseReason) -> None:
         self._call_later(self.settings.cleanup_timeout, partial(self._give_up, reason))
         outbox = self._outbox
         if outbox.closed:

@@ -74,7 +74,7 @@ class OpenStream(Closing):
         work: Work,
     ) -> None:
         outbox = start.outbox(settings.max_buffer, stepwise=scope.stepwise)
-        super().__init__(outbox, scope, connection, settings, control, start, work)
+        super().__init__(outbox, scope, connection, settings, control, start, work, tasks)
         self._writer = Writer(self, outbox, send, start, tasks)
         outbox.wake = self._writer.run if outbox.eager else self._writer.wake
         scope.tell(self)

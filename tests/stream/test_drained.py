@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -12,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from sse_middleware import (
     CloseReason,
@@ -371,6 +373,24 @@ class TestFarewell:
 
     async def test_is_a_function_of_the_reason(self) -> None:
         assert await self.farewell(farewell=self.bye) == b"event: bye\ndata: drained\n\n"
+
+    async def test_sees_the_context_of_its_request(self) -> None:
+        var: ContextVar[str] = ContextVar("var", default="")
+
+        def bye(_: CloseReason) -> ServerSentEvent:
+            return ServerSentEvent(event="bye", raw_data=var.get())
+
+        app = DrainedApp(EventSourceResponse(idle()), farewell=bye)
+
+        async def with_variable(scope: Scope, receive: Receive, send: Send) -> None:
+            var.set("the stream's")
+            await app.middleware(scope, receive, send)
+
+        async with events_of(with_variable) as events:
+            await events.next()
+            var.set("of another request, which drains")
+            await app.drain()
+            assert [event["raw_data"] for event in await rest_of(events)] == ["the stream's"]
 
     @pytest.mark.parametrize("farewell", [None, lambda _: None], ids=["none", "returns none"])
     async def test_may_be_none(self, farewell: Any) -> None:
