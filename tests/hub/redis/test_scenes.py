@@ -18,7 +18,7 @@ import pytest
 from .faults import FAULTS, SEVERAL_WORKERS, TWO_SERVERS
 from .scene import FULL, SMALL, Fault, Outcome, Size, StartServer, play
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 FAULT_SIZE = FULL if os.environ.get("HUB_SCENE") == "full" else SMALL
 
