@@ -8,7 +8,8 @@ the thread has returned, even if the registry of its event loop is replaced mean
 from collections import Counter
 from collections.abc import Iterator
 from enum import Enum
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 from sse_middleware.settings import Policy
 
@@ -39,10 +40,14 @@ class TakenSlots(Generic[SlotT]):
         before: those of the registry before, in the same event loop. They count here.
     """
 
-    def __init__(self, policy: Policy, before: Self | None = None) -> None:
+    def __init__(self, policy: Policy, before: "TakenSlots[SlotT] | None" = None) -> None:
         self._policy = policy
         self._taken: dict[SlotT, None] = {}
-        self._before = before if before is not None and before.total else None
+        # Those of all registries of the event loop. One that is dropped has no slots.
+        self._all: WeakSet[TakenSlots[SlotT]] = (
+            WeakSet() if before is None else before._all  # noqa: SLF001 - this class
+        )
+        self._all.add(self)
         # How many each client holds. Clients without a limit don't count.
         self._clients: Counter[str] = (
             Counter() if before is None else before._clients  # noqa: SLF001 - this class
@@ -58,8 +63,8 @@ class TakenSlots(Generic[SlotT]):
 
     @property
     def total(self) -> int:
-        """How many are taken in the event loop, those of earlier registries included."""
-        return len(self._taken) + (0 if self._before is None else self._before.total)
+        """How many are taken in the event loop."""
+        return sum(map(len, self._all))
 
     @property
     def clients(self) -> int:
