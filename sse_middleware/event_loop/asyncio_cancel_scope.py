@@ -99,21 +99,23 @@ class AsyncioCancelScope:
         self._left: LeftThreads | None = None  # threads, if they are to be noted
 
     @coroutine
-    def run(  # noqa: C901 - each call here would be paid for each event
+    def run(  # noqa: C901, PLR0912 - each call here would be paid for each event
         self, work: Coroutine[Any, Any, None]
     ) -> Generator[Any, Any, None]:
         """As `EdgeCancelScope.run`."""
         # Each step is taken by hand, because this must see a cancellation before the work sees it.
         self._running, block = True, self._block
+        steps: DirectSteps | None = None  # until the second wait: many streams wait only once
         try:
             waits_for = work.send(None)
-            steps = DirectSteps(self._task, work, block)
             while True:
                 block.on_suspend()
                 try:
-                    yield steps.until(waits_for)
+                    yield waits_for if steps is None else steps.until(waits_for)
                 except asyncio.CancelledError as error:
-                    if steps.went_on:  # the cancellation was asked for in a step that has ended
+                    if (
+                        steps is not None and steps.went_on
+                    ):  # the cancellation was asked for in a step that has ended
                         self._put_back(error)
                         waits_for = steps.resume()
                         continue
@@ -128,11 +130,14 @@ class AsyncioCancelScope:
                 except BaseException as error:  # not ours to judge
                     waits_for = work.throw(error)
                 else:
+                    if steps is None:
+                        steps = DirectSteps(self._task, work, block)
                     waits_for = steps.resume()
         except StopIteration:
             return
         except GeneratorExit:
-            steps.end()
+            if steps is not None:
+                steps.end()
             self._pending = False  # nothing can be awaited any more
             raise
         finally:

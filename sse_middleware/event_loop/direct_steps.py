@@ -9,6 +9,7 @@ Rules of this file:
   task's context, and the task is the current one. So the coroutine can't tell the difference.
 - Everything else is for the task, which resumes all of its coroutines: a cancellation, an error,
   the end of the work, and whatever is awaited that is no future of asyncio.
+- The first wait is the task's, too. Many streams send one event and wait for the end.
 - In asyncio's debug mode all steps are for the task, because its log names the task whose step was
   slow.
 - To the task, and to anyio, which looks at what a task awaits, this is what the coroutine awaits.

@@ -192,10 +192,16 @@ class Connection(PassesBody):
             self._wake()
 
     def _note(self, message: Message) -> None:
-        if message["type"] in _DISCONNECTS:
+        kind = message["type"]
+        if kind in _DISCONNECTS:
             self._latch_end(message)
+            return
+        if kind == "http.request":
+            self._keep_body(message.get("body", b""), ends=not message.get("more_body", False))
         else:
-            self._keep(message)
+            self._others = self._others or deque(maxlen=OTHERS_BOUND)
+            self._others.append(message)
+        self._wake()
 
     def _is_over_the_bound(self) -> bool:
         return not self._dropped and self._body is not None and len(self._body) >= UNREAD_BODY_BOUND
@@ -219,14 +225,6 @@ class Connection(PassesBody):
             if self._watcher is not None:
                 self._watcher.connection_lost()
             self._wake()
-
-    def _keep(self, message: Message) -> None:
-        if message["type"] == "http.request":
-            self._keep_body(message.get("body", b""), ends=not message.get("more_body", False))
-        else:
-            self._others = self._others or deque(maxlen=OTHERS_BOUND)
-            self._others.append(message)
-        self._wake()
 
     def _keep_body(self, body: bytes, *, ends: bool) -> None:
         if self._dropped:

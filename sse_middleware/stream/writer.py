@@ -268,8 +268,10 @@ class Writer(TimedWriter):
     async def _commit(self) -> bool:
         """Send the status line, unless the stream ends without one. Returns whether it was sent."""
         queue = self._queue
-        broken = queue.ending is Ending.BROKEN and not queue.size
-        if broken or queue.ending is Ending.ABANDONED or queue.unread:
+        ending = queue.ending
+        if queue.unread or ending is Ending.ABANDONED:
+            return False
+        if ending is Ending.BROKEN and not queue.size:
             return False
         self.started = self.waiting = True
         self._silent = False

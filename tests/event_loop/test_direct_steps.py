@@ -258,7 +258,7 @@ async def test_no_other_coroutine_of_the_task_is_resumed() -> None:
             await asyncio.sleep(0.001)
 
     await counting(in_direct_steps(work()))  # type: ignore[arg-type] # a coroutine has `send`
-    assert resumed == 1  # at the end
+    assert resumed == 2  # after the first wait, and at the end
 
 
 async def test_what_anyio_cancels_keeps_the_item_that_it_has_received() -> None:
@@ -288,11 +288,13 @@ async def test_work_that_is_closed_is_resumed_no_more(
     seen: list[object] = []
 
     async def working() -> None:
+        await asyncio.sleep(0)  # the first wait is the task's
         seen.append(await first)
         await work(seen.append, second)
 
     with edge_cancel_scope(60) as scope:
         steps: Any = scope.run(run(working()))
+        steps.send(None)
         steps.send(None).add_done_callback(lambda _: None, context=copy_context())
         first.set_result("first")
         await asyncio.sleep(0)
@@ -300,6 +302,22 @@ async def test_work_that_is_closed_is_resumed_no_more(
         second.set_result("second")
         await asyncio.sleep(0)
     assert seen == ["first"]
+
+
+async def test_work_may_be_closed_at_its_first_wait() -> None:
+    ends: list[str] = []
+
+    async def work() -> None:
+        try:
+            await Future()
+        finally:
+            ends.append("closed")
+
+    with edge_cancel_scope(60) as scope:
+        steps: Any = scope.run(work())
+        steps.send(None)
+        steps.close()
+    assert ends == ["closed"]
 
 
 @pytest.mark.parametrize("run", [by_the_task, in_direct_steps])
