@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sse_middleware import EventSourceResponse, SSEMiddleware
-from sse_middleware.introspection.send_wrappers import inside_wrappers
+from sse_middleware.introspection.send_wrappers import inside_wrappers, noting_start
 from tests.served import body_of, call
 
 pytestmark = pytest.mark.anyio
@@ -97,14 +97,14 @@ def calling(send: Send) -> Send:
     return wrapper
 
 
-def starting(send: Send) -> Send:
+def passing_heads_only(send: Send) -> Send:
     response_started = False
 
     async def wrapper(message: Message) -> None:
         nonlocal response_started
         if message["type"] == "http.response.start":
             response_started = True
-        await send(message)
+            await send(message)
 
     return wrapper
 
@@ -141,7 +141,8 @@ class Sender:
         naming(_send),
         calling(_send),
         Sender().send,
-        Proxy(starting(_send)),
+        passing_heads_only(_send),
+        Proxy(noting_start(_send)),
         Proxy(Sender().send),
     ],
 )
@@ -149,8 +150,18 @@ async def test_what_may_do_something_stays(send: Callable[[Any], Awaitable[None]
     assert inside_wrappers(send) is send
 
 
-def test_a_wrapper_that_only_notes_the_start_is_left_out() -> None:
-    assert inside_wrappers(starting(_send)) is _send
+async def test_what_only_notes_the_start_is_left_out() -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    wrapper = noting_start(noting_start(send))
+    assert inside_wrappers(wrapper) is send
+    messages: list[Message] = [{"type": "http.response.start"}, {"type": "http.response.body"}]
+    for message in messages:
+        await wrapper(message)
+    assert sent == messages
 
 
 @pytest.mark.parametrize("wrap", [starlette, fastapi, SSEMiddleware])
