@@ -228,7 +228,8 @@ class EventSourceResponse(StreamingResponse):
             self.body_iterator = checked_content(iter(()))
         if settings.preset is not None:
             producer = FramedProducer(producer, control)
-        guard = StreamGuard(send, context.connection, settings, control)
+        waits = isinstance(self.body_iterator, Subscription)
+        guard = StreamGuard(send, context.connection, settings, control, waits=waits)
         return self._run(guard, start, producer, context)
 
     def _run(

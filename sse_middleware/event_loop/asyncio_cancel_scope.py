@@ -216,7 +216,7 @@ class AsyncioCancelScope:
 
     def _abandon(self, work: Coroutine[Any, Any, None], waits_for: Any) -> None:
         """Let a coroutine that can't be cancelled go on in a task of its own."""
-        self._rest = self._task.get_loop().create_task(_go_on(work, waits_for))
+        self._rest = self._task.get_loop().create_task(go_on(work, waits_for))
         self._give_up(work)
 
     def _give_up(self, work: object) -> None:
@@ -304,7 +304,7 @@ class AsyncioCancelScope:
         return ended
 
 
-async def _go_on(work: Coroutine[Any, Any, None], waits_for: Any) -> None:
+async def go_on(work: Coroutine[Any, Any, None], waits_for: Any) -> None:
     """Go on with a coroutine that waits for something already."""
 
     @coroutine

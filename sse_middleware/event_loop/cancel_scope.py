@@ -17,6 +17,7 @@ import anyio
 from sse_middleware.event_loop.asyncio_cancel_scope import AsyncioCancelScope
 from sse_middleware.event_loop.block import Block
 from sse_middleware.event_loop.loop import may_be_in_scope, running_asyncio_task
+from sse_middleware.event_loop.uncancelled_block import UncancelledBlock
 
 
 class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol):
@@ -151,6 +152,12 @@ def edge_cancel_scope(
     inside = may_be_in_scope(task)
     scope = anyio.CancelScope() if inside and shielding else None
     return AsyncioCancelScope(task, cleanup_timeout, scope, inside=inside)
+
+
+def uncancelled_block(cleanup_timeout: float) -> EdgeCancelScope:
+    """Make a scope for a block of the running task that runs nothing of the application's."""
+    task = running_asyncio_task()
+    return _AnyioCancelScope(cleanup_timeout) if task is None else UncancelledBlock(task)
 
 
 def is_only(error: BaseException, kind: type[BaseException]) -> bool:

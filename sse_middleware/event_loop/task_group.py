@@ -17,14 +17,16 @@ are eager.
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
-from types import TracebackType
+from types import TracebackType, coroutine
 from typing import Any, Protocol, Self, TypeVar
 
 import anyio
 
+from sse_middleware.event_loop.asyncio_cancel_scope import go_on
 from sse_middleware.event_loop.loop import running_asyncio_task
+from sse_middleware.event_loop.wakeup import Wakeup
 
 Argument = TypeVar("Argument")
 
@@ -34,6 +36,19 @@ _HAS_EAGER_TASKS = sys.version_info >= (3, 12)
 
 _TASK: Any = asyncio.Task
 """Not typed: before Python 3.12 it has no ``eager_start``."""
+
+
+class Waiter(Protocol):
+    """A task that waits for an end."""
+
+    moved: Wakeup
+    """Wakes it, to look whether this is the end."""
+
+    def is_over(self) -> bool:
+        """Whether this is the end."""
+
+    def conclude(self) -> None:
+        """Act on the end, in the task that has waited. It may raise."""
 
 
 class DaemonTaskGroup(Protocol):
@@ -58,6 +73,17 @@ class DaemonTaskGroup(Protocol):
 
     def call(self, function: Callable[[Argument], object], argument: Argument) -> None:
         """Call a function in a copy of the context of the group, whatever runs now."""
+
+    def run_until_over(self, work: Work, waiter: Waiter) -> Work:
+        """Return what runs work while a task waits.
+
+        Where this is possible, the task runs the work itself, so an idle stream needs no other. As
+        soon as the wait is over, a task of the group goes on with the work.
+
+        Args:
+            work: what it does.
+            waiter: waits for an end that the work may bring about, or anything else.
+        """
 
     async def __aenter__(self) -> Self:
         """Begin the block."""
@@ -120,6 +146,30 @@ class _AsyncioTaskGroup:
         if not task.done():
             self._keep(task)
 
+    @coroutine
+    def run_until_over(self, work: Work, waiter: Waiter) -> Generator[Any, Any, None]:
+        try:
+            waits_for = work.send(None)
+            while _is_awaited(waits_for) and not waiter.is_over():
+                woken = waiter.moved.wait()
+                waits_for.add_done_callback(waiter.moved.set, context=self._context)
+                try:
+                    yield from woken.__await__()
+                except BaseException as error:
+                    waits_for.cancel()
+                    waits_for = work.throw(error)
+                    continue
+                finally:
+                    waits_for.remove_done_callback(waiter.moved.set)
+                if waits_for.done():
+                    waits_for = work.send(None)
+            self.create_task(go_on(work, waits_for), copy_context())
+        except StopIteration:
+            pass  # some servers say that a connection ends when they stop, and it ends later
+        while not waiter.is_over():
+            yield from waiter.moved.wait().__await__()
+        waiter.conclude()
+
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks = (*(one for one in self._tasks if not one.done()), task)
 
@@ -163,6 +213,11 @@ class _AsyncioTaskGroup:
         return ended
 
 
+def _is_awaited(waits_for: Any) -> bool:
+    """Whether a coroutine awaits a future of asyncio."""
+    return isinstance(waits_for, asyncio.Future) and waits_for._asyncio_future_blocking  # noqa: SLF001
+
+
 class _AnyioTaskGroup:
     __slots__ = ("_context", "_group")
 
@@ -178,6 +233,12 @@ class _AnyioTaskGroup:
 
     def call(self, function: Callable[[Argument], object], argument: Argument) -> None:
         self._context.copy().run(function, argument)
+
+    async def run_until_over(self, work: Work, waiter: Waiter) -> None:
+        self.create_task(work)
+        while not waiter.is_over():
+            await waiter.moved.wait()
+        waiter.conclude()
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()

@@ -2,7 +2,9 @@
 
 Rules of this file:
 - The stream's outbox holds no events. The writer pulls what lies after the subscriber's position.
-- The endpoint's task only waits for the end. The pump runs the writer.
+- The pump runs the writer. The endpoint's task watches the connection, so no other task does. It
+  is woken by any other end, too.
+- A subscription that must wait for the store, to open, has a task for that.
 - A stream begins with an id and no data, and so do its keep-alives. So a client that drops has a
   position, also if it has heard nothing (WHATWG HTML, 9.2.6: an id without data moves the last
   event id and dispatches nothing).
@@ -13,42 +15,50 @@ Rules of this file:
 """
 
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from typing import Any
 
 from sse_middleware.errors import ConfigurationError
+from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.hub.cursor import id_of
 from sse_middleware.hub.subscription import Subscription
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
 from sse_middleware.items.hints import ItemHints
 from sse_middleware.stream.abc import Ending, FrameSink
-from sse_middleware.stream.outbox import Outbox
+from sse_middleware.stream.queue import Queue
 from sse_middleware.validation import UNSET
 
+_Coroutine = Coroutine[Any, Any, None]
 
-class SubscriberOutbox(Outbox):
+
+class SubscriberOutbox(Queue):
     """The frames that a subscriber may have now, and the control frames of its stream.
 
     Args:
         subscription: the subscriber.
         bound: about how many bytes one message may have.
-        stepwise: as of `Outbox`.
     """
 
-    __slots__ = ("_failure", "_opened", "_subscription")
+    __slots__ = ("_companions", "_failure", "_opened", "_own", "_subscription")
 
     eager = True
 
-    def __init__(self, subscription: Subscription, bound: int, *, stepwise: bool) -> None:
-        super().__init__(bound, stepwise=stepwise)
+    def __init__(self, subscription: Subscription, bound: int) -> None:
+        super().__init__(bound)
         self._subscription = subscription
+        self._own = b""  # frames of the stream itself, and what comes before them
         self._opened = False
         self._failure: Exception | None = None
+        self._companions: tuple[DaemonTaskGroup, Callable[[], _Coroutine]] | None = None
+
+    def accompany(self, tasks: DaemonTaskGroup, watch: Callable[[], _Coroutine]) -> None:
+        """Have the endpoint's task watch the connection: it has nothing else to do."""
+        self._companions = tasks, watch
 
     def begin(self) -> None:
-        """Send the position and what there is. The subscription is open."""
-        self.put_in_steps()  # so that one message has both
-        self.put(self._subscription.position_frame(), 0)
+        """Send the position and what there is, in one message. The subscription is open."""
+        self._keep(self._subscription.position_frame())
         self._opened = True
         self.pull()
 
@@ -73,9 +83,7 @@ class SubscriberOutbox(Outbox):
         try:
             pulled = subscription.take(self._bound)
         except Exception as error:
-            self._failure = error
-            subscription.stop()
-            self.moved.set()
+            self._fail(error)
             return b""
         self.events += subscription.taken
         if subscription.ended:  # with what was pulled
@@ -84,13 +92,16 @@ class SubscriberOutbox(Outbox):
 
     def _take_own(self) -> bytes:
         """Return the frames of the stream itself, and then what may be pulled."""
-        own = super().take()
+        own, self._own, self.size = self._own, b"", 0
         return own if self.closed or not self._opened else own + self.take()
 
     def put(self, frame: bytes, events: int = 1) -> bool:
         """Add a frame of the stream itself. What may be sent comes before a farewell."""
         self._pull_before()
-        return super().put(frame, events)
+        if not self.closed:
+            self._keep(frame)
+            self.events += events
+        return self.size >= self._bound
 
     def end(self, ending: Ending) -> None:
         """Close. What may be sent is still sent."""
@@ -101,36 +112,61 @@ class SubscriberOutbox(Outbox):
     def _pull_before(self) -> None:
         """Pull what may be sent before anything else is."""
         if self._opened and not self.closed:
-            own, self.size = self.size, 0
-            pulled = self.take()
-            self._frames.append(pulled)
-            self.size = own + len(pulled)
+            self._keep(self._take_own())
+
+    def _keep(self, frames: bytes) -> None:
+        self._own += frames
+        self.size = len(self._own)
 
     def last_id(self, *, sending: bool) -> str:
         """Return the id of the position up to which all was sent."""
         cursor = self._subscription.cursor
         return id_of(cursor.before if sending else cursor.at)
 
-    async def follow(self) -> None:
-        """Open the subscription, and have events pulled until it or the stream ends.
+    def follow(self) -> _Coroutine:
+        """Watch the connection until the subscription or the stream ends.
 
         Raises:
-            Exception: what the filter raised.
+            Exception: what kept the subscription from opening, or what the filter raised.
         """
-        await self._subscription.open(self.pull)
-        self.begin()
+        assert self._companions is not None  # noqa: S101 - the stream is open
+        (tasks, watch), self._companions = self._companions, None
         self.awaited = True
+        if self._subscription.open_at_once(self.pull):
+            self.begin()
+        else:
+            tasks.create_task(self._open(), copy_context())
+            if self.size:  # the first frame of a preset
+                self.raised = True
+                self.wake()
+        return tasks.run_until_over(watch(), self)
+
+    async def _open(self) -> None:
+        """Open the subscription, which waits for the store."""
         try:
-            while not (self._subscription.ended or self.closed):
-                await self.moved.wait()
-        finally:
-            self.awaited = False
+            await self._subscription.open(self.pull)
+            self.begin()
+        except Exception as error:
+            self._fail(error)
+
+    def is_over(self) -> bool:
+        """Whether the endpoint's task must go on."""
+        return self.closed or self._subscription.ended
+
+    def conclude(self) -> None:
+        """Raise what the stream fails by."""
         failure, self._failure = self._failure, None
         if failure is not None:
             try:
                 raise failure
             finally:
                 del failure  # its traceback holds this frame
+
+    def _fail(self, error: Exception) -> None:
+        """Have the endpoint's task raise an error."""
+        self._failure = error
+        self._subscription.stop()
+        self.moved.set()
 
     def leave_unread(self) -> None:
         """End: nobody needs a subscription without its client."""
@@ -190,9 +226,9 @@ class SubscriptionProducer:
         subscription.owned = True
         self._subscription = subscription
 
-    def outbox(self, bound: int, *, stepwise: bool) -> SubscriberOutbox:
+    def outbox(self, bound: int, *, stepwise: bool) -> SubscriberOutbox:  # noqa: ARG002 - no steps
         """Make the outbox of the stream."""
-        return SubscriberOutbox(self._subscription, bound, stepwise=stepwise)
+        return SubscriberOutbox(self._subscription, bound)
 
     def produce(self, sink: FrameSink) -> Coroutine[Any, Any, None]:
         """Have events pulled until the subscription ends, or until the sink wants no more."""

@@ -118,23 +118,44 @@ class Subscription(NotIterable):
         Raises:
             HubError: the hub is not open, or in another event loop.
         """
-        self._hub = hub = self._open_hub()
-        self._worker = worker = hub.worker
-        self._cursor.read_events = hub.read_events
-        hub.enter(self)
+        if self.open_at_once(wake):
+            return
         opened = wakeup()
         self.wake = opened.set
         try:
-            to_fill = self._cursor.at is not None or self._wanted.with_kept
-            self._topics = worker.add(self._wanted.names, self, to_fill=to_fill)
             while not (self.ended or self._begins()):
                 await opened.wait()
-            if self._wanted.subject is not None and not self.ended:
-                await hub.guard.watch(self)
-            self.wake = wake
+            if self._wanted.subject is not None and self._hub is not None and not self.ended:
+                await self._hub.guard.watch(self)
+            self._opened(wake)
         except BaseException:
             self.close()
             raise
+
+    def open_at_once(self, wake: Callable[[], object]) -> bool:
+        """Do what `open` does, as far as nothing has to be awaited.
+
+        Returns whether that was all. If not, `open` must be awaited.
+        """
+        if self._hub is None:
+            self._join(self._open_hub())
+        if self._wanted.subject is None and (self.ended or self._begins()):
+            self._opened(wake)
+            return True
+        return False
+
+    def _opened(self, wake: Callable[[], object]) -> None:
+        """Wake the reader from now on."""
+        self.wake = wake
+
+    def _join(self, hub: OpenHub) -> None:
+        """Want events from now on."""
+        self._hub = hub
+        self._worker = worker = hub.worker
+        self._cursor.read_events = hub.read_events
+        hub.enter(self)
+        to_fill = self._cursor.at is not None or self._wanted.with_kept
+        self._topics = worker.add(self._wanted.names, self, to_fill=to_fill)
 
     def close(self) -> None:
         """Want nothing more. It may be called more than once, and before `open`."""

@@ -34,7 +34,7 @@ from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Ending, Work
 from sse_middleware.stream.connection import Connection
-from sse_middleware.stream.outbox import Outbox
+from sse_middleware.stream.queue import Queue
 from sse_middleware.stream.stream_start import StreamStart
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Closing:
 
     def __init__(
         self,
-        outbox: Outbox,
+        outbox: Queue,
         scope: EdgeCancelScope,
         connection: Connection,
         settings: StreamSettings,
@@ -136,7 +136,7 @@ class Closing:
         if outbox.between_events:
             self._complete_early(reason)
         else:
-            outbox.on_boundary = partial(self._complete_early, reason)
+            outbox.when_between_events(partial(self._complete_early, reason))
             self._call_later(EVENT_TIMEOUT, partial(self._complete_early, reason))
 
     def _complete_early(self, reason: CloseReason) -> None:

@@ -15,13 +15,12 @@ from typing import Any, cast
 
 from starlette.types import Send
 
-from sse_middleware.event_loop.cancel_scope import edge_cancel_scope
+from sse_middleware.event_loop.cancel_scope import edge_cancel_scope, uncancelled_block
 from sse_middleware.event_loop.task_group import daemon_task_group
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Work
 from sse_middleware.stream.connection import Connection
 from sse_middleware.stream.open_stream import OpenStream
-from sse_middleware.stream.outbox import Outbox
 from sse_middleware.stream.stream_start import StreamStart
 
 
@@ -34,6 +33,7 @@ class StreamGuard:
         settings: how it is sent.
         control: makes the frames of the stream itself.
         shielding: whether a cancelled scope outside cancels the work only once.
+        waits: whether the work runs nothing of the application's, and only waits for its end.
         running_in: the asyncio task that runs the work already, if there is one.
     """
 
@@ -55,22 +55,25 @@ class StreamGuard:
         control: ControlFrames,
         *,
         shielding: bool = True,
+        waits: bool = False,
         running_in: Task[Any] | None = None,
     ) -> None:
         self._send = send
         self._connection = connection
         self._settings = settings
         self._control = control
-        self._scope = edge_cancel_scope(
-            settings.cleanup_timeout, shielding=shielding, task=running_in
+        self._scope = (
+            uncancelled_block(settings.cleanup_timeout)
+            if waits
+            else edge_cancel_scope(settings.cleanup_timeout, shielding=shielding, task=running_in)
         )
         if running_in is not None:
             self._scope.__enter__()  # `run` enters it again, when the work has ended
         self._tasks = daemon_task_group()
         self._opened: OpenStream | None = None
 
-    def open(self, start: StreamStart, work: Work) -> Outbox:
-        """Begin the response, and return where the producer puts its frames.
+    def open(self, start: StreamStart, work: Work) -> Any:
+        """Begin the response, and return where the producer puts its frames: what `start` makes.
 
         Until then the work is on its own, as if there were no stream.
         """

@@ -26,7 +26,7 @@ from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Ending, Work
 from sse_middleware.stream.closing import UNREAD_MESSAGE_TIMEOUT, Closing
 from sse_middleware.stream.connection import Connection
-from sse_middleware.stream.outbox import Outbox
+from sse_middleware.stream.queue import Queue
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.stream.writer import Writer
 
@@ -81,7 +81,7 @@ class OpenStream(Closing):
         if start.slot.limited:
             scope.note_threads()
 
-    def start(self, tasks: DaemonTaskGroup, *, at_once: bool) -> Outbox:
+    def start(self, tasks: DaemonTaskGroup, *, at_once: bool) -> Queue:
         """Begin the response, and return where the producer puts its frames.
 
         Args:
@@ -89,8 +89,7 @@ class OpenStream(Closing):
             at_once: whether the head is sent at once.
         """
         self.slot.opened(self)
-        # What a `receive` sets, such as OpenTelemetry's span of it, is not for a `send`.
-        tasks.create_eager_task(self._watch(), own_context=True)
+        self._outbox.accompany(tasks, self._watch)
         if at_once:
             self._writer.wake()
         elif not self._scope.stepwise:

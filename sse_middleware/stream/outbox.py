@@ -12,14 +12,15 @@ Rules of this file:
 - One producer, one writer and one event loop, so no lock.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from time import monotonic
+from typing import Any
 
 from anyio.lowlevel import checkpoint
 
-from sse_middleware.event_loop.wakeup import wakeup
-from sse_middleware.records import CloseReason
+from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.stream.abc import Ending
+from sse_middleware.stream.queue import Queue, _nothing
 from sse_middleware.wire.encoding import encode_data
 
 TIME_SLICE = 0.005
@@ -30,14 +31,8 @@ STRIDE = 512
 """Bytes that may be put between two looks at the clock. A look costs as much as a small frame."""
 
 
-def _nothing() -> None:
-    """Do nothing: there is no writer, or the stream has ended."""
-
-
-class Outbox:
+class Outbox(Queue):
     """Holds the frames between one producer and one writer.
-
-    The writer runs while it is ``raised``. While the producer waits for room, it is ``awaited``.
 
     Args:
         bound: how many bytes may wait before the producer must wait for room.
@@ -46,85 +41,52 @@ class Outbox:
     """
 
     __slots__ = (
-        "_bound",
         "_frames",
         "_in_steps",
         "_rested",
         "_slice_began",
         "_stepwise",
-        "awaited",
         "between_events",
-        "closed",
-        "completing",
-        "ending",
-        "events",
         "frame_texts",
-        "in_room",
         "look_at",
-        "moved",
         "on_boundary",
-        "patient",
-        "raised",
-        "size",
         "texts",
         "unread",
-        "wake",
     )
-
-    eager = False
-    """Whether the writer runs at once where it is woken, and not soon."""
 
     def __init__(
         self, bound: int, wake: Callable[[], object] = _nothing, *, stepwise: bool = False
     ) -> None:
-        self.awaited = False
-        self.closed = False
-        self.ending: Ending | None = None
-        self.events = 0
-        """How many events have been taken. It may count some that still wait."""
-        self.completing = False
-        """Whether the last message has been sent or is about to be sent."""
-        self.moved = wakeup()
-        """Wakes the producer."""
-        self.raised = False
-        """Whether there is something to take, or nothing more will come."""
-        self.size = 0
-        """How many bytes wait."""
+        super().__init__(bound, wake)
         self.look_at = 0
         """The size at which the producer must call `is_full`."""
         self.unread = False
-        """Whether the writer drops what it takes."""
         self.texts: list[bytes] = []
         """The latest run of plain data, not framed yet."""
         self.frame_texts: Callable[[Iterable[bytes]], bytes] = encode_data
         """Writes the events of ``texts``, and joins them."""
         self._frames: list[bytes] = []
-        self._bound = bound
         self._slice_began = monotonic()
-        self.wake = wake
         self._stepwise = stepwise
         self._in_steps = False  # whether each frame is put in a step of the work
-        self.in_room = False
-        """Whether the producer waits for room."""
-        self.patient = False
-        """Whether what waits may wait for more."""
         self._rested = True  # whether the producer has suspended by itself since the last frame
         self.between_events = True
-        """Whether the frames so far end where another event may begin."""
         self.on_boundary: Callable[[], object] | None = None
         """Called once, when the frames next end between two events."""
+
+    def accompany(
+        self, tasks: DaemonTaskGroup, watch: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Have a task watch the connection: the work has another one."""
+        # What a `receive` sets, such as OpenTelemetry's span of it, is not for a `send`.
+        tasks.create_eager_task(watch(), own_context=True)
 
     def put_in_steps(self) -> None:
         """Say that each frame is put in a step of the work. Then the writer need not be woken."""
         self._in_steps = self._stepwise
 
     def put(self, frame: bytes, events: int = 1) -> bool:
-        """Add a frame. Returns true if the producer must wait for `room` before the next one.
-
-        Args:
-            frame: the bytes of events or of a comment. It may be empty.
-            events: how many events the frame holds.
-        """
+        """Add a frame. Returns true if the producer must wait for `room` before the next one."""
         if self.closed:
             return True
         if self.texts:
@@ -196,21 +158,13 @@ class Outbox:
             self._rested = True
         return taken
 
-    def last_id(self, *, sending: bool) -> str:  # noqa: ARG002 - others know
-        """Return the last id that was sent, if the outbox knows it and the writer doesn't.
-
-        Args:
-            sending: whether what was taken last is still being sent.
-        """
-        return ""
-
-    def conclusion(self) -> tuple[CloseReason, Exception | None]:
-        """Return why a stream has ended whose producer finished, and what failed elsewhere."""
-        return CloseReason.FINISHED, None
-
     def rest(self) -> None:
         """Note that the producer has suspended, and that what waits goes on waiting."""
         self._rested = True
+
+    def when_between_events(self, callback: Callable[[], object]) -> None:
+        """As `Queue.when_between_events`."""
+        self.on_boundary = callback
 
     def note_boundary(self, *, between_events: bool) -> None:
         """Say whether the frames so far end where another event may begin."""
@@ -224,33 +178,15 @@ class Outbox:
         self.unread = self.raised = True
         self.wake()
 
-    def release(self) -> None:
-        """Forget the writer. Without this, a stream that has ended would be a reference cycle."""
-        self.wake = _nothing
-
     def _frame_run(self) -> None:
         if self.texts and not self.closed:
             self._frames.append(self.frame_texts(self.texts))
             self.events += len(self.texts)
         self.texts.clear()
 
-    def close(self, ending: Ending) -> None:
-        """Say that nothing more will be put, and why. Wakes both sides.
-
-        The first ending counts, except that ``ABANDONED`` replaces any other. What is put later is
-        dropped, so nothing follows the last event.
-        """
-        self.end(ending)
-        if ending is not Ending.ABANDONED:
-            self.wake()
-
     def end(self, ending: Ending) -> None:
-        """Close, in a step of the work: the writer need not be woken."""
-        if self.closed and ending is not Ending.ABANDONED:
-            return
-        self._frame_run()
-        self.closed = True
-        self.ending = ending
-        self._bound = self.look_at = 0
-        self.raised = ending is not Ending.ABANDONED
-        self.moved.set()
+        """Close. See `Queue`."""
+        if not self.closed or ending is Ending.ABANDONED:
+            self._frame_run()
+        super().end(ending)
+        self.look_at = self._bound

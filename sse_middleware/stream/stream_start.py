@@ -7,6 +7,7 @@ from starlette.types import Message
 
 from sse_middleware.registry.registry import Slot
 from sse_middleware.stream.outbox import Outbox
+from sse_middleware.stream.queue import Queue
 from sse_middleware.wire.compression import Codec
 
 
@@ -25,5 +26,5 @@ class StreamStart:
     """Whether the head is sent at once. If not, it waits for the first frame or `commit_after`."""
     cooperative: bool = False
     """Whether the producer ends by itself if it waits for the end of the connection."""
-    outbox: Callable[..., Outbox] = Outbox
+    outbox: Callable[..., Queue] = Outbox
     """Makes where frames wait, from `max_buffer` and ``stepwise``."""

@@ -14,7 +14,7 @@ Rules of this file:
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from sse_middleware.hub.abc import State
 from sse_middleware.hub.gaps import GapReason, later_starts
@@ -22,7 +22,7 @@ from sse_middleware.hub.ids import Position, parse_position
 from sse_middleware.hub.published_event import PublishedEvent
 from sse_middleware.hub.run import RUN_TOPIC, Run, RunState
 from sse_middleware.hub.subscription import Subscription
-from sse_middleware.hub.wanted import FindHub, Wanted, Where
+from sse_middleware.hub.wanted import FindHub, OpenHub, Wanted, Where
 from sse_middleware.settings import Overrides
 
 NO_CONTENT, NOT_FOUND = 204, 404
@@ -107,11 +107,12 @@ class Viewer(Subscription):
         later = later_starts(position.mark, state)
         return later is not None and min([position.clock, *later]) >= clock
 
-    async def open(self, wake: Callable[[], Any]) -> None:
-        """Begin. See `Subscription.open`."""
-        self._open_hub()
+    def _join(self, hub: OpenHub) -> None:
         self._watched.watch(self)
-        await super().open(wake)
+        super()._join(hub)
+
+    def _opened(self, wake: Callable[[], object]) -> None:
+        super()._opened(wake)
         self.look_at(self.run)
 
     def _begins(self) -> bool:

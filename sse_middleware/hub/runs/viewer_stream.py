@@ -56,13 +56,12 @@ class ViewerOutbox(SubscriberOutbox):
     Args:
         viewer: knows how the run has ended.
         bound: about how many bytes one message may have.
-        stepwise: as of `Outbox`.
     """
 
     __slots__ = ("_viewer",)
 
-    def __init__(self, viewer: Viewer, bound: int, *, stepwise: bool) -> None:
-        super().__init__(viewer, bound, stepwise=stepwise)
+    def __init__(self, viewer: Viewer, bound: int) -> None:
+        super().__init__(viewer, bound)
         self._viewer = viewer
 
     def conclusion(self) -> tuple[CloseReason, Exception | None]:
@@ -93,9 +92,9 @@ class ViewerProducer(SubscriptionProducer):
         self._viewer = viewer
         self._control = control
 
-    def outbox(self, bound: int, *, stepwise: bool) -> ViewerOutbox:
+    def outbox(self, bound: int, *, stepwise: bool) -> ViewerOutbox:  # noqa: ARG002 - no steps
         """Make the outbox of the stream."""
-        return ViewerOutbox(self._viewer, bound, stepwise=stepwise)
+        return ViewerOutbox(self._viewer, bound)
 
     async def produce(self, sink: FrameSink) -> None:
         """Have events pulled until the run ends, or until the sink wants no more."""
