@@ -33,8 +33,9 @@ def producer_of_subscription(
 ) -> tuple[SubscriptionProducer, SubscriberControlFrames]:
     """Return what streams a subscription, and what makes the stream's own frames.
 
-    It goes on where the client has been.
+    It goes on where the client has been. Nothing of the endpoint's runs any more.
     """
+    context.forget_running()
     if isinstance(content, Viewer):
         control: SubscriberControlFrames = ViewerControlFrames(template.control, hints, content)
         producer: SubscriptionProducer = ViewerProducer(content, control)

@@ -183,9 +183,10 @@ class SSEMiddleware:
         if route is not None and await self._apply(route, scope, context, send):
             return
         response = AdoptedResponse(scope, context, send, self._rules, route)
-        outer = RUNNING_REQUEST.get()
         if self.hub is not None:
-            RUNNING_REQUEST.set(RunningRequest(scope, context.settings, self.hub))
+            running = RunningRequest(scope, context.settings, self.hub)
+            context.running = RUNNING_REQUEST.set(running)
+            del running  # a stream may forget it
         try:
             try:
                 await response.run(self.app)
@@ -199,7 +200,7 @@ class SSEMiddleware:
                 await response.finish()
         finally:
             if self.hub is not None:
-                RUNNING_REQUEST.set(outer)
+                context.forget_running()
 
     async def _call_without_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the lifespan, or pass on a type of scope that is unknown here."""

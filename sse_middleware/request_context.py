@@ -5,6 +5,8 @@ middlewares drop types that they don't know, and others fail on them.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Token
 from dataclasses import dataclass
 
 import anyio
@@ -16,6 +18,7 @@ from sse_middleware.items.hints import reported_about
 from sse_middleware.items.stream_template import StreamTemplates
 from sse_middleware.records import StreamStats
 from sse_middleware.registry.registry import Registry, Slot
+from sse_middleware.running_request import RUNNING_REQUEST, RunningRequest
 from sse_middleware.settings import Policy, StreamSettings
 from sse_middleware.stream.connection import Connection
 from sse_middleware.wire.request_headers import last_event_id as sent_event_id
@@ -43,6 +46,9 @@ class RequestContext:
     """Whether the response is a stream of this package."""
     slot: Slot | None = None
     """The stream's place among the open ones, once it has one."""
+    running: Token[RunningRequest | None] | None = None
+    """Forgets the request for a hub whose calls don't get it. ``None`` if there is none to forget.
+    """
     _registry: Registry | None = None
 
     def registry(self) -> Registry:
@@ -50,6 +56,13 @@ class RequestContext:
         if self._registry is None:
             self._registry = self.find_registry()
         return self._registry
+
+    def forget_running(self) -> None:
+        """Forget the request for a hub: nothing of its endpoint runs any more, and it is large."""
+        if self.running is not None:
+            with suppress(ValueError):  # in another context, which may run on
+                RUNNING_REQUEST.reset(self.running)
+                self.running = None
 
     def claim(self) -> None:
         """Say that the response is a stream of this package. Middlewares outside learn it, too."""

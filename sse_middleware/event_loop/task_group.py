@@ -108,10 +108,11 @@ class _AsyncioTaskGroup:
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     def create_task(self, work: Work, context: Context | None = None) -> None:
+        own = self._context if context is None else context  # an empty one is false
         if self._loop.get_task_factory() is None:
-            task = self._loop.create_task(work, context=context or self._context)
+            task = self._loop.create_task(work, context=own)
         else:
-            task = self._made_by_factory(work, context or self._context)
+            task = self._made_by_factory(work, own)
         self._keep(task)
         if context is not None:  # it may hold much
             task.add_done_callback(self._forget)
@@ -151,23 +152,22 @@ class _AsyncioTaskGroup:
         try:
             waits_for = work.send(None)
             while _is_awaited(waits_for) and not waiter.is_over():
-                woken = waiter.moved.wait()
-                waits_for.add_done_callback(waiter.moved.set, context=self._context)
+                waits_for.add_done_callback(waiter.moved, context=self._context)
                 try:
-                    yield from woken.__await__()
+                    yield _awaiting(waiter.moved.wait())
                 except BaseException as error:
                     waits_for.cancel()
                     waits_for = work.throw(error)
                     continue
                 finally:
-                    waits_for.remove_done_callback(waiter.moved.set)
+                    waits_for.remove_done_callback(waiter.moved)
                 if waits_for.done():
                     waits_for = work.send(None)
             self.create_task(go_on(work, waits_for), copy_context())
         except StopIteration:
             pass  # some servers say that a connection ends when they stop, and it ends later
         while not waiter.is_over():
-            yield from waiter.moved.wait().__await__()
+            yield _awaiting(waiter.moved.wait())
         waiter.conclude()
 
     def _keep(self, task: asyncio.Task[None]) -> None:
@@ -218,6 +218,12 @@ def _is_awaited(waits_for: Any) -> bool:
     return isinstance(waits_for, asyncio.Future) and waits_for._asyncio_future_blocking  # noqa: SLF001
 
 
+def _awaiting(future: Any) -> Any:
+    """Return a future as a coroutine that awaits it yields it."""
+    future._asyncio_future_blocking = True  # noqa: SLF001 - documented nowhere, and old
+    return future
+
+
 class _AnyioTaskGroup:
     __slots__ = ("_context", "_group")
 
@@ -226,7 +232,9 @@ class _AnyioTaskGroup:
         self._group = anyio.create_task_group()
 
     def create_task(self, work: Work, context: Context | None = None) -> None:
-        (context or self._context).copy().run(self._group.start_soon, _awaited, work)
+        (self._context if context is None else context).copy().run(
+            self._group.start_soon, _awaited, work
+        )
 
     def create_eager_task(self, work: Work, *, own_context: bool = False) -> None:  # noqa: ARG002 - it has one
         self.create_task(work)

@@ -18,12 +18,8 @@ class Wakeup(Protocol):
     A `set` that finds nobody waiting is lost, so check your condition before you wait.
     """
 
-    def set(self, by: object = None, /) -> None:
-        """Wake the waiting task, if there is one.
-
-        Args:
-            by: what has woken it. So this is a callback of a future, too.
-        """
+    def set(self) -> None:
+        """Wake the waiting task, if there is one."""
 
     def wait(self) -> Awaitable[bool]:
         """Sleep until `set`. Returns true."""
@@ -38,10 +34,14 @@ class _AsyncioWakeup:
         self._loop = loop
         self._future: asyncio.Future[bool] | None = None
 
-    def set(self, _by: object = None, /) -> None:
+    def set(self) -> None:
         future = self._future
         if future is not None and not future.done():
             future.set_result(True)
+
+    def __call__(self, _done: object) -> None:
+        """Wake the waiting task. So it is a callback of a future, too, and no bound method is."""
+        self.set()
 
     def wait(self) -> Awaitable[bool]:
         self._future = future = self._loop.create_future()
@@ -56,7 +56,7 @@ class _AnyioWakeup:
     def __init__(self) -> None:
         self._event: anyio.Event | None = None
 
-    def set(self, _by: object = None, /) -> None:
+    def set(self) -> None:
         if self._event is not None:
             self._event.set()
 

@@ -61,7 +61,7 @@ class Subscription(NotIterable):
 
     def __init__(self, hub: FindHub, wanted: Wanted, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._made = clock()
+        self._made = 0.0 if wanted.subject is None else clock()
         self.ended = False
         """Whether nothing more will come: its subject was disconnected, or the hub was closed."""
         self.owned = False
@@ -87,7 +87,7 @@ class Subscription(NotIterable):
         return self._wanted.subject
 
     def age(self) -> float:
-        """Return how many seconds ago it was made."""
+        """Return how many seconds ago it was made. Only a subject needs to know."""
         return self._clock() - self._made
 
     @property

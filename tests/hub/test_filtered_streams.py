@@ -62,7 +62,8 @@ class TestAFilterThatFails:
                 assert [event async for event in events] == []
 
         async with Hub() as hub:
-            app, closed = observed(subscribing(hub, where=where), drain_grace=0)
+            # What is published waits for more. So the farewell finds it.
+            app, closed = observed(subscribing(hub, where=where), drain_grace=0, max_delay=60)
             with pytest.raises(OopsError):
                 await read()
             assert closed.reasons == [CloseReason.DRAINED]

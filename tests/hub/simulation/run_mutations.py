@@ -127,14 +127,14 @@ def events_after_end(patch: Patch) -> None:
 
 def another_run_untold(patch: Patch) -> None:
     """Begin with another run, whatever was missed of the one before."""
-    real = Viewer.open
+    real = Viewer._opened
 
-    async def open_at_start(self: Viewer, wake: Callable[[], Any]) -> None:
-        await real(self, wake)
+    def opened_at_start(self: Viewer, wake: Callable[[], object]) -> None:
+        real(self, wake)
         if self.run is not None:
             self._cursor.move(self.run.start - 1)
 
-    patch.setattr(Viewer, "open", open_at_start)
+    patch.setattr(Viewer, "_opened", opened_at_start)
 
 
 def earlier_run_in_ring(patch: Patch) -> None:
