@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "content": [],
     "guarded": ["errors"],
     "hub": ["stream", "items", "content", "guarded", "running_request"],
-    "request_context": ["stream", "items"],
+    "request_context": ["stream", "items", "running_request"],
     "hub_content": ["request_context", "hub"],
     "relaying": ["stream", "items"],
     "response": ["hub_content", "relaying"],

@@ -10,20 +10,18 @@ Rules of this file:
 
 from collections.abc import Callable, Sequence
 
-from sse_middleware.content import NotIterable
-from sse_middleware.event_loop.wakeup import wakeup
 from sse_middleware.hub.abc import State
 from sse_middleware.hub.cursor import NOWHERE, Cursor
 from sse_middleware.hub.gaps import later_starts, lowest
 from sse_middleware.hub.ids import parse_position
+from sse_middleware.hub.joining import Joining
 from sse_middleware.hub.paging import Flight, Page
-from sse_middleware.hub.taker import Taker
 from sse_middleware.hub.topic import Topic, floors_of_rings
-from sse_middleware.hub.wanted import FindHub, OpenHub, Wanted
-from sse_middleware.hub.worker import Worker, nothing
+from sse_middleware.hub.wanted import FindHub, Wanted
+from sse_middleware.hub.worker import nothing
 
 
-class Subscription(NotIterable):
+class Subscription(Joining):
     """A subscriber of a hub. `Hub.subscribe` makes it.
 
     Open it. Then take what there is, and again whenever it wakes you. All of it happens in the
@@ -36,59 +34,29 @@ class Subscription(NotIterable):
     """
 
     __slots__ = (
-        "_clock",
-        "_cursor",
         "_entered",
         "_flight",
         "_followed",
-        "_hub",
         "_in_step",
-        "_made",
-        "_open_hub",
         "_page",
         "_primed",
-        "_topics",
         "_untold",
-        "_wanted",
-        "_worker",
-        "ended",
         "owned",
         "taken",
-        "wake",
     )
 
-    _worker: Worker
-
     def __init__(self, hub: FindHub, wanted: Wanted, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._made = 0.0 if wanted.subject is None else clock()
-        self.ended = False
-        """Whether nothing more will come: its subject was disconnected, or the hub was closed."""
+        super().__init__(hub, wanted, clock)
         self.owned = False
         """Whether a stream has it. Another one can't have it too."""
         self.taken = 0
         """How many events the last `take` has returned."""
-        self._open_hub = hub
-        self._hub: OpenHub | None = None
-        self._wanted = wanted
-        self._cursor = Taker(wanted)
-        self._topics: Sequence[Topic] = ()
         self._page: Page | None = None
         self._flight: Flight | None = None
         self._in_step = False  # whether the rings have what comes next
         self._followed: Topic | None = None  # its only topic, while in step
         self._untold = b""
         self._entered = self._primed = False
-        self.wake: Callable[[], object] = nothing  # has its reader look for something new
-
-    @property
-    def subject(self) -> str | None:
-        """Whose stream it is."""
-        return self._wanted.subject
-
-    def age(self) -> float:
-        """Return how many seconds ago it was made. Only a subject needs to know."""
-        return self._clock() - self._made
 
     @property
     def events(self) -> int:
@@ -108,54 +76,6 @@ class Subscription(NotIterable):
         """
         if last_event_id:
             self._cursor.at = parse_position(last_event_id) or NOWHERE
-
-    async def open(self, wake: Callable[[], object]) -> None:
-        """Find out where to begin, which may wait for the store. Then take what there is.
-
-        Args:
-            wake: called if there may be something to take, or `ended` is true. It must not raise.
-
-        Raises:
-            HubError: the hub is not open, or in another event loop.
-        """
-        if self.open_at_once(wake):
-            return
-        opened = wakeup()
-        self.wake = opened.set
-        try:
-            while not (self.ended or self._begins()):
-                await opened.wait()
-            if self._wanted.subject is not None and self._hub is not None and not self.ended:
-                await self._hub.guard.watch(self)
-            self._opened(wake)
-        except BaseException:
-            self.close()
-            raise
-
-    def open_at_once(self, wake: Callable[[], object]) -> bool:
-        """Do what `open` does, as far as nothing has to be awaited.
-
-        Returns whether that was all. If not, `open` must be awaited.
-        """
-        if self._hub is None:
-            self._join(self._open_hub())
-        if self._wanted.subject is None and (self.ended or self._begins()):
-            self._opened(wake)
-            return True
-        return False
-
-    def _opened(self, wake: Callable[[], object]) -> None:
-        """Wake the reader from now on."""
-        self.wake = wake
-
-    def _join(self, hub: OpenHub) -> None:
-        """Want events from now on."""
-        self._hub = hub
-        self._worker = worker = hub.worker
-        self._cursor.read_events = hub.read_events
-        hub.enter(self)
-        to_fill = self._cursor.at is not None or self._wanted.with_kept
-        self._topics = worker.add(self._wanted.names, self, to_fill=to_fill)
 
     def close(self) -> None:
         """Want nothing more. It may be called more than once, and before `open`."""

@@ -1,0 +1,186 @@
+"""`DaemonTaskGroup.run_until_over`: a task runs other work while it waits for an end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from sse_middleware.event_loop.task_group import daemon_task_group
+from sse_middleware.event_loop.wakeup import wakeup
+
+pytestmark = pytest.mark.anyio
+
+only_asyncio = pytest.mark.parametrize("virtual_time", ["asyncio"], indirect=True)
+
+
+class End:
+    """Waits until it is over."""
+
+    def __init__(self) -> None:
+        self.moved = wakeup()
+        self.over = False
+        self.error: Exception | None = None
+
+    def is_over(self) -> bool:
+        return self.over
+
+    def conclude(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def come(self) -> None:
+        self.over = True
+        self.moved.set()
+
+
+async def wait_beside(work: Callable[[], Awaitable[None]], end: End) -> None:
+    """Wait for an end, and run work beside."""
+
+    async def run() -> None:
+        await work()
+
+    async with daemon_task_group() as tasks:
+        await tasks.run_until_over(run(), end)
+
+
+async def later(callback: Callable[[], object]) -> None:
+    await anyio.sleep(1)
+    callback()
+
+
+async def test_work_goes_on_when_the_wait_is_over() -> None:
+    end, log = End(), list[str]()
+
+    async def work() -> None:
+        try:
+            await anyio.sleep(2)
+            log.append("slept")
+            await anyio.sleep_forever()
+        finally:
+            log.append("cancelled")
+
+    async def read() -> None:
+        async with daemon_task_group() as tasks:
+            await tasks.run_until_over(work(), end)
+            log.append("over")
+            await anyio.sleep(2)
+
+    async with anyio.create_task_group() as others:
+        others.start_soon(later, end.come)
+        await read()
+    assert log == ["over", "slept", "cancelled"]
+
+
+async def test_work_may_bring_the_end() -> None:
+    end = End()
+
+    async def work() -> None:
+        await anyio.sleep(1)
+        end.come()
+
+    await wait_beside(work, end)
+
+
+async def test_an_end_may_come_after_the_work() -> None:
+    end = End()
+    async with anyio.create_task_group() as others:
+        others.start_soon(later, end.come)
+        await wait_beside(checkpoint, end)
+        assert end.over
+
+
+async def test_a_wait_that_is_over_lets_the_work_begin() -> None:
+    end, begun = End(), list[None]()
+    end.come()
+
+    async def work() -> None:
+        begun.append(None)
+        await anyio.sleep_forever()
+
+    async def wait() -> None:
+        async with daemon_task_group() as tasks:
+            await tasks.run_until_over(work(), end)
+            await anyio.sleep(1)
+
+    await wait()
+    assert begun == [None]
+
+
+async def test_who_wakes_it_need_not_be_the_end() -> None:
+    end, steps = End(), list[int]()
+
+    async def work() -> None:
+        for step in range(3):
+            await anyio.sleep(2)
+            steps.append(step)
+        end.come()
+
+    async with anyio.create_task_group() as others:
+        others.start_soon(later, end.moved.set)
+        await wait_beside(work, end)
+    assert steps == [0, 1, 2]
+
+
+async def test_the_end_may_raise() -> None:
+    end = End()
+    end.error = KeyError("no")
+    async with anyio.create_task_group() as others:
+        others.start_soon(later, end.come)
+        with pytest.raises(KeyError):
+            await wait_beside(anyio.sleep_forever, end)
+
+
+@only_asyncio
+class TestCancellation:
+    """Of the task that waits."""
+
+    async def test_the_work_is_cancelled_with_it(self) -> None:
+        ended = list[str]()
+
+        async def work() -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                ended.append("work")
+
+        task = asyncio.ensure_future(wait_beside(work, End()))
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended == ["work"]
+
+    async def test_work_may_go_on_after_it(self) -> None:
+        end = End()
+
+        async def work() -> None:
+            try:
+                await anyio.sleep_forever()
+            except asyncio.CancelledError:
+                await asyncio.sleep(1)
+                end.come()
+
+        task = asyncio.ensure_future(wait_beside(work, end))
+        await asyncio.sleep(1)
+        task.cancel()
+        await task
+
+    async def test_what_the_work_awaits_is_not_cancelled_by_another_end(self) -> None:
+        end = End()
+        awaited: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        async def work() -> None:
+            await awaited
+
+        async def wait() -> None:
+            async with daemon_task_group() as tasks:
+                await tasks.run_until_over(work(), end)
+                assert not awaited.done()
+                awaited.set_result(None)
+
+        asyncio.get_running_loop().call_later(1, end.come)
+        await wait()
+        assert not awaited.cancelled()
