@@ -11,7 +11,9 @@ Rules of this file:
   So the type is asked for, and not the class.
 """
 
+from functools import lru_cache
 from types import CodeType, FunctionType
+from typing import cast
 
 from starlette.types import Message, Send
 
@@ -29,21 +31,20 @@ def noting_start(send: Send) -> Send:
     return wrapper
 
 
-_NOTING = cast("FunctionType", noting_start(cast("Send", None))).__code__
-
-
 def inside_wrappers(send: Send) -> Send:
     """Return what a `send` calls, once a response has started, for each message."""
     while type(send) is FunctionType and _only_notes_start(send.__code__):
         _, inner = send.__closure__ or ()
-        send = inner.cell_contents
+        send = cast("Send", inner.cell_contents)
     return send
 
 
+@lru_cache(maxsize=64)
 def _only_notes_start(code: CodeType) -> bool:
     """Whether code does the same as Starlette's."""
+    noting = cast("FunctionType", noting_start(cast("Send", None))).__code__
     return (
-        code.co_freevars == _NOTING.co_freevars
-        and code.co_consts == _NOTING.co_consts
-        and code.co_code == _NOTING.co_code
+        code.co_freevars == noting.co_freevars
+        and code.co_consts == noting.co_consts
+        and bool(code.co_code == noting.co_code)
     )
