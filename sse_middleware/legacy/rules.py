@@ -29,6 +29,9 @@ _OK = 200
 
 _CONTENT_TYPE = (b"content-type", b"Content-Type")
 
+_READ_AGAIN = (list, tuple)
+"""What can be read more than once. A union would be made anew for each response."""
+
 
 class AdoptionRules:
     """Decides which responses are adopted. Each middleware has one.
@@ -208,6 +211,6 @@ def accept_for(scope: Scope, route: LegacyRoute | None) -> bytes | None:
 
 def with_header_list(message: Message) -> Message:
     """Return the message with headers that can be read more than once."""
-    if isinstance(message.get("headers", ()), list | tuple):
+    if isinstance(message.get("headers", ()), _READ_AGAIN):
         return message
     return {**message, "headers": list(message["headers"])}
