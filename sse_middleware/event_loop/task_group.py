@@ -4,6 +4,9 @@ On trio the tasks are children of an anyio task group. On asyncio they are plain
 child of a task group takes four times the memory, and takes longer than all the rest of a short
 stream. The guarantee is the same: no task outlives the block, however the block ends.
 
+A task that only waits can run work meanwhile, in place of another task. On asyncio it takes the
+steps of that work by hand.
+
 The tasks must not raise. So there is no ExceptionGroup to take apart.
 
 An eager task runs its first step within the step of the task that starts it. Most end in that step:
@@ -151,7 +154,7 @@ class _AsyncioTaskGroup:
     def run_until_over(self, work: Work, waiter: Waiter) -> Generator[Any, Any, None]:
         try:
             waits_for = work.send(None)
-            while _is_awaited(waits_for) and not waiter.is_over():
+            while _can_wait_for(waits_for, self._loop) and not waiter.is_over():
                 waits_for.add_done_callback(waiter.moved, context=self._context)
                 try:
                     yield _awaiting(waiter.moved.wait())
@@ -213,9 +216,9 @@ class _AsyncioTaskGroup:
         return ended
 
 
-def _is_awaited(waits_for: Any) -> bool:
-    """Whether a coroutine awaits a future of asyncio."""
-    return isinstance(waits_for, asyncio.Future) and waits_for._asyncio_future_blocking  # noqa: SLF001
+def _can_wait_for(waits_for: Any, loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a coroutine awaits a future of this loop. Anything else is for a task."""
+    return isinstance(waits_for, asyncio.Future) and waits_for.get_loop() is loop
 
 
 def _awaiting(future: Any) -> Any:

@@ -1,8 +1,9 @@
 """`OpenStream`: a stream from its opening to the last byte, whatever happens in between.
 
 Rules of this file:
-- A watcher of the connection accompanies the producer, and a writer while there is something to
-  send. These tasks never raise: their errors are kept for the endpoint's task.
+- A watcher of the connection accompanies the producer, unless that watches it itself, and a writer
+  while there is something to send. These tasks never raise: their errors are kept for the
+  endpoint's task.
 - Everything that was yielded before an exception is delivered, then the exception goes on.
 - A cancelled producer is cancelled once. It is closed in any case, in the endpoint's task and
   within `cleanup_timeout` seconds.
