@@ -91,9 +91,11 @@ class Queue(ABC):
             events: how many events the frame holds.
         """
 
-    def when_between_events(self, callback: Callable[[], object]) -> None:
-        """Call back once, when the frames next end where another event may begin."""
-        callback()
+    def when_between_events(self, callback: Callable[[], object]) -> None:  # noqa: B027 - see below
+        """Call back once, when the frames next end between two events.
+
+        It is only called where they don't now. A queue of whole events is never there.
+        """
 
     @abstractmethod
     def take(self) -> bytes:

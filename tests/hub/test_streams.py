@@ -306,9 +306,11 @@ class TestPolicy:
             assert (await events.next()).json() == "x" * 1000
             assert events.response.headers["content-encoding"] == "gzip"
 
-    async def test_a_preset_begins_the_stream(self, hub: Hub) -> None:
+    @pytest.mark.parametrize("subject", [None, "ann"])  # the store is asked about a subject
+    async def test_a_preset_begins_the_stream(self, hub: Hub, subject: str | None) -> None:
         preset = Preset(first=ServerSentEvent(event="hello", data=1))
-        async with opened(SSEMiddleware(subscribing(hub), preset=preset)) as events:
+        app = SSEMiddleware(subscribing(hub, subject=subject), preset=preset)
+        async with opened(app) as events:
             await hub.publish("a", 2)
             assert data_of(await events.take(2)) == [1, 2]
 
@@ -383,6 +385,15 @@ async def test_a_stream_that_has_ended_takes_nothing_more(hub: Hub) -> None:
     outbox.close(Ending.ABANDONED)
     outbox.pull()
     assert not outbox.raised
+
+
+async def test_what_keeps_a_subscription_from_opening_is_for_the_endpoint() -> None:
+    outbox = SubscriptionProducer(Hub().subscribe("a")).outbox(1000, stepwise=False)
+    await outbox._open()
+    assert outbox.is_over()
+    with pytest.raises(HubError):
+        outbox.conclude()
+    outbox.conclude()
 
 
 async def test_a_writer_that_has_taken_nothing_yet_is_not_woken_again(hub: Hub) -> None:
