@@ -77,7 +77,7 @@ class DaemonTaskGroup(Protocol):
     def call(self, function: Callable[[Argument], object], argument: Argument) -> None:
         """Call a function in a copy of the context of the group, whatever runs now."""
 
-    def run_until_over(self, work: Work, waiter: Waiter) -> Work:
+    def run_until_over(self, work: Work, waiter: Waiter, *, apart: bool) -> Work:
         """Return what runs work while a task waits.
 
         Where this is possible, the task runs the work itself, so an idle stream needs no other. As
@@ -86,6 +86,8 @@ class DaemonTaskGroup(Protocol):
         Args:
             work: what it does.
             waiter: waits for an end that the work may bring about, or anything else.
+            apart: whether the work needs a task of its own: it may be in a scope or a context that
+                no other task can leave.
         """
 
     async def __aenter__(self) -> Self:
@@ -150,8 +152,14 @@ class _AsyncioTaskGroup:
         if not task.done():
             self._keep(task)
 
+    def run_until_over(self, work: Work, waiter: Waiter, *, apart: bool) -> Any:
+        if not apart:
+            return self._share(work, waiter)
+        self.create_eager_task(work, own_context=True)
+        return _until_over(waiter)
+
     @coroutine
-    def run_until_over(self, work: Work, waiter: Waiter) -> Generator[Any, Any, None]:
+    def _share(self, work: Work, waiter: Waiter) -> Generator[Any, Any, None]:
         try:
             waits_for = work.send(None)
             while _can_wait_for(waits_for, self._loop) and not waiter.is_over():
@@ -245,11 +253,9 @@ class _AnyioTaskGroup:
     def call(self, function: Callable[[Argument], object], argument: Argument) -> None:
         self._context.copy().run(function, argument)
 
-    async def run_until_over(self, work: Work, waiter: Waiter) -> None:
+    def run_until_over(self, work: Work, waiter: Waiter, *, apart: bool) -> Work:  # noqa: ARG002 - it is
         self.create_task(work)
-        while not waiter.is_over():
-            await waiter.moved.wait()
-        waiter.conclude()
+        return _until_over(waiter)
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -268,6 +274,12 @@ class _AnyioTaskGroup:
 
 async def _awaited(work: Work) -> None:
     await work
+
+
+async def _until_over(waiter: Waiter) -> None:
+    while not waiter.is_over():
+        await waiter.moved.wait()
+    waiter.conclude()
 
 
 def daemon_task_group() -> DaemonTaskGroup:

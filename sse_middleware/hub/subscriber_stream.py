@@ -2,8 +2,8 @@
 
 Rules of this file:
 - The stream's outbox holds no events. The writer pulls what lies after the subscriber's position.
-- The pump runs the writer. The endpoint's task watches the connection, so no other task does. It
-  is woken by any other end, too.
+- The pump runs the writer. The endpoint's task watches the connection, and is woken by any other
+  end, too. So no other task is needed, unless a middleware outside has wrapped `receive`.
 - A subscription that must wait for the store, to open, has a task for that.
 - A stream begins with an id and no data, and so do its keep-alives. So a client that drops has a
   position, also if it has heard nothing (WHATWG HTML, 9.2.6: an id without data moves the last
@@ -50,11 +50,13 @@ class SubscriberOutbox(Queue):
         self._own = b""  # frames of the stream itself, and what comes before them
         self._opened = False
         self._failure: Exception | None = None
-        self._companions: tuple[DaemonTaskGroup, Callable[[], _Coroutine]] | None = None
+        self._companions: tuple[DaemonTaskGroup, Callable[[], _Coroutine], bool] | None = None
 
-    def accompany(self, tasks: DaemonTaskGroup, watch: Callable[[], _Coroutine]) -> None:
+    def accompany(
+        self, tasks: DaemonTaskGroup, watch: Callable[[], _Coroutine], *, apart: bool
+    ) -> None:
         """Have the endpoint's task watch the connection: it has nothing else to do."""
-        self._companions = tasks, watch
+        self._companions = tasks, watch, apart
 
     def begin(self) -> None:
         """Send the position and what there is, in one message. The subscription is open."""
@@ -130,7 +132,7 @@ class SubscriberOutbox(Queue):
             Exception: what kept the subscription from opening, or what the filter raised.
         """
         assert self._companions is not None  # noqa: S101 - the stream is open
-        (tasks, watch), self._companions = self._companions, None
+        (tasks, watch, apart), self._companions = self._companions, None
         self.awaited = True
         if self._subscription.open_at_once(self.pull):
             self.begin()
@@ -139,7 +141,7 @@ class SubscriberOutbox(Queue):
             if self.size:  # the first frame of a preset
                 self.raised = True
                 self.wake()
-        return tasks.run_until_over(watch(), self)
+        return tasks.run_until_over(watch(), self, apart=apart)
 
     async def _open(self) -> None:
         """Open the subscription, which waits for the store."""

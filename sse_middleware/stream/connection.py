@@ -26,7 +26,9 @@ from asgiref.sync import markcoroutinefunction
 from starlette.types import Message, Receive, Send
 
 from sse_middleware.errors import RequestBodyError
+from sse_middleware.event_loop.loop import call_later
 from sse_middleware.introspection.send_wrappers import inside_wrappers
+from sse_middleware.introspection.server_receive import is_servers_own
 
 UNREAD_BODY_BOUND = 64 * 1024
 """Bytes of a request's body that are kept until the application reads them: as many as servers
@@ -105,6 +107,11 @@ class Connection(PassesBody):
     def __init__(self, receive: Receive, *, shared: bool = True) -> None:
         self.shared = shared
         self._receive = receive
+
+    @property
+    def is_servers(self) -> bool:
+        """Whether it reads from the server itself, so that any task may go on with `watch`."""
+        return is_servers_own(self._receive)
 
     @property
     def awaited(self) -> bool:
@@ -208,11 +215,21 @@ class Connection(PassesBody):
 
     async def _wait_for_reader(self) -> None:
         """Wait until the application reads, and drop what comes later if it doesn't."""
-        with anyio.move_on_after(READER_PATIENCE if self._has_read else UNREAD_PATIENCE):
-            while self._is_over_the_bound():
+        # No scope: another task may go on with `watch`.
+        late = False
+
+        def give_up() -> None:
+            nonlocal late
+            late = True
+            self._wake()
+
+        cancel = call_later(READER_PATIENCE if self._has_read else UNREAD_PATIENCE, give_up)
+        try:
+            while self._is_over_the_bound() and not late:
                 await self._wait_for_change()
-            return
-        self._dropped = True
+        finally:
+            cancel()
+        self._dropped = self._is_over_the_bound()
 
     def _observe(self, message: Message) -> Message:
         if message["type"] in _DISCONNECTS:

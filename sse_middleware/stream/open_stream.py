@@ -90,7 +90,7 @@ class OpenStream(Closing):
             at_once: whether the head is sent at once.
         """
         self.slot.opened(self)
-        self._outbox.accompany(tasks, self._watch)
+        self._outbox.accompany(tasks, self._watch, apart=not self._connection.is_servers)
         if at_once:
             self._writer.wake()
         elif not self._scope.stepwise:

@@ -75,7 +75,11 @@ class Outbox(Queue):
         """Called once, when the frames next end between two events."""
 
     def accompany(
-        self, tasks: DaemonTaskGroup, watch: Callable[[], Coroutine[Any, Any, None]]
+        self,
+        tasks: DaemonTaskGroup,
+        watch: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        apart: bool,  # noqa: ARG002 - it is in any case
     ) -> None:
         """Have a task watch the connection: the work has another one."""
         # What a `receive` sets, such as OpenTelemetry's span of it, is not for a `send`.

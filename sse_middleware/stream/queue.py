@@ -73,13 +73,14 @@ class Queue(ABC):
 
     @abstractmethod
     def accompany(
-        self, tasks: DaemonTaskGroup, watch: Callable[[], Coroutine[Any, Any, None]]
+        self, tasks: DaemonTaskGroup, watch: Callable[[], Coroutine[Any, Any, None]], *, apart: bool
     ) -> None:
         """Have the connection watched while the stream is open.
 
         Args:
             tasks: run while it is open.
             watch: returns what watches it.
+            apart: whether that needs a task of its own.
         """
 
     @abstractmethod

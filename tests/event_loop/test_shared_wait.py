@@ -43,7 +43,7 @@ async def wait_beside(work: Callable[[], Awaitable[None]], end: End) -> None:
         await work()
 
     async with daemon_task_group() as tasks:
-        await tasks.run_until_over(run(), end)
+        await tasks.run_until_over(run(), end, apart=False)
 
 
 async def later(callback: Callable[[], object]) -> None:
@@ -64,7 +64,7 @@ async def test_work_goes_on_when_the_wait_is_over() -> None:
 
     async def read() -> None:
         async with daemon_task_group() as tasks:
-            await tasks.run_until_over(work(), end)
+            await tasks.run_until_over(work(), end, apart=False)
             log.append("over")
             await anyio.sleep(2)
 
@@ -102,7 +102,7 @@ async def test_a_wait_that_is_over_lets_the_work_begin() -> None:
 
     async def wait() -> None:
         async with daemon_task_group() as tasks:
-            await tasks.run_until_over(work(), end)
+            await tasks.run_until_over(work(), end, apart=False)
             await anyio.sleep(1)
 
     await wait()
@@ -177,7 +177,7 @@ class TestCancellation:
 
         async def wait() -> None:
             async with daemon_task_group() as tasks:
-                await tasks.run_until_over(work(), end)
+                await tasks.run_until_over(work(), end, apart=False)
                 assert not awaited.done()
                 awaited.set_result(None)
 
