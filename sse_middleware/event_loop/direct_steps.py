@@ -22,6 +22,7 @@ from contextvars import Context
 from typing import Any
 
 from sse_middleware.event_loop.block import Block
+from sse_middleware.event_loop.raised_again import RaisedAgain
 
 
 class DirectSteps(asyncio.Future[None]):
@@ -87,7 +88,8 @@ class DirectSteps(asyncio.Future[None]):
         if error is None:
             return waits_for
         try:
-            raise error
+            with RaisedAgain(error):
+                raise error
         finally:
             del error  # its traceback holds this frame
 

@@ -19,6 +19,7 @@ from contextvars import copy_context
 from typing import Any
 
 from sse_middleware.errors import ConfigurationError
+from sse_middleware.event_loop.raised_again import RaisedAgain
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.hub.cursor import id_of
 from sse_middleware.hub.subscription import Subscription
@@ -160,7 +161,8 @@ class SubscriberOutbox(Queue):
         failure, self._failure = self._failure, None
         if failure is not None:
             try:
-                raise failure
+                with RaisedAgain(failure):
+                    raise failure
             finally:
                 del failure  # its traceback holds this frame
 

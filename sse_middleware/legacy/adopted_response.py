@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Message, Scope, Send
 
 from sse_middleware.errors import BodyError
 from sse_middleware.event_loop.loop import running_asyncio_task
+from sse_middleware.event_loop.raised_again import RaisedAgain
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.items.control_frames import ForeignControlFrames
 from sse_middleware.legacy.route import LegacyRoute
@@ -48,7 +49,6 @@ LATE_SEND = 0.5
 sending costs little, and one that stops isn't held up for long."""
 
 _PATHSEND = "http.response.pathsend"
-
 _BODY_EXTENSIONS = frozenset((_PATHSEND, "http.response.zerocopysend"))
 
 _FILE_CHUNK = 64 * 1024
@@ -142,15 +142,15 @@ class AdoptedResponse(PassesBody):
 
     async def finish(self) -> None:
         """Finish the stream of an application that has ended. Raises what that has raised."""
-        guard = cast("StreamGuard", self._guard)
         try:
-            await guard.run(self._end)
+            await cast("StreamGuard", self._guard).run(self._end)
         finally:
             self._guard = self._error = None
 
     async def _end(self) -> None:
         if self._error is not None:
-            raise self._error
+            with RaisedAgain(self._error):
+                raise self._error
         self._end_body()
 
     def _end_body(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any, cast
 from starlette.types import Send
 
 from sse_middleware.event_loop.cancel_scope import edge_cancel_scope, uncancelled_block
+from sse_middleware.event_loop.raised_again import RaisedAgain
 from sse_middleware.event_loop.task_group import daemon_task_group
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Work
@@ -138,6 +139,7 @@ class StreamGuard:
                 failure = self._opened.release()
         if failure is not None:
             try:
-                raise failure
+                with RaisedAgain(failure):
+                    raise failure
             finally:
                 del failure  # its traceback holds this frame

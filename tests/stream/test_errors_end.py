@@ -4,13 +4,22 @@ import logging
 import zlib
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import pytest
+from starlette.types import Receive, Scope, Send
 
-from sse_middleware import CloseReason, EncodingError, EventSourceResponse, ServerSentEvent, presets
-from tests.served import ClosedStreams, OopsError, observed, swallow
+from sse_middleware import (
+    CloseReason,
+    EncodingError,
+    EventSourceResponse,
+    Hub,
+    ServerSentEvent,
+    SSEMiddleware,
+    presets,
+)
+from tests.served import ClosedStreams, OopsError, call, observed, swallow
 
 pytestmark = pytest.mark.anyio
 
@@ -177,3 +186,62 @@ async def test_a_compressed_body_is_complete_too() -> None:
     decoder = zlib.decompressobj(wbits=31)
     assert decoder.decompress(body_in(messages)).endswith(b'data: "OopsError"\n\n')
     assert decoder.eof, "the codec has written its end"
+
+
+class CauseError(Exception):
+    """What an error of the user's own was raised in."""
+
+
+def fail_in_a_handler(_: object = None) -> NoReturn:
+    try:
+        raise CauseError  # noqa: TRY301 - that is what this is about
+    except CauseError:
+        raise OopsError  # noqa: B904 - the same
+
+
+async def failing_later() -> AsyncIterator[Any]:
+    yield 1
+    await anyio.sleep(1)
+    fail_in_a_handler()
+
+
+def failing_later_in_a_thread() -> Iterator[Any]:
+    yield 1
+    fail_in_a_handler()
+
+
+async def failing_natively(scope: Scope, receive: Receive, send: Send) -> None:
+    await EventSourceResponse(failing_later())(scope, receive, send)
+
+
+async def failing_in_a_thread_later(scope: Scope, receive: Receive, send: Send) -> None:
+    await EventSourceResponse(failing_later_in_a_thread())(scope, receive, send)
+
+
+async def failing_adopted(_scope: Scope, _receive: Receive, send: Send) -> None:
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+    fail_in_a_handler()
+
+
+async def with_filter(scope: Scope, receive: Receive, send: Send) -> None:
+    async with Hub() as hub:
+        await hub.publish("topic", 1)
+        events = hub.subscribe("topic", after="start", where=fail_in_a_handler)
+        await EventSourceResponse(events)(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    "app", [failing_natively, failing_in_a_thread_later, failing_adopted, with_filter]
+)
+async def test_an_error_keeps_what_it_was_raised_in(app: Any) -> None:
+    async def handling(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            raise LookupError  # noqa: TRY301 - as a framework calls an endpoint
+        except LookupError:  # as an exception handler does, whose answer is a stream
+            await SSEMiddleware(app)(scope, receive, send)
+
+    with pytest.raises(OopsError) as caught:
+        await call(handling)
+    assert isinstance(caught.value.__context__, CauseError)
