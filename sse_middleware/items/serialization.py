@@ -94,13 +94,10 @@ class ItemEncoder:
         if item is None:
             return self._ping()
         try:
-            kind = type(item)
-            if kind is ServerSentEvent:
-                frame: bytes | None = self._event_frame(item)
-            elif kind in self.plain:
+            if type(item) in self.plain:
                 frame = None
             elif isinstance(item, ServerSentEvent):
-                frame = self._event_frame(item)
+                return self.encode_event(item)
             else:
                 frame = self._named_frame(item)
             if frame is None:  # it is only data
@@ -129,38 +126,40 @@ class ItemEncoder:
             self.plain = self.plain | {type(item)}
             self._keys.learn(item)
 
-    def _event_frame(self, item: ServerSentEvent) -> bytes:
+    def encode_event(self, item: ServerSentEvent) -> bytes:
+        """Return the bytes of a `ServerSentEvent`. Raises why it can't be sent."""
         encoding, data, event_id = self._encoding, item.data, item.id
         if event_id and self._on_id is not None:
             self._note_id(self._on_id)
-        if data is None or encoding.of_events:
-            return self._declared_event_frame(item)
-        if item.retry is not None or item.comment is not None:
-            return self._whole_frame(item, self._field_json)
-        event = encoding.name_of(data) if item.event is None else item.event
-        if event is not self._event:  # most events of a stream have the same name
-            self._note_name(event)
-        to_text = encoding.trusted_fields
-        if to_text is not None and self._keys.trusts(data):
-            return encode_named_event(self._event_line, to_text(data), event_id)
-        return encode_named_event(self._event_line, as_data(self._field_json(data)), event_id)
+        if data is None or encoding.of_events or item.retry is not None or item.comment is not None:
+            frame = self._rare_frame(item)
+        else:
+            event = encoding.name_of(data) if item.event is None else item.event
+            if event is not self._event:  # most events of a stream have the same name
+                self._note_name(event)
+            if encoding.trusted_fields is not None and self._keys.trusts(data):
+                text = encoding.trusted_fields(data)
+            else:
+                text = as_data(self._field_json(data))
+            frame = encode_named_event(self._event_line, text, event_id)
+        if encoding.max_size is not None:
+            check_size(len(frame), encoding.max_size)
+        return frame
 
     def _note_name(self, event: str | None) -> None:
         self._event_line, self._event = event_line(event), event
         if event in TAKEN_NAMES:
             self._report_name(event)
 
-    def _declared_event_frame(self, item: ServerSentEvent) -> bytes:
-        """Encode an event whose data is of the declared type, or which has none."""
-        declared = self._encoding.item_type
-        if declared is not None and item.data is not None:
-            item = item.model_copy(update={"data": declared.validated(item.data)})
-        return self._whole_frame(item, self._filtered_json)
-
-    def _whole_frame(self, item: ServerSentEvent, field_json: Callable[[Any], bytes]) -> bytes:
-        """Encode an event with any of its fields."""
+    def _rare_frame(self, item: ServerSentEvent) -> bytes:
+        """Encode an event with any fields, whose data may be of the declared type."""
+        declared, field_json = self._encoding.item_type, self._field_json
         if item.event in TAKEN_NAMES:
             self._report_name(item.event)
+        if declared is not None and declared.of_events:
+            field_json = self._filtered_json
+            if item.data is not None:
+                item = item.model_copy(update={"data": declared.validated(item.data)})
         return event_frame(item, field_json, self._seen_name_of)
 
     def _seen_name_of(self, data: Any) -> str | None:

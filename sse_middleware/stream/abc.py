@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from sse_middleware.event_loop.wakeup import Wakeup
+from sse_middleware.events import ServerSentEvent
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.records import CloseReason
 from sse_middleware.wire.sent_ids import IdFollower
@@ -35,6 +36,9 @@ class Encoder(Protocol):
 
     def encode(self, item: Any) -> bytes:
         """Return the bytes of one event, or of a keep-alive. Raises why the item can't be sent."""
+
+    def encode_event(self, item: ServerSentEvent) -> bytes:
+        """As `encode`, for exactly this type. It may raise anything: `refusal` tells it apart."""
 
     def refusal(self, item: Any, error: Exception) -> Exception:
         """Return the error that says why `item` can't be sent."""

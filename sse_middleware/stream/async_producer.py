@@ -15,6 +15,7 @@ from typing import Any
 from anyio import move_on_after
 from anyio.lowlevel import checkpoint
 
+from sse_middleware.events import ServerSentEvent
 from sse_middleware.introspection.generators import Stage, stage_of
 from sse_middleware.stream.abc import Encoder, FrameSink
 from sse_middleware.wire.encoding import FRAMING
@@ -42,7 +43,8 @@ class AsyncProducer:
                     sink.size += len(encoded) + FRAMING
                     full = sink.size >= sink.look_at and sink.is_full()
                 else:
-                    encoded = encoder.encode(item)
+                    usual = type(item) is ServerSentEvent
+                    encoded = encoder.encode_event(item) if usual else encoder.encode(item)
                     full = sink.put(encoded, item is not None) or not encoded  # so that it suspends
                     if plain is not encoder.plain:
                         plain, to_text = encoder.plain, encoder.to_text

@@ -25,9 +25,10 @@ class RunEncoder(ItemEncoder):
     def __init__(self, encoding: ItemEncoding, hints: ItemHints) -> None:
         super().__init__(encoding, bytes, hints)
 
-    def _event_frame(self, item: ServerSentEvent) -> bytes:
+    def encode_event(self, item: ServerSentEvent) -> bytes:
+        """Return the bytes of an event without an id. Raises why it can't be sent."""
         self._refuse_id(item)
-        return super()._event_frame(item)
+        return super().encode_event(item)
 
     def _preset_event(
         self, item: Any, to_event: Callable[[Any], ServerSentEvent]
