@@ -6,7 +6,7 @@ from typing import Any
 
 from sse_middleware.items.item_type import ItemType, schema_may_have_odd_keys
 from sse_middleware.settings import Serializer
-from sse_middleware.wire.encoding import FRAMING, as_data, escaped_json
+from sse_middleware.wire.encoding import CR, FRAMING, LF, as_data, escaped_json
 from sse_middleware.wire.json_text import to_json, to_python, write_json
 
 SCALARS = (str, int, float, bool)
@@ -30,7 +30,7 @@ def item_may_have_odd_keys(item: Any) -> bool:
 
 
 def text_encoder(
-    serialize: Callable[[Any], bytes] | None,
+    serializer: Serializer | None,
     item_type: ItemType | None,
     options: Mapping[str, Any],
     max_size: int | None,
@@ -38,28 +38,29 @@ def text_encoder(
     """Return a function from data to the text of ``data``, with a prefix on each later line.
 
     Args:
-        serialize: the user's serializer, ``None`` for JSON.
+        serializer: the user's serializer, ``None`` for JSON.
         item_type: validates and filters the data.
         options: Pydantic's options for dumping.
         max_size: how many bytes an event may have.
     """
-    to_text = _unlimited_encoder(serialize, item_type, options)
-    return to_text if max_size is None else _limited(to_text, max_size, is_json=serialize is None)
+    to_text = _unlimited_encoder(serializer, item_type, options)
+    return to_text if max_size is None else _limited(to_text, max_size, is_json=serializer is None)
 
 
 def _unlimited_encoder(
-    serialize: Callable[[Any], bytes] | None,
+    serializer: Serializer | None,
     item_type: ItemType | None,
     options: Mapping[str, Any],
 ) -> Callable[..., bytes]:
-    if serialize is None:  # compact JSON is a single line
+    if serializer is None:  # compact JSON is a single line
         if item_type is not None:
             return item_type.to_json
         return write_json if options is BY_ALIAS else lambda item, **_: write_json(item, **options)
+    to_text = text_serializer(serializer)
     if item_type is None and options is BY_ALIAS:
-        return lambda item, *, by_alias: as_data(serialize(item))  # noqa: ARG005 - an encoder's
+        return to_text
     plain = item_type.plain if item_type is not None else lambda item: dumped(item, options)
-    return lambda item, **_: as_data(serialize(plain(item)))
+    return lambda item, **_: to_text(plain(item))
 
 
 def _limited(
@@ -93,11 +94,26 @@ def checked_serializer(serializer: Serializer) -> Callable[[Any], bytes]:
     """Return a user's serializer as a function that returns bytes, or raises TypeError."""
 
     def serialize(value: Any) -> bytes:
-        text = serializer(value)
-        if isinstance(text, bytes):
-            return text
-        if isinstance(text, str):
-            return text.encode()
-        raise TypeError(f"serializer must return bytes or str, got {text!r}")
+        return _as_bytes(serializer(value))
 
     return serialize
+
+
+def text_serializer(serializer: Serializer) -> Callable[..., bytes]:
+    """Return a user's serializer as `text_encoder` does, for data that needs nothing else."""
+
+    def to_text(value: Any, *, by_alias: bool = True) -> bytes:  # noqa: ARG001 - an encoder's
+        text = serializer(value)
+        if type(text) is bytes and LF not in text and CR not in text:  # usual: no call is needed
+            return text
+        return as_data(_as_bytes(text))
+
+    return to_text
+
+
+def _as_bytes(text: Any) -> bytes:
+    if isinstance(text, bytes):
+        return text
+    if isinstance(text, str):
+        return text.encode()
+    raise TypeError(f"serializer must return bytes or str, got {text!r}")

@@ -9,11 +9,12 @@ from sse_middleware.items.data_encoders import (
     SCALARS,
     checked_serializer,
     text_encoder,
+    text_serializer,
 )
 from sse_middleware.items.item_type import ItemType
 from sse_middleware.items.typed_events import SSEModel, event_name
 from sse_middleware.settings import StreamSettings
-from sse_middleware.wire.encoding import as_data, encode_data, encode_json, escaped_json
+from sse_middleware.wire.encoding import encode_data, encode_json, escaped_json
 from sse_middleware.wire.json_text import write_json
 
 _PLAIN_BUT_DICT = frozenset((*SCALARS, list, tuple))
@@ -77,10 +78,11 @@ class ItemEncoding:
         self.serialize = None if serializer is None else checked_serializer(serializer)
         self.of_events = item_type is not None and item_type.of_events
         """Whether the item type is that of the data of a `ServerSentEvent`."""
-        self.trusted_fields = None if options else _field_encoder(self.serialize)
+        field_text = json_line if serializer is None else text_serializer(serializer)
+        self.trusted_fields = None if options else field_text
         """As `text`, for the data of a `ServerSentEvent` that needs no options and no look at its
         keys."""
-        self.text = text_encoder(self.serialize, item_type, self.options, self.max_size)
+        self.text = text_encoder(serializer, item_type, self.options, self.max_size)
         """Turns data into text, with keys named as Pydantic names them."""
         self.may_be_odd = item_type is None or item_type.may_have_odd_keys
         """Whether data may have a dict whose keys are not strings."""
@@ -90,12 +92,6 @@ class ItemEncoding:
             encode_json if serializer is None else encode_data
         )
         """Writes the events of these texts, and joins them."""
-
-
-def _field_encoder(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes]:
-    if serialize is None:
-        return json_line
-    return lambda value: as_data(serialize(value))
 
 
 def json_line(value: Any) -> bytes:

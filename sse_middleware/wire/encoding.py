@@ -95,7 +95,7 @@ def encode_named_event(event_line: bytes, data: bytes, id: str | None) -> bytes:
 _NEL_FIRST, _NEL_LAST = b"\xc2\x85"
 _LS_FIRST, _LS_LAST, _PS_LAST = b"\xe2\xa8\xa9"
 
-_NUL, _LF, _CR = b"\0\n\r"  # searching bytes for an int is ten times faster
+LF, CR = b"\n\r"  # searching bytes for an int is ten times faster
 
 FRAMING = 8
 """Bytes that `encode_data` adds to each text."""
@@ -174,7 +174,7 @@ def as_data(value: bytes) -> bytes:
 
     A million lines are replaced in a tenth of the time in which they are split and joined.
     """
-    if _LF not in value and _CR not in value:  # the usual case
+    if LF not in value and CR not in value:  # the usual case
         return value
     return _with_lf(value).replace(b"\n", b"\ndata: ")
 
@@ -185,6 +185,6 @@ def split_lines(value: bytes) -> list[bytes]:
 
 
 def _with_lf(value: bytes) -> bytes:
-    if _CR in value:
+    if CR in value:
         value = value.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return value
