@@ -78,6 +78,36 @@ def test_everything_else_is_kept_as_it_is(fields: dict[str, Any]) -> None:
     assert event.model_dump(exclude_unset=True) == fields
 
 
+class Name(str):
+    """A text that is not exactly a str."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("payload", [{}, {"data": None}, {"data": {"a": 1}}, {"raw_data": "a\nb"}])
+@pytest.mark.parametrize("event", [{}, {"event": None}, {"event": "m"}, {"event": Name("m")}])
+@pytest.mark.parametrize("id", [{}, {"id": ""}, {"id": " 1:\x85"}])
+@pytest.mark.parametrize("others", [{}, {"retry": 1, "comment": "c"}])
+def test_an_event_is_the_same_if_pydantic_validates_it(
+    payload: Any, event: Any, id: Any, others: Any
+) -> None:
+    fields = {**event, **payload, **id, **others}
+    made, validated = ServerSentEvent(**fields), ServerSentEvent.model_validate(fields)
+    assert made == validated
+    assert list(made.__dict__.items()) == list(validated.__dict__.items())
+    assert made.__getstate__() == validated.__getstate__()
+    assert type(made.model_fields_set) is set
+    assert pickle.loads(pickle.dumps(made)) == made.model_copy() == validated
+
+
+def test_an_event_shares_nothing_with_another() -> None:
+    one, another = ServerSentEvent(data=1, event="m"), ServerSentEvent(data=1, event="m")
+    one.__dict__["id"] = "7"
+    one.model_fields_set.add("id")
+    assert another.id is None is ServerSentEvent().id
+    assert another.model_fields_set == {"data", "event"}
+
+
 def test_data_is_not_copied() -> None:
     data = {"a": [1]}
     assert ServerSentEvent(data=data).data is data
