@@ -180,25 +180,16 @@ class Slot:
     def closed(self, reason: CloseReason, error: BaseException | None) -> None:
         """Note that the stream, which was open, has ended."""
         events, size, _ = self.counts()
-        self._registry.counters.closed(reason, events, size)
-        if self._registry.recent is not None:
-            self._note_close(self._registry.recent, reason, (events, size), error)
+        registry = self._registry
+        registry.counters.closed(reason, events, size)
+        if registry.recent is not None and (stream := self.described()) is not None:
+            counts = events, size, self.seconds(self.clock())
+            registry.recent.closed(stream, reason, counts, error)
         self.stream, self.reason = None, reason
-        self._registry.end(self)
+        registry.end(self)
         if self.info is not None:
             seconds = self.seconds(self.clock())
             self.tell(StreamClosed(self.info, reason, events, size, seconds, error))
-
-    def _note_close(
-        self,
-        recent: RecentCloses,
-        reason: CloseReason,
-        counts: tuple[int, int],
-        error: BaseException | None,
-    ) -> None:
-        """Keep how the stream has ended, since somebody looks."""
-        if (stream := self.described()) is not None:
-            recent.closed(stream, reason, (*counts, self.seconds(self.clock())), error)
 
     def give_back(self) -> None:
         """Make room for another stream. It must be called once."""
