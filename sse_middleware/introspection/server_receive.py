@@ -5,7 +5,11 @@ wrapper may open a task group (Starlette's `BaseHTTPMiddleware`) or set context 
 (OpenTelemetry), which only the task that has begun it can leave.
 """
 
+from types import BuiltinMethodType, MethodType
+
 from starlette.types import Receive
+
+_METHODS = (MethodType, BuiltinMethodType)
 
 _OWNERS = (
     "uvicorn.protocols.",
@@ -17,4 +21,6 @@ _OWNERS = (
 
 def is_servers_own(receive: Receive) -> bool:
     """Whether a `receive` is a method of a server's."""
+    if type(receive) not in _METHODS:  # a proxy around one (of wrapt) has its `__self__`, too
+        return False
     return type(getattr(receive, "__self__", None)).__module__.startswith(_OWNERS)

@@ -27,3 +27,20 @@ def test_that_of_another_middleware_is_not() -> None:
     assert not is_servers_own(receive)
     assert not is_servers_own(Connection(receive).receive)
     assert not Connection(receive).is_servers
+
+
+class Proxy:
+    """What wrapt puts around a function: it has the attributes of the function."""
+
+    def __init__(self, receive: Any) -> None:
+        self._receive = receive
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._receive, name)
+
+    async def __call__(self) -> Any:
+        return await self._receive()
+
+
+def test_that_of_a_proxy_is_not() -> None:
+    assert not is_servers_own(Proxy(asyncio.Queue[Any]().get))
