@@ -39,7 +39,7 @@ from sse_middleware.stream.connection import PassesBody
 from sse_middleware.stream.guard import StreamGuard
 from sse_middleware.stream.outbox import Outbox
 from sse_middleware.stream.stream_start import StreamStart
-from sse_middleware.wire.response_headers import with_codec
+from sse_middleware.wire.response_headers import Headers, with_codec
 
 if TYPE_CHECKING:
     from sse_middleware.legacy.bodies.conversion import Conversion
@@ -73,6 +73,7 @@ class AdoptedResponse(PassesBody):
         "_conversion",
         "_error",
         "_guard",
+        "_headers",
         "_looks_for_ids",
         "_outbox",
         "_room_lock",
@@ -102,7 +103,8 @@ class AdoptedResponse(PassesBody):
         route: LegacyRoute | None,
     ) -> None:
         # Most requests never become streams, so other methods set what only streams need.
-        self._scope = _without_body_extensions(scope, route) if "extensions" in scope else scope
+        self._headers = headers = scope.get("headers", ())  # an application may set others
+        self._scope = _only_bodies(scope, headers, route) if "extensions" in scope else scope
         self._context = context
         self._rules = rules
         self._route = route
@@ -207,11 +209,9 @@ class AdoptedResponse(PassesBody):
 
     def _converted(self, message: Message) -> "tuple[Message, Conversion | None]":
         """Return the first message of the response and, if it is adopted, its conversion."""
-        accept = accept_for(self._scope, self._route)
-        if accept is None:
-            unconverted = self._rules.unconverted(message)
-            if unconverted is not None:
-                return unconverted, None
+        accept = accept_for(self._headers, self._route)
+        if accept is None and (unconverted := self._rules.unconverted(message)) is not None:
+            return unconverted, None
         size = self._context.settings.max_event_size
         return self._rules.converted(message, self._scope, accept or b"*/*", self._route, size)
 
@@ -341,10 +341,10 @@ async def _after_end(message: Message) -> None:  # noqa: ARG001 - a `Send`
     raise BrokenPipeError("the request has ended")
 
 
-def _without_body_extensions(scope: Scope, route: LegacyRoute | None) -> Scope:
+def _only_bodies(scope: Scope, headers: Headers, route: LegacyRoute | None) -> Scope:
     """Return a scope in which body messages are the only way to send a body, if it matters."""
     extensions = scope["extensions"] or {}
-    if _BODY_EXTENSIONS.isdisjoint(extensions) or accept_for(scope, route) is None:
+    if _BODY_EXTENSIONS.isdisjoint(extensions) or accept_for(headers, route) is None:
         return scope
     kept = {name: extensions[name] for name in extensions if name not in _BODY_EXTENSIONS}
     return {**scope, "extensions": kept}

@@ -4,7 +4,7 @@ The head of the response decides, together with the ``Accept`` and the `LegacyRo
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from starlette.types import Message, Scope
@@ -198,12 +198,12 @@ def _checked_adapters(adapters: Mapping[str, str | AdapterFactory]) -> dict[str,
     }
 
 
-def accept_for(scope: Scope, route: LegacyRoute | None) -> bytes | None:
+def accept_for(headers: Iterable[tuple[bytes, bytes]], route: LegacyRoute | None) -> bytes | None:
     """Return the ``Accept`` of a request whose response may be converted to events.
 
     Returns ``None`` for any other request. A response that is an event stream is adopted anyway.
     """
-    accept = accept_of(scope.get("headers", ()))
+    accept = accept_of(headers)
     if route is not None:
         return accept or b"*/*"
     return accept if accept is not None and names_events(accept) else None

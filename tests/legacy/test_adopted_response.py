@@ -69,6 +69,17 @@ async def test_keep_alives_have_no_blank_line_once_a_foreign_stream_has_sent_an_
         assert stream.body == b": ping\n\nid: 1\ndata: x\n\n: ping\n"
 
 
+async def test_what_the_client_accepts_counts_although_the_application_sets_other_headers() -> None:
+    app = App(start(NDJSON), part(b"1\n"), part(b"", more=False))
+
+    async def resetting(scope: Any, receive: Any, send: Send) -> None:
+        scope["headers"] = []
+        await app(scope, receive, send)
+
+    async with reading(SSEMiddleware(resetting)) as client, client.stream("GET", "/") as stream:
+        assert [event.raw_data async for event in stream] == ["1"]
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 10])
 @pytest.mark.parametrize("event", [b"id: 1\ndata: x\n\n", b"data: x\nid:1\n\n"])
 async def test_an_id_is_noticed_however_its_event_is_cut(event: bytes, size: int) -> None:
