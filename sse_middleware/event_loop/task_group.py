@@ -145,10 +145,12 @@ class _AsyncioTaskGroup:
         context = self._context.copy() if own_context else self._context
         if self._has_factory:
             task = context.copy().run(self._loop.create_task, work)
-        elif _HAS_EAGER_TASKS:
-            task = _TASK(work, loop=self._loop, context=context, eager_start=True)
         else:
-            task = self._loop.create_task(work, context=context)
+            task = (
+                _TASK(work, loop=self._loop, context=context, eager_start=True)
+                if _HAS_EAGER_TASKS
+                else self._loop.create_task(work, context=context)
+            )
         if not task.done():
             self._keep(task)
 

@@ -248,8 +248,15 @@ async def test_an_invalid_event_is_an_error_at_its_yield() -> None:
     assert re.search(r"content gave an item of type dict .*unknown", seen[0][0])
 
 
-async def test_our_own_events_may_be_mixed_in() -> None:
-    own = sse_middleware.ServerSentEvent(data={"a": 1}, event="m")
+class Named(sse_middleware.ServerSentEvent):
+    """One of our own events, with a name."""
+
+    event: str | None = "m"
+
+
+@pytest.mark.parametrize("kind", [sse_middleware.ServerSentEvent, Named])
+async def test_our_own_events_may_be_mixed_in(kind: Any) -> None:
+    own = kind(data={"a": 1}, event="m")
     body = await body_of(compat.EventSourceResponse(yielding([own, {"data": "x"}])))
     assert body == b'event: m\ndata: {"a":1}\n\ndata: x\r\n\r\n'
 

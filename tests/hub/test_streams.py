@@ -23,6 +23,7 @@ from sse_middleware import (
 )
 from sse_middleware.errors import HubError
 from sse_middleware.hub.subscriber_stream import SubscriptionProducer
+from sse_middleware.introspection.generators import Stage
 from sse_middleware.observers import EventsSent, FirstEvent, GapTold, PingSent, StreamRecord
 from sse_middleware.presets import Preset
 from sse_middleware.stream.abc import Ending
@@ -385,6 +386,10 @@ async def test_a_stream_that_has_ended_takes_nothing_more(hub: Hub) -> None:
     outbox.close(Ending.ABANDONED)
     outbox.pull()
     assert not outbox.raised
+
+
+async def test_a_subscription_is_never_about_to_end_by_itself(hub: Hub) -> None:
+    assert SubscriptionProducer(hub.subscribe("a")).stage() is Stage.PRODUCING
 
 
 async def test_what_keeps_a_subscription_from_opening_is_for_the_endpoint() -> None:
