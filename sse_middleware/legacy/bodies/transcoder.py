@@ -92,9 +92,9 @@ class Transcoder:
         failure = self._failure(str(error))
         try:
             if not self._replaces:
-                start = error.start if isinstance(error, UnicodeDecodeError) else 0
+                valid = _valid_before(error, state[0] + chunk)
                 self._decoder.setstate(state)
-                return self._decoder.decode(chunk[: max(start - len(state[0]), 0)]), failure
+                return self._decoder.decode(chunk[: max(valid - len(state[0]), 0)]), failure
             self._decoder = self._new_decoder("replace")
             self._decoder.setstate(state)
             text = self._decoder.decode(chunk, final)
@@ -151,6 +151,15 @@ class _UTF7Decoder(codecs.BufferedIncrementalDecoder):
         end = (len(self.buffer) - 2) // 8 * 8 + 1  # eight letters are three whole UTF-16 units
         run, self.buffer = self.buffer[:end] + b"-", b"+" + self.buffer[end:]
         return text + codecs.utf_7_decode(run, self.errors, True)[0]
+
+
+def _valid_before(error: UnicodeError, decoded: bytes) -> int:
+    """Return how many of the bytes are valid text."""
+    if not isinstance(error, UnicodeDecodeError):
+        return 0
+    # The decoder of utf-8-sig counts from behind the byte order mark.
+    skipped = len(decoded) - len(error.object) if decoded.endswith(error.object) else 0
+    return skipped + error.start
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

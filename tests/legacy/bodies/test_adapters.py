@@ -396,6 +396,20 @@ def test_text_in_any_charset_becomes_pieces_or_a_body_error(
         assert bytewise == whole
 
 
+def test_text_before_an_invalid_byte_is_kept_behind_a_byte_order_mark() -> None:
+    form = BodyFormat(charset="utf-8-sig", invalid_text="fail")
+    for body in (b"\xef\xbb\xbfa\n\x80", b"a\n\x80"):
+        found, error = fed(Lines, form, [body])
+        assert found == [b"a"]
+        assert isinstance(error, BodyError)
+
+
+def test_utf_16_without_a_byte_order_mark_fails() -> None:
+    found, error = fed(Lines, BodyFormat(charset="utf-16", invalid_text="fail"), [b"a\0\n\0"])
+    assert not found
+    assert isinstance(error, BodyError)
+
+
 def test_the_adapters_and_their_media_types() -> None:
     assert set(ADAPTERS) == {"json-lines", "json-seq", "lines", "chunks", "json"}
     assert set(STREAMING_TYPES) == {
