@@ -155,11 +155,10 @@ class _UTF7Decoder(codecs.BufferedIncrementalDecoder):
 
 def _valid_before(error: UnicodeError, decoded: bytes) -> int:
     """Return how many of the bytes are valid text."""
-    if not isinstance(error, UnicodeDecodeError):
-        return 0
-    # The decoder of utf-8-sig counts from behind the byte order mark.
-    skipped = len(decoded) - len(error.object) if decoded.endswith(error.object) else 0
-    return skipped + error.start
+    # Some errors don't tell. The decoder of utf-8-sig counts from behind the byte order mark.
+    looked_at: bytes = getattr(error, "object", decoded)
+    start: int = getattr(error, "start", 0)
+    return start + (len(decoded) - len(looked_at) if decoded.endswith(looked_at) else 0)
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
