@@ -21,6 +21,7 @@ are eager.
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from contextvars import Context, copy_context
 from types import TracebackType, coroutine
 from typing import Any, Protocol, Self, TypeVar
@@ -162,7 +163,8 @@ class _AsyncioTaskGroup:
 
     @coroutine
     def _share(self, work: Work, waiter: Waiter) -> Generator[Any, Any, None]:
-        try:
+        # The work may end before the wait: some servers say that a connection ends when they stop.
+        with suppress(StopIteration):
             waits_for = work.send(None)
             while _can_wait_for(waits_for, self._loop) and not waiter.is_over():
                 waits_for.add_done_callback(waiter.moved, context=self._context)
@@ -177,8 +179,6 @@ class _AsyncioTaskGroup:
                 if waits_for.done():
                     waits_for = work.send(None)
             self.create_task(go_on(work, waits_for), copy_context())
-        except StopIteration:
-            pass  # some servers say that a connection ends when they stop, and it ends later
         while not waiter.is_over():
             yield _awaiting(waiter.moved.wait())
         waiter.conclude()

@@ -4,7 +4,6 @@ from collections.abc import Callable, Coroutine, Iterable
 from enum import Enum
 from typing import Any, Protocol
 
-from sse_middleware.event_loop.wakeup import Wakeup
 from sse_middleware.events import ServerSentEvent
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.records import CloseReason
@@ -92,39 +91,6 @@ class FrameSink(Protocol):
 
     async def room(self) -> bool:
         """Wait for room. Returns false if nothing more is wanted."""
-
-
-class FrameQueue(Protocol):
-    """Where a writer takes frames from. Only one writer takes them."""
-
-    raised: bool
-    """Whether there is something to take, or nothing more will come. The writer makes it false."""
-    moved: Wakeup
-    """Wakes the task that waits for the writer."""
-    size: int
-    """How many bytes wait."""
-    events: int
-    """How many events have been taken. It may count some that still wait."""
-    closed: bool
-    """Whether nothing more will come."""
-    ending: Ending | None
-    """Why nothing more will come."""
-    completing: bool
-    """Set by the writer: the last message has been sent, or is about to be."""
-    in_room: bool
-    """Whether the producer waits for room."""
-    patient: bool
-    """Set by the writer: whether what waits may wait for more."""
-    unread: bool
-    """Whether the client has left and the writer drops what it takes."""
-    between_events: bool
-    """Whether the frames so far end where a keep-alive may stand."""
-
-    def take(self) -> bytes:
-        """Return all that waits, as one."""
-
-    def rest(self) -> None:
-        """Note that the producer has suspended, and that what waits goes on waiting."""
 
 
 class Work(Protocol):

@@ -57,17 +57,17 @@ class Queue(ABC):
         self.events = 0
         """How many events have been taken. It may count some that still wait."""
         self.completing = False
-        """Whether the last message has been sent or is about to be sent."""
+        """Set by the writer: the last message has been sent, or is about to be."""
         self.moved = wakeup()
         """Wakes the producer."""
         self.raised = False
-        """Whether there is something to take, or nothing more will come."""
+        """Whether there is something to take, or nothing more will come. The writer makes it false."""
         self.size = 0
         """How many bytes wait."""
         self.in_room = False
         """Whether the producer waits for room."""
         self.patient = False
-        """Whether what waits may wait for more."""
+        """Set by the writer: whether what waits may wait for more."""
         self.wake = wake
         self._bound = bound
 

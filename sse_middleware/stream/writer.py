@@ -27,10 +27,11 @@ from starlette.types import Message, Send
 from sse_middleware.event_loop.loop import checkpoint
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.event_loop.timed_writer import TimedWriter
-from sse_middleware.stream.abc import Ending, FrameQueue
+from sse_middleware.stream.abc import Ending
 from sse_middleware.stream.closing import Closing
 from sse_middleware.stream.compressor import Compressor
 from sse_middleware.stream.connection import past_start
+from sse_middleware.stream.queue import Queue
 from sse_middleware.stream.send_delay import SendDelay
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.stream.time_limits import TimeLimits, ping_interval_of
@@ -84,7 +85,7 @@ class Writer(TimedWriter):
     def __init__(
         self,
         stream: Closing,
-        queue: FrameQueue,
+        queue: Queue,
         send: Send,
         start: StreamStart,
         tasks: DaemonTaskGroup,
