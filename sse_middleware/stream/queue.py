@@ -61,7 +61,7 @@ class Queue(ABC):
         self.moved = wakeup()
         """Wakes the producer."""
         self.raised = False
-        """Whether there is something to take, or nothing more will come. The writer makes it false."""
+        """Whether there is something to take, or nothing more will come. The writer clears it."""
         self.size = 0
         """How many bytes wait."""
         self.in_room = False
