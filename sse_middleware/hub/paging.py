@@ -6,6 +6,8 @@ Rules of this file:
   all of its topics are complete. It is bounded in events and in bytes.
 - The topics of a page may be read at different moments, but from the same incarnation.
 - A few pages are read at a time, so that a storm of clients doesn't hold up the store or the loop.
+- Who has taken a part of a page keeps the rest, but not of more than `RESTS_KEPT` pages. So clients
+  that read slowly hold no memory. They read again what they have lost.
 - If the store is away, a read is tried again until nobody wants it any more.
 """
 
@@ -41,6 +43,9 @@ FLIGHTS_AT_ONCE = 16
 PAGE_BYTES = 256 * 1024
 """Bytes of a page. A single event may have more."""
 
+RESTS_KEPT = 64
+"""Of how many pages there is a rest: of more than a storm of clients that read quickly leaves."""
+
 _clock_of = attrgetter("clock")
 
 
@@ -54,7 +59,7 @@ class Page(Frames):
         reach: up to which clock it is complete.
     """
 
-    __slots__ = ("after", "floors", "names", "reach", "state")
+    __slots__ = ("after", "floors", "names", "reach", "readers", "state")
 
     def __init__(self, after: int, state: State, floors: Mapping[str, int], reach: int) -> None:
         super().__init__(after)
@@ -64,6 +69,8 @@ class Page(Frames):
         self.reach = reach
         self.names: dict[int, str] = {}
         """The topic of each event, by its clock. There may be more than the events."""
+        self.readers = dict[Reader, None]()
+        """Who has taken a part of it, and keeps the rest."""
 
 
 class Reader(Protocol):
@@ -71,6 +78,9 @@ class Reader(Protocol):
 
     def page_came(self, page: Page) -> None:
         """Take the page. It must not raise."""
+
+    def drop_page(self) -> None:
+        """Read again what is left to take."""
 
     @property
     def wake(self) -> Callable[[], object]:
@@ -108,6 +118,7 @@ class Pages:
         self._backoff = backoff
         self._flights = dict[tuple[tuple[str, ...], int], Flight]()
         self._waiting = deque[Flight]()
+        self._rests = dict[Page, None]()
         self._tasks = 0
         self._pause = checkpoint()
 
@@ -122,6 +133,22 @@ class Pages:
                 self._create_task(self._fly_all())
         flight.readers[reader] = None
         return flight
+
+    def keep_rest(self, page: Page, reader: Reader) -> None:
+        """Let a reader keep the rest of a page. Those of the page that has lain longest lose it."""
+        page.readers[reader] = None
+        self._rests.pop(page, None)
+        self._rests[page] = None
+        if len(self._rests) > RESTS_KEPT:
+            oldest = next(iter(self._rests))
+            for one in tuple(oldest.readers):
+                one.drop_page()
+
+    def forget_rest(self, page: Page, reader: Reader) -> None:
+        """Know that a reader no longer has the page."""
+        page.readers.pop(reader, None)
+        if not page.readers:
+            self._rests.pop(page, None)
 
     async def _fly_all(self) -> None:
         try:

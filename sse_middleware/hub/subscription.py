@@ -81,7 +81,7 @@ class Subscription(Joining):
         """Want nothing more. It may be called more than once, and before `open`."""
         self.wake = nothing
         self.ended = True
-        self._page = None
+        self.drop_page()
         if self._flight is not None:
             self._flight.readers.pop(self, None)
             self._flight = None
@@ -265,13 +265,21 @@ class Subscription(Joining):
         self._cursor.has_more = True
         self._flight, self._page, self._entered = None, page, False
 
+    def drop_page(self) -> None:
+        """Have no page. What is left to take is read again."""
+        page, self._page = self._page, None
+        if page is not None and self._hub is not None:
+            self._hub.pages.forget_rest(page, self)
+
     def _take_from_page(self, page: Page, limit: int) -> bytes:
         gap = b"" if self._entered else self._enter(page)
         if self._page is None:
             return gap
         taken = self._cursor.from_page(page, limit)
         if self._cursor.clock >= page.reach:
-            self._page = None
+            self.drop_page()
+        elif self._hub is not None:
+            self._hub.pages.keep_rest(page, self)
         return gap + taken
 
     def _enter(self, page: Page) -> bytes:
