@@ -8,6 +8,7 @@ Rules of this file:
 """
 
 import re
+from math import inf
 from typing import Any
 
 from sse_middleware.errors import EncodingError, TopicError, printable
@@ -50,7 +51,8 @@ class EventEncoder:
 
     def __init__(self) -> None:
         self._hints = ItemHints("publish", set(), event_source=True, of_hub=True)
-        encoding = ItemEncoding(StreamSettings(), None, "publish")
+        # One publisher's items say nothing of the keys of another one's.
+        encoding = ItemEncoding(StreamSettings(), None, "publish", looks=inf)
         self._items = ItemEncoder(encoding, bytes, self._hints)
 
     def encode(self, item: Any, event: str | None) -> bytes:

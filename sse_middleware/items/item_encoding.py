@@ -31,6 +31,7 @@ class ItemEncoding:
         item_type: the type that validates and filters data.
         endpoint: the name of the endpoint in error messages.
         options: Pydantic's options for dumping, which the route has set.
+        looks: how many items of each stream have their keys looked at.
     """
 
     __slots__ = (
@@ -58,6 +59,8 @@ class ItemEncoding:
         item_type: ItemType | None,
         endpoint: str,
         options: Mapping[str, Any] = NO_OPTIONS,
+        *,
+        looks: float = LOOKED_AT,
     ) -> None:
         if item_type is not None and options:
             item_type = item_type.dumped_with(options)
@@ -86,8 +89,7 @@ class ItemEncoding:
         """Turns data into text, with keys named as Pydantic names them."""
         self.may_be_odd = item_type is None or item_type.may_have_odd_keys
         """Whether data may have a dict whose keys are not strings."""
-        self.looks = LOOKED_AT if serializer is None else 0
-        """How many items of each stream have their keys looked at."""
+        self.looks = looks if serializer is None else 0
         self.frame_texts: Callable[[Iterable[bytes]], bytes] = (
             encode_json if serializer is None else encode_data
         )

@@ -56,10 +56,14 @@ def read(page: Any, target: str, last: int, then: str = "") -> list[tuple[str, A
     return [(type_, json.loads(data), id_) for type_, data, id_ in events]
 
 
-def visits(server: Server, topic: str) -> int:
+def told(server: Server, target: str) -> Any:
     with Http1Client(server.port) as client:
-        client.get(f"/visits/{topic}")
-        number: int = client.json()
+        client.get(target)
+        return client.json()
+
+
+def visits(server: Server, topic: str) -> int:
+    number: int = told(server, f"/visits/{topic}")
     return number
 
 
@@ -84,6 +88,23 @@ def test_keep_alives_are_ids_and_dispatch_nothing(page: Any, server: Server) -> 
     events = read(page, "/subscribe/silent?ping=0.05", 1, then="/publish/silent?count=1")
 
     assert [(type_, data) for type_, data, _ in events] == [("message", 1)]
+
+
+def test_a_keep_alive_moves_the_last_event_id(page: Any, server: Server) -> None:
+    """It comes back with the id of what was published elsewhere while it heard nothing.
+
+    Somebody else listens to that. Without them, the position would move with the next tick.
+    """
+    with Http1Client(server.port) as other:
+        other.get("/stay/elsewhere")
+        for attempt in range(10):  # on a busy machine, a stream may have no time for a keep-alive
+            topic, then = f"moved-{attempt}", "/publish/elsewhere?count=1"
+            read(page, f"/subscribe/{topic}?ping=0.05&missed=1", 1, then=then)
+            ids = told(server, "/ids")
+            _, second = ids["came with"][topic]
+            if second >= ids["published"]["elsewhere"]:
+                return
+    raise AssertionError("the browser came back ten times with the position of before")
 
 
 def test_a_browser_that_comes_back_again_and_again_loses_nothing(page: Any, server: Server) -> None:

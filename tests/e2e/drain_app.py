@@ -11,17 +11,18 @@ It runs on asyncio and on trio.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from sse_middleware import SSEMiddleware, event_stream
+from sse_middleware import EventSourceResponse, Hub, SSEMiddleware, event_stream
 
 CLEANUP = 0.05
 """Seconds that the ``finally`` of a generator takes."""
@@ -100,19 +101,35 @@ async def lifespan(_: Starlette) -> AsyncIterator[None]:
     yield
 
 
+def listening(hub: Hub) -> Callable[[Request], Awaitable[EventSourceResponse]]:
+    """Return an endpoint whose streams are subscribers."""
+
+    async def listen(_: Request) -> EventSourceResponse:
+        if not hub.is_open:
+            await hub.open()  # daphne has no lifespan
+        await hub.publish("room", "open", once="open")
+        tell("opened")
+        closed = BackgroundTask(tell, "closed")
+        return EventSourceResponse(hub.subscribe("room", after="start"), background=closed)
+
+    return listen
+
+
 def made() -> Starlette:
     """Make one more application."""
+    hub = Hub()
     return Starlette(
         routes=[
             Route("/plain", plain),
             Route("/stream", event_stream(stream)),
+            Route("/hub", listening(hub)),
             Route("/silent", event_stream(commit_after=3600)(silent)),
             Route("/flow", event_stream(send_timeout=0.2)(flow)),
             Route("/drain", drain),
             Route("/watching", event_stream(watching)),
             Route("/late", event_stream(drain_grace=60)(late)),
         ],
-        middleware=[Middleware(SSEMiddleware)],
+        middleware=[Middleware(SSEMiddleware, hub=hub)],
         lifespan=lifespan,
     )
 

@@ -46,6 +46,10 @@ hub = Hub(keep=Keep(count=KEPT, seconds=600))
 visits: Counter[str] = Counter()
 published: Counter[str] = Counter()
 """The last number of a topic."""
+came_with: defaultdict[str, list[str]] = defaultdict(list)
+"""By topic: the last event ids of its visits."""
+last_published: dict[str, str] = {}
+"""By topic: the id of what was published last."""
 connections: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
 """By topic: HTTP versions and the ports of clients."""
 
@@ -74,6 +78,7 @@ async def subscribe(request: Request) -> Response:
     """
     topic, ping = request.path_params["topic"], request.query_params.get("ping")
     visits[topic] += 1
+    came_with[topic].append(last_event_id(request))
     first = request.query_params.get("first", topic) if visits[topic] == 1 else topic
     if visits[topic] == 2:
         for number in range(1, 1 + int(request.query_params.get("missed", "0"))):
@@ -84,6 +89,10 @@ async def subscribe(request: Request) -> Response:
         max_duration=LIFETIME,
         farewell=come_back,
     )
+
+
+async def list_ids(_request: Request) -> Response:
+    return JSONResponse({"came with": came_with, "published": last_published})
 
 
 async def list_connections(request: Request) -> Response:
@@ -115,6 +124,7 @@ async def publish(request: Request) -> Response:
         published[topic] = number
         last = await hub.publish(topic, number)
         await anyio.sleep(0.02)
+    last_published[topic] = last
     return JSONResponse(last)
 
 
@@ -132,6 +142,7 @@ app = Starlette(
         Route("/tab", tab),
         Route("/connections/{topic}", list_connections),
         Route("/visits/{topic}", count_visits),
+        Route("/ids", list_ids),
         Route("/subscribe/{topic}", subscribe),
         Route("/subscribe-once/{topic}", subscribe_once),
         Route("/stay/{topic}", stay),

@@ -19,6 +19,7 @@ from sse_middleware.hub.abc import Snapshot
 from sse_middleware.hub.hub import Hub
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.memory import MemoryStore
+from sse_middleware.items.item_encoding import LOOKED_AT
 from sse_middleware.items.typed_events import SSEModel
 from tests.hub.subscribers import passed, subscribed
 
@@ -116,9 +117,22 @@ class TestPublish:
         ],
     )
     async def test_what_is_refused(self, item: object, event: str | None, message: str) -> None:
-        async with Hub() as hub:
+        async with Hub() as hub, subscribed(hub, "a") as taken:
             with pytest.raises(EncodingError, match=message):
                 await hub.publish("a", item, event=event)
+            await passed()
+            assert taken.data() == []
+            assert (await hub.history("a")).events == ()
+
+    async def test_keys_are_looked_at_however_many_items_there_were(self) -> None:
+        async with Hub() as hub, subscribed(hub, "a") as taken:
+            for number in range(LOOKED_AT + 1):
+                await hub.publish("other", {"number": number})
+            with pytest.raises(EncodingError, match="two keys of one object"):
+                await hub.publish("a", {1: 2, "1": 3})
+            await hub.publish("a", {None: 1})
+            await passed()
+            assert taken.data() == [{"null": 1}]
 
     async def test_a_name_must_be_one_line(self) -> None:
         async with Hub() as hub:

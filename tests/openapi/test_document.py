@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sse_middleware import (
     ConfigurationError,
     EventSourceResponse,
+    Hub,
     ServerSentEvent,
     SSEMiddleware,
     event_stream,
@@ -135,6 +136,20 @@ def test_an_item_type_of_the_decorator() -> None:
         "title": "Streamitem Lists Items Get",
     }
     assert of_one(lists)["text/event-stream"]["itemSchema"] == event_of(schema)
+
+
+def test_the_items_of_a_subscription() -> None:
+    hub = Hub()
+
+    @event_stream(item_type=Item | Other)
+    async def events() -> EventSourceResponse:
+        return EventSourceResponse(hub.subscribe("a"))
+
+    data = of_one(events)["text/event-stream"]["itemSchema"]["properties"]["data"]
+    assert data["contentSchema"]["anyOf"] == [
+        {"$ref": "#/components/schemas/Item"},
+        {"$ref": "#/components/schemas/Other"},
+    ]
 
 
 def test_a_response_model_counts_where_no_type_is_declared() -> None:
