@@ -9,12 +9,11 @@ Rules of this file:
 """
 
 import argparse
-import signal
-import sys
 from collections.abc import Callable, Iterable, Iterator
 
 from benchmarks import broadcast_report, relaying_report, report, runs_report, workers_report
 from benchmarks.broadcast import measure_broadcasts
+from benchmarks.children import exit_when_asked
 from benchmarks.churn import measure_churn
 from benchmarks.compression import measure_compression
 from benchmarks.imports import imports_table, measure_imports
@@ -136,8 +135,7 @@ PARTS: dict[str, Callable[[Size], Iterable[str]]] = {
 
 
 def main() -> None:
-    # By default SIGTERM would end this process and leave the servers running.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    exit_when_asked()
     arguments = parse_arguments()
     missing = missing_better_sse()
     better_sse = f"better-sse was left out: {missing}" if missing else better_sse_versions()

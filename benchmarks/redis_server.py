@@ -3,7 +3,6 @@
 Rules of this file:
 - A server has a port and a directory of its own. Nothing else uses it.
 - It saves no snapshots. An append-only file is written only if it is asked for.
-- It is ended by its own handle, whatever happens in between.
 - Where a server or the package redis is missing, the other parts still run.
 """
 
@@ -20,8 +19,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
+from benchmarks import children
 from benchmarks.serve import HOST
-from benchmarks.servers import end
 
 COMMANDS = ("redis-server", "valkey-server")
 
@@ -106,7 +105,7 @@ def redis_server(*options: str) -> Iterator[RunningRedis]:
             yield server
         finally:
             server.close()
-            end([process])
+            children.end([process])
 
 
 def start(options: tuple[str, ...]) -> tuple["subprocess.Popen[bytes]", RunningRedis]:
@@ -116,17 +115,14 @@ def start(options: tuple[str, ...]) -> tuple["subprocess.Popen[bytes]", RunningR
     for _ in range(ATTEMPTS):
         with socket.create_server((HOST, 0)) as probe:
             port = probe.getsockname()[1]
-        process = subprocess.Popen(
-            [command, "--bind", HOST, "--port", str(port), *options],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
+        process = children.start(
+            [command, "--bind", HOST, "--port", str(port), *options], subprocess.DEVNULL
         )
         server = RunningRedis(port)
         if wait_for(process, server):
             return process, server
         server.close()
-        end([process])
+        children.end([process])
     raise RuntimeError(f"{command} did not start")
 
 

@@ -3,7 +3,6 @@
 Rules of this file:
 - There is one process per contender, or several workers of one. Each prints its port as its first
   line.
-- Every process that is started here is ended here, by its own handle, whatever happens in between.
 - better-sse takes part if `node` and the package are found. The environment variable BETTER_SSE
   names the folder of the package. By default it is in `node_modules` next to this file.
 """
@@ -11,15 +10,16 @@ Rules of this file:
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO
+
+from benchmarks import children
 
 HERE = Path(__file__).parent
 BETTER_SSE = "better_sse"
@@ -28,8 +28,6 @@ BARE_PROTOCOL = "broadcast.protocol"
 UVICORN = "uvicorn"
 HYPERCORN = "hypercorn"
 GRANIAN = "granian"
-END_TIMEOUT = 5.0
-"""Seconds that a server has to end before it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ def serving(
             processes[contender] = start(contender, server, environment)
         yield {contender: running(contender, process) for contender, process in processes.items()}
     finally:
-        end(processes.values())
+        children.end(processes.values())
 
 
 @contextmanager
@@ -71,20 +69,13 @@ def serving_many(
         processes.extend(start(contender, UVICORN, environment) for _ in range(number))
         yield [running(contender, process) for process in processes]
     finally:
-        end(processes)
+        children.end(processes)
 
 
 def start(
     contender: str, server: str, environment: Mapping[str, str] = MappingProxyType({})
 ) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        command(contender, server),
-        cwd=HERE.parent,
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        start_new_session=True,  # so that its workers can be killed with it
-    )
+    return children.start(command(contender, server), subprocess.PIPE, HERE.parent, environment)
 
 
 def running(contender: str, process: "subprocess.Popen[bytes]") -> RunningServer:
@@ -107,19 +98,6 @@ def read_port(contender: str, output: IO[bytes]) -> int:
     if not line.strip().isdigit():
         raise RuntimeError(f"the server of {contender} did not start, it printed {line!r}")
     return int(line)
-
-
-def end(processes: Collection["subprocess.Popen[bytes]"]) -> None:
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        try:
-            process.wait(END_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        if process.stdout:
-            process.stdout.close()
 
 
 def better_sse_package() -> Path:
