@@ -13,6 +13,7 @@ from sse_middleware import EventSourceResponse, Hub, ServerSentEvent, relay
 from sse_middleware.compat import sse_starlette
 from sse_middleware.testing import EventClient
 from tests.inspector.kit import application, page_of
+from tests.patience import PATIENCE
 from tests.served import client_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left_behind")]
@@ -129,7 +130,7 @@ async def test_of_a_generator_in_a_thread() -> None:
     async def endpoint(_request: Request) -> Response:
         def events() -> Iterator[ServerSentEvent]:
             yield from map(_event, (6, 7, 8))
-            looked.wait(10)
+            looked.wait(PATIENCE)
 
         return EventSourceResponse(events())
 

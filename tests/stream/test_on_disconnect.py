@@ -11,6 +11,7 @@ from starlette.types import Message
 from sse_middleware import CloseReason, ConfigurationError, EventSourceResponse, SSEMiddleware
 from sse_middleware.presets import Preset
 from sse_middleware.settings import StreamSettings
+from tests.patience import PATIENCE
 from tests.served import ClosedStreams, OopsError, call, events_of, observed
 
 pytestmark = pytest.mark.anyio
@@ -175,7 +176,7 @@ def test_a_limit_ends_one_that_never_waits(backend: str) -> None:
     app, closed_streams = finishing(work.busy(), max_duration=0.1)
 
     async def main() -> None:
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE):
             await call(app, leave=anyio.lowlevel.checkpoint)
 
     anyio.run(main, backend=backend)

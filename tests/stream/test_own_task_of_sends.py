@@ -174,7 +174,7 @@ async def test_it_does_not_see_what_a_receive_sets() -> None:
     assert set(seen) == {""}
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("virtual_time", ["asyncio"], indirect=True)
 async def test_a_task_factory_of_the_applications_is_used() -> None:
     made: list[str] = []
 
@@ -196,7 +196,7 @@ async def test_a_task_factory_of_the_applications_is_used() -> None:
     assert any("Writer" in name for name in made)
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("virtual_time", ["asyncio"], indirect=True)
 async def test_a_stream_ends_where_only_its_send_is_cancelled() -> None:
     async def sending(send: Send, message: Message) -> None:
         if is_event(message, b"1"):
@@ -213,7 +213,7 @@ async def test_a_stream_ends_where_only_its_send_is_cancelled() -> None:
     assert closed.reasons == [CloseReason.CANCELLED]
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("virtual_time", ["asyncio"], indirect=True)
 async def test_an_error_in_the_pass_in_which_the_status_is_due_is_still_a_status() -> None:
     async def failing() -> AsyncIterator[int]:
         await anyio.sleep(3)

@@ -36,7 +36,7 @@ if sys.version_info >= (3, 12):
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
+    pytest.mark.parametrize("virtual_time", ["asyncio"], indirect=True),
     pytest.mark.parametrize("factory", FACTORIES),
 ]
 

@@ -791,7 +791,7 @@ class TestStreamsInRealTime:
             content = TestRefusedForEver.generator(log, int)
             app, closed_streams = observed(EventSourceResponse(content, **settings))
             leave = anyio.sleep_forever if settings else partial(anyio.sleep, 0.1)
-            with anyio.fail_after(10):
+            with anyio.fail_after(PATIENCE):
                 await call(app, leave=leave)
             reason = CloseReason.MAX_DURATION if settings else CloseReason.CLIENT_DISCONNECTED
             assert closed_streams.reasons == [reason]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,11 +12,15 @@ from typing import Any
 import pytest
 
 from sse_middleware.cli.tail.descriptor import PIECE, Descriptor
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes block there")
 
 MANY = bytes(range(256)) * 4096
 """More than a pipe holds."""
+
+PASSES = 10
+"""Passes of the loop, each of which looks at all files: more than a file takes to wake a task."""
 
 
 @pytest.fixture
@@ -45,30 +50,47 @@ def test_all_of_it_is_written_while_the_loop_goes_on(pipe: tuple[int, Any]) -> N
 
 def test_a_blocked_write_can_be_cancelled(pipe: tuple[int, Any]) -> None:
     async def main() -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.01):
-                await Descriptor(pipe[1]).write(MANY)
-            raise AssertionError("nobody reads, so it blocks")
+        writing = await blocked(pipe[1])
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
 
     asyncio.run(main())
 
 
 def test_a_reader_that_goes_ends_a_blocked_write(pipe: tuple[int, Any]) -> None:
     async def main() -> None:
-        asyncio.get_running_loop().call_later(0.01, os.close, pipe[0])
+        writing = await blocked(pipe[1])
+        os.close(pipe[0])
         with pytest.raises(BrokenPipeError):
-            await Descriptor(pipe[1]).write(MANY)
+            await asyncio.wait_for(writing, PATIENCE)
 
     asyncio.run(main())
+
+
+async def blocked(file: Any) -> "asyncio.Task[None]":
+    """Return a write that has filled the pipe, and waits."""
+    writing = asyncio.create_task(Descriptor(file).write(MANY))
+    while select.select((), (file,), (), 0)[1]:  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0)  # the writer's turn
+    await looked()
+    assert not writing.done()
+    return writing
+
+
+async def looked() -> None:
+    """Let the loop look at its files, and call those who wait for one."""
+    for _ in range(PASSES):
+        await asyncio.sleep(0)
 
 
 def test_a_reader_that_goes_is_noticed_in_silence(pipe: tuple[int, Any]) -> None:
     async def main() -> None:
         waiting = asyncio.create_task(Descriptor(pipe[1]).reader_gone())
-        await asyncio.wait([waiting], timeout=0.01)
+        await looked()
         assert not waiting.done()
         os.close(pipe[0])
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, PATIENCE)
 
     asyncio.run(main())
 
@@ -79,8 +101,10 @@ def test_a_file_is_always_ready_and_has_no_reader(tmp_path: Path) -> None:
             descriptor = Descriptor(file)
             await descriptor.write(MANY)
             assert (tmp_path / "file").read_bytes() == MANY
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(descriptor.reader_gone(), 0.01)
+            waiting = asyncio.create_task(descriptor.reader_gone())
+            await looked()
+            assert not waiting.done()
+            waiting.cancel()
 
     asyncio.run(main())
 

@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from sse_middleware import Hub
 from sse_middleware.errors import StoreError
 from sse_middleware.hub.redis.duplex import Duplex
+from tests.patience import PATIENCE
 
 pytestmark = [
     pytest.mark.anyio,
@@ -32,7 +33,7 @@ async def eager() -> Any:
 async def test_a_store_that_is_away_is_asked_again(tmp_path: Path) -> None:
     async with Hub(f"unix://{tmp_path}/redis.sock") as hub:
         for _ in range(2):
-            with anyio.fail_after(5), pytest.raises(StoreError):
+            with anyio.fail_after(PATIENCE), pytest.raises(StoreError):
                 await hub.publish("topic", 1)
 
 

@@ -11,6 +11,8 @@ import socket
 import struct
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any
 
 DONE = b"data: [DONE]\n\n"
@@ -59,9 +61,13 @@ class Answer:
         await self.reader.read()
         print("the client has left", flush=True)  # noqa: T201 - the test reads it
 
-    def reset(self) -> None:
+    async def reset(self) -> None:
+        """Reset the connection once the client's system has all of the body so far."""
         linger = struct.pack("ii", 1, 0)
         connection: socket.socket = self.writer.get_extra_info("socket")
+        # A reset overtakes what the other system has not acknowledged.
+        while ioctl(connection, TIOCOUTQ, bytes(4)) != bytes(4):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.writer.transport.abort()
 
@@ -83,8 +89,7 @@ async def echo(answer: Answer, asked: dict[str, Any]) -> None:
 
 async def reset(answer: Answer, _asked: Any) -> None:
     await answer.begin()
-    await asyncio.sleep(0.2)  # or the reset might overtake what came before
-    answer.reset()
+    await answer.reset()
 
 
 async def cut(answer: Answer, _asked: Any) -> None:
