@@ -1,24 +1,26 @@
 """How many clients per second come, get one event and leave, and which tasks they leave.
 
 Rules of this file:
-- There are always enough clients that the server never waits for one. The part of a core that the
-  server took is measured too. It shows whether the server was the slow side.
+- A rate is the number of connections per second of the server's CPU time. So it doesn't count the
+  time in which other processes have the cores: the client, and whatever else runs on the machine.
+- There are always enough clients that the server never waits for one. The part of the time in which
+  it does is measured too: it neither runs nor waits for a core.
 - The contenders take turns, as in the scenarios that send events.
 - A client that has its event closes its socket, which sends FIN. The measurement includes what the
-  server then does for the stream, since the server does it before it serves the next client.
+  server then does for the stream: it ends when the server sleeps after the last client has left.
 """
 
 import socket
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from selectors import EVENT_READ, DefaultSelector
 from typing import Self
 
 from benchmarks.client import BUFFER_SIZE, EVENT, OK, TIMEOUT, IncompleteError, send_request
 from benchmarks.plan import CHURNS, CONCURRENCY, CONTENDERS, TASKLESS, Size
-from benchmarks.processes import cpu_seconds
+from benchmarks.processes import scheduled, wait_for_rest
 from benchmarks.progress import say
 from benchmarks.servers import RunningServer, serving
 
@@ -29,24 +31,25 @@ PATIENCE = 2.0
 """Seconds that the streams have to end after the last client has left."""
 
 
-Round = dict[str, tuple[float, float | None]]
-"""By contender: connections per second, and the part of one core that the server took."""
+@dataclass(frozen=True, slots=True)
+class Came:
+    """How the clients of one contender came and went in one round."""
+
+    per_second: float
+    per_cpu_second: float | None
+    """Connections per second of the server's CPU time. ``None`` if there is no ``/proc``."""
+    idle: float | None
+    """The part of the time in which the server waited for clients."""
+
+
+Round = dict[str, Came]
+"""By contender."""
 
 Tasks = dict[str, tuple[int, int]]
 """The number of tasks in each of our servers before the streams, and after them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Churned:
-    """What was measured for the clients of one contender."""
-
-    rates: list[float] = field(default_factory=list)
-    """Connections per second in each round."""
-    busy: list[float] = field(default_factory=list)
-    """The part of one core that the server took in each round."""
-
-
-def measure_churn(size: Size) -> tuple[dict[str, Churned], Tasks]:
+def measure_churn(size: Size) -> tuple[list[Round], Tasks]:
     with serving(churn.server for churn in CHURNS) as running:
         say("churn: warming up")
         run_round(running, size.divisor * WARM_UP)
@@ -54,7 +57,7 @@ def measure_churn(size: Size) -> tuple[dict[str, Churned], Tasks]:
         for number in range(size.churn_rounds):
             say(f"churn: round {number + 1} of {size.churn_rounds}")
             rounds.append(run_round(running, size.divisor))
-        return collect(rounds), measure_tasks(running, size.left_streams)
+        return rounds, measure_tasks(running, size.left_streams)
 
 
 def measure_tasks(running: dict[str, RunningServer], streams: int) -> Tasks:
@@ -68,33 +71,26 @@ def measure_tasks(running: dict[str, RunningServer], streams: int) -> Tasks:
 def run_round(running: dict[str, RunningServer], divisor: int) -> Round:
     """Let a fraction of the clients of every contender come and go once."""
     return {
-        churn.contender: run(running[churn.server], churn.connections // divisor)
+        churn.contender: run(running[churn.server], max(1, churn.connections // divisor))
         for churn in CHURNS
     }
 
 
-def collect(rounds: list[Round]) -> dict[str, Churned]:
-    churned = {contender: Churned() for contender in rounds[0]}
-    for one in rounds:
-        for contender, (rate, busy) in one.items():
-            churned[contender].rates.append(rate)
-            if busy is not None:
-                churned[contender].busy.append(busy)
-    return churned
+def run(server: RunningServer, connections: int) -> Came:
+    """Let clients come and go, and wait until the server is done with them."""
+    start, before = time.perf_counter(), scheduled(server.pid)
+    come_and_go(server.port, connections)
+    wait_for_rest(server.pid)
+    seconds, after = time.perf_counter() - start, scheduled(server.pid)
+    per_second = connections / seconds
+    if before is None or after is None:
+        return Came(per_second, None, None)
+    cpu, queued = after.cpu - before.cpu, after.queued - before.queued
+    return Came(per_second, connections / cpu, max(0, 1 - (cpu + queued) / seconds))
 
 
-def run(server: RunningServer, connections: int) -> tuple[float, float | None]:
-    """Return the connections per second, and the part of a core that the server took."""
-    before = cpu_seconds(server.pid)
-    seconds = seconds_of(server.port, connections)
-    after = cpu_seconds(server.pid)
-    busy = (after - before) / seconds if before is not None and after is not None else None
-    return connections / seconds, busy
-
-
-def seconds_of(port: int, connections: int) -> float:
-    """Let clients come, get one event and leave. Return how many seconds that took."""
-    start = time.perf_counter()
+def come_and_go(port: int, connections: int) -> None:
+    """Let clients come, get one event and leave."""
     with Visitors(port) as visitors:
         to_come = to_leave = connections
         arrive = min(CONCURRENCY, to_come)
@@ -105,7 +101,6 @@ def seconds_of(port: int, connections: int) -> float:
             left = visitors.leave()
             to_leave -= left
             arrive = min(left, to_come)
-    return time.perf_counter() - start
 
 
 class Visitors:
@@ -163,7 +158,7 @@ class Visitor:
 def tasks_around(port: int, streams: int) -> tuple[int, int]:
     """Return how many tasks there are in a server before the streams, and after them."""
     before = tasks_in(port)
-    seconds_of(port, streams)
+    come_and_go(port, streams)
     deadline = time.monotonic() + PATIENCE
     while (after := tasks_in(port)) > before and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -4,10 +4,25 @@ If there is no ``/proc``, the functions return ``None``, and what needs it is no
 """
 
 import resource
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 OTHER_FILES = 64
 """Files that a process has open in addition to its streams: libraries, the event loop's, pipes."""
+
+LOOK = 0.0005
+"""Seconds between two looks at a process that is to come to rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """What the scheduler tells about a process so far, in seconds."""
+
+    cpu: float
+    """It ran: its own time, and what the kernel took for it."""
+    queued: float
+    """It could run, but other processes had the cores."""
 
 
 def resident_kib(pid: int) -> int | None:
@@ -19,15 +34,36 @@ def resident_kib(pid: int) -> int | None:
     return int(lines["VmRSS"].split()[0])
 
 
-def cpu_seconds(pid: int) -> float | None:
-    """Return the CPU time of a process so far: its own, and what the kernel took for it.
+def scheduled(pid: int) -> Scheduled | None:
+    """Return the sum of the scheduler's nanoseconds of each thread.
 
-    It is the sum of the scheduler's nanoseconds of each thread. The ticks in ``stat`` are too
-    coarse: ten milliseconds.
+    The ticks in ``stat`` are too coarse: ten milliseconds. These are exact while a thread sleeps.
     """
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    nanoseconds = [int(thread.read_text().split()[0]) for thread in threads]
-    return sum(nanoseconds) / 1e9 if nanoseconds else None
+    nanoseconds = [thread.read_text().split() for thread in threads]
+    if not nanoseconds:
+        return None
+    cpu, queued = (
+        sum(map(int, column)) / 1e9 for column in list(zip(*nanoseconds, strict=True))[:2]
+    )
+    return Scheduled(cpu, queued)
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Return the CPU time of a process so far: its own, and what the kernel took for it."""
+    so_far = scheduled(pid)
+    return None if so_far is None else so_far.cpu
+
+
+def wait_for_rest(pid: int) -> None:
+    """Wait until a process sleeps: then it has done all that it was given."""
+    while any(state_of(thread) == "R" for thread in Path(f"/proc/{pid}/task").glob("*/stat")):
+        time.sleep(LOOK)
+
+
+def state_of(thread: Path) -> str:
+    """Return the letter of a thread's state, which follows its name."""
+    return thread.read_text().rpartition(") ")[2][0]
 
 
 def raise_open_files() -> int:

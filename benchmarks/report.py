@@ -12,7 +12,8 @@ from statistics import median
 from typing import Any
 
 import sse_middleware
-from benchmarks.churn import Churned, Tasks
+from benchmarks.churn import Round as ChurnRound
+from benchmarks.churn import Tasks
 from benchmarks.compression import EVENT_SIZE, Compressed
 from benchmarks.latency import PATIENCE, Latencies
 from benchmarks.memory import Memory
@@ -207,14 +208,36 @@ def queues_parts(rounds: Sequence[QueueRound], streams: int, size: Size) -> list
     return [how, shares, table(times)]
 
 
-def churn_parts(churned: dict[str, Churned], tasks: Tasks, size: Size) -> list[str]:
+def churn_parts(rounds: list[ChurnRound], tasks: Tasks, size: Size) -> list[str]:
     """Return how fast clients came and went, and the tasks that they left."""
-    rates = {(CHURN, contender): one.rates for contender, one in churned.items()}
-    rows = [("contender", "connections/s (median)", "min .. max", "server, % of a core")]
-    for contender, one in churned.items():
-        busy = f"{100 * median(one.busy):.0f}" if one.busy else UNKNOWN
-        rows.append((contender, *spread_columns(one.rates), busy))
-    return [ratios_table(rates, CHURN_RATIOS), table(rows), tasks_table(tasks, size.left_streams)]
+    return [*churn_tables(rounds), tasks_table(tasks, size.left_streams)]
+
+
+def churn_tables(rounds: list[ChurnRound]) -> list[str]:
+    rates: Rates = {}
+    rows = [
+        (
+            "contender",
+            "connections per CPU second (median)",
+            "min .. max",
+            "per second (median)",
+            "server idle, %",
+        )
+    ]
+    for contender in rounds[0]:
+        came = [one[contender] for one in rounds]
+        known = [one.per_cpu_second for one in came if one.per_cpu_second is not None]
+        idle = [one.idle for one in came if one.idle is not None]
+        rates[CHURN, contender] = known
+        rows.append(
+            (
+                contender,
+                *(spread_columns(known) if known else (UNKNOWN, "-")),
+                f"{median(one.per_second for one in came):,.0f}",
+                f"{100 * median(idle):.1f}" if idle else UNKNOWN,
+            )
+        )
+    return [ratios_table(rates, CHURN_RATIOS), table(rows)]
 
 
 def tasks_table(tasks: Tasks, streams: int) -> str:
