@@ -5,7 +5,7 @@ Rules of this file:
 - If this process is asked to end, its blocks end first. An interrupt does so by itself.
 - If SIGKILL ends this process, no block ends. Linux then sends SIGTERM to its children. Other
   systems don't offer that, and there the children go on.
-- Linux does so when the thread that started a child ends. So the main thread starts them all.
+- Linux does so when the thread that started a child ends. So that thread lasts as long.
 """
 
 import ctypes
@@ -13,7 +13,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -38,7 +39,7 @@ def start(
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         start_new_session=True,  # so that its workers can be killed with it
-        preexec_fn=end_with_parent(),  # noqa: PLW1509 - it takes no lock that a thread may hold
+        preexec_fn=partial(end_with, os.getpid()),  # noqa: PLW1509 - no other thread loads libraries
     )
 
 
@@ -70,15 +71,9 @@ def leave(number: int, _frame: object) -> NoReturn:
     sys.exit(f"ended by {signal.Signals(number).name}")
 
 
-def end_with_parent() -> Callable[[], None] | None:
-    """Return what a child calls before it runs its program, so that Linux ends it with us."""
-    if sys.platform != "linux":
-        return None
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-
-    def ask() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def end_with(parent: int) -> None:
+    """Let Linux end this process, which is a child, with its parent. A program keeps that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it has ended before the call
             os._exit(1)
-
-    return ask

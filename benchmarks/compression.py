@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import islice, repeat
 from multiprocessing import get_context
 
+from benchmarks.children import end_with
 from benchmarks.plan import Size
 from benchmarks.processes import resident_kib
 from benchmarks.progress import say
@@ -101,7 +102,13 @@ def in_fresh_processes(
 ) -> dict[str, float | None]:
     """Return what `kib_per_context` returns in a process that has allocated nothing else."""
     spawn = get_context("spawn")
-    with ProcessPoolExecutor(2, mp_context=spawn, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(
+        2,
+        mp_context=spawn,
+        max_tasks_per_child=1,
+        initializer=end_with,
+        initargs=(os.getpid(),),
+    ) as pool:
         kib = pool.map(kib_per_context, names, repeat(contexts), repeat(events))
         return dict(zip(names, kib, strict=True))
 
