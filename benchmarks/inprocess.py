@@ -1,5 +1,7 @@
 """What the middleware costs a request that is no stream: no server, no sockets.
 
+The client accepts a stream, as a browser's ``EventSource`` does. It might get one.
+
 Both applications run in the same event loop, in short rounds that take turns. The fastest round of
 each is the one that nothing else disturbed. Their difference is the middleware's cost.
 """
@@ -14,7 +16,12 @@ from sse_middleware import SSEMiddleware
 REQUESTS = 1_000
 """Requests of one round. It takes about a millisecond: other processes seldom interrupt it."""
 
-SCOPE: Scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+SCOPE: Scope = {
+    "type": "http",
+    "method": "GET",
+    "path": "/",
+    "headers": [(b"accept", b"text/event-stream")],
+}
 
 
 async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
