@@ -30,18 +30,24 @@ def visit(browser: Any, demo: Demo) -> Iterator[Visit]:
 # --- a typed stream -----------------------------------------------------------------------------
 
 
-def test_prices_are_a_plot_that_moves_and_can_be_paused(visit: Visit) -> None:
+MOVED = "() => $('#plot .line').getAttribute('d')?.split('L').length > 20"
+
+
+def test_prices_are_a_plot_that_moves_and_can_be_paused(
+    visit: Visit, browser: Any, demo: Demo
+) -> None:
     def plot() -> str:
         shape: str = visit.page.locator("#plot .line").get_attribute("d")
         return shape
 
-    visit.wait("() => $('#plot .line').getAttribute('d')?.split('L').length > 20")
+    visit.wait(MOVED)
     visit.wait("() => $('#sales i') !== null")
     assert re.fullmatch(r"\d+ sold at \d+\.\d\d", visit.text("sale"))
     visit.press("prices", "Pause")
     assert visit.state("prices") == "paused"
     before, price = plot(), visit.text("price")
-    visit.page.evaluate("() => new Promise((done) => setTimeout(done, 300))")
+    with visiting(browser, demo.url) as other:
+        other.wait(MOVED)  # so many prices have come meanwhile
     assert (plot(), visit.text("price")) == (before, price)
     visit.press("prices", "Go on")
     visit.wait_for_state("prices", "live")
@@ -262,7 +268,9 @@ def test_the_inspector_shows_the_streams_of_the_page(visit: Visit) -> None:
 # --- all of them --------------------------------------------------------------------------------
 
 
-def test_a_tab_that_is_hidden_rests_and_then_goes_on(visit: Visit) -> None:
+def test_a_tab_that_is_hidden_rests_and_then_goes_on(
+    visit: Visit, browser: Any, demo: Demo
+) -> None:
     """Chromium without a screen hides no tab, so the page is told that it is hidden."""
     hide = """(hidden) => {
       Object.defineProperty(document, "hidden", { value: hidden, configurable: true })
@@ -272,7 +280,8 @@ def test_a_tab_that_is_hidden_rests_and_then_goes_on(visit: Visit) -> None:
     visit.page.evaluate(hide, arg=True)
     assert {visit.state(panel) for panel in ("prices", "room", "restart", "legacy")} == {"paused"}
     received = int(visit.text("received"))
-    visit.page.evaluate("() => new Promise((done) => setTimeout(done, 1000))")
+    with visiting(browser, demo.url) as other:
+        other.wait("() => Number($('#received').textContent) > 5")
     assert int(visit.text("received")) == received
     visit.page.evaluate(hide, arg=False)
     visit.wait("([received]) => Number($('#received').textContent) > received + 5", received)
