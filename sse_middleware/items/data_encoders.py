@@ -35,7 +35,7 @@ def text_encoder(
     options: Mapping[str, Any],
     max_size: int | None,
 ) -> Callable[..., bytes]:
-    """Return a function from data to the text of ``data``, with a prefix on each later line.
+    """Return a function from data to a text for `ItemEncoding.frame_texts`.
 
     Args:
         serializer: the user's serializer, ``None`` for JSON.
@@ -44,7 +44,9 @@ def text_encoder(
         max_size: how many bytes an event may have.
     """
     to_text = _unlimited_encoder(serializer, item_type, options)
-    return to_text if max_size is None else _limited(to_text, max_size, is_json=serializer is None)
+    if max_size is None:
+        return to_text
+    return _limited(to_text, max_size, escaped_json if serializer is None else as_data)
 
 
 def _unlimited_encoder(
@@ -56,7 +58,7 @@ def _unlimited_encoder(
         if item_type is not None:
             return item_type.to_json
         return write_json if options is BY_ALIAS else lambda item, **_: write_json(item, **options)
-    to_text = text_serializer(serializer)
+    to_text = checked_serializer(serializer)
     if item_type is None and options is BY_ALIAS:
         return to_text
     plain = item_type.plain if item_type is not None else lambda item: dumped(item, options)
@@ -64,15 +66,19 @@ def _unlimited_encoder(
 
 
 def _limited(
-    to_text: Callable[..., bytes], max_size: int, *, is_json: bool
+    to_text: Callable[..., bytes], max_size: int, written: Callable[[bytes], bytes]
 ) -> Callable[..., bytes]:
-    """Let a text encoder refuse what makes an event larger than `max_size`."""
+    """Let a text encoder refuse what makes an event larger than `max_size`.
+
+    Args:
+        to_text: the encoder.
+        max_size: how many bytes an event may have.
+        written: returns a text as it is in the event.
+    """
 
     def to_limited_text(item: Any, **options: Any) -> bytes:
         text = to_text(item, **options)
-        if is_json:
-            text = escaped_json(text)
-        check_size(len(text) + FRAMING, max_size)
+        check_size(len(written(text)) + FRAMING, max_size)
         return text
 
     return to_limited_text
@@ -90,27 +96,28 @@ def field_serializer(serializer: Serializer | None) -> Callable[[Any], bytes]:
     return checked_serializer(serializer)
 
 
-def checked_serializer(serializer: Serializer) -> Callable[[Any], bytes]:
+def checked_serializer(serializer: Serializer) -> Callable[..., bytes]:
     """Return a user's serializer as a function that returns bytes, or raises TypeError."""
 
-    def serialize(value: Any) -> bytes:
-        return _as_bytes(serializer(value))
-
-    return serialize
-
-
-def text_serializer(serializer: Serializer) -> Callable[..., bytes]:
-    """Return a user's serializer as `text_encoder` does, for data that needs nothing else."""
-
-    def to_text(value: Any, *, by_alias: bool = True) -> bytes:  # noqa: ARG001 - an encoder's
+    def to_text(value: Any, *, by_alias: bool = True) -> bytes:  # noqa: ARG001 - `text_encoder`'s
         text = serializer(value)
-        if type(text) is bytes and LF not in text and CR not in text:  # usual: no call is needed
-            # A copy: orjson's text begins as a kilobyte of malloc's, which hundreds of texts that
-            # wait would make slower eight times.
-            return b"%b" % text
-        return as_data(_as_bytes(text))
+        # A copy: orjson's text begins as a kilobyte of malloc's, which hundreds of texts that wait
+        # would make slower eight times.
+        return b"%b" % text if type(text) is bytes else _as_bytes(text)
 
     return to_text
+
+
+def line_serializer(serializer: Serializer) -> Callable[[Any], bytes]:
+    """Return a user's serializer as a function that returns what `as_data` does."""
+
+    def to_data(value: Any) -> bytes:
+        text = serializer(value)
+        if type(text) is bytes and LF not in text and CR not in text:  # usual: no call is needed
+            return text
+        return as_data(_as_bytes(text))
+
+    return to_data
 
 
 def _as_bytes(text: Any) -> bytes:

@@ -1,6 +1,6 @@
 """`ItemEncoding`: how the items of an endpoint become bytes. All of its streams share it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sse_middleware.items.data_encoders import (
@@ -8,13 +8,13 @@ from sse_middleware.items.data_encoders import (
     NO_OPTIONS,
     SCALARS,
     checked_serializer,
+    line_serializer,
     text_encoder,
-    text_serializer,
 )
 from sse_middleware.items.item_type import ItemType
 from sse_middleware.items.typed_events import SSEModel, event_name
 from sse_middleware.settings import StreamSettings
-from sse_middleware.wire.encoding import encode_data, encode_json, escaped_json
+from sse_middleware.wire.encoding import encode_json, encode_texts, escaped_json
 from sse_middleware.wire.json_text import write_json
 
 _PLAIN_BUT_DICT = frozenset((*SCALARS, list, tuple))
@@ -81,17 +81,17 @@ class ItemEncoding:
         self.serialize = None if serializer is None else checked_serializer(serializer)
         self.of_events = item_type is not None and item_type.of_events
         """Whether the item type is that of the data of a `ServerSentEvent`."""
-        field_text = json_line if serializer is None else text_serializer(serializer)
+        field_text = json_line if serializer is None else line_serializer(serializer)
         self.trusted_fields = None if options else field_text
-        """As `text`, for the data of a `ServerSentEvent` that needs no options and no look at its
-        keys."""
+        """Turns the data of a `ServerSentEvent` that needs no options and no look at its keys into
+        what `as_data` returns."""
         self.text = text_encoder(serializer, item_type, self.options, self.max_size)
-        """Turns data into text, with keys named as Pydantic names them."""
+        """Turns data into a text for `frame_texts`, with keys named as Pydantic names them."""
         self.may_be_odd = item_type is None or item_type.may_have_odd_keys
         """Whether data may have a dict whose keys are not strings."""
         self.looks = looks if serializer is None else 0
-        self.frame_texts: Callable[[Iterable[bytes]], bytes] = (
-            encode_json if serializer is None else encode_data
+        self.frame_texts: Callable[[Sequence[bytes]], bytes] = (
+            encode_json if serializer is None else encode_texts
         )
         """Writes the events of these texts, and joins them."""
 

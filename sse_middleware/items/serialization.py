@@ -15,7 +15,7 @@ Rules of this file:
 - An item that can't be encoded is refused. The error names the item's type and the endpoint.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sse_middleware.errors import EncodingError
@@ -79,7 +79,7 @@ class ItemEncoder:
         """The types that are known to be only data. `to_text` alone encodes their items."""
 
     @property
-    def frame_texts(self) -> Callable[[Iterable[bytes]], bytes]:
+    def frame_texts(self) -> Callable[[Sequence[bytes]], bytes]:
         """Writes the events of such texts, and joins them."""
         return self._encoding.frame_texts
 

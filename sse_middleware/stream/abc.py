@@ -1,6 +1,6 @@
 """What the parts of a stream know about each other, and what a stream knows about its items."""
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -26,7 +26,7 @@ class Encoder(Protocol):
     set."""
 
     @property
-    def frame_texts(self) -> Callable[[Iterable[bytes]], bytes]:
+    def frame_texts(self) -> Callable[[Sequence[bytes]], bytes]:
         """Writes the events of such texts, and joins them."""
 
     @property
@@ -70,7 +70,7 @@ class FrameSink(Protocol):
     """
 
     texts: list[bytes]
-    frame_texts: Callable[[Iterable[bytes]], bytes]
+    frame_texts: Callable[[Sequence[bytes]], bytes]
     """Writes the events of the texts, and joins them. The producer sets it to its encoder's."""
     size: int
     look_at: int

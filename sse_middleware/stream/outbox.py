@@ -12,7 +12,7 @@ Rules of this file:
 - One producer, one writer and one event loop, so no lock.
 """
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Sequence
 from time import monotonic
 from typing import Any
 
@@ -63,7 +63,7 @@ class Outbox(Queue):
         self.unread = False
         self.texts: list[bytes] = []
         """The latest run of plain data, not framed yet."""
-        self.frame_texts: Callable[[Iterable[bytes]], bytes] = encode_data
+        self.frame_texts: Callable[[Sequence[bytes]], bytes] = encode_data
         """Writes the events of ``texts``, and joins them."""
         self._frames: list[bytes] = []
         self._slice_began = monotonic()

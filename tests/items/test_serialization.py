@@ -254,6 +254,11 @@ def test_a_lone_surrogate_in_a_text_field_is_named(field: str) -> None:
 # The user's serializer
 
 
+async def bursts(items: list[Any]) -> AsyncIterator[Any]:
+    for item in items:
+        yield item
+
+
 def test_a_serializer_may_return_bytes_or_text() -> None:
     assert encode({"a": 1}, serializer=lambda item: repr(item).encode()) == data(b"{'a': 1}")
     assert encode("\u00e9", serializer=str) == data(b"\xc3\xa9")
@@ -264,6 +269,14 @@ def test_a_serializer_may_return_several_lines() -> None:
     assert encode("a\r\nb\r\rc\n", serializer=str) == frame
     assert encode(b"a\r\nb\r\rc\n", serializer=bytes) == frame
     assert encode(ServerSentEvent(data="a\nb\n\nc\n"), serializer=str) == frame
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("line", ["a\nb", "a\rb", "a\r\nb"])
+@pytest.mark.parametrize("wrap", [bursts, iter], ids=["task", "thread"])
+async def test_one_text_of_a_burst_may_have_several_lines(wrap: Any, line: str) -> None:
+    body = await body_of(EventSourceResponse(wrap(["x", line, "y"]), serializer=str))
+    assert body == data(b"x") + b"data: a\ndata: b\n\n" + data(b"y")
 
 
 def test_a_serializer_gets_the_item_itself() -> None:
@@ -385,11 +398,6 @@ def test_what_a_serializer_and_raw_data_say_is_sent_as_it_is() -> None:
     assert encode(ServerSentEvent(raw_data=text)) == data(text.encode())
 
 
-async def bursts(items: list[Any]) -> AsyncIterator[Any]:
-    for item in items:
-        yield item
-
-
 @pytest.mark.anyio
 @pytest.mark.parametrize("wrap", [bursts, iter], ids=["task", "thread"])
 async def test_a_burst_is_escaped_too(wrap: Any) -> None:
@@ -403,3 +411,10 @@ def test_the_bound_of_an_event_holds_for_a_serializer() -> None:
     assert encode("\u2028", serializer=str, max_event_size=11) == data("\u2028".encode())
     with pytest.raises(EncodingError, match="it takes 11 bytes"):
         encode("\u2028", serializer=str, max_event_size=10)
+
+
+def test_the_bound_of_an_event_counts_each_line_of_a_serializers_text() -> None:
+    frame = b"data: a\ndata: b\n\n"
+    assert encode("a\r\nb", serializer=str, max_event_size=len(frame)) == frame
+    with pytest.raises(EncodingError, match=f"it takes {len(frame)} bytes"):
+        encode("a\r\nb", serializer=str, max_event_size=len(frame) - 1)

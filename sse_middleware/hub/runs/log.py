@@ -9,7 +9,7 @@ Rules of this file:
 - An event that would make the run too large is not taken. Then the run fails.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 from sse_middleware.event_loop.loop import checkpoint
@@ -53,7 +53,7 @@ class RunLog:
 
     def __init__(self, max_bytes: int, on_too_large: Callable[[], object]) -> None:
         self.texts: list[bytes] = []
-        self.frame_texts: Callable[[Iterable[bytes]], bytes] = encode_data
+        self.frame_texts: Callable[[Sequence[bytes]], bytes] = encode_data
         self.size = 0
         """How many bytes wait."""
         self.look_at = 0
