@@ -5,7 +5,6 @@ Rules of this file:
 - Most begin at once. Nothing has to be awaited then, and no task is needed.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from sse_middleware.content import NotIterable
@@ -16,7 +15,7 @@ from sse_middleware.hub.wanted import FindHub, OpenHub, Wanted
 from sse_middleware.hub.worker import Worker, nothing
 
 
-class Joining(NotIterable, ABC):
+class Joining(NotIterable):
     """A subscriber that joins its hub.
 
     Args:
@@ -40,6 +39,14 @@ class Joining(NotIterable, ABC):
 
     _topics: Sequence[Topic]
     _worker: Worker
+    # Not abstract, because each response asks whether its content is a subscriber, and to ask an
+    # abstract class is slower.
+    _begins: Callable[[], bool]
+    """Finds the position. Returns false if something must be read before."""
+    close: Callable[[], None]
+    """Has it want nothing more. It may be called more than once, and before `open`."""
+    end: Callable[[], None]
+    """Says that nothing more will come."""
 
     def __init__(self, hub: FindHub, wanted: Wanted, clock: Callable[[], float]) -> None:
         self._open_hub = hub
@@ -109,15 +116,3 @@ class Joining(NotIterable, ABC):
         hub.enter(self)
         to_fill = self._cursor.at is not None or self._wanted.with_kept
         self._topics = worker.add(self._wanted.names, self, to_fill=to_fill)
-
-    @abstractmethod
-    def _begins(self) -> bool:
-        """Find the position. Returns false if something must be read before."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Want nothing more. It may be called more than once, and before `open`."""
-
-    @abstractmethod
-    def end(self) -> None:
-        """Say that nothing more will come."""
