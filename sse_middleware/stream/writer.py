@@ -63,6 +63,7 @@ class Writer(TimedWriter):
         "_delay",
         "_has_sent",
         "_head",
+        "_in_body",
         "_limits",
         "_notes",
         "_pass",
@@ -106,6 +107,7 @@ class Writer(TimedWriter):
         self._control = stream.control
         self._control.follower = self
         self._send = self._pass = send
+        self._in_body = False  # whether `_pass` is where messages of the body go
         self._head = start.head
         self._has_sent: anyio.Event | None = None
         # Whether something is noted of each message, and whether by `_note`.
@@ -119,7 +121,7 @@ class Writer(TimedWriter):
             queue.patient = True
         self._limits: TimeLimits | None = None
         if settings.max_duration is not None or settings.idle_timeout is not None:
-            self._limits = TimeLimits(settings, self.sent)
+            self._limits = TimeLimits(settings, self._clock())
             self.time_limit = self._limits.end
 
     def follow_ids(self, ids: SentIds) -> None:
@@ -190,7 +192,7 @@ class Writer(TimedWriter):
         # One long function, because each call here is paid for each event that comes alone.
         queue, ended, pause = self._queue, True, None
         try:
-            if not (self.started or await self._commit()):
+            if not (self._in_body or await self._begin()):
                 return
             while queue.raised or self._silent:
                 now = self._clock()
@@ -263,11 +265,17 @@ class Writer(TimedWriter):
 
     async def send_nothing(self) -> None:
         """Send a complete response without a frame."""
-        await self._send_head()
+        await self._send_in_time(self._head)
         await self._send_in_time(_body(b"", more=False))
 
-    async def _commit(self) -> bool:
-        """Send the status line, unless the stream ends without one. Returns whether it was sent."""
+    async def _begin(self) -> bool:
+        """Send the status line, unless the stream ends without one. Returns whether it was sent.
+
+        The next time find out where messages of the body go: many streams send only one.
+        """
+        if self.started:
+            self._pass, self._in_body = past_start(self._send), True
+            return True
         queue = self._queue
         ending = queue.ending
         if queue.unread or ending is Ending.ABANDONED:
@@ -278,17 +286,12 @@ class Writer(TimedWriter):
         self._silent = False
         stream = self._stream
         self.start_timer(stream.slot.timers, ping_interval_of(stream.settings))
-        await self._send_head()
-        self._pass = past_start(self._send)
+        await self._send_in_time(self._head)
+        del self._head  # no open stream needs it
         if not (queue.size or queue.closed):
             # Some servers hold the headers back until there is a body.
             await self._send_in_time(_body(b"", more=True))
         return True
-
-    def _send_head(self) -> Awaitable[None]:
-        head = self._head
-        del self._head  # no open stream needs it
-        return self._send_in_time(head)
 
     async def _gather(self, pause: Callable[[], Awaitable[object]]) -> None:
         """Let a producer in full flow add to what is ready, as long as passes bring more."""
