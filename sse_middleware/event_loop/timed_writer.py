@@ -42,7 +42,7 @@ class TimedWriter(ABC):
 
     def __init__(self, clock: Callable[[], float], send_timeout: float | None) -> None:
         self._clock = clock
-        self.sent = self._clock()
+        self.sent = -math.inf
         """When the silence began, by the event loop's clock."""
         self.send_began = math.inf
         """When the running send began, ``inf`` if none runs."""

@@ -47,8 +47,10 @@ class UvicornServer:
         if self.server.should_exit or self.task.done():
             return True
         listening = getattr(self.server, "servers", ())  # there are none before it has started
-        serving = [one.is_serving() for one in listening]
-        return bool(serving) and not any(serving)
+        for one in listening:
+            if one.is_serving():
+                return False
+        return bool(listening)
 
     def disconnects(self) -> bool:
         """Whether it has been told to stop, and sends ``http.disconnect`` because of that."""

@@ -9,7 +9,7 @@ Rules of this file:
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
-from inspect import isasyncgen
+from types import AsyncGeneratorType
 from typing import Any
 
 from anyio import move_on_after
@@ -59,7 +59,8 @@ class AsyncProducer:
 
     def stage(self) -> Stage:
         """Return what a generator does. Any other iterator may always yield again."""
-        return stage_of(self._items) if isasyncgen(self._items) else Stage.PRODUCING
+        items = self._items
+        return stage_of(items) if isinstance(items, AsyncGeneratorType) else Stage.PRODUCING
 
     def when_idle(self, callback: Callable[[], object]) -> None:
         """Call back at once: nothing runs after `close`."""
@@ -67,7 +68,7 @@ class AsyncProducer:
 
     def close(self, within: float) -> Coroutine[Any, Any, None] | None:
         """Return what closes the iterator, unless it is a generator that has ended."""
-        ended = isasyncgen(self._items) and self._items.ag_frame is None
+        ended = isinstance(self._items, AsyncGeneratorType) and self._items.ag_frame is None
         return None if ended else self._close(within)
 
     async def _close(self, within: float) -> None:
@@ -77,7 +78,7 @@ class AsyncProducer:
         so no scope surrounds its ``aclose``.
         """
         aclose = getattr(self._items, "aclose", None)
-        if isasyncgen(self._items):
+        if isinstance(self._items, AsyncGeneratorType):
             await self._items.aclose()
         elif aclose is not None:
             with move_on_after(within, shield=True):

@@ -133,10 +133,9 @@ class OpenStream(Closing):
 
     async def close_work(self) -> None:
         """Close what produced the frames, and bound that."""
-        if self._scope.stepwise:
-            self._outbox.end(Ending.COMPLETE)  # unless it has ended otherwise
-        else:
-            self._outbox.close(Ending.COMPLETE)
+        if not self._outbox.closed:
+            # In a step of the work the writer need not be woken.
+            (self._outbox.end if self._scope.stepwise else self._outbox.close)(Ending.COMPLETE)
         if self._scope.abandoned:
             return
         try:

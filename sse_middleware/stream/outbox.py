@@ -66,7 +66,7 @@ class Outbox(Queue):
         self.frame_texts: Callable[[Sequence[bytes]], bytes] = encode_data
         """Writes the events of ``texts``, and joins them."""
         self._frames: list[bytes] = []
-        self._slice_began = monotonic()
+        self._slice_began = 0.0  # the first frame sets it
         self._stepwise = stepwise
         self._in_steps = False  # whether each frame is put in a step of the work
         self._rested = True  # whether the producer has suspended by itself since the last frame
