@@ -36,9 +36,9 @@ from sse_middleware.relaying.relay import Relay
 from sse_middleware.request_context import SCOPE_KEY, RequestContext, without_middleware
 from sse_middleware.settings import Overrides, StreamOptions, StreamSettings
 from sse_middleware.stream.abc import FrameSink, Producer
-from sse_middleware.stream.guard import StreamGuard
 from sse_middleware.stream.outbox import Outbox
 from sse_middleware.stream.producers import close_producer, producer_of
+from sse_middleware.stream.stream import Stream
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.validation import UNSET, Unset
 from sse_middleware.wire.response_headers import with_codec, with_defaults
@@ -229,12 +229,12 @@ class EventSourceResponse(StreamingResponse):
         if settings.preset is not None:
             producer = FramedProducer(producer, control)
         waits = isinstance(self.body_iterator, Subscription)
-        guard = StreamGuard(send, context.connection, settings, control, waits=waits)
-        return self._run(guard, start, producer, context)
+        stream = Stream(send, context.connection, settings, control, waits=waits)
+        return self._run(stream, start, producer, context)
 
     def _run(
         self,
-        guard: StreamGuard,
+        stream: Stream,
         start: StreamStart,
         producer: Producer,
         context: RequestContext,  # noqa: ARG002 - a subclass needs it
@@ -242,9 +242,9 @@ class EventSourceResponse(StreamingResponse):
         """Return what runs the stream. A subclass may run something around it."""
 
         def begin() -> Coroutine[Any, Any, None]:
-            return producer.produce(guard.open(start, producer))
+            return producer.produce(stream.open(start, producer))
 
-        return guard.run(begin)
+        return stream.run(begin)
 
     def _start(
         self,

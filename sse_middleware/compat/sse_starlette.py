@@ -41,8 +41,8 @@ from sse_middleware.registry.registry import Slot
 from sse_middleware.request_context import RequestContext
 from sse_middleware.settings import StreamOptions, StreamSettings
 from sse_middleware.stream.abc import Producer
-from sse_middleware.stream.guard import StreamGuard
 from sse_middleware.stream.producers import producer_of
+from sse_middleware.stream.stream import Stream
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.validation import UNSET, Unset, check_seconds
 
@@ -258,7 +258,7 @@ class EventSourceResponse(response.EventSourceResponse):
         return producer_of(self.body_iterator, encoder), control
 
     async def _run(
-        self, guard: StreamGuard, start: StreamStart, producer: Producer, context: RequestContext
+        self, stream: Stream, start: StreamStart, producer: Producer, context: RequestContext
     ) -> None:
         """Run the data sender during the stream, and the close handler after it."""
         sender = DataSender()
@@ -270,7 +270,7 @@ class EventSourceResponse(response.EventSourceResponse):
                 tasks.create_task(_forward_drain(context.draining, self.shutdown_event))
             try:
                 with sender.scope:
-                    await super()._run(guard, start, producer, context)
+                    await super()._run(stream, start, producer, context)
             finally:
                 await self._call_close_handler(self._settings_over(context.settings), start.slot)
         sender.raise_failure()

@@ -36,8 +36,8 @@ from sse_middleware.registry.taken_slots import Full
 from sse_middleware.request_context import RequestContext
 from sse_middleware.stream.abc import Ending
 from sse_middleware.stream.connection import PassesBody
-from sse_middleware.stream.guard import StreamGuard
 from sse_middleware.stream.outbox import Outbox
+from sse_middleware.stream.stream import Stream
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.wire.response_headers import Headers, with_codec
 
@@ -72,7 +72,6 @@ class AdoptedResponse(PassesBody):
         "_control",
         "_conversion",
         "_error",
-        "_guard",
         "_headers",
         "_looks_for_ids",
         "_outbox",
@@ -82,6 +81,7 @@ class AdoptedResponse(PassesBody):
         "_scope",
         "_send",
         "_send_to_client",
+        "_stream",
         "_task",
         "unfinished",
     )
@@ -108,7 +108,7 @@ class AdoptedResponse(PassesBody):
         self._context = context
         self._rules = rules
         self._route = route
-        self._guard: StreamGuard | None = None
+        self._stream: Stream | None = None
         self._send_to_client = context.connection.sending(send)
         self._send: Send = self._before_head
         """Handles the next message. This method is the state of the response."""
@@ -123,8 +123,8 @@ class AdoptedResponse(PassesBody):
         self._task = running_asyncio_task()
         if self._task is not None:
             return self._call(app)
-        self._guard = self._new_guard()  # trio's scopes must surround the application
-        return self._guard.run(partial(self._run_guarded, app))
+        self._stream = self._new_stream()  # trio's scopes must surround the application
+        return self._stream.run(partial(self._run_guarded, app))
 
     def _call(self, app: ASGIApp) -> Awaitable[None]:
         return app(self._scope, self._context.connection.receive, self._send_message)
@@ -145,9 +145,9 @@ class AdoptedResponse(PassesBody):
     async def finish(self) -> None:
         """Finish the stream of an application that has ended. Raises what that has raised."""
         try:
-            await cast("StreamGuard", self._guard).run(self._end)
+            await cast("Stream", self._stream).run(self._end)
         finally:
-            self._guard = self._error = None
+            self._stream = self._error = None
 
     async def _end(self) -> None:
         if self._error is not None:
@@ -157,15 +157,15 @@ class AdoptedResponse(PassesBody):
 
     def _end_body(self) -> None:
         """End what the application has left unfinished."""
-        guard = cast("StreamGuard", self._guard)
-        if guard.is_open and not self._outbox.closed:
+        stream = cast("Stream", self._stream)
+        if stream.is_open and not self._outbox.closed:
             if self._conversion.error is not None:
                 raise self._conversion.error
-            guard.end_unfinished()
+            stream.end_unfinished()
 
     def leave(self) -> None:
         """Take no more messages. A bound method would be a reference cycle, which only gc frees."""
-        self._send = self._send_to_client if self._guard is None else _after_end
+        self._send = self._send_to_client if self._stream is None else _after_end
 
     def close(self, within: float) -> None:  # noqa: ARG002 - a `Work`
         """Forget the error: its traceback holds this object. The application has ended."""
@@ -222,32 +222,32 @@ class AdoptedResponse(PassesBody):
         )
         slot = admit(self._context.registry(), self._scope)
         self._context.claim()
-        guard = self._guard = self._guard or self._new_guard()
+        stream = self._stream = self._stream or self._new_stream()
         self.unfinished = self._task is not None
         if isinstance(slot, Full):
-            await self._refuse(slot, guard)
+            await self._refuse(slot, stream)
         else:
             self._context.slot = slot
             self._conversion = conversion
             self._error = self._room_lock = None
             start = StreamStart(head, codec, slot, at_once=True, cooperative=True)
-            self._outbox = guard.open(start, self)
+            self._outbox = stream.open(start, self)
             self._outbox.note_boundary(between_events=conversion.between_events)
             self._looks_for_ids = conversion.between_events  # not where a body is compressed
             self._send = self._convert
 
-    async def _refuse(self, full: Full, guard: StreamGuard) -> None:
+    async def _refuse(self, full: Full, stream: Stream) -> None:
         self._send = self._swallow
         await refuse(self._send_to_client, full, self._context.settings)
-        guard.refuse()
+        stream.refuse()
         await checkpoint()  # ends an application that sends from its own task
 
-    def _new_guard(self) -> StreamGuard:
+    def _new_stream(self) -> Stream:
         self._error = None
         settings, connection = self._context.settings, self._context.connection
         self._control = ForeignControlFrames(self._context.templates.control_of(settings))
         self._before = b""
-        return StreamGuard(
+        return Stream(
             self._send_to_client,
             connection,
             settings,
@@ -299,7 +299,7 @@ class AdoptedResponse(PassesBody):
         """Drop a message that is not a body, or comes after the end of the stream."""
         if message["type"] in _BODY_EXTENSIONS:
             raise BodyError(f"{self!r}: a stream can't be sent by {message['type']}")
-        if message.get("more_body", False) and cast("StreamGuard", self._guard).is_overdue:
+        if message.get("more_body", False) and cast("Stream", self._stream).is_overdue:
             await anyio.sleep(LATE_SEND)
         await checkpoint()  # the application may send without end
 

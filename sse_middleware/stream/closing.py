@@ -31,11 +31,11 @@ from sse_middleware.event_loop.loop import call_later
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.records import CloseReason
+from sse_middleware.registry.registry import Slot
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Ending, Work
 from sse_middleware.stream.connection import Connection
 from sse_middleware.stream.queue import Queue
-from sse_middleware.stream.stream_start import StreamStart
 
 logger = logging.getLogger(__name__)
 
@@ -56,13 +56,10 @@ class Closing:
     """How one open stream ends.
 
     Args:
-        outbox: the stream's.
-        scope: guards the producer.
         connection: whose end ends the stream.
         settings: how the stream is sent.
         control: makes the frames of the stream itself.
-        start: has the stream's slot, and says whether its producer is cooperative.
-        work: puts frames into the outbox.
+        scope: guards the producer.
         tasks: have the context of the request.
     """
 
@@ -83,15 +80,18 @@ class Closing:
         "slot",
     )
 
+    # What is known once the stream is open.
+    _outbox: Queue
+    _work: Work
+    _cooperative: bool
+    slot: Slot
+
     def __init__(
         self,
-        outbox: Queue,
-        scope: EdgeCancelScope,
         connection: Connection,
         settings: StreamSettings,
         control: ControlFrames,
-        start: StreamStart,
-        work: Work,
+        scope: EdgeCancelScope,
         tasks: DaemonTaskGroup,
     ) -> None:
         self.reason: CloseReason | None = None
@@ -99,15 +99,11 @@ class Closing:
         self.failure: BaseException | None = None
         """What the endpoint's task must raise."""
         self.client_left = False
-        self._outbox = outbox
-        self._scope = scope
         self._connection = connection
         self.settings = settings
         self.control = control
-        self.slot = start.slot
-        self._work = work
+        self._scope = scope
         self._tasks = tasks
-        self._cooperative = start.cooperative
         self._late_after = math.inf
         self._timers: tuple[Callable[[], object], ...] = ()
 

@@ -22,7 +22,7 @@ from sse_middleware import (
     ServerSentEvent,
     event_stream,
 )
-from sse_middleware.stream.open_stream import FAREWELL_TIMEOUT
+from sse_middleware.stream.stream import FAREWELL_TIMEOUT
 from tests.served import OopsError, call, chunks_of, client_of, events_of
 from tests.stream.draining import CLEANUP, GRACE, DrainedApp, idle, rest_of
 from tests.stream.traces import LARGE, Trace, running_asyncio

@@ -1,9 +1,13 @@
-"""`OpenStream`: a stream from its opening to the last byte, whatever happens in between.
+"""`Stream`: runs the work that makes a response, and the stream that it opens while it runs.
 
 Rules of this file:
-- A watcher of the connection accompanies the producer, unless that watches it itself, and a writer
-  while there is something to send. These tasks never raise: their errors are kept for the
-  endpoint's task.
+- The work keeps the endpoint's task, so context variables, cancel scopes and dependencies stay
+  whole. A native stream opens at once. An adopted one opens when the application's response turns
+  out to be events, in the middle of the application's own `send`.
+- Until then there is only the scope that guards the work: no outbox, no tasks.
+- Once it is open, a watcher of the connection accompanies the producer, unless that watches it
+  itself, and a writer while there is something to send. These tasks never raise: their errors are
+  kept for the endpoint's task, which raises them alone.
 - Everything that was yielded before an exception is delivered, then the exception goes on.
 - A cancelled producer is cancelled once. It is closed in any case, in the endpoint's task and
   within `cleanup_timeout` seconds.
@@ -11,7 +15,8 @@ Rules of this file:
 """
 
 import logging
-from collections.abc import Coroutine
+from asyncio import Task
+from collections.abc import Callable, Coroutine
 from functools import partial
 from math import inf
 from typing import Any
@@ -20,14 +25,14 @@ import anyio
 from starlette.types import Send
 
 from sse_middleware.errors import printable
-from sse_middleware.event_loop.cancel_scope import EdgeCancelScope, is_only
-from sse_middleware.event_loop.task_group import DaemonTaskGroup
+from sse_middleware.event_loop.cancel_scope import edge_cancel_scope, is_only, uncancelled_block
+from sse_middleware.event_loop.raised_again import RaisedAgain
+from sse_middleware.event_loop.task_group import daemon_task_group
 from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
 from sse_middleware.stream.abc import ControlFrames, Ending, Work
 from sse_middleware.stream.closing import UNREAD_MESSAGE_TIMEOUT, Closing
 from sse_middleware.stream.connection import Connection
-from sse_middleware.stream.queue import Queue
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.stream.writer import Writer
 
@@ -48,20 +53,20 @@ _WAITS_FOR_THREAD = (
 )
 
 
-class OpenStream(Closing):
-    """One open response body of events.
+class Stream(Closing):
+    """The work of a response that is, or may become, a body of events.
 
     Args:
         send: where messages go.
         connection: whose end ends the stream.
         settings: how it is sent.
         control: makes the frames of the stream itself.
-        scope: guards the work.
-        start: how the response begins, and the stream's slot.
-        work: produces the frames.
+        shielding: whether a cancelled scope outside cancels the work only once.
+        waits: whether the work runs nothing of the application's, and only waits for its end.
+        running_in: the asyncio task that runs the work already, if there is one.
     """
 
-    __slots__ = ("_writer",)
+    __slots__ = ("_send", "_writer", "is_open")
 
     def __init__(
         self,
@@ -69,33 +74,87 @@ class OpenStream(Closing):
         connection: Connection,
         settings: StreamSettings,
         control: ControlFrames,
-        scope: EdgeCancelScope,
-        tasks: DaemonTaskGroup,
-        start: StreamStart,
-        work: Work,
+        *,
+        shielding: bool = True,
+        waits: bool = False,
+        running_in: Task[Any] | None = None,
     ) -> None:
-        outbox = start.outbox(settings.max_buffer, stepwise=scope.stepwise)
-        super().__init__(outbox, scope, connection, settings, control, start, work, tasks)
-        self._writer = Writer(self, outbox, send, start, tasks)
-        outbox.wake = self._writer.run if outbox.eager else self._writer.wake
-        scope.tell(self)
-        if start.slot.limited:
-            scope.note_threads()
+        timeout = settings.cleanup_timeout
+        scope = (
+            uncancelled_block(timeout)
+            if waits
+            else edge_cancel_scope(timeout, shielding=shielding, task=running_in)
+        )
+        if running_in is not None:
+            scope.__enter__()  # `run` enters it again, when the work has ended
+        super().__init__(connection, settings, control, scope, daemon_task_group())
+        self._send = send
+        self.is_open = False
+        """Whether it has been opened."""
 
-    def start(self, tasks: DaemonTaskGroup, *, at_once: bool) -> Queue:
-        """Begin the response, and return where the producer puts its frames.
+    def open(self, start: StreamStart, work: Work) -> Any:
+        """Begin the response, and return where the producer puts its frames: what `start` makes.
+
+        Until then the work is on its own, as if there were no stream.
+        """
+        scope = self._scope
+        self.slot = slot = start.slot
+        self._work, self._cooperative = work, start.cooperative
+        self._outbox = outbox = start.outbox(self.settings.max_buffer, stepwise=scope.stepwise)
+        self._writer = writer = Writer(self, outbox, self._send, start, self._tasks)
+        outbox.wake = writer.run if outbox.eager else writer.wake
+        self.is_open = True
+        scope.tell(self)
+        if slot.limited:
+            scope.note_threads()
+        slot.opened(self)
+        outbox.accompany(self._tasks, self._watch, apart=not self._connection.is_servers)
+        if start.at_once:
+            writer.wake()
+        elif not scope.stepwise:
+            writer.wait()
+        return outbox
+
+    def refuse(self) -> None:
+        """Cancel the work. Its stream is not opened, and never will be."""
+        self._scope.cancel()
+
+    async def run(self, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run the work, and send everything that it puts.
+
+        Returns when the body is complete or the client has gone. Raises what the work raised, what
+        `send` raised, and a cancellation from outside.
 
         Args:
-            tasks: where the watcher of the connection runs.
-            at_once: whether the head is sent at once.
+            begin: returns the work as a coroutine. It opens a native stream at once. The coroutine
+                of an adopted one opens it while it runs.
         """
-        self.slot.opened(self)
-        self._outbox.accompany(tasks, self._watch, apart=not self._connection.is_servers)
-        if at_once:
-            self._writer.wake()
-        elif not self._scope.stepwise:
-            self._writer.wait()
-        return self._outbox
+        failure: BaseException | None = None
+        try:
+            async with self._tasks:
+                with self._scope:
+                    try:
+                        work = begin()
+                        del begin  # what only the start needs ends here
+                        await self._scope.run(work)
+                    except BaseException as error:
+                        if not (self.is_open and await self._settle(error)):
+                            raise
+                    finally:
+                        if self.is_open:
+                            await self._close_work()
+                if self.is_open:
+                    await self._finish()
+        finally:
+            if self.is_open:
+                failure = self._end()
+                del self._writer  # it refers to this object
+        if failure is not None:
+            try:
+                with RaisedAgain(failure):
+                    raise failure
+            finally:
+                del failure  # its traceback holds this frame
 
     def on_suspend(self) -> None:
         """Send what waits: the work suspends."""
@@ -115,7 +174,7 @@ class OpenStream(Closing):
             return writer.ids.last
         return self._outbox.last_id(sending=writer.send_began < inf) if writer.size else ""
 
-    async def settle(self, error: BaseException) -> bool:
+    async def _settle(self, error: BaseException) -> bool:
         """Keep what the producer raised. Returns false for what the caller must raise again."""
         scope = self._scope
         cancelled = is_only(error, scope.cancelled_type)
@@ -131,7 +190,7 @@ class OpenStream(Closing):
         self.request_cancelled()
         return False
 
-    async def close_work(self) -> None:
+    async def _close_work(self) -> None:
         """Close what produced the frames, and bound that."""
         if not self._outbox.closed:
             # In a step of the work the writer need not be woken.
@@ -152,7 +211,7 @@ class OpenStream(Closing):
             if rest is not None:
                 self.cleanup_failed(rest)
 
-    async def finish(self) -> None:
+    async def _finish(self) -> None:
         """Wait until all is sent."""
         if self._scope.cleanup_timed_out and not self._scope.abandoned:
             logger.warning("%s took more than cleanup_timeout to close", printable(self._work))
@@ -165,12 +224,6 @@ class OpenStream(Closing):
         answered = self._writer.started or self._connection.complete
         if self.client_left and not answered and self.failure is None:
             await self._answer_nobody()
-
-    def release(self) -> BaseException | None:
-        """Give back what the stream held. Returns what the endpoint's task must raise."""
-        failure = self._end()
-        del self._writer  # it refers to this object
-        return failure
 
     def _end(self) -> BaseException | None:
         """End what may outlast the work. Returns what it keeps for the endpoint's task."""
