@@ -183,14 +183,14 @@ class Outbox(Queue):
         self.wake()
 
     def _frame_run(self) -> None:
-        if self.texts and not self.closed:
+        if not self.closed:
             self._frames.append(self.frame_texts(self.texts))
             self.events += len(self.texts)
         self.texts.clear()
 
     def end(self, ending: Ending) -> None:
         """Close. See `Queue`."""
-        if not self.closed or ending is Ending.ABANDONED:
+        if self.texts:
             self._frame_run()
         super().end(ending)
         self.look_at = self._bound
