@@ -186,7 +186,7 @@ class EventSourceResponse(StreamingResponse):
         if isinstance(content, Relay):
             return producer_of_relay(content, settings, template, hints)
         frames = ConfiguredControlFrames(template.control, hints)
-        encoder = ItemEncoder(template.encoding, frames.ping, hints, frames.id_sent)
+        encoder = ItemEncoder(template.encoding, frames, hints)
         return producer_of(content, encoder), frames
 
     def _template(
@@ -268,7 +268,7 @@ class EventSourceResponse(StreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         if isinstance(self.body_iterator, Subscription):
             return  # it was not opened
-        unused = ItemEncoder(ItemEncoding(settings, None, ""), bytes)
+        unused = ItemEncoder(ItemEncoding(settings, None, ""))
         await close_producer(producer_of(self.body_iterator, unused), settings.cleanup_timeout)
 
     def _head(self, settings: StreamSettings) -> Message:

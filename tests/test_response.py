@@ -262,7 +262,7 @@ class TestThreads:
 
 def test_a_framed_producer_is_called_by_what_it_frames() -> None:
     settings = StreamSettings()
-    encoder = ItemEncoder(ItemEncoding(settings, None, ""), bytes)
+    encoder = ItemEncoder(ItemEncoding(settings, None, ""))
     producer = producer_of([1], encoder)
     framed = FramedProducer(producer, ConfiguredControlFrames(ControlFrameRules(settings)))
     assert repr(framed) == repr(producer)

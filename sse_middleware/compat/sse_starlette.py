@@ -254,7 +254,7 @@ class EventSourceResponse(response.EventSourceResponse):
             RequestContext.needed_by("shutdown_event", scope)
         control = _ControlFrames(settings, self._ping)
         origin = origin_of(scope.get("endpoint"), self.body_iterator)
-        encoder = _Encoder(settings, self.sep, origin, control.id_sent)
+        encoder = _Encoder(settings, self.sep, origin, control)
         return producer_of(self.body_iterator, encoder), control
 
     async def _run(
@@ -309,9 +309,9 @@ class _Encoder(ItemEncoder):
     """Encodes items as sse-starlette does, and this package's own events as usual."""
 
     def __init__(
-        self, settings: StreamSettings, sep: str, endpoint: str, on_id: Callable[[], object]
+        self, settings: StreamSettings, sep: str, endpoint: str, control: _ControlFrames
     ) -> None:
-        super().__init__(ItemEncoding(settings, None, endpoint), bytes, on_id=on_id)
+        super().__init__(ItemEncoding(settings, None, endpoint), control)
         self.plain = frozenset()
         self._sep = sep
         self._max_size = settings.max_event_size
@@ -324,8 +324,8 @@ class _Encoder(ItemEncoder):
             frame = ensure_bytes(item, self._sep)
             if self._max_size is not None:
                 check_size(len(frame), self._max_size)
-            if self._on_id is not None and b"id:" in frame:  # in data it does no harm
-                self._note_id(self._on_id)
+            if not self._has_ids and b"id:" in frame:  # in data it does no harm
+                self._note_id()
             return frame
         except Exception as error:
             raise self.refusal(item, error) from error

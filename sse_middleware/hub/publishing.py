@@ -53,7 +53,7 @@ class EventEncoder:
         self._hints = ItemHints("publish", set(), event_source=True, of_hub=True)
         # One publisher's items say nothing of the keys of another one's.
         encoding = ItemEncoding(StreamSettings(), None, "publish", looks=inf)
-        self._items = ItemEncoder(encoding, bytes, self._hints)
+        self._items = ItemEncoder(encoding, hints=self._hints)
 
     def encode(self, item: Any, event: str | None) -> bytes:
         """Return the bytes of an event.

@@ -149,7 +149,7 @@ class ConfiguredControlFrames:
         if item is None:
             return b""
         encoding = ItemEncoding(self._settings, None, origin, self._rules.options)
-        frame = ItemEncoder(encoding, self.ping, on_id=self.id_sent).encode(item)
+        frame = ItemEncoder(encoding, self).encode(item)
         return frame[:-1] if self._bare and _is_comment(item) else frame
 
 

@@ -16,7 +16,7 @@ Rules of this file:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from sse_middleware.errors import EncodingError
 from sse_middleware.events import ServerSentEvent
@@ -39,38 +39,47 @@ FIELD_OPTIONS = ("include", "exclude")
 """The options for dumping that name fields."""
 
 
+class OwnFrames(Protocol):
+    """What a stream sends besides its items, as far as an encoder needs it."""
+
+    def ping(self) -> bytes:
+        """Return a keep-alive."""
+
+    def id_sent(self) -> object:
+        """Know that the next frame has an id."""
+
+
 class ItemEncoder:
     """Encodes the items of one stream.
 
     Args:
         encoding: what it shares with the endpoint's other streams.
-        ping: makes the keep-alive that ``None`` becomes.
+        control: makes the keep-alive that ``None`` becomes, and is told once when the first event
+            with an id is encoded. Without it ``None`` becomes nothing.
         hints: reports what looks like a mistake.
-        on_id: called once, when the first event with an id is encoded.
     """
 
     __slots__ = (
+        "_control",
         "_encoding",
         "_event",
         "_event_line",
+        "_has_ids",
         "_hints",
         "_keys",
-        "_on_id",
-        "_ping",
         "plain",
     )
 
     def __init__(
         self,
         encoding: ItemEncoding,
-        ping: Callable[[], bytes],
+        control: OwnFrames | None = None,
         hints: ItemHints | None = None,
-        on_id: Callable[[], object] | None = None,
     ) -> None:
         self._encoding = encoding
-        self._ping = ping
+        self._control = control
         self._hints = hints
-        self._on_id = on_id
+        self._has_ids = False
         self._keys = KeyLook(encoding)
         self._event: str | None = None  # the latest event's name, and its line
         self._event_line = b""
@@ -92,7 +101,7 @@ class ItemEncoder:
     def encode(self, item: Any) -> bytes:
         """Return the bytes of one event. Raises `EncodingError`, or the ping factory's errors."""
         if item is None:
-            return self._ping()
+            return b"" if self._control is None else self._control.ping()
         try:
             if type(item) in self.plain:
                 frame = None
@@ -129,8 +138,8 @@ class ItemEncoder:
     def encode_event(self, item: ServerSentEvent) -> bytes:
         """Return the bytes of a `ServerSentEvent`. Raises why it can't be sent."""
         encoding, data, event_id = self._encoding, item.data, item.id
-        if event_id and self._on_id is not None:
-            self._note_id(self._on_id)
+        if event_id and not self._has_ids:
+            self._note_id()
         if data is None or encoding.of_events or item.retry is not None or item.comment is not None:
             frame = self._rare_frame(item)
         else:
@@ -168,9 +177,10 @@ class ItemEncoder:
             self._report_name(name)
         return name
 
-    def _note_id(self, on_id: Callable[[], object]) -> None:
-        self._on_id = None
-        on_id()
+    def _note_id(self) -> None:
+        self._has_ids = True
+        if self._control is not None:
+            self._control.id_sent()
 
     def _report_name(self, name: str | None) -> None:
         if self._hints is not None:
@@ -229,8 +239,8 @@ class ItemEncoder:
         event: Any = to_event(item)
         if not isinstance(event, ServerSentEvent):
             raise TypeError(f"the preset's to_event must return a ServerSentEvent, got {event!r}")
-        if self._on_id is not None and event.id:
-            self._note_id(self._on_id)
+        if event.id and not self._has_ids:
+            self._note_id()
         return event
 
     def refusal(self, item: Any, error: Exception) -> Exception:

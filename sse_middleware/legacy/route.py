@@ -153,7 +153,7 @@ def _encode_last(last: ServerSentEvent | None) -> bytes:
         return b""
     if not isinstance(last, ServerSentEvent):
         raise ConfigurationError(f"last must be a ServerSentEvent, got {last!r}")
-    return ItemEncoder(ItemEncoding(StreamSettings(), None, "last"), bytes).encode(last)
+    return ItemEncoder(ItemEncoding(StreamSettings(), None, "last")).encode(last)
 
 
 def _checked_methods(methods: Any) -> frozenset[str] | None:

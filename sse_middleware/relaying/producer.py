@@ -172,6 +172,6 @@ def producer_of_relay(
         unchanged = RelayControlFrames(template.control, hints)
         return RelayProducer(relay, settings, template.origin, unchanged.id_sent), unchanged
     control = ForeignControlFrames(template.control, hints)
-    encoder = ItemEncoder(template.encoding, control.ping, hints, control.id_sent)
+    encoder = ItemEncoder(template.encoding, control, hints)
     producer = MappedProducer(relay, settings, template.origin, control.id_sent, relay.map, encoder)
     return producer, control

@@ -52,8 +52,8 @@ def control_frames(**options: Any) -> ConfiguredControlFrames:
 
 def encoder_with(item_type: ItemType | None, **options: Any) -> ItemEncoder:
     stream = StreamSettings(**options)
-    ping = ConfiguredControlFrames(ControlFrameRules(stream)).ping
-    return ItemEncoder(ItemEncoding(stream, item_type, ENDPOINT), ping)
+    control = ConfiguredControlFrames(ControlFrameRules(stream))
+    return ItemEncoder(ItemEncoding(stream, item_type, ENDPOINT), control)
 
 
 def encoder_of(item_type: Any = Any, **options: Any) -> ItemEncoder:

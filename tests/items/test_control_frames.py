@@ -152,7 +152,7 @@ def test_so_does_a_farewell_that_is_a_comment(item: Any, before: bytes, after: b
 def test_an_id_is_noted_when_its_event_is_encoded(item: Any, counts: bool, preset: Any) -> None:
     control = control_frames(preset=preset)
     settings = StreamSettings(preset=preset)
-    encoder = ItemEncoder(ItemEncoding(settings, None, ""), control.ping, on_id=control.id_sent)
+    encoder = ItemEncoder(ItemEncoding(settings, None, ""), control)
     for _ in range(2):
         encoder.encode(item)
         assert encoder.encode(None) == (BARE if counts else KEEPALIVE_COMMENT)
@@ -170,6 +170,6 @@ def test_an_id_that_a_preset_gives_counts() -> None:
     preset = Preset(to_event=lambda item: ServerSentEvent(data=item, id="7"))
     control = control_frames(preset=preset)
     encoding = ItemEncoding(StreamSettings(preset=preset), None, "")
-    encoder = ItemEncoder(encoding, control.ping, on_id=control.id_sent)
+    encoder = ItemEncoder(encoding, control)
     encoder.encode({})
     assert control.ping() == BARE

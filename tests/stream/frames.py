@@ -45,7 +45,7 @@ def text_only(item: Any) -> str:
     raise TypeError("no text")
 
 
-encoder = ItemEncoder(ItemEncoding(StreamSettings(serializer=text_only), None, "endpoint"), bytes)
+encoder = ItemEncoder(ItemEncoding(StreamSettings(serializer=text_only), None, "endpoint"))
 
 
 def frames(*texts: str) -> list[bytes]:

@@ -323,6 +323,6 @@ async def test_errors_that_are_swallowed_for_ever_end_with_the_stream() -> None:
                     outbox.close(Ending.ABANDONED)
 
     outbox = Outbox(1_000)
-    encoder = ItemEncoder(ItemEncoding(StreamSettings(), None, "bad"), bytes)
+    encoder = ItemEncoder(ItemEncoding(StreamSettings(), None, "bad"))
     await AsyncProducer(bad(), encoder).produce(outbox)
     assert swallowed == 3

@@ -110,7 +110,7 @@ async def test_it_keeps_no_item_while_its_generator_waits(wrapped: bool) -> None
             await checkpoint()
             alive.append(made[-1]() is not None)
 
-    encoder = ItemEncoder(ItemEncoding(StreamSettings(), None, "things"), bytes)
+    encoder = ItemEncoder(ItemEncoding(StreamSettings(), None, "things"))
     await AsyncProducer(things(), encoder).produce(Outbox(2**16))
     assert alive == [False, False, False]
 

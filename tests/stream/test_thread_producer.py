@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from sse_middleware import CloseReason, EncodingError, EventSourceResponse, event_stream
 from sse_middleware.event_loop.worker_thread import WorkerThread
+from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
 from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
 from sse_middleware.settings import StreamSettings
@@ -647,14 +648,15 @@ class TestStopIteration:
     """It ends a stream only where `next` raises it."""
 
     async def test_of_a_keep_alive(self) -> None:
-        def ping() -> bytes:
+        def ping() -> str:
             raise StopIteration("no more keep-alives")
 
         def generator() -> Iterator[None]:
             yield None
 
         sink = Frames()
-        broken = ItemEncoder(ItemEncoding(StreamSettings(), None, "endpoint"), ping)
+        control = ConfiguredControlFrames(ControlFrameRules(StreamSettings(ping=ping)))
+        broken = ItemEncoder(ItemEncoding(StreamSettings(), None, "endpoint"), control)
         producer = ThreadProducer(generator(), broken)
         with pytest.raises(RuntimeError, match="StopIteration") as caught:
             await producer.produce(sink)
@@ -682,9 +684,7 @@ class TestStopIteration:
         def serialize(_: Any) -> bytes:
             raise StopIteration
 
-        broken = ItemEncoder(
-            ItemEncoding(StreamSettings(serializer=serialize), None, "endpoint"), bytes
-        )
+        broken = ItemEncoder(ItemEncoding(StreamSettings(serializer=serialize), None, "endpoint"))
         producer = ThreadProducer(iter(["a"]), broken)
         with pytest.raises(EncodingError):
             await producer.produce(Frames())

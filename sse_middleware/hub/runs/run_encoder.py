@@ -23,7 +23,7 @@ class RunEncoder(ItemEncoder):
     __slots__ = ()
 
     def __init__(self, encoding: ItemEncoding, hints: ItemHints) -> None:
-        super().__init__(encoding, bytes, hints)
+        super().__init__(encoding, hints=hints)
 
     def encode_event(self, item: ServerSentEvent) -> bytes:
         """Return the bytes of an event without an id. Raises why it can't be sent."""
