@@ -269,6 +269,7 @@ def test_a_serializer_may_return_several_lines() -> None:
     assert encode("a\r\nb\r\rc\n", serializer=str) == frame
     assert encode(b"a\r\nb\r\rc\n", serializer=bytes) == frame
     assert encode(ServerSentEvent(data="a\nb\n\nc\n"), serializer=str) == frame
+    assert encode(ServerSentEvent(data="a\nb\n\nc\n"), serializer=str.encode) == frame
 
 
 @pytest.mark.anyio

@@ -17,6 +17,7 @@ import uvicorn
 from sse_middleware.shutdown.listener import Listening, listen
 from sse_middleware.shutdown.uvicorn import SEARCH_INTERVAL
 from sse_middleware.testing import VirtualTime
+from tests.patience import PATIENCE
 from tests.shutdown.servers import Callback, nothing, request_of, running
 
 pytestmark = pytest.mark.anyio
@@ -76,6 +77,10 @@ def test_calls_back_when_the_server_has_had_its_requests() -> None:
             with request_of(server):
                 listener = listen(callback)
                 assert found(listener).server is server
+                assert not found(listener).is_stopping()
+                async with asyncio.timeout(PATIENCE):
+                    while not server.started:  # noqa: ASYNC110 - it tells in no other way
+                        await asyncio.sleep(0)
                 assert not found(listener).is_stopping()
                 server.server_state.total_requests += 1
                 await callback.wait()
