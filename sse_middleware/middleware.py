@@ -126,6 +126,7 @@ class SSEMiddleware:
             )
         )
         self._find_registry = self._registries.current
+        self._lost = Connection(_disconnected)  # that of each request that has ended
 
     @classmethod
     def checked(cls, **arguments: Any) -> dict[str, Any]:
@@ -173,21 +174,21 @@ class SSEMiddleware:
             self._find_registry,
             scope.get(SCOPE_KEY),
         )
-        if scope["type"] == "websocket":
-            await self.app(scope, receive, send)
-            return
-        if scope.get("app") is not self._described:  # its startup may have replaced `openapi`
-            self._describe(scope)
-            self._described = scope.get("app")
-        route = self._matching_route(scope) if self._routes else None
-        if route is not None and await self._apply(route, scope, context, send):
-            return
-        response = AdoptedResponse(scope, context, send, self._rules, route)
-        if self.hub is not None:
-            running = RunningRequest(scope, context.settings, self.hub)
-            context.running = RUNNING_REQUEST.set(running)
-            del running  # a stream may forget it
         try:
+            if scope["type"] == "websocket":
+                await self.app(scope, receive, send)
+                return
+            if scope.get("app") is not self._described:  # its startup may have replaced `openapi`
+                self._describe(scope)
+                self._described = scope.get("app")
+            route = self._matching_route(scope) if self._routes else None
+            if route is not None and await self._apply(route, scope, context, send):
+                return
+            response = AdoptedResponse(scope, context, send, self._rules, route)
+            if self.hub is not None:
+                running = RunningRequest(scope, context.settings, self.hub)
+                context.running = RUNNING_REQUEST.set(running)
+                del running  # a stream may forget it
             try:
                 await response.run(self.app)
             except BaseException as error:
@@ -199,6 +200,9 @@ class SSEMiddleware:
             if response.unfinished:
                 await response.finish()
         finally:
+            # Most servers' `receive` knows the scope, so this would be a reference cycle, with all
+            # that the server holds of the request.
+            context.connection = self._lost
             if self.hub is not None:
                 context.forget_running()
 
@@ -272,6 +276,11 @@ async def _fail_startup(error: ConfigurationError, receive: Receive, send: Send)
     """Tell the server why the application can't start. An error alone is hidden by some servers."""
     await receive()
     await send({"type": "lifespan.startup.failed", "message": str(error)})
+
+
+async def _disconnected() -> Message:
+    """Be the `receive` of a request that has ended."""
+    return {"type": "http.disconnect"}
 
 
 async def _no_application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,6 +18,7 @@ from sse_middleware import (
     event_stream,
     sse_context,
 )
+from sse_middleware.records import CloseReason
 from sse_middleware.testing import EventClient
 from tests.served import body_of, call
 
@@ -26,6 +27,12 @@ pytestmark = pytest.mark.anyio
 
 async def ticks() -> AsyncIterator[None]:
     yield None
+
+
+async def endless() -> AsyncIterator[int]:
+    yield 1
+    await anyio.sleep_forever()
+    yield 2  # it could go on
 
 
 async def test_settings_of_the_response_lie_over_those_of_the_middleware() -> None:
@@ -46,11 +53,28 @@ async def test_of_a_scope_that_is_copied_is_found_too() -> None:
     assert await body_of(SSEMiddleware(copying, ping="above")) == b": above\n\n"
 
 
+async def test_a_stream_that_begins_after_its_request_ends_at_once() -> None:
+    left: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        left.append((scope, receive, send))
+
+    await call(SSEMiddleware(app))
+    [(scope, receive, send)] = left
+    with anyio.fail_after(5):
+        await EventSourceResponse(endless())(scope, receive, send)
+    slot = RequestContext.needed_by("the test", scope).slot
+    assert slot is not None
+    assert slot.reason is CloseReason.CLIENT_DISCONNECTED
+
+
 async def test_each_request_has_its_own_and_there_is_none_without_a_middleware() -> None:
     found: list[RequestContext | None] = []
+    connections: list[object] = []
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:
-        found.append(RequestContext.find(scope))
+        found.append(context := RequestContext.find(scope))
+        connections.append(context and context.connection)
 
     middleware = SSEMiddleware(app, ping_interval=5)
     for entry in (middleware, middleware, app):
@@ -59,7 +83,8 @@ async def test_each_request_has_its_own_and_there_is_none_without_a_middleware()
     assert without is None
     assert first is not None
     assert second is not None
-    assert first.connection is not second.connection
+    assert first is not second
+    assert connections[0] is not connections[1]
     assert first.settings is second.settings is middleware.settings
 
 

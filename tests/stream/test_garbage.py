@@ -15,12 +15,12 @@ import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Message
 
 import sse_middleware
-from sse_middleware import EventSourceResponse, SSEMiddleware, event_stream
+from sse_middleware import EventSourceResponse, LegacyRoute, SSEMiddleware, event_stream
 from sse_middleware.settings import StreamSettings
 from tests.served import OopsError
 
@@ -91,34 +91,44 @@ def of_fastapi(endpoint: Any) -> Any:
     return app
 
 
-async def visit(app: Any, *, until: Callable[[], Awaitable[object]] | None = None) -> None:
-    """Request a stream, and leave once a body has arrived."""
-    arrived = anyio.Event()
-    messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+class Visit:
+    """A request as most servers hold it: its `receive` knows the scope. It ends with a body."""
 
-    async def receive() -> Message:
-        if messages:
-            return messages.pop()
-        await (until or arrived.wait)()
+    def __init__(self, until: Callable[[], Awaitable[object]] | None = None) -> None:
+        self._arrived = anyio.Event()
+        self._until = until or self._arrived.wait
+        self._messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": "/",
+            "root_path": "",
+            "query_string": b"",
+            "headers": [(b"accept", b"text/event-stream"), (b"accept-encoding", b"gzip")],
+        }
+
+    async def receive(self) -> Message:
+        if self._messages:
+            return self._messages.pop()
+        await self._until()
         return {"type": "http.disconnect"}
 
-    async def send(message: Message) -> None:
+    async def send(self, message: Message) -> None:
         if message.get("body"):
-            arrived.set()
+            self._arrived.set()
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": "/",
-        "root_path": "",
-        "query_string": b"",
-        "headers": [(b"accept", b"text/event-stream"), (b"accept-encoding", b"gzip")],
-    }
+
+async def visit(
+    app: Any, *, until: Callable[[], Awaitable[object]] | None = None, **scope: object
+) -> None:
+    """Request a stream, and leave once a body has arrived."""
+    one = Visit(until)
+    one.scope.update(scope)
     with suppress(OopsError):
-        await app(scope, receive, send)
+        await app(one.scope, one.receive, one.send)
 
 
 @contextmanager
@@ -176,6 +186,31 @@ async def test_a_stream_that_is_drained_is_freed() -> None:
                 tasks.start_soon(visit, app)
                 await anyio.wait_all_tasks_blocked()
                 await app.drain()
+    assert found == []
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_a_request_without_a_stream_is_freed(kind: str) -> None:
+    async def answer(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": f"{kind}.response.start", "status": 204})
+        await send({"type": f"{kind}.response.body"})
+
+    app = SSEMiddleware(answer, drain=False)
+    await visit(app, type=kind)
+    with garbage() as found:
+        await visit(app, type=kind)
+    assert found == []
+
+
+async def test_a_polled_request_is_freed() -> None:
+    async def document(_request: Request) -> JSONResponse:
+        return JSONResponse({})
+
+    route = LegacyRoute("/", poll=0.01)
+    app = SSEMiddleware(of_starlette(document), legacy=[route], drain=False)
+    await visit(app)
+    with garbage() as found:
+        await visit(app)
     assert found == []
 
 
