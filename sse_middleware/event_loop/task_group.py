@@ -4,8 +4,7 @@ On trio the tasks are children of an anyio task group. On asyncio they are plain
 child of a task group takes four times the memory, and takes longer than all the rest of a short
 stream. The guarantee is the same: no task outlives the block, however the block ends.
 
-A task that only waits can run work meanwhile, in place of another task. On asyncio it takes the
-steps of that work by hand.
+A task that only waits can run work meanwhile, in place of another task: see `SharedWait`.
 
 The tasks must not raise. So there is no ExceptionGroup to take apart.
 
@@ -20,39 +19,22 @@ are eager.
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import suppress
+from collections.abc import Callable
 from contextvars import Context, copy_context
-from types import TracebackType, coroutine
+from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 import anyio
 
-from sse_middleware.event_loop.asyncio_cancel_scope import go_on
 from sse_middleware.event_loop.loop import running_asyncio_task
-from sse_middleware.event_loop.wakeup import Wakeup
+from sse_middleware.event_loop.shared_wait import SharedWait, Waiter, Work
 
 Argument = TypeVar("Argument")
-
-Work = Coroutine[Any, Any, None]
 
 _HAS_EAGER_TASKS = sys.version_info >= (3, 12)
 
 _TASK: Any = asyncio.Task
 """Not typed: before Python 3.12 it has no ``eager_start``."""
-
-
-class Waiter(Protocol):
-    """A task that waits for an end."""
-
-    moved: Wakeup
-    """Wakes it, to look whether this is the end."""
-
-    def is_over(self) -> bool:
-        """Whether this is the end."""
-
-    def conclude(self) -> None:
-        """Act on the end, in the task that has waited. It may raise."""
 
 
 class DaemonTaskGroup(Protocol):
@@ -155,33 +137,11 @@ class _AsyncioTaskGroup:
         if not task.done():
             self._keep(task)
 
-    def run_until_over(self, work: Work, waiter: Waiter, *, apart: bool) -> Any:
+    def run_until_over(self, work: Work, waiter: Waiter, *, apart: bool) -> Work:
         if not apart:
-            return self._share(work, waiter)
+            return SharedWait(self, work, waiter).wait()
         self.create_eager_task(work, own_context=True)
         return _until_over(waiter)
-
-    @coroutine
-    def _share(self, work: Work, waiter: Waiter) -> Generator[Any, Any, None]:
-        # The work may end before the wait: some servers say that a connection ends when they stop.
-        with suppress(StopIteration):
-            waits_for = work.send(None)
-            while _can_wait_for(waits_for, self._loop) and not waiter.is_over():
-                waits_for.add_done_callback(waiter.moved, context=self._context)
-                try:
-                    yield _awaiting(waiter.moved.wait())
-                except BaseException as error:
-                    waits_for.cancel()
-                    waits_for = work.throw(error)
-                    continue
-                finally:
-                    waits_for.remove_done_callback(waiter.moved)
-                if waits_for.done():
-                    waits_for = work.send(None)
-            self.create_task(go_on(work, waits_for), copy_context())
-        while not waiter.is_over():
-            yield _awaiting(waiter.moved.wait())
-        waiter.conclude()
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks = (*(one for one in self._tasks if not one.done()), task)
@@ -224,17 +184,6 @@ class _AsyncioTaskGroup:
 
         task.add_done_callback(end)
         return ended
-
-
-def _can_wait_for(waits_for: Any, loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether a coroutine awaits a future of this loop. Anything else is for a task."""
-    return isinstance(waits_for, asyncio.Future) and waits_for.get_loop() is loop
-
-
-def _awaiting(future: Any) -> Any:
-    """Return a future as a coroutine that awaits it yields it."""
-    future._asyncio_future_blocking = True  # noqa: SLF001 - documented nowhere, and old
-    return future
 
 
 class _AnyioTaskGroup:

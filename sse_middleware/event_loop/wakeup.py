@@ -21,8 +21,8 @@ class Wakeup(Protocol):
     def set(self) -> None:
         """Wake the waiting task, if there is one."""
 
-    def wait(self) -> Awaitable[bool]:
-        """Sleep until `set`. Returns true."""
+    def wait(self) -> Awaitable[object]:
+        """Sleep until `set`."""
 
 
 class _AsyncioWakeup:
@@ -38,10 +38,6 @@ class _AsyncioWakeup:
         future = self._future
         if future is not None and not future.done():
             future.set_result(True)
-
-    def __call__(self, _done: object) -> None:
-        """Wake the waiting task. So it is a callback of a future, too, and no bound method is."""
-        self.set()
 
     def wait(self) -> Awaitable[bool]:
         self._future = future = self._loop.create_future()

@@ -184,3 +184,101 @@ class TestCancellation:
         asyncio.get_running_loop().call_later(1, end.come)
         await wait()
         assert not awaited.cancelled()
+
+    async def test_its_message_reaches_the_work(self) -> None:
+        messages = list[object]()
+
+        async def work() -> None:
+            try:
+                await anyio.sleep_forever()
+            except asyncio.CancelledError as error:
+                messages.append(error.args[0])
+                raise
+
+        task = asyncio.ensure_future(wait_beside(work, End()))
+        await asyncio.sleep(1)
+        task.cancel("enough")
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert messages == ["enough"]
+
+    async def test_it_may_come_when_the_task_was_woken_already(self) -> None:
+        end, ended = End(), list[str]()
+
+        async def work() -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                ended.append("work")
+
+        task = asyncio.ensure_future(wait_beside(work, end))
+        await asyncio.sleep(1)
+        end.come()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended == ["work"]
+
+    async def test_it_may_come_after_the_work(self) -> None:
+        task = asyncio.ensure_future(wait_beside(checkpoint, End()))
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@only_asyncio
+class TestWakes:
+    """The task is woken once, whatever happens at the same moment."""
+
+    @pytest.mark.parametrize("end_comes_first", [True, False])
+    async def test_by_the_end_and_by_what_the_work_awaits(self, end_comes_first: bool) -> None:
+        end, log = End(), list[str]()
+        awaited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def work() -> None:
+            await awaited
+            log.append("work")
+
+        async def wait() -> None:
+            async with daemon_task_group() as tasks:
+                await tasks.run_until_over(work(), end, apart=False)
+                log.append("over")
+                await asyncio.sleep(1)  # a second wake would cut this short
+
+        task, began = asyncio.ensure_future(wait()), asyncio.get_running_loop().time()
+        await asyncio.sleep(1)
+        if end_comes_first:
+            end.come()
+        awaited.set_result(None)
+        end.come()
+        end.come()
+        await task
+        assert sorted(log) == ["over", "work"]
+        assert asyncio.get_running_loop().time() == began + 2
+
+    async def test_before_it_waits(self) -> None:
+        end = End()
+
+        async def work() -> None:
+            end.moved.set()
+            await asyncio.sleep(1)
+            end.come()
+
+        await wait_beside(work, end)
+
+    async def test_work_is_closed_where_the_task_is_never_stepped_again(self) -> None:
+        end, closed = End(), list[str]()
+
+        async def work() -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                closed.append("work")
+
+        async with daemon_task_group() as tasks:
+            wait = tasks.run_until_over(work(), end, apart=False)
+            wait.send(None)
+            wait.close()
+            assert closed == ["work"]
+            wait.close()
