@@ -41,12 +41,11 @@ from sse_middleware.stream.producers import close_producer, producer_of
 from sse_middleware.stream.stream import Stream
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.validation import UNSET, Unset
-from sse_middleware.wire.response_headers import with_codec, with_defaults
+from sse_middleware.wire.response_headers import Headers, with_codec, with_defaults
 
 _EVENT_STREAM = "text/event-stream"
 
 _CONTENT_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")  # most streams share it
-
 
 _FIRST_WITH_BODY, _WITHOUT_BODY = 200, (204, 304)
 """The statuses of responses that may have a body (RFC 9110, 6.4.1)."""
@@ -98,6 +97,7 @@ class EventSourceResponse(StreamingResponse):
     """The response's own settings, which override all others."""
     tag: StreamTag | None = None
     """That of the endpoint, if it is tagged."""
+    _headers_list: Headers | None = None
 
     # FastAPI reads the default of status_code from this signature.
     def __init__(
@@ -119,8 +119,6 @@ class EventSourceResponse(StreamingResponse):
         self.background = background
         if headers or self.media_type != _EVENT_STREAM or self.charset != "utf-8":
             self.init_headers(headers)
-        else:  # the usual case
-            self.raw_headers = [_CONTENT_TYPE]
         if settings:
             self.overrides = Overrides(settings)  # checks them, with or without a middleware
         self._item_type: ItemType | Literal[Unset.UNSET] | None = (
@@ -128,6 +126,17 @@ class EventSourceResponse(StreamingResponse):
             if item_type is None or item_type is UNSET or isinstance(item_type, ItemType)
             else ItemType.declared(item_type)
         )
+
+    @property
+    def raw_headers(self) -> Headers:
+        """The headers. There is no list before somebody asks: most have only the usual one."""
+        if self._headers_list is None:
+            self._headers_list = [_CONTENT_TYPE]
+        return self._headers_list
+
+    @raw_headers.setter
+    def raw_headers(self, headers: Headers) -> None:
+        self._headers_list = headers
 
     def render(self, *_: object, **__: object) -> bytes:
         """Refuse to render a body. Django asks for one if a view returns this response."""
@@ -273,10 +282,11 @@ class EventSourceResponse(StreamingResponse):
 
     def _head(self, settings: StreamSettings) -> Message:
         preset = () if settings.preset is None else settings.preset.raw_headers
+        own = (_CONTENT_TYPE,) if self._headers_list is None else self._headers_list
         return {
             "type": "http.response.start",
             "status": self.status_code,
-            "headers": with_defaults(self.raw_headers, preset),
+            "headers": with_defaults(own, preset),
         }
 
 

@@ -64,6 +64,14 @@ class TestHeaders:
         async with events_of(response) as events:
             assert events.response.headers.get_list("x-accel-buffering") == ["yes"]
 
+    async def test_the_usual_one_may_be_replaced_in_one_response(self) -> None:
+        response = EventSourceResponse(items())
+        response.headers["content-type"] = "text/event-stream"
+        async with events_of(response) as events:
+            assert events.response.headers.get_list("content-type") == ["text/event-stream"]
+        usual = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        assert EventSourceResponse(items()).raw_headers == usual
+
 
 async def test_a_head_request_never_starts_the_generator() -> None:
     entered: list[str] = []

@@ -20,7 +20,9 @@ _STREAM_DEFAULTS = (
 _BODY_HEADERS = (b"content-length", b"etag", b"accept-ranges", b"content-type")
 
 
-def with_defaults(headers: Headers, preset: Iterable[tuple[bytes, bytes]] = ()) -> Headers:
+def with_defaults(
+    headers: Sequence[tuple[bytes, bytes]], preset: Iterable[tuple[bytes, bytes]] = ()
+) -> Headers:
     """Add the preset's headers, and headers that stop caches and proxies from holding events back.
 
     A header that is already present stays unchanged.
