@@ -43,8 +43,6 @@ class SubscriberOutbox(Queue):
 
     __slots__ = ("_companions", "_failure", "_opened", "_own", "_subscription")
 
-    eager = True
-
     def __init__(self, subscription: Subscription, bound: int) -> None:
         super().__init__(bound)
         self._subscription = subscription
@@ -75,7 +73,11 @@ class SubscriberOutbox(Queue):
             return
         if not self.closed:
             self.raised = True
-            self.wake()
+            self.writer.run()
+
+    def wake(self) -> None:
+        """Have the writer run now: no producer puts more in the same step."""
+        self.writer.run()
 
     def take(self) -> bytes:
         """Return everything that may be sent now, joined. If the filter fails, the stream does."""
@@ -141,7 +143,7 @@ class SubscriberOutbox(Queue):
             tasks.create_task(self._open(), copy_context())
             if self.size:  # the first frame of a preset
                 self.raised = True
-                self.wake()
+                self.writer.run()
         return tasks.run_until_over(watch(), self, apart=apart)
 
     async def _open(self) -> None:

@@ -20,7 +20,7 @@ from anyio.lowlevel import checkpoint
 
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.stream.abc import Ending
-from sse_middleware.stream.queue import Queue, _nothing
+from sse_middleware.stream.queue import Queue
 from sse_middleware.wire.encoding import encode_data
 
 TIME_SLICE = 0.005
@@ -36,7 +36,6 @@ class Outbox(Queue):
 
     Args:
         bound: how many bytes may wait before the producer must wait for room.
-        wake: makes the writer run soon.
         stepwise: whether the writer is run anyway where the work of the stream suspends.
     """
 
@@ -54,10 +53,8 @@ class Outbox(Queue):
         "unread",
     )
 
-    def __init__(
-        self, bound: int, wake: Callable[[], object] = _nothing, *, stepwise: bool = False
-    ) -> None:
-        super().__init__(bound, wake)
+    def __init__(self, bound: int, *, stepwise: bool = False) -> None:
+        super().__init__(bound)
         self.look_at = 0
         """The size at which the producer must call `is_full`."""
         self.unread = False
@@ -85,6 +82,10 @@ class Outbox(Queue):
         # What a `receive` sets, such as OpenTelemetry's span of it, is not for a `send`.
         tasks.create_eager_task(watch(), own_context=True)
 
+    def wake(self) -> None:
+        """Have the writer run soon."""
+        self.writer.wake()
+
     def put_in_steps(self) -> None:
         """Say that each frame is put in a step of the work. Then the writer need not be woken."""
         self._in_steps = self._stepwise
@@ -111,7 +112,7 @@ class Outbox(Queue):
             self._slice_began = now
             self.raised = True
             if not self._in_steps:
-                self.wake()
+                self.writer.wake()
         if self._rested:
             self._rested = False
             self._slice_began = began = now
@@ -130,7 +131,7 @@ class Outbox(Queue):
         self.awaited = closable
         self.in_room = not (self.patient and self.size < self._bound)
         if self.raised and not self._in_steps:
-            self.wake()  # what is ready may wait for more
+            self.writer.wake()  # what is ready may wait for more
         try:
             if not (self.size and self.in_room):
                 await checkpoint()
@@ -180,7 +181,7 @@ class Outbox(Queue):
     def leave_unread(self) -> None:
         """Let the writer drop what it takes: the client has left. The producer goes on."""
         self.unread = self.raised = True
-        self.wake()
+        self.writer.wake()
 
     def _frame_run(self) -> None:
         if not self.closed:

@@ -6,7 +6,7 @@ after its position.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.event_loop.wakeup import wakeup
@@ -14,8 +14,25 @@ from sse_middleware.records import CloseReason
 from sse_middleware.stream.abc import Ending
 
 
-def _nothing() -> None:
-    """Do nothing: there is no writer, or the stream has ended."""
+class FrameWriter(Protocol):
+    """Sends what a queue holds."""
+
+    def run(self) -> None:
+        """Take it now."""
+
+    def wake(self) -> None:
+        """Take it soon."""
+
+
+class NoWriter:
+    """Stands for a writer where there is none yet, or where the stream has ended."""
+
+    __slots__ = ()
+
+    def run(self) -> None:
+        """Do nothing."""
+
+    wake = run
 
 
 class Queue(ABC):
@@ -25,7 +42,6 @@ class Queue(ABC):
 
     Args:
         bound: how many bytes may wait, about.
-        wake: makes the writer run soon.
     """
 
     __slots__ = (
@@ -40,17 +56,15 @@ class Queue(ABC):
         "patient",
         "raised",
         "size",
-        "wake",
+        "writer",
     )
 
-    eager = False
-    """Whether the writer runs at once where it is woken, and not soon."""
     unread = False
     """Whether the writer drops what it takes."""
     between_events = True
     """Whether the frames so far end where another event may begin."""
 
-    def __init__(self, bound: int, wake: Callable[[], object] = _nothing) -> None:
+    def __init__(self, bound: int) -> None:
         self.awaited = False
         self.closed = False
         self.ending: Ending | None = None
@@ -68,7 +82,8 @@ class Queue(ABC):
         """Whether the producer waits for room."""
         self.patient = False
         """Set by the writer: whether what waits may wait for more."""
-        self.wake = wake
+        self.writer: FrameWriter = NoWriter()
+        """Takes what waits. It is no bound method, which each queue would keep."""
         self._bound = bound
 
     @abstractmethod
@@ -82,6 +97,10 @@ class Queue(ABC):
             watch: returns what watches it.
             apart: whether that needs a task of its own.
         """
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Have the writer take what waits."""
 
     @abstractmethod
     def put(self, frame: bytes, events: int = 1) -> bool:
@@ -123,7 +142,7 @@ class Queue(ABC):
 
     def release(self) -> None:
         """Forget the writer. Without this, a stream that has ended would be a reference cycle."""
-        self.wake = _nothing
+        self.writer = NoWriter()
 
     def close(self, ending: Ending) -> None:
         """Say that nothing more will be put, and why. Wakes both sides.

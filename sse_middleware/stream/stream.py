@@ -102,7 +102,7 @@ class Stream(Closing):
         self._work, self._cooperative = work, start.cooperative
         self._outbox = outbox = start.outbox(self.settings.max_buffer, stepwise=scope.stepwise)
         self._writer = writer = Writer(self, outbox, self._send, start, self._tasks)
-        outbox.wake = writer.run if outbox.eager else writer.wake
+        outbox.writer = writer
         self.is_open = True
         scope.tell(self)
         if slot.limited:

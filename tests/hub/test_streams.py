@@ -27,6 +27,7 @@ from sse_middleware.introspection.generators import Stage
 from sse_middleware.observers import EventsSent, FirstEvent, GapTold, PingSent, StreamRecord
 from sse_middleware.presets import Preset
 from sse_middleware.stream.abc import Ending
+from sse_middleware.stream.queue import NoWriter
 from sse_middleware.testing import EventClient, EventStream
 from tests.hub.subscribers import passed
 from tests.served import ClosedStreams, body_of, call, chunks_of, client_of, events_of
@@ -401,13 +402,23 @@ async def test_what_keeps_a_subscription_from_opening_is_for_the_endpoint() -> N
     outbox.conclude()
 
 
+class Woken(NoWriter):
+    """Notes that the writer ran."""
+
+    def __init__(self, wakes: list[None]) -> None:
+        self._wakes = wakes
+
+    def run(self) -> None:
+        self._wakes.append(None)
+
+
 async def test_a_writer_that_has_taken_nothing_yet_is_not_woken_again(hub: Hub) -> None:
     subscription = hub.subscribe("a", "b")
     outbox = SubscriptionProducer(subscription).outbox(1000, stepwise=True)
     await subscription.open(outbox.pull)
     outbox.begin()
     outbox.raised, wakes = False, list[None]()
-    outbox.wake = lambda: wakes.append(None)
+    outbox.writer = Woken(wakes)
     for name in ("a", "b", "a"):
         await hub.publish(name, 1)
         await passed()

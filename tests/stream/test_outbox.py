@@ -1,14 +1,27 @@
 """The outbox between one producer and one writer."""
 
+from collections.abc import Callable
+
 import anyio
 import pytest
 
 from sse_middleware.stream import outbox as module
 from sse_middleware.stream.abc import Ending
 from sse_middleware.stream.outbox import Outbox
+from sse_middleware.stream.queue import NoWriter
 from sse_middleware.wire.encoding import FRAMING
 
 pytestmark = pytest.mark.anyio
+
+
+class Woken(NoWriter):
+    """Tells that the writer was woken."""
+
+    def __init__(self, tell: Callable[[], object]) -> None:
+        self._tell = tell
+
+    def wake(self) -> None:
+        self._tell()
 
 
 async def test_everything_is_taken_at_once() -> None:
@@ -138,7 +151,8 @@ async def test_there_is_room_in_an_empty_outbox() -> None:
 
 async def test_the_first_frame_that_waits_wakes_the_writer() -> None:
     woken: list[bool] = []
-    outbox = Outbox(100, lambda: woken.append(outbox.raised))
+    outbox = Outbox(100)
+    outbox.writer = Woken(lambda: woken.append(outbox.raised))
     for _ in range(3):
         outbox.put(b"x")
     assert woken == [True]
@@ -152,7 +166,8 @@ async def test_a_step_of_the_work_wakes_nobody_where_the_writer_runs_anyway(
     stepwise: bool,
 ) -> None:
     woken: list[int] = []
-    outbox = Outbox(100, lambda: woken.append(1), stepwise=stepwise)
+    outbox = Outbox(100, stepwise=stepwise)
+    outbox.writer = Woken(lambda: woken.append(1))
     outbox.put_in_steps()
     outbox.put(b"x")
     assert outbox.raised
@@ -163,7 +178,8 @@ async def test_a_step_of_the_work_wakes_nobody_where_the_writer_runs_anyway(
 
 async def test_closing_wakes_both_sides() -> None:
     woken: list[int] = []
-    outbox = Outbox(1, lambda: woken.append(1))
+    outbox = Outbox(1)
+    outbox.writer = Woken(lambda: woken.append(1))
     outbox.put(b"x")
     got = []
 
@@ -188,6 +204,7 @@ async def test_closing_wakes_both_sides() -> None:
 
 async def test_nobody_writes_what_is_abandoned() -> None:
     woken: list[int] = []
-    outbox = Outbox(1, lambda: woken.append(1))
+    outbox = Outbox(1)
+    outbox.writer = Woken(lambda: woken.append(1))
     outbox.close(Ending.ABANDONED)
     assert (outbox.raised, woken) == (False, [])
