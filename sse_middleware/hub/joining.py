@@ -113,6 +113,5 @@ class Joining(NotIterable):
         self._hub = hub
         self._worker = worker = hub.worker
         self._cursor.read_events = hub.read_events
-        hub.enter(self)
         to_fill = self._cursor.at is not None or self._wanted.with_kept
         self._topics = worker.add(self._wanted.names, self, to_fill=to_fill)

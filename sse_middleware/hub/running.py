@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Sequence
+from itertools import chain
 
 from sse_middleware.errors import ConfigurationError
 from sse_middleware.event_loop.loop import clock, current_token, soon_caller
@@ -18,7 +19,6 @@ from sse_middleware.hub.published_event import ReadEvents
 from sse_middleware.hub.revocations import Revocations
 from sse_middleware.hub.runs.runs import Runs
 from sse_middleware.hub.store_calls import answered
-from sse_middleware.hub.wanted import OpenStream
 from sse_middleware.hub.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,6 @@ class RunningHub:
         self.calls = LoopCalls(tasks.create_task)
         self.tasks = tasks
         self.runs = Runs(lambda: self, tasks)
-        self._subscriptions = dict[OpenStream, None]()
         tasks.create_task(ListeningLoop(self.worker, Backoff()).run())
 
     async def look_at_store(self) -> None:
@@ -80,19 +79,12 @@ class RunningHub:
         worker.top = max(worker.top, clock)
         return worker.ids.of(clock)
 
-    def enter(self, subscription: OpenStream) -> None:
-        """Know an open subscription, to end it with the hub."""
-        self._subscriptions[subscription] = None
-
-    def leave(self, subscription: OpenStream) -> None:
-        """Know it no more."""
-        self._subscriptions.pop(subscription, None)
-
     def end(self) -> None:
         """End all subscriptions, the calls of threads, and who waits for a run to begin."""
         self.calls.close()
         self.worker.closed = True
         self.worker.on_need()
         self.runs.end()
-        for subscription in tuple(self._subscriptions):
+        topics = self.worker.topics.values()
+        for subscription in dict.fromkeys(chain(*(topic.subscribers for topic in topics))):
             subscription.end()

@@ -89,7 +89,6 @@ class Subscription(Joining):
             self._worker.remove(self._topics, self)
             if self._wanted.subject is not None:
                 self._hub.guard.forget(self)
-            self._hub.leave(self)
 
     def end(self) -> None:
         """Say that nothing more will come."""
@@ -199,6 +198,7 @@ class Subscription(Joining):
             return True
         if not self._wanted.with_kept:
             self._cursor.begin(self._worker.top, state)
+            self._cursor.at = self._worker.shared(self._cursor.at)
             return True
         if self._page is not None:
             self._untold = self._enter(self._page)

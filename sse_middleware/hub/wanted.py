@@ -75,12 +75,6 @@ class OpenHub(Protocol):
     def guard(self) -> Guard:
         """Ends the streams of subjects that were disconnected."""
 
-    def enter(self, subscription: OpenStream) -> None:
-        """Know an open subscription, to end it with the hub."""
-
-    def leave(self, subscription: OpenStream) -> None:
-        """Know it no more."""
-
 
 FindHub = Callable[[], OpenHub]
 """Returns the open hub. Raises `HubError` unless it is open in the running event loop."""

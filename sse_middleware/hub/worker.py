@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 
 from sse_middleware.hub.abc import Entry, State, Store
-from sse_middleware.hub.ids import IdFormat
+from sse_middleware.hub.ids import IdFormat, Position
 from sse_middleware.hub.pump import Pump, Woken
 from sse_middleware.hub.recovery import Recovery
 from sse_middleware.hub.topic import Topic
@@ -72,6 +72,8 @@ class Worker:
         self.on_need: Callable[[], object] = nothing
         """Called when there is something to read, or the listener must be replaced."""
         self._now_offset = 0.0
+        self._added: tuple[Topic, ...] = ()  # those of the latest subscriber
+        self._begun: Position | None = None  # where the latest one has begun
 
     @property
     def mark(self) -> int:
@@ -81,6 +83,9 @@ class Worker:
     def add(self, names: Iterable[str], subscriber: Woken, *, to_fill: bool) -> tuple[Topic, ...]:
         """Add a subscriber of topics. Returns the topics."""
         topics = tuple(map(self._topic, names))
+        if topics == self._added:  # many subscribers want the same
+            topics = self._added
+        self._added = topics
         for topic in topics:
             topic.subscribers[subscriber] = None
             self.idle.pop(topic, None)
@@ -103,6 +108,12 @@ class Worker:
                 if not topic.subscribers:
                     self.idle[topic] = self.clock()
 
+    def shared(self, position: Position | None) -> Position | None:
+        """Return the position of the latest subscriber that has begun, if it is the same one."""
+        if position != self._begun:
+            self._begun = position
+        return self._begun
+
     def forget_idle(self) -> list[str]:
         """Forget the topics that have been idle for long. Returns their names."""
         now = self.clock()  # the sum is the one to which the loop sleeps, so rounding does no harm
@@ -111,6 +122,7 @@ class Worker:
             del self.idle[topic], self.topics[topic.name]
             self.unsynced.pop(topic, None)
             self.ahead.pop(topic, None)
+            self._added = ()
         return [topic.name for topic in forgotten]
 
     def must_read(self, topic: Topic) -> None:

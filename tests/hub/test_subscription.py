@@ -348,3 +348,17 @@ class TestFilter:
             assert taken.data() == list(range(1901, 2000))
             assert taken.wakes > 3
             taken.subscription.close()
+
+
+async def test_subscribers_that_begin_alike_share_what_they_keep() -> None:
+    async with Hub() as hub, subscribed(hub, "a") as one, subscribed(hub, "a") as two:
+        first, second = one.subscription, two.subscription
+        assert first._topics is second._topics
+        assert first.cursor.at is second.cursor.at
+        await hub.publish("a", 1)
+        async with subscribed(hub, "a") as late, subscribed(hub, "b") as other:
+            await passed()
+            assert [who.data() for who in (one, two, late, other)] == [[1], [1], [], []]
+            assert late.subscription._topics is first._topics
+            assert other.subscription._topics is not first._topics
+            assert other.subscription.cursor.at is late.subscription.cursor.at
