@@ -86,13 +86,12 @@ class DaemonTaskGroup(Protocol):
 
 
 class _AsyncioTaskGroup:
-    __slots__ = ("_context", "_creates", "_has_factory", "_loop", "_tasks")
+    __slots__ = ("_context", "_has_factory", "_loop", "_tasks")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._context = copy_context()
         self._has_factory = loop.get_task_factory() is not None
-        self._creates = False  # whether a factory makes a task now
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     def create_task(self, work: Work, context: Context | None = None) -> None:
@@ -106,20 +105,20 @@ class _AsyncioTaskGroup:
             task.add_done_callback(self._forget)
 
     def _made_by_factory(self, work: Work, context: Context) -> asyncio.Task[None]:
-        later: Any = self._later(work)
+        creates = True
+
+        async def later() -> None:
+            if creates:  # the factory is eager
+                await asyncio.sleep(0)
+            await work
+
         later.__qualname__ = getattr(work, "__qualname__", later.__qualname__)
-        self._creates = True
         try:
-            task = context.copy().run(self._loop.create_task, later)
+            task = context.copy().run(self._loop.create_task, later())
         finally:
-            self._creates = False
+            creates = False
         task.add_done_callback(lambda _: work.close())  # if it was cancelled before it began
         return task
-
-    async def _later(self, work: Work) -> None:
-        if self._creates:  # the factory is eager
-            await asyncio.sleep(0)
-        await work
 
     def _forget(self, ended: asyncio.Task[None]) -> None:
         self._tasks = tuple(one for one in self._tasks if one is not ended)

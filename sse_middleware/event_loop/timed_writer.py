@@ -80,7 +80,7 @@ class TimedWriter(ABC):
         self.sent = now = self._clock()
         self._timers = timers
         self._interval = interval
-        self._slack = interval * SLACK if timers.has_groups else 0.0
+        self._slack = SLACK if timers.has_groups else 0.0  # a product would be an object for each
         self._look_again(now)
 
     def stop_timer(self) -> None:
@@ -103,7 +103,7 @@ class TimedWriter(ABC):
 
     def _is_silent(self, now: float) -> bool:
         """Whether a silence has lasted for the interval, nearly if the timer may fire early."""
-        return now >= self.sent + self._interval - self._slack and self.send_began == math.inf
+        return now >= self.sent + self._interval * (1 - self._slack) and self.send_began == math.inf
 
     def _check(self, now: float) -> None:
         """Act on what is due. Then set the timer for the next check."""

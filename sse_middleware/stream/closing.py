@@ -20,7 +20,6 @@ Rules of this file:
 """
 
 import logging
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -65,7 +64,6 @@ class Closing:
 
     __slots__ = (
         "_connection",
-        "_cooperative",
         "_late_after",
         "_outbox",
         "_scope",
@@ -83,7 +81,6 @@ class Closing:
     # What is known once the stream is open.
     _outbox: Queue
     _work: Work
-    _cooperative: bool
     slot: Slot
 
     def __init__(
@@ -104,7 +101,7 @@ class Closing:
         self.control = control
         self._scope = scope
         self._tasks = tasks
-        self._late_after = math.inf
+        self._late_after: float | None = None
         self._timers: tuple[Callable[[], object], ...] = ()
 
     def cancel_timers(self) -> None:
@@ -152,7 +149,7 @@ class Closing:
         Args:
             told: whether it is about to read that its client has left.
         """
-        if self._cooperative and told:
+        if told and self._late_after is not None:
             self._late_after = self.slot.clock() + DISCONNECT_GRACE
             self._call_later(self.settings.cleanup_timeout, self._scope.cancel)
             return
@@ -161,7 +158,7 @@ class Closing:
     @property
     def is_overdue(self) -> bool:
         """Whether a cooperative producer should send nothing more by now."""
-        return self.slot.clock() >= self._late_after
+        return self._late_after is not None and self.slot.clock() >= self._late_after
 
     def put_farewell(self, reason: CloseReason) -> None:
         """Complete the body with the farewell."""

@@ -99,7 +99,9 @@ class Stream(Closing):
         """
         scope = self._scope
         self.slot = slot = start.slot
-        self._work, self._cooperative = work, start.cooperative
+        self._work = work
+        if start.cooperative:
+            self._late_after = inf
         self._outbox = outbox = start.outbox(self.settings.max_buffer, stepwise=scope.stepwise)
         self._writer = writer = Writer(self, outbox, self._send, start, self._tasks)
         outbox.writer = writer

@@ -59,7 +59,6 @@ class Writer(TimedWriter):
 
     __slots__ = (
         "_compressor",
-        "_control",
         "_delay",
         "_has_sent",
         "_head",
@@ -104,8 +103,7 @@ class Writer(TimedWriter):
         self.ids: SentIds | None = None
         """Knows the last id that was sent, from when on there are any."""
         self._stream, self._queue, self._tasks = stream, queue, tasks
-        self._control = stream.control
-        self._control.follower = self
+        stream.control.follower = self
         self._send = self._pass = send
         self._in_body = False  # whether `_pass` is where messages of the body go
         self._head = start.head
@@ -137,7 +135,7 @@ class Writer(TimedWriter):
     def close(self) -> None:
         """Send nothing more, and release what sending needed."""
         self.ended = True
-        self._compressor = self._control.follower = None
+        self._compressor = self._stream.control.follower = None
         if self._delay is not None:
             self._delay.end()
             self._delay = None
@@ -212,7 +210,10 @@ class Writer(TimedWriter):
                     if not frames:  # nothing was for this client, so its silence goes on
                         continue
                 else:
-                    frames, taken = self._control.same_ping or self._stream.ping(), self.events
+                    frames, taken = (
+                        self._stream.control.same_ping or self._stream.ping(),
+                        self.events,
+                    )
                 self._silent = False
                 if self._compressor is not None:
                     plain, frames = frames, await self._compressor.compress(frames)
