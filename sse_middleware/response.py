@@ -35,10 +35,11 @@ from sse_middleware.relaying.producer import producer_of_relay
 from sse_middleware.relaying.relay import Relay
 from sse_middleware.request_context import SCOPE_KEY, RequestContext, without_middleware
 from sse_middleware.settings import Overrides, StreamOptions, StreamSettings
-from sse_middleware.stream.abc import FrameSink, Producer
+from sse_middleware.stream.abc import Producer
+from sse_middleware.stream.framed_producer import FramedProducer
 from sse_middleware.stream.outbox import Outbox
 from sse_middleware.stream.producers import close_producer, producer_of
-from sse_middleware.stream.stream import Stream
+from sse_middleware.stream.stream import Begin, Stream
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.validation import UNSET, Unset
 from sse_middleware.wire.response_headers import Headers, with_codec, with_defaults
@@ -46,6 +47,9 @@ from sse_middleware.wire.response_headers import Headers, with_codec, with_defau
 _EVENT_STREAM = "text/event-stream"
 
 _CONTENT_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")  # most streams share it
+
+Answer = tuple[Stream, Begin] | Coroutine[Any, Any, None]
+"""What answers a request: a stream and its beginning, or anything else."""
 
 _FIRST_WITH_BODY, _WITHOUT_BODY = 200, (204, 304)
 """The statuses of responses that may have a body (RFC 9110, 6.4.1)."""
@@ -156,11 +160,22 @@ class EventSourceResponse(StreamingResponse):
 
         For ``HEAD`` and for a status without a body (204), only the head is sent.
         """
-        await self._answer(scope, receive, send)
+        answer = self._answer(scope, receive, send)
+        if isinstance(answer, tuple):  # as `run_stream`, whose frame each open stream would keep
+            stream, begin = answer
+            try:
+                work = stream.start(begin)
+                del answer, begin
+                await work
+            except BaseException as error:
+                stream.keep(error)
+            await stream.finish()
+        else:
+            await answer
         if self.background is not None:
             await self.background()
 
-    def _answer(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+    def _answer(self, scope: Scope, receive: Receive, send: Send) -> Answer:
         context = scope.get(SCOPE_KEY) or without_middleware(scope, receive)
         context.claim()
         if scope["type"] == "websocket":
@@ -223,8 +238,8 @@ class EventSourceResponse(StreamingResponse):
 
     def _stream(
         self, scope: Scope, send: Send, context: RequestContext, settings: StreamSettings
-    ) -> Coroutine[Any, Any, None]:
-        """Take a slot. Returns what runs the stream, or what refuses it if there is no slot."""
+    ) -> Answer:
+        """Take a slot. Returns what streams, or what refuses the stream if there is no slot."""
         producer, control = self._plan(scope, context, settings)
         try:
             start = self._start(scope, context, settings, producer)
@@ -247,13 +262,13 @@ class EventSourceResponse(StreamingResponse):
         start: StreamStart,
         producer: Producer,
         context: RequestContext,  # noqa: ARG002 - a subclass needs it
-    ) -> Coroutine[Any, Any, None]:
-        """Return what runs the stream. A subclass may run something around it."""
+    ) -> Answer:
+        """Return what streams. A subclass may run something around it."""
 
         def begin() -> Coroutine[Any, Any, None]:
             return producer.produce(stream.open(start, producer))
 
-        return stream.run(begin)
+        return stream, begin
 
     def _start(
         self,
@@ -307,30 +322,6 @@ async def _close_and_refuse(
 ) -> None:
     await close_producer(producer, settings.cleanup_timeout)
     await refuse(send, full, settings)
-
-
-class FramedProducer:
-    """Puts the first and last frames of a preset around those of a producer."""
-
-    __slots__ = ("_control", "_producer", "close", "stage", "when_idle")
-
-    def __init__(self, producer: Producer, control: ConfiguredControlFrames) -> None:
-        self._producer = producer
-        self._control = control
-        self.close = producer.close
-        self.stage = producer.stage
-        self.when_idle = producer.when_idle
-
-    def __repr__(self) -> str:
-        return repr(self._producer)
-
-    async def produce(self, sink: FrameSink) -> None:
-        """Put the first frame, the producer's frames, and the last frame."""
-        if first := self._control.first():
-            sink.put(first)
-        await self._producer.produce(sink)
-        if last := self._control.last():
-            sink.put(last)  # dropped if the stream was ended early
 
 
 def _not_asgi(endpoint: str) -> str:

@@ -23,8 +23,8 @@ from sse_middleware import EventSourceResponse, SSEMiddleware
 from sse_middleware.items.control_frames import ConfiguredControlFrames, ControlFrameRules
 from sse_middleware.items.item_encoding import ItemEncoding
 from sse_middleware.items.serialization import ItemEncoder
-from sse_middleware.response import FramedProducer
 from sse_middleware.settings import StreamSettings
+from sse_middleware.stream.framed_producer import FramedProducer
 from sse_middleware.stream.producers import producer_of
 from tests.served import body_of, client_of, events_of
 

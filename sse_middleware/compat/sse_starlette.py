@@ -42,7 +42,7 @@ from sse_middleware.request_context import RequestContext
 from sse_middleware.settings import StreamOptions, StreamSettings
 from sse_middleware.stream.abc import Producer
 from sse_middleware.stream.producers import producer_of
-from sse_middleware.stream.stream import Stream
+from sse_middleware.stream.stream import Stream, run_stream
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.validation import UNSET, Unset, check_seconds
 
@@ -270,7 +270,7 @@ class EventSourceResponse(response.EventSourceResponse):
                 tasks.create_task(_forward_drain(context.draining, self.shutdown_event))
             try:
                 with sender.scope:
-                    await super()._run(stream, start, producer, context)
+                    await run_stream(stream, lambda: producer.produce(stream.open(start, producer)))
             finally:
                 await self._call_close_handler(self._settings_over(context.settings), start.slot)
         sender.raise_failure()

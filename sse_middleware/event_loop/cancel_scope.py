@@ -23,7 +23,8 @@ from sse_middleware.event_loop.uncancelled_block import UncancelledBlock
 class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol):
     """Guards a block of one task, so that another task can cancel it.
 
-    `cancel` ends the block, silently. A cancellation from outside passes through.
+    `cancel` ends the block, silently. A cancellation from outside passes through. The block may be
+    entered twice, which changes nothing.
     """
 
     cleanup_timed_out: bool
@@ -77,7 +78,14 @@ class EdgeCancelScope(AbstractContextManager["EdgeCancelScope", bool], Protocol)
 class _AnyioCancelScope:
     """A plain scope: every ``await`` of a cancelled block is cancelled, as usual on trio."""
 
-    __slots__ = ("_cleanup_timeout", "_scope", "abandoned", "cleanup_timed_out", "in_thread")
+    __slots__ = (
+        "_cleanup_timeout",
+        "_entered",
+        "_scope",
+        "abandoned",
+        "cleanup_timed_out",
+        "in_thread",
+    )
 
     stepwise = False
 
@@ -89,6 +97,7 @@ class _AnyioCancelScope:
         self.abandoned = self.cleanup_timed_out = self.in_thread = False
         self._cleanup_timeout = cleanup_timeout
         self._scope = anyio.CancelScope()
+        self._entered = False
 
     def run(self, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
         return work
@@ -121,7 +130,9 @@ class _AnyioCancelScope:
         return False  # trio's tasks can't be cancelled alone
 
     def __enter__(self) -> Self:
-        self._scope.__enter__()
+        if not self._entered:
+            self._scope.__enter__()
+            self._entered = True
         return self
 
     def __exit__(

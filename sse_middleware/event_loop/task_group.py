@@ -40,6 +40,9 @@ _TASK: Any = asyncio.Task
 class DaemonTaskGroup(Protocol):
     """Tasks that run while a block runs. At its end they are cancelled, and the block waits."""
 
+    entered: bool
+    """Whether the block has begun. It may begin twice, which changes nothing."""
+
     def create_task(self, work: Work, context: Context | None = None) -> None:
         """Start a task while the block runs. Its first step comes in another pass of the loop.
 
@@ -87,6 +90,8 @@ class DaemonTaskGroup(Protocol):
 
 class _AsyncioTaskGroup:
     __slots__ = ("_context", "_has_factory", "_loop", "_tasks")
+
+    entered = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -186,9 +191,10 @@ class _AsyncioTaskGroup:
 
 
 class _AnyioTaskGroup:
-    __slots__ = ("_context", "_group")
+    __slots__ = ("_context", "_group", "entered")
 
     def __init__(self) -> None:
+        self.entered = False
         self._context = copy_context()
         self._group = anyio.create_task_group()
 
@@ -208,7 +214,9 @@ class _AnyioTaskGroup:
         return _until_over(waiter)
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
+        if not self.entered:
+            await self._group.__aenter__()
+            self.entered = True
         return self
 
     async def __aexit__(

@@ -26,7 +26,6 @@ from starlette.types import ASGIApp, Message, Scope, Send
 
 from sse_middleware.errors import BodyError
 from sse_middleware.event_loop.loop import running_asyncio_task
-from sse_middleware.event_loop.raised_again import RaisedAgain
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.items.control_frames import ForeignControlFrames
 from sse_middleware.legacy.route import LegacyRoute
@@ -37,7 +36,7 @@ from sse_middleware.request_context import RequestContext
 from sse_middleware.stream.abc import Ending
 from sse_middleware.stream.connection import PassesBody
 from sse_middleware.stream.outbox import Outbox
-from sse_middleware.stream.stream import Stream
+from sse_middleware.stream.stream import Stream, run_stream
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.wire.response_headers import Headers, with_codec
 
@@ -71,7 +70,6 @@ class AdoptedResponse(PassesBody):
         "_context",
         "_control",
         "_conversion",
-        "_error",
         "_headers",
         "_looks_for_ids",
         "_outbox",
@@ -90,7 +88,6 @@ class AdoptedResponse(PassesBody):
     _conversion: "Conversion"
     _before: bytes
     _looks_for_ids: bool
-    _error: BaseException | None
     _outbox: Outbox
     _room_lock: anyio.Lock | None
 
@@ -124,7 +121,7 @@ class AdoptedResponse(PassesBody):
         if self._task is not None:
             return self._call(app)
         self._stream = self._new_stream()  # trio's scopes must surround the application
-        return self._stream.run(partial(self._run_guarded, app))
+        return run_stream(self._stream, partial(self._run_guarded, app))
 
     def _call(self, app: ASGIApp) -> Awaitable[None]:
         return app(self._scope, self._context.connection.receive, self._send_message)
@@ -139,21 +136,21 @@ class AdoptedResponse(PassesBody):
     def keep(self, error: BaseException) -> bool:
         """Keep what the application has raised, if its stream has to be finished first."""
         if self.unfinished:
-            self._error = error
+            cast("Stream", self._stream).keep(error)
         return self.unfinished
 
     async def finish(self) -> None:
         """Finish the stream of an application that has ended. Raises what that has raised."""
+        stream = cast("Stream", self._stream)
         try:
-            await cast("Stream", self._stream).run(self._end)
+            if not stream.has_failed:
+                self._end_body()
+        except BodyError as error:
+            stream.keep(error)
+        try:
+            await stream.finish()
         finally:
-            self._stream = self._error = None
-
-    async def _end(self) -> None:
-        if self._error is not None:
-            with RaisedAgain(self._error):
-                raise self._error
-        self._end_body()
+            self._stream = None
 
     def _end_body(self) -> None:
         """End what the application has left unfinished."""
@@ -229,7 +226,7 @@ class AdoptedResponse(PassesBody):
         else:
             self._context.slot = slot
             self._conversion = conversion
-            self._error = self._room_lock = None
+            self._room_lock = None
             start = StreamStart(head, codec, slot, at_once=True, cooperative=True)
             self._outbox = stream.open(start, self)
             self._outbox.note_boundary(between_events=conversion.between_events)
@@ -243,7 +240,6 @@ class AdoptedResponse(PassesBody):
         await checkpoint()  # ends an application that sends from its own task
 
     def _new_stream(self) -> Stream:
-        self._error = None
         settings, connection = self._context.settings, self._context.connection
         self._control = ForeignControlFrames(self._context.templates.control_of(settings))
         self._before = b""

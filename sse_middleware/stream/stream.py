@@ -8,6 +8,8 @@ Rules of this file:
 - Once it is open, a watcher of the connection accompanies the producer, unless that watches it
   itself, and a writer while there is something to send. These tasks never raise: their errors are
   kept for the endpoint's task, which raises them alone.
+- The caller of `start` awaits the work itself, so an open stream keeps no coroutine of this object.
+  What the work raises is kept, and `finish` goes on with it.
 - Everything that was yielded before an exception is delivered, then the exception goes on.
 - A cancelled producer is cancelled once. It is closed in any case, in the endpoint's task and
   within `cleanup_timeout` seconds.
@@ -16,7 +18,7 @@ Rules of this file:
 
 import logging
 from asyncio import Task
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from math import inf
 from typing import Any
@@ -37,6 +39,9 @@ from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.stream.writer import Writer
 
 logger = logging.getLogger(__name__)
+
+Begin = Callable[[], Coroutine[Any, Any, None]]
+"""Returns the work of a stream."""
 
 FAREWELL_TIMEOUT = 1.0
 """Seconds for the farewell if the server has cancelled the request of a client that is still there:
@@ -66,7 +71,7 @@ class Stream(Closing):
         running_in: the asyncio task that runs the work already, if there is one.
     """
 
-    __slots__ = ("_send", "_writer", "is_open")
+    __slots__ = ("_kept", "_send", "_writer", "is_open")
 
     def __init__(
         self,
@@ -86,9 +91,10 @@ class Stream(Closing):
             else edge_cancel_scope(timeout, shielding=shielding, task=running_in)
         )
         if running_in is not None:
-            scope.__enter__()  # `run` enters it again, when the work has ended
+            scope.__enter__()  # there is no `start`
         super().__init__(connection, settings, control, scope, daemon_task_group())
         self._send = send
+        self._kept: BaseException | None = None
         self.is_open = False
         """Whether it has been opened."""
 
@@ -121,28 +127,49 @@ class Stream(Closing):
         """Cancel the work. Its stream is not opened, and never will be."""
         self._scope.cancel()
 
-    async def run(self, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run the work, and send everything that it puts.
-
-        Returns when the body is complete or the client has gone. Raises what the work raised, what
-        `send` raised, and a cancellation from outside.
+    def start(self, begin: Begin) -> Awaitable[None]:
+        """Begin the work, and return what runs it. Keep what either raises, and then `finish`.
 
         Args:
             begin: returns the work as a coroutine. It opens a native stream at once. The coroutine
                 of an adopted one opens it while it runs.
         """
+        if not self._tasks.entered:
+            return self._enter_and_run(begin)
+        self._scope.__enter__()
+        return self._scope.run(begin())
+
+    async def _enter_and_run(self, begin: Begin) -> None:
+        await self._tasks.__aenter__()
+        self._scope.__enter__()
+        await self._scope.run(begin())
+
+    def keep(self, error: BaseException) -> None:
+        """Keep what the work has raised, for `finish`."""
+        self._kept = error
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the work has raised anything."""
+        return self._kept is not None
+
+    async def finish(self) -> None:
+        """Send everything that the work has put, and end the stream.
+
+        Returns when the body is complete or the client has gone. Raises what the work raised, what
+        `send` raised, and a cancellation from outside.
+        """
+        error, self._kept = self._kept, None
         failure: BaseException | None = None
         try:
             async with self._tasks:
                 with self._scope:
                     try:
-                        work = begin()
-                        del begin  # what only the start needs ends here
-                        await self._scope.run(work)
-                    except BaseException as error:
-                        if not (self.is_open and await self._settle(error)):
-                            raise
+                        if error is not None and not (self.is_open and await self._settle(error)):
+                            with RaisedAgain(error):
+                                raise error
                     finally:
+                        del error  # its traceback holds this frame
                         if self.is_open:
                             await self._close_work()
                 if self.is_open:
@@ -298,3 +325,14 @@ class Stream(Closing):
     async def _watch_after(self, first_frame: anyio.Event) -> None:
         await first_frame.wait()
         await self._connection.watch(self)
+
+
+async def run_stream(stream: Stream, begin: Begin) -> None:
+    """Run the work of a stream from its beginning to its end."""
+    try:
+        work = stream.start(begin)
+        del begin  # what only the start needs ends here
+        await work
+    except BaseException as error:
+        stream.keep(error)
+    await stream.finish()
