@@ -166,9 +166,8 @@ class SSEMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._call_without_request(scope, receive, send)
             return
-        connection = Connection(receive)
         scope[SCOPE_KEY] = context = RequestContext(
-            connection,
+            Connection(receive),
             self.settings,
             self._templates,
             self._find_registry,
@@ -186,9 +185,9 @@ class SSEMiddleware:
                 return
             response = AdoptedResponse(scope, context, send, self._rules, route)
             if self.hub is not None:
-                running = RunningRequest(scope, context.settings, self.hub)
-                context.running = RUNNING_REQUEST.set(running)
-                del running  # a stream may forget it
+                context.running = RUNNING_REQUEST.set(
+                    RunningRequest(scope, context.settings, self.hub)  # a stream may forget it
+                )
             try:
                 await response.run(self.app)
             except BaseException as error:

@@ -42,11 +42,14 @@ from sse_middleware.stream.producers import close_producer, producer_of
 from sse_middleware.stream.stream import Begin, Stream
 from sse_middleware.stream.stream_start import StreamStart
 from sse_middleware.validation import UNSET, Unset
-from sse_middleware.wire.response_headers import Headers, with_codec, with_defaults
+from sse_middleware.wire.response_headers import (
+    USUAL_HEADERS,
+    Headers,
+    with_codec,
+    with_defaults,
+)
 
 _EVENT_STREAM = "text/event-stream"
-
-_CONTENT_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")  # most streams share it
 
 Answer = tuple[Stream, Begin] | Coroutine[Any, Any, None]
 """What answers a request: a stream and its beginning, or anything else."""
@@ -135,7 +138,7 @@ class EventSourceResponse(StreamingResponse):
     def raw_headers(self) -> Headers:
         """The headers. There is no list before somebody asks: most have only the usual one."""
         if self._headers_list is None:
-            self._headers_list = [_CONTENT_TYPE]
+            self._headers_list = [USUAL_HEADERS[0]]
         return self._headers_list
 
     @raw_headers.setter
@@ -160,13 +163,12 @@ class EventSourceResponse(StreamingResponse):
 
         For ``HEAD`` and for a status without a body (204), only the head is sent.
         """
-        answer = self._answer(scope, receive, send)
+        answer: Any = self._answer(scope, receive, send)
         if isinstance(answer, tuple):  # as `run_stream`, whose frame each open stream would keep
-            stream, begin = answer
+            stream = answer[0]
             try:
-                work = stream.start(begin)
-                del answer, begin
-                await work
+                answer = stream.start(answer[1])  # what only the start needs ends here
+                await answer
             except BaseException as error:
                 stream.keep(error)
             await stream.finish()
@@ -296,13 +298,12 @@ class EventSourceResponse(StreamingResponse):
         await close_producer(producer_of(self.body_iterator, unused), settings.cleanup_timeout)
 
     def _head(self, settings: StreamSettings) -> Message:
-        preset = () if settings.preset is None else settings.preset.raw_headers
-        own = (_CONTENT_TYPE,) if self._headers_list is None else self._headers_list
-        return {
-            "type": "http.response.start",
-            "status": self.status_code,
-            "headers": with_defaults(own, preset),
-        }
+        if self._headers_list is None and settings.preset is None:
+            headers = list(USUAL_HEADERS)
+        else:
+            preset = () if settings.preset is None else settings.preset.raw_headers
+            headers = with_defaults(self.raw_headers, preset)
+        return {"type": "http.response.start", "status": self.status_code, "headers": headers}
 
 
 def give_defaults(response: EventSourceResponse, tag: StreamTag) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 
-from sse_middleware.event_loop.raised_again import RaisedAgain
+from sse_middleware.event_loop.raised_again import raise_again
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.stream.abc import Producer
 
@@ -35,8 +35,7 @@ class DataSender:
         """Raise what the user's function raised."""
         failure, self._failure = self._failure, None
         if failure is not None:
-            with RaisedAgain(failure):
-                raise failure
+            raise_again(failure)
 
 
 class ProducerWithSender:

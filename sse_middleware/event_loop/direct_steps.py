@@ -22,7 +22,7 @@ from contextvars import Context
 from typing import Any
 
 from sse_middleware.event_loop.block import Block
-from sse_middleware.event_loop.raised_again import RaisedAgain
+from sse_middleware.event_loop.raised_again import raise_again
 
 
 class DirectSteps(asyncio.Future[None]):
@@ -88,8 +88,7 @@ class DirectSteps(asyncio.Future[None]):
         if error is None:
             return waits_for
         try:
-            with RaisedAgain(error):
-                raise error
+            raise_again(error)
         finally:
             del error  # its traceback holds this frame
 

@@ -1,35 +1,19 @@
-"""`RaisedAgain`: an error keeps what it was raised in, where another step raises it again.
+"""`raise_again`: an error keeps what it was raised in, where another step raises it again.
 
 Python replaces the ``__context__`` of an error by the error that is handled around the new place.
 That may be the one that an exception handler has answered with this very stream. What the error was
 raised in says more about it, so it stays.
 """
 
-from types import TracebackType
+from typing import NoReturn
 
 
-class RaisedAgain:
-    """A block that raises an error which was raised before.
-
-    Args:
-        error: the error.
-    """
-
-    __slots__ = ("_context", "_error")
-
-    def __init__(self, error: BaseException) -> None:
-        self._error = error
-        self._context = error.__context__
-
-    def __enter__(self) -> None:
-        """Begin the block."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Give the error back what it was raised in."""
-        if self._context is not None:
-            self._error.__context__ = self._context
+def raise_again(error: BaseException) -> NoReturn:
+    """Raise an error which was raised before. Its traceback holds the frame of the caller."""
+    context = error.__context__
+    try:
+        raise error
+    finally:
+        if context is not None:
+            error.__context__ = context
+        del error  # its traceback holds this frame

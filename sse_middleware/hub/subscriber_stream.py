@@ -19,7 +19,7 @@ from contextvars import copy_context
 from typing import Any
 
 from sse_middleware.errors import ConfigurationError
-from sse_middleware.event_loop.raised_again import RaisedAgain
+from sse_middleware.event_loop.raised_again import raise_again
 from sse_middleware.event_loop.task_group import DaemonTaskGroup
 from sse_middleware.hub.cursor import id_of
 from sse_middleware.hub.subscription import Subscription
@@ -49,10 +49,12 @@ class SubscriberOutbox(Queue):
         self._own = b""  # frames of the stream itself, and what comes before them
         self._opened = False
         self._failure: Exception | None = None
-        self._companions: tuple[DaemonTaskGroup, Callable[[], _Coroutine], bool] | None = None
+        self._companions: (
+            tuple[DaemonTaskGroup, Callable[[], _Coroutine], Callable[[], bool]] | None
+        ) = None
 
     def accompany(
-        self, tasks: DaemonTaskGroup, watch: Callable[[], _Coroutine], *, apart: bool
+        self, tasks: DaemonTaskGroup, watch: Callable[[], _Coroutine], apart: Callable[[], bool]
     ) -> None:
         """Have the endpoint's task watch the connection: it has nothing else to do."""
         self._companions = tasks, watch, apart
@@ -144,7 +146,7 @@ class SubscriberOutbox(Queue):
             if self.size:  # the first frame of a preset
                 self.raised = True
                 self.writer.run()
-        return tasks.run_until_over(watch(), self, apart=apart)
+        return tasks.run_until_over(watch(), self, apart=apart())
 
     async def _open(self) -> None:
         """Open the subscription, which waits for the store."""
@@ -163,8 +165,7 @@ class SubscriberOutbox(Queue):
         failure, self._failure = self._failure, None
         if failure is not None:
             try:
-                with RaisedAgain(failure):
-                    raise failure
+                raise_again(failure)
             finally:
                 del failure  # its traceback holds this frame
 

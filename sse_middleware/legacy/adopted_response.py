@@ -67,6 +67,7 @@ class AdoptedResponse(PassesBody):
 
     __slots__ = (
         "_before",
+        "_connection",
         "_context",
         "_control",
         "_conversion",
@@ -78,7 +79,6 @@ class AdoptedResponse(PassesBody):
         "_rules",
         "_scope",
         "_send",
-        "_send_to_client",
         "_stream",
         "_task",
         "unfinished",
@@ -106,9 +106,11 @@ class AdoptedResponse(PassesBody):
         self._rules = rules
         self._route = route
         self._stream: Stream | None = None
-        self._send_to_client = context.connection.sending(send)
-        self._send: Send = self._before_head
-        """Handles the next message. This method is the state of the response."""
+        self._connection = context.connection
+        self._connection.sending(send)
+        self._send: Send | None = self._before_head
+        """Handles the next message. This method is the state of the response. ``None`` passes the
+        message on: a bound method would be kept for each stream."""
         self.unfinished = False
         """Whether there is a stream that `finish` must finish when the application has ended."""
 
@@ -124,7 +126,7 @@ class AdoptedResponse(PassesBody):
         return run_stream(self._stream, partial(self._run_guarded, app))
 
     def _call(self, app: ASGIApp) -> Awaitable[None]:
-        return app(self._scope, self._context.connection.receive, self._send_message)
+        return app(self._scope, self._connection.receive, self._send_message)
 
     async def _run_guarded(self, app: ASGIApp) -> None:
         try:
@@ -162,7 +164,7 @@ class AdoptedResponse(PassesBody):
 
     def leave(self) -> None:
         """Take no more messages. A bound method would be a reference cycle, which only gc frees."""
-        self._send = self._send_to_client if self._stream is None else _after_end
+        self._send = None if self._stream is None else _after_end
 
     def close(self, within: float) -> None:  # noqa: ARG002 - a `Work`
         """Forget the error: its traceback holds this object. The application has ended."""
@@ -178,21 +180,22 @@ class AdoptedResponse(PassesBody):
 
     def past_start(self) -> Send:
         """Return where messages go that neither start nor complete a response. It has started."""
-        if self._send != self._send_to_client:
+        if self._send is not None:
             return self._send_message
-        return self._context.connection.past_start()
+        return self._connection.past_start()
 
     @markcoroutinefunction
     def _send_message(self, message: Message) -> Awaitable[None]:
-        return self._send(message)
+        send = self._send
+        return self._connection.send(message) if send is None else send(message)
 
     @markcoroutinefunction
     def _before_head(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             if not self._context.claimed:
                 return self._begin(message)
-            self._send = self._send_to_client
-        return self._send_to_client(message)
+            self._send = None
+        return self._connection.send(message)
 
     def _begin(self, message: Message) -> Awaitable[None]:
         """Begin the response, unchanged or as a stream."""
@@ -201,8 +204,8 @@ class AdoptedResponse(PassesBody):
             message, conversion = self._converted(message)
             if conversion is not None:
                 return self._open(message, conversion)
-        self._send = self._send_to_client
-        return self._send_to_client(message)
+        self._send = None
+        return self._connection.send(message)
 
     def _converted(self, message: Message) -> "tuple[Message, Conversion | None]":
         """Return the first message of the response and, if it is adopted, its conversion."""
@@ -235,17 +238,17 @@ class AdoptedResponse(PassesBody):
 
     async def _refuse(self, full: Full, stream: Stream) -> None:
         self._send = self._swallow
-        await refuse(self._send_to_client, full, self._context.settings)
+        await refuse(self._connection.send, full, self._context.settings)
         stream.refuse()
         await checkpoint()  # ends an application that sends from its own task
 
     def _new_stream(self) -> Stream:
-        settings, connection = self._context.settings, self._context.connection
+        settings = self._context.settings
         self._control = ForeignControlFrames(self._context.templates.control_of(settings))
         self._before = b""
         return Stream(
-            self._send_to_client,
-            connection,
+            self._connection.send,
+            self._connection,
             settings,
             self._control,
             shielding=False,

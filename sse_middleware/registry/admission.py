@@ -16,7 +16,7 @@ from sse_middleware.registry.registry import Registry, Slot
 from sse_middleware.registry.taken_slots import Full
 from sse_middleware.settings import StreamSettings
 from sse_middleware.wire.encoding import encode_event
-from sse_middleware.wire.response_headers import with_defaults
+from sse_middleware.wire.response_headers import USUAL_HEADERS
 
 _STATUS = MappingProxyType({Full.CLIENT: 429, Full.STREAMS: 503, Full.DRAINING: 503})
 
@@ -41,7 +41,7 @@ async def refuse(send: Send, full: Full, settings: StreamSettings) -> None:
     """Send the response that refuses a stream."""
     retry = settings.retry_milliseconds()
     if settings.refusal == "retry":
-        headers = with_defaults([(b"content-type", b"text/event-stream; charset=utf-8")])
+        headers = list(USUAL_HEADERS)
         status, body = 200, encode_event(None, retry=retry)
     else:
         headers = [

@@ -108,10 +108,9 @@ class Connection(PassesBody):
         self.shared = shared
         self._receive = receive
 
-    @property
-    def is_servers(self) -> bool:
-        """Whether it reads from the server itself, so that any task may go on with `watch`."""
-        return is_servers_own(self._receive)
+    def needs_own_task(self) -> bool:
+        """Whether only one task can go on with `watch`: it doesn't read from the server itself."""
+        return not is_servers_own(self._receive)
 
     @property
     def awaited(self) -> bool:
@@ -148,16 +147,17 @@ class Connection(PassesBody):
             self._wake()
 
     def sending(self, send: Send) -> Send:
-        """Return a `send` that notices when the response is complete. Replaces an earlier one.
+        """Let `send` call another one, and return it. Replaces an earlier one.
 
         Args:
             send: the server's `send`.
         """
         self._send = send
-        return self._send_observed
+        return self.send
 
     @markcoroutinefunction
-    def _send_observed(self, message: Message) -> Awaitable[None]:
+    def send(self, message: Message) -> Awaitable[None]:
+        """Send to the server, and notice when the response is complete."""
         # Only the last message needs a coroutine of our own. The mark is for asgiref, which warns
         # about a `send` that is not a coroutine function.
         if message.get("more_body") or message["type"] != "http.response.body":

@@ -75,8 +75,7 @@ class Outbox(Queue):
         self,
         tasks: DaemonTaskGroup,
         watch: Callable[[], Coroutine[Any, Any, None]],
-        *,
-        apart: bool,  # noqa: ARG002 - it is in any case
+        apart: Callable[[], bool],  # noqa: ARG002 - it is in any case
     ) -> None:
         """Have a task watch the connection: the work has another one."""
         # What a `receive` sets, such as OpenTelemetry's span of it, is not for a `send`.

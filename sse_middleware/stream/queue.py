@@ -88,14 +88,17 @@ class Queue(ABC):
 
     @abstractmethod
     def accompany(
-        self, tasks: DaemonTaskGroup, watch: Callable[[], Coroutine[Any, Any, None]], *, apart: bool
+        self,
+        tasks: DaemonTaskGroup,
+        watch: Callable[[], Coroutine[Any, Any, None]],
+        apart: Callable[[], bool],
     ) -> None:
         """Have the connection watched while the stream is open.
 
         Args:
             tasks: run while it is open.
             watch: returns what watches it.
-            apart: whether that needs a task of its own.
+            apart: returns whether that needs a task of its own.
         """
 
     @abstractmethod

@@ -28,7 +28,7 @@ from starlette.types import Send
 
 from sse_middleware.errors import printable
 from sse_middleware.event_loop.cancel_scope import edge_cancel_scope, is_only, uncancelled_block
-from sse_middleware.event_loop.raised_again import RaisedAgain
+from sse_middleware.event_loop.raised_again import raise_again
 from sse_middleware.event_loop.task_group import daemon_task_group
 from sse_middleware.records import CloseReason
 from sse_middleware.settings import StreamSettings
@@ -116,7 +116,7 @@ class Stream(Closing):
         if slot.limited:
             scope.note_threads()
         slot.opened(self)
-        outbox.accompany(self._tasks, self._watch, apart=not self._connection.is_servers)
+        outbox.accompany(self._tasks, self._watch, self._connection.needs_own_task)
         if start.at_once:
             writer.wake()
         elif not scope.stepwise:
@@ -166,8 +166,7 @@ class Stream(Closing):
                 with self._scope:
                     try:
                         if error is not None and not (self.is_open and await self._settle(error)):
-                            with RaisedAgain(error):
-                                raise error
+                            raise_again(error)
                     finally:
                         del error  # its traceback holds this frame
                         if self.is_open:
@@ -180,8 +179,7 @@ class Stream(Closing):
                 del self._writer  # it refers to this object
         if failure is not None:
             try:
-                with RaisedAgain(failure):
-                    raise failure
+                raise_again(failure)
             finally:
                 del failure  # its traceback holds this frame
 

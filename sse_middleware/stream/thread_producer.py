@@ -23,7 +23,7 @@ from typing import Any
 from anyio import move_on_after
 
 from sse_middleware.errors import EncodingError, printable
-from sse_middleware.event_loop.raised_again import RaisedAgain
+from sse_middleware.event_loop.raised_again import raise_again
 from sse_middleware.event_loop.worker_thread import WorkerThread
 from sse_middleware.introspection.generators import Stage
 from sse_middleware.stream.abc import Encoder, FrameSink
@@ -238,7 +238,6 @@ def _as_error(error: BaseException) -> BaseException:
 def _raise(error: BaseException | None) -> None:
     try:
         if error is not None:
-            with RaisedAgain(error):
-                raise error
+            raise_again(error)
     finally:
         del error  # its traceback holds this frame

@@ -17,18 +17,17 @@ _STREAM_DEFAULTS = (
 )
 """``no-transform`` stops a proxy from compressing (RFC 9111, 5.2.2.6), which holds events back."""
 
+USUAL_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), *_STREAM_DEFAULTS)
+"""Those of most streams. The first one isn't a default."""
+
 _BODY_HEADERS = (b"content-length", b"etag", b"accept-ranges", b"content-type")
 
 
-def with_defaults(
-    headers: Sequence[tuple[bytes, bytes]], preset: Iterable[tuple[bytes, bytes]] = ()
-) -> Headers:
+def with_defaults(headers: Headers, preset: Iterable[tuple[bytes, bytes]] = ()) -> Headers:
     """Add the preset's headers, and headers that stop caches and proxies from holding events back.
 
     A header that is already present stays unchanged.
     """
-    if not preset and len(headers) == 1 and headers[0][0] == b"content-type":  # the usual case
-        return [*headers, *_STREAM_DEFAULTS]
     own = {name for name, _ in headers}
     defaults = (
         tuple({**dict(_STREAM_DEFAULTS), **dict(preset)}.items()) if preset else _STREAM_DEFAULTS

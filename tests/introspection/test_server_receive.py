@@ -26,7 +26,7 @@ def test_that_of_another_middleware_is_not() -> None:
 
     assert not is_servers_own(receive)
     assert not is_servers_own(Connection(receive).receive)
-    assert not Connection(receive).is_servers
+    assert Connection(receive).needs_own_task()
 
 
 class Proxy:
