@@ -9,6 +9,7 @@ Rules of this file:
 """
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from sse_middleware.hub.abc import State
 from sse_middleware.hub.cursor import NOWHERE, Cursor
@@ -17,7 +18,7 @@ from sse_middleware.hub.ids import parse_position
 from sse_middleware.hub.joining import Joining
 from sse_middleware.hub.paging import Flight, Page
 from sse_middleware.hub.topic import Topic, floors_of_rings
-from sse_middleware.hub.wanted import FindHub, Wanted
+from sse_middleware.hub.wanted import FindHub, OpenHub, Wanted
 from sse_middleware.hub.worker import nothing
 
 
@@ -278,8 +279,8 @@ class Subscription(Joining):
         taken = self._cursor.from_page(page, limit)
         if self._cursor.clock >= page.reach:
             self.drop_page()
-        elif self._hub is not None:
-            self._hub.pages.keep_rest(page, self)
+        else:
+            cast("OpenHub", self._hub).pages.keep_rest(page, self)
         return gap + taken
 
     def _enter(self, page: Page) -> bytes:

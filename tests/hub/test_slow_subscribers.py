@@ -66,3 +66,31 @@ async def test_they_hold_few_pages_of_the_store() -> None:
             assert [number for number, _ in taken.data()] == list(range(begin, count))
             taken.subscription.close()
         assert not [one for one in gc.get_objects() if isinstance(one, Page)]
+
+
+async def test_one_that_reads_quickly_leaves_the_page_to_the_other() -> None:
+    count, both = 500, []
+    async with Hub(keep=Keep(count=count)) as hub:
+        ids = [await hub.publish("a", [number, "x" * 1000]) for number in range(count)]
+        for _ in range(2):
+            subscription = hub.subscribe("a")
+            subscription.resume(ids[0])
+            taken = Taken(subscription, limit=16 * 1024)
+            taken.paused = True
+            await subscription.open(taken.on_wake)
+            both.append(taken)
+        for _ in range(2):  # a page is asked for, and a part of it is taken
+            await passed()
+            for taken in both:
+                taken.wire += taken.subscription.take(16 * 1024)
+        [page] = [one for one in gc.get_objects() if isinstance(one, Page)]
+        assert len(page.readers) == 2
+        quick, slow = both
+        quick.take_all()
+        assert list(page.readers) == [slow.subscription]
+        slow.take_all()
+        assert not page.readers
+        begins = [taken.data()[:240] for taken in both]
+        assert begins[0] == begins[1] == [[number, "x" * 1000] for number in range(1, 241)]
+        for taken in both:
+            taken.subscription.close()
