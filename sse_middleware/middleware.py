@@ -126,7 +126,6 @@ class SSEMiddleware:
             )
         )
         self._find_registry = self._registries.current
-        self._lost = Connection(_disconnected)  # that of each request that has ended
 
     @classmethod
     def checked(cls, **arguments: Any) -> dict[str, Any]:
@@ -201,7 +200,7 @@ class SSEMiddleware:
         finally:
             # Most servers' `receive` knows the scope, so this would be a reference cycle, with all
             # that the server holds of the request.
-            context.connection = self._lost
+            context.leave()
             if self.hub is not None:
                 context.forget_running()
 
@@ -275,11 +274,6 @@ async def _fail_startup(error: ConfigurationError, receive: Receive, send: Send)
     """Tell the server why the application can't start. An error alone is hidden by some servers."""
     await receive()
     await send({"type": "lifespan.startup.failed", "message": str(error)})
-
-
-async def _disconnected() -> Message:
-    """Be the `receive` of a request that has ended."""
-    return {"type": "http.disconnect"}
 
 
 async def _no_application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -37,7 +37,8 @@ class RequestContext:
     The rest is for the middleware and its responses.
     """
 
-    connection: Connection
+    connection: Connection | None
+    """``None`` once the request has left the middleware."""
     settings: StreamSettings
     templates: StreamTemplates
     find_registry: Callable[[], Registry]
@@ -56,6 +57,21 @@ class RequestContext:
         if self._registry is None:
             self._registry = self.find_registry()
         return self._registry
+
+    def connection_of(self, scope: Scope, receive: Receive) -> Connection:
+        """Return the connection of a response. What answers outside has one of its own.
+
+        Starlette's handler of all exceptions is outside of the middleware, for example.
+        """
+        if self.connection is None:
+            return _connection_outside(scope, receive)
+        return self.connection
+
+    def leave(self) -> None:
+        """Forget the connection: the request leaves the middleware."""
+        if self.connection is not None:
+            self.connection.leave()
+            self.connection = None
 
     def forget_running(self) -> None:
         """Forget the request for a hub: nothing of its endpoint runs any more, and it is large."""
@@ -114,12 +130,16 @@ class RequestContext:
 
 def without_middleware(scope: Scope, receive: Receive) -> RequestContext:
     """Return a context with the default settings, for a response without the middleware."""
-    shared = scope.get("method") in _METHODS_WITHOUT_BODY
     registry = Registry(Policy(drain=False))
-    connection = Connection(receive, shared=shared)
+    connection = _connection_outside(scope, receive)
     templates = StreamTemplates()
     templates.item_types.reported = reported_about(scope.get("endpoint"))
     return RequestContext(connection, StreamSettings(), templates, lambda: registry)
+
+
+def _connection_outside(scope: Scope, receive: Receive) -> Connection:
+    """Return the connection of a response outside of the middleware."""
+    return Connection(receive, shared=scope.get("method") in _METHODS_WITHOUT_BODY)
 
 
 def last_event_id(request: HTTPConnection) -> str:

@@ -190,7 +190,7 @@ class EventSourceResponse(StreamingResponse):
         bare = status < _FIRST_WITH_BODY or status in _WITHOUT_BODY
         if bare or scope.get("method") == "HEAD":
             return self._send_head(send, settings)
-        return self._stream(scope, send, context, settings)
+        return self._stream(scope, receive, send, context, settings)
 
     def _settings_over(self, settings: StreamSettings) -> StreamSettings:
         """Return those of the stream: the middleware's, the tag's, the run's, and its own."""
@@ -239,7 +239,12 @@ class EventSourceResponse(StreamingResponse):
         return origin_of(endpoint, self.body_iterator) if self.tag is None else self.tag.name
 
     def _stream(
-        self, scope: Scope, send: Send, context: RequestContext, settings: StreamSettings
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        context: RequestContext,
+        settings: StreamSettings,
     ) -> Answer:
         """Take a slot. Returns what streams, or what refuses the stream if there is no slot."""
         producer, control = self._plan(scope, context, settings)
@@ -255,7 +260,8 @@ class EventSourceResponse(StreamingResponse):
         if settings.preset is not None:
             producer = FramedProducer(producer, control)
         waits = isinstance(self.body_iterator, Subscription)
-        stream = Stream(send, context.connection, settings, control, waits=waits)
+        connection = context.connection_of(scope, receive)
+        stream = Stream(send, connection, settings, control, waits=waits)
         return self._run(stream, start, producer, context)
 
     def _run(

@@ -68,6 +68,21 @@ async def test_a_stream_that_begins_after_its_request_ends_at_once() -> None:
     assert slot.reason is CloseReason.CLIENT_DISCONNECTED
 
 
+async def test_a_handler_outside_of_the_middleware_may_answer_with_a_stream() -> None:
+    async def failing(_request: Request) -> None:
+        raise KeyError("no")
+
+    async def handler(_request: Request, _error: Exception) -> EventSourceResponse:
+        return EventSourceResponse(endless())
+
+    app = Starlette(routes=[Route("/", failing)], exception_handlers={Exception: handler})
+    app.add_middleware(SSEMiddleware, ping_interval=5, ping="ours")
+    async with EventClient(app) as client, client.stream("GET", "/") as events:
+        assert (await events.next()).json() == 1
+        with pytest.raises(KeyError):  # Starlette raises it again
+            await events.disconnect()
+
+
 async def test_each_request_has_its_own_and_there_is_none_without_a_middleware() -> None:
     found: list[RequestContext | None] = []
     connections: list[object] = []

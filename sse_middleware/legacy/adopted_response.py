@@ -34,7 +34,7 @@ from sse_middleware.registry.admission import admit, refuse
 from sse_middleware.registry.taken_slots import Full
 from sse_middleware.request_context import RequestContext
 from sse_middleware.stream.abc import Ending
-from sse_middleware.stream.connection import PassesBody
+from sse_middleware.stream.connection import Connection, PassesBody
 from sse_middleware.stream.outbox import Outbox
 from sse_middleware.stream.stream import Stream, run_stream
 from sse_middleware.stream.stream_start import StreamStart
@@ -106,7 +106,7 @@ class AdoptedResponse(PassesBody):
         self._rules = rules
         self._route = route
         self._stream: Stream | None = None
-        self._connection = context.connection
+        self._connection = cast("Connection", context.connection)
         self._connection.sending(send)
         self._send: Send | None = self._before_head
         """Handles the next message. This method is the state of the response. ``None`` passes the

@@ -54,6 +54,11 @@ _DROPPED = (
 )
 
 
+async def _disconnected() -> Message:
+    """Be the `receive` of a request that has ended."""
+    return {"type": "http.disconnect"}
+
+
 class Watcher(Protocol):
     """Is told of the end of a connection."""
 
@@ -111,6 +116,10 @@ class Connection(PassesBody):
     def needs_own_task(self) -> bool:
         """Whether only one task can go on with `watch`: it doesn't read from the server itself."""
         return not is_servers_own(self._receive)
+
+    def leave(self) -> None:
+        """Read nothing more from the server: the request has ended."""
+        self._receive = _disconnected
 
     @property
     def awaited(self) -> bool:

@@ -51,6 +51,7 @@ class Polling:
             return await EndpointCall(route).send(self._app, common, etag)
 
         connection = context.connection
+        assert connection is not None  # noqa: S101 - the request is in the middleware
         response = HeldResponse(connection.sending(send), context.settings.commit_after)
         with self._group(scope, route) as group:
             subscriber = Subscriber(group, call, common["headers"], response)
