@@ -86,8 +86,11 @@ class SharedWait(Coroutine[Any, Any, None]):
     def send(self, value: None) -> Any:
         """Go on, because something has happened. Returns what the task waits for next."""
         self._callback = None
-        if self._work is not None and (self._waits_for is None or self._waits_for.done()):
-            self._step(self._work.send, value)
+        if self._work is not None:
+            if self._waits_for is None or self._waits_for.done():
+                self._step(self._work.send, value)
+            else:  # as the work has yielded it
+                self._waits_for._asyncio_future_blocking = True  # noqa: SLF001 - as below
         return self._next_wait()
 
     def throw(self, error: Any, *_: Any) -> Any:
@@ -146,6 +149,8 @@ class SharedWait(Coroutine[Any, Any, None]):
     ) -> None:
         """Call the task back when something happens."""
         self._callback, self._context = callback, context
+        # Others may await it, too.
+        self._waits_for._asyncio_future_blocking = False  # noqa: SLF001 - as a task does
         self._waits_for.add_done_callback(callback, context=context)
 
     def cancel(self, msg: object = None) -> bool:

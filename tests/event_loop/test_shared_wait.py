@@ -257,6 +257,31 @@ class TestWakes:
         assert sorted(log) == ["over", "work"]
         assert asyncio.get_running_loop().time() == began + 2
 
+    async def test_others_may_await_what_the_work_awaits(self) -> None:
+        end = End()
+        awaited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        got = list[int]()
+
+        async def work() -> None:
+            got.append(await awaited)
+            await anyio.sleep_forever()
+
+        async def other() -> None:
+            got.append(await awaited)
+
+        async def wait() -> None:
+            async with daemon_task_group() as tasks:
+                await tasks.run_until_over(work(), end, apart=False)
+                await asyncio.gather(other(), asyncio.sleep(2))
+
+        one, another = asyncio.ensure_future(wait()), asyncio.ensure_future(other())
+        await asyncio.sleep(1)
+        end.come()
+        await asyncio.sleep(1)
+        awaited.set_result(7)
+        await asyncio.gather(one, another)
+        assert got == [7, 7, 7]
+
     async def test_before_it_waits(self) -> None:
         end = End()
 
