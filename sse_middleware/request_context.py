@@ -69,9 +69,9 @@ class RequestContext:
 
     def leave(self) -> None:
         """Forget the connection: the request leaves the middleware."""
-        if self.connection is not None:
-            self.connection.leave()
-            self.connection = None
+        assert self.connection is not None  # noqa: S101 - it leaves once
+        self.connection.leave()
+        self.connection = None
 
     def forget_running(self) -> None:
         """Forget the request for a hub: nothing of its endpoint runs any more, and it is large."""

@@ -101,6 +101,7 @@ class Closing:
         self.control = control
         self._scope = scope
         self._tasks = tasks
+        # From when on a cooperative producer is late. ``None`` if it is no such producer.
         self._late_after: float | None = None
         self._timers: tuple[Callable[[], object], ...] = ()
 
