@@ -9,6 +9,7 @@ Rules of this file:
   the task itself.
 - A task waits for anything that has the methods of a future and ``_asyncio_future_blocking``. It
   adds its callback. That callback must be called once.
+- anyio asks what a task waits for whether it is done. asyncio shows it.
 - As soon as the wait is over, or the work waits for anything but a future of this loop, a task of
   its own goes on with the work. What is left of the wait is an ordinary one.
 """
@@ -156,6 +157,14 @@ class SharedWait(Coroutine[Any, Any, None]):
     def cancel(self, msg: object = None) -> bool:
         """Cancel what the work waits for, as a task does. Returns false if that is done."""
         return self._callback is not None and bool(self._waits_for.cancel(msg))
+
+    def __repr__(self) -> str:
+        """Show what the work waits for. asyncio shows it as what the task waits for."""
+        return repr(self._waits_for)
+
+    def done(self) -> bool:
+        """Whether the task is about to go on."""
+        return self._callback is None or bool(self._waits_for.done())
 
     def result(self) -> None:
         """Let the task go on."""

@@ -228,6 +228,42 @@ class TestCancellation:
 
 
 @only_asyncio
+class TestAsAFuture:
+    """What asyncio and anyio ask of what a task waits for."""
+
+    async def test_anyio_knows_when_the_task_is_blocked(self) -> None:
+        end, waits = End(), list[Any]()
+
+        async def wait() -> None:
+            async with daemon_task_group() as tasks:
+                waits.append(tasks.run_until_over(anyio.sleep_forever(), end, apart=False))
+                await waits[0]
+
+        task = asyncio.ensure_future(wait())
+        await anyio.wait_all_tasks_blocked()
+        assert not waits[0].done()
+        end.come()
+        assert waits[0].done()  # the task was woken, and has not gone on
+        await anyio.wait_all_tasks_blocked()
+        await task
+
+    async def test_asyncio_shows_what_the_work_awaits(self) -> None:
+        end = End()
+        awaited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def work() -> None:
+            await awaited
+
+        task = asyncio.ensure_future(wait_beside(work, end))
+        await checkpoint()
+        assert f"wait_for={awaited!r}" in repr(task)
+        awaited.set_result(None)
+        await checkpoint()
+        end.come()
+        await task
+
+
+@only_asyncio
 class TestWakes:
     """The task is woken once, whatever happens at the same moment."""
 
