@@ -311,8 +311,12 @@ async def go_on(work: Coroutine[Any, Any, None], waits_for: Any) -> None:
     def steps(waits_for: Any) -> Generator[Any, Any, None]:
         with suppress(StopIteration):
             while True:
-                yield waits_for
-                waits_for = work.send(None)
+                try:
+                    yield waits_for
+                except Exception as error:  # of what it waits for; a cancellation ends it
+                    waits_for = work.throw(error)
+                else:
+                    waits_for = work.send(None)
 
     await steps(waits_for)
 

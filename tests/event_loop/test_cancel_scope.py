@@ -1,6 +1,7 @@
 """`EdgeCancelScope` cancels its block once, and lets a cancellation from outside through."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -172,3 +173,31 @@ async def test_closing_the_block_closes_its_work(cancels: bool) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await anyio.sleep(1)
     assert log == ["closed"]
+
+
+@only_asyncio
+async def test_abandoned_work_gets_the_error_of_what_it_waits_for() -> None:
+    log: list[str] = []
+    answer = asyncio.get_running_loop().create_future()
+
+    async def work() -> None:
+        while not answer.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(answer)
+                raise AssertionError("it has no answer")
+
+    async def cleaned(work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except OSError as error:
+            await asyncio.sleep(0)
+            log.append(str(error))
+
+    scope = edge_cancel_scope(1)
+    with scope:
+        asyncio.get_running_loop().call_later(1, scope.cancel)
+        await scope.run(cleaned(work()))
+    assert scope.abandoned
+    answer.set_exception(OSError("gone"))
+    await asyncio.sleep(1)
+    assert log == ["gone"]
