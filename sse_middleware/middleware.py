@@ -201,8 +201,6 @@ class SSEMiddleware:
             # Most servers' `receive` knows the scope, so this would be a reference cycle, with all
             # that the server holds of the request.
             context.leave()
-            if self.hub is not None:
-                context.forget_running()
 
     async def _call_without_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the lifespan, or pass on a type of scope that is unknown here."""

@@ -68,10 +68,11 @@ class RequestContext:
         return self.connection
 
     def leave(self) -> None:
-        """Forget the connection: the request leaves the middleware."""
+        """Forget what belongs to the request: it leaves the middleware."""
         assert self.connection is not None  # noqa: S101 - it leaves once
         self.connection.leave()
         self.connection = None
+        self.forget_running()
 
     def forget_running(self) -> None:
         """Forget the request for a hub: nothing of its endpoint runs any more, and it is large."""

@@ -133,7 +133,7 @@ class SharedWait(Coroutine[Any, Any, None]):
         return awaited
 
     def _leave_work(self) -> None:
-        """Wait on without the work."""
+        """Go on waiting without the work."""
         self._work = self._waits_for = None
         self._waiter.moved = wakeup()
 

@@ -6,8 +6,8 @@ Rules of this file:
   all of its topics are complete. It is bounded in events and in bytes.
 - The topics of a page may be read at different moments, but from the same incarnation.
 - A few pages are read at a time, so that a storm of clients doesn't hold up the store or the loop.
-- Who has taken a part of a page keeps the rest, but not of more than `RESTS_KEPT` pages. So clients
-  that read slowly hold no memory. They read again what they have lost.
+- A reader that has taken a part of a page keeps the rest. But only `RESTS_KEPT` pages are kept for
+  that, so clients that read slowly take little memory. A reader that loses its page reads again.
 - If the store is away, a read is tried again until nobody wants it any more.
 """
 
@@ -44,7 +44,8 @@ PAGE_BYTES = 256 * 1024
 """Bytes of a page. A single event may have more."""
 
 RESTS_KEPT = 64
-"""Of how many pages there is a rest: of more than a storm of clients that read quickly leaves."""
+"""How many pages are kept for readers that have taken a part: more than clients that read quickly
+need, also if they all come at once."""
 
 _clock_of = attrgetter("clock")
 
@@ -70,7 +71,7 @@ class Page(Frames):
         self.names: dict[int, str] = {}
         """The topic of each event, by its clock. There may be more than the events."""
         self.readers = dict[Reader, None]()
-        """Who has taken a part of it, and keeps the rest."""
+        """The readers that have taken a part of it, and keep the rest."""
 
 
 class Reader(Protocol):
@@ -135,7 +136,7 @@ class Pages:
         return flight
 
     def keep_rest(self, page: Page, reader: Reader) -> None:
-        """Let a reader keep the rest of a page. Those of the page that has lain longest lose it."""
+        """Let a reader keep the rest of a page. Of too many pages, the oldest goes."""
         page.readers[reader] = None
         self._rests.pop(page, None)
         self._rests[page] = None

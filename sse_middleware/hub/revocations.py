@@ -18,7 +18,7 @@ from sse_middleware.hub.ids import parse_position
 from sse_middleware.hub.keep import Keep
 from sse_middleware.hub.published_event import PublishedEvent
 from sse_middleware.hub.topic_reader import TopicReader
-from sse_middleware.hub.wanted import FindHub, OpenStream
+from sse_middleware.hub.wanted import FindHub, OpenSubscription
 
 TOPIC = "\0disconnect"
 """The name of the topic. No topic of the application can have it."""
@@ -39,7 +39,7 @@ class Revocations:
 
     def __init__(self, hub: FindHub) -> None:
         self._hub = hub
-        self._streams = dict[str, dict[OpenStream, None]]()
+        self._streams = dict[str, dict[OpenSubscription, None]]()
         """By subject."""
         self._clocks = OrderedDict[str, int]()
         """When each subject was last disconnected. The latest are last."""
@@ -48,7 +48,7 @@ class Revocations:
         self._reader: TopicReader | None = None
         self._opening = anyio.Lock()
 
-    async def watch(self, subscription: OpenStream) -> None:
+    async def watch(self, subscription: OpenSubscription) -> None:
         """End a stream once its subject is disconnected. See `Guard`."""
         subject = subscription.subject or ""
         self._streams.setdefault(subject, {})[subscription] = None
@@ -60,7 +60,7 @@ class Revocations:
         elif max(self._clocks.get(subject, 0), self._known_from) > self._made_at(subscription):
             subscription.end()
 
-    def forget(self, subscription: OpenStream) -> None:
+    def forget(self, subscription: OpenSubscription) -> None:
         """Watch a stream no more. See `Guard`."""
         subject = subscription.subject or ""
         streams = self._streams.get(subject, {})
@@ -97,12 +97,12 @@ class Revocations:
         streams = self._streams.get(subject, {})
         _end(one for one in streams if clock > self._made_at(one))
 
-    def _made_at(self, subscription: OpenStream) -> int:
+    def _made_at(self, subscription: OpenSubscription) -> int:
         """Return the store's time when a stream was made, or a little before."""
         worker = self._hub().worker
         return worker.time_of(worker.clock() - subscription.age() - MARGIN)
 
 
-def _end(streams: Iterable[OpenStream]) -> None:
+def _end(streams: Iterable[OpenSubscription]) -> None:
     for one in tuple(streams):
         one.end()

@@ -36,7 +36,7 @@ class Wanted:
     """Whose stream it is."""
 
 
-class OpenStream(Protocol):
+class OpenSubscription(Protocol):
     """An open subscription."""
 
     @property
@@ -57,10 +57,10 @@ class OpenStream(Protocol):
 class Guard(Protocol):
     """Ends the streams of subjects that were disconnected."""
 
-    async def watch(self, subscription: OpenStream) -> None:
+    async def watch(self, subscription: OpenSubscription) -> None:
         """End a subscription once its subject is disconnected, which may be now."""
 
-    def forget(self, subscription: OpenStream) -> None:
+    def forget(self, subscription: OpenSubscription) -> None:
         """Watch it no more. It may never have been watched."""
 
 

@@ -25,7 +25,7 @@ class FrameWriter(Protocol):
 
 
 class NoWriter:
-    """Stands for a writer where there is none yet, or where the stream has ended."""
+    """The writer of a queue that has none yet, or whose stream has ended."""
 
     __slots__ = ()
 

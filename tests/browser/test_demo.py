@@ -47,7 +47,7 @@ def test_prices_are_a_plot_that_moves_and_can_be_paused(
     assert visit.state("prices") == "paused"
     before, price = plot(), visit.text("price")
     with visiting(browser, demo.url) as other:
-        other.wait(MOVED)  # so many prices have come meanwhile
+        other.wait(MOVED)  # meanwhile that many prices have come
     assert (plot(), visit.text("price")) == (before, price)
     visit.press("prices", "Go on")
     visit.wait_for_state("prices", "live")

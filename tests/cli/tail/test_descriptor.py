@@ -79,7 +79,7 @@ async def blocked(file: Any) -> "asyncio.Task[None]":
 
 
 async def looked() -> None:
-    """Let the loop look at its files, and call those who wait for one."""
+    """Let the loop look at its files, and call the tasks that wait for one."""
     for _ in range(PASSES):
         await asyncio.sleep(0)
 
